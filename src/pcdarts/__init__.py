@@ -1,0 +1,52 @@
+"""pcdarts: differentiable architecture search with partial channel connections and edge normalisation (PC-DARTS)."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pcdarts.cell.derive import derive
+    from pcdarts.cell.genotype import Genotype
+    from pcdarts.cell.space import CellSpace
+    from pcdarts.cell.zoo import published
+    from pcdarts.errors import InputError, RunError
+    from pcdarts.network.complexity import complexity
+    from pcdarts.network.network import Network
+    from pcdarts.supernet.arch import ArchParameters, Mixture
+    from pcdarts.supernet.supernet import Supernet
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ArchParameters": "pcdarts.supernet.arch",
+    "CellSpace": "pcdarts.cell.space",
+    "Genotype": "pcdarts.cell.genotype",
+    "InputError": "pcdarts.errors",
+    "Mixture": "pcdarts.supernet.arch",
+    "Network": "pcdarts.network.network",
+    "RunError": "pcdarts.errors",
+    "Supernet": "pcdarts.supernet.supernet",
+    "complexity": "pcdarts.network.complexity",
+    "derive": "pcdarts.cell.derive",
+    "published": "pcdarts.cell.zoo",
+}
+
+__all__ = [
+    "ArchParameters",
+    "CellSpace",
+    "Genotype",
+    "InputError",
+    "Mixture",
+    "Network",
+    "RunError",
+    "Supernet",
+    "complexity",
+    "derive",
+    "published",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names on first use, so that `pcdarts --help` does not wait for torch."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pcdarts' has no attribute {name!r}")

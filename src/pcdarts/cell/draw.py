@@ -1,0 +1,172 @@
+"""A picture of a cell in the manner of the paper's Figure 2, and a form for the terminal."""
+
+import re
+from textwrap import wrap
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.layout import LABEL_HEIGHT, LABEL_WIDTH, Layout, Node, Wire, lay_out
+from pcdarts.cell.space import CellKind
+
+_TITLES: dict[CellKind, str] = {"normal": "Normal cell", "reduce": "Reduction cell"}
+_FAMILIES = {"sep": "separable", "dil": "dilated", "max": "pooling", "avg": "pooling", "skip": "skip", "conv": "plain"}
+"""The family of an operation, and so its colour, by the first word of its name."""
+
+_MARGIN = 24.0
+_HEADING = 32.0
+_ARROW = 8.0
+_LIGHT = {
+    "page": "#ffffff",
+    "frame": "#d8dee4",
+    "ink": "#28323f",
+    "muted": "#8a95a3",
+    "separable": "#1d5fc4",
+    "dilated": "#8431b8",
+    "pooling": "#b4540a",
+    "skip": "#13784c",
+    "plain": "#b32457",
+}
+_DARK = {
+    "page": "#0d1117",
+    "frame": "#30363d",
+    "ink": "#dbe2ea",
+    "muted": "#7d8896",
+    "separable": "#79b0ff",
+    "dilated": "#d0a0f5",
+    "pooling": "#f2ab68",
+    "skip": "#68cf9c",
+    "plain": "#f58fb0",
+}
+_STYLE = (
+    ".pcdarts text{font:600 12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;text-anchor:middle}"
+    ".pcdarts .large{font-size:14px}"
+    ".pcdarts .small{font-size:10px}"
+    ".pcdarts .heading{font-size:15px;text-anchor:start}"
+    ".pcdarts .line{fill:none;stroke:currentColor;stroke-width:1.7}"
+    ".pcdarts .solid{fill:currentColor}"
+    ".pcdarts .idle{opacity:.35}"
+    ".pcdarts .tint{fill:currentColor;fill-opacity:.09;stroke:currentColor;stroke-width:1.3}"
+)
+
+
+def draw_svg(genotype: Genotype, kind: CellKind) -> str:
+    """Draw one cell as a self-contained SVG document: inputs left, output right, an arrow for every edge.
+
+    It brings its own background and follows the reader's light or dark colour scheme. What the output does not depend
+    on is drawn faintly. Write it to a file as UTF-8.
+    """
+    layout = lay_out(genotype, kind)
+    idle = [layout.nodes[node] for node in _idle(genotype, kind)]
+    width, height = round(layout.width + 2 * _MARGIN), round(layout.height + 2 * _MARGIN + _HEADING)
+    title = _TITLES[kind]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="pcdarts" role="img" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}">',
+        f"<title>{title}</title>",
+        f"<desc>{'; '.join(_sums(genotype, kind))}.</desc>",
+        f"<style>{_STYLE}{_colours(_LIGHT)}@media (prefers-color-scheme:dark){{{_colours(_DARK)}}}</style>",
+        f'<rect class="page solid" width="{width}" height="{height}" rx="12"/>',
+        f'<rect class="frame line" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="11"/>',
+        f'<text class="heading muted solid" x="{_MARGIN:g}" y="33">{title}</text>',
+        f'<g transform="translate({_MARGIN:g} {_MARGIN + _HEADING:g})">',
+        *(_wire(wire, idle=wire.target in idle) for wire in layout.wires),
+        *_nodes(layout, idle),
+        "</g>",
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def draw_text(genotype: Genotype, kind: CellKind) -> str:
+    """Draw one cell with box characters, two lines a node and one for the output, at most 100 columns wide."""
+    lines = [_TITLES[kind]]
+    edges = genotype.edges(kind)
+    longest = max(len(primitive) for primitive, _ in edges)
+    idle = _idle(genotype, kind)
+    for node, pair in enumerate(zip(edges[::2], edges[1::2], strict=True), start=2):
+        arrow = f"┬─▶ {node}{' (unused)' if node in idle else ''}"
+        for (primitive, source), joint in zip(pair, (arrow, "┘"), strict=True):
+            lines.append(f"  {_name(source):>7} ── {primitive} {'─' * (longest - len(primitive))}──{joint}")
+    output = f"c_{{k}} = concat({', '.join(map(str, genotype.concat(kind)))})"
+    lines.extend(wrap(output, width=100, initial_indent="  ", subsequent_indent=" " * 17))
+    return "\n".join(lines) + "\n"
+
+
+def _sums(genotype: Genotype, kind: CellKind) -> list[str]:
+    """What every node computes, as a formula in words, for readers who do not see the picture."""
+    edges = genotype.edges(kind)
+    terms = [f"{primitive}({_name(source)})" for primitive, source in edges]
+    sums = [f"node {2 + index} = {a} + {b}" for index, (a, b) in enumerate(zip(terms[::2], terms[1::2], strict=True))]
+    return [*sums, f"output c_{{k}} = concat({', '.join(map(str, genotype.concat(kind)))})"]
+
+
+def _idle(genotype: Genotype, kind: CellKind) -> set[int]:
+    """The nodes that the output does not depend on."""
+    needed = set(genotype.concat(kind))
+    edges = genotype.edges(kind)
+    for node in reversed(range(2, genotype.num_nodes(kind))):
+        if node in needed:
+            needed.update(source for _, source in edges[2 * node - 4 : 2 * node - 2])
+    return set(range(genotype.num_nodes(kind))) - needed
+
+
+def _name(node: int) -> str:
+    return ("c_{k-2}", "c_{k-1}")[node] if node < 2 else str(node)
+
+
+def _colours(theme: dict[str, str]) -> str:
+    return "".join(f".pcdarts .{name}{{color:{colour}}}" for name, colour in theme.items())
+
+
+def _wire(wire: Wire, idle: bool) -> str:
+    """The line of an edge with its arrowhead, and its label on the line."""
+    family = _FAMILIES[wire.primitive.split("_")[0]] if wire.primitive else "muted"
+    x, y = wire.source.x + wire.source.width / 2, wire.source.y
+    tip_x, tip_y = wire.target.x - wire.target.width / 2, wire.target.y + wire.port
+    path = f"M{x:.1f} {y:.1f}"
+    if wire.columns:
+        path += _bend(x, y, wire.left, wire.y)
+        if wire.primitive:
+            path += f"H{wire.label_x - LABEL_WIDTH / 2:.1f}m{LABEL_WIDTH:g} 0"
+        path += f"H{wire.right:.1f}"
+        x, y = wire.right, wire.y
+    path += _bend(x, y, tip_x - _ARROW, tip_y)
+    arrowhead = f"M{tip_x:.1f} {tip_y:.1f}l{-_ARROW - 1:g} -4.5v9z"
+    label = _label(wire, wire.primitive) if wire.primitive else ""
+    style = f"{family} idle" if idle else family
+    return f'<g class="{style}"><path class="line" d="{path}"/><path class="solid" d="{arrowhead}"/>{label}</g>'
+
+
+def _bend(x: float, y: float, to_x: float, to_y: float) -> str:
+    """An S-shaped curve that leaves and arrives level."""
+    middle = (x + to_x) / 2
+    return f"C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}"
+
+
+def _label(wire: Wire, primitive: str) -> str:
+    words = "skip" if primitive == "skip_connect" else primitive.replace("_", " ")
+    words = re.sub(r"(\d)x(\d)", r"\1×\2", words)
+    box = _box("tint", wire.label_x, wire.y, LABEL_WIDTH, LABEL_HEIGHT)
+    return box + _text("solid", wire.label_x, wire.y, words)
+
+
+def _nodes(layout: Layout, idle: list[Node]) -> list[str]:
+    parts = []
+    ends = {0: "k−2", 1: "k−1", len(layout.nodes) - 1: "k"}
+    for number, node in enumerate(layout.nodes):
+        box, text, content = "ink tint", "ink solid large", str(number)
+        if number in ends:
+            box, text, content = "ink solid", "page solid large", f'c<tspan class="small" dy="4">{ends[number]}</tspan>'
+        shape = _box(box, node.x, node.y, node.width, node.height) + _text(text, node.x, node.y, content)
+        parts.append(f'<g class="idle">{shape}</g>' if node in idle else shape)
+    return parts
+
+
+def _box(style: str, x: float, y: float, width: float, height: float) -> str:
+    return (
+        f'<rect class="{style}" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" '
+        f'width="{width:g}" height="{height:g}" rx="{min(width, height) / 2:g}"/>'
+    )
+
+
+def _text(style: str, x: float, y: float, content: str) -> str:
+    return f'<text class="{style}" x="{x:.1f}" y="{y + 4.5:.1f}">{content}</text>'

@@ -1,0 +1,273 @@
+"""Where the parts of a drawn cell stand: a layered layout from left to right with straight long wires.
+
+Columns of nodes alternate with columns of labels; the longest path that leads to a node decides its column. A wire runs
+level through every column between its source and its target, at a height of its own, with its label in one of them.
+So it bends, and crosses others, only in the gap after its source and in the gap before its target, where nothing else
+is drawn: no label or node is ever overlapped. One vertical order of all nodes and wires is chosen so that few cross
+(global sifting: Bachmaier, Brandenburg, Brunner, Hübner 2010); their heights follow by constrained least squares.
+"""
+
+import random
+from bisect import bisect_right, insort
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import mul
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CellKind
+
+NODE_SIZE = 36.0
+INPUT_WIDTH = 52.0
+LABEL_WIDTH, LABEL_HEIGHT = 106.0, 24.0
+"""All lengths are SVG user units (pixels), x to the right and y downwards."""
+_PORT_PITCH = 13.0
+_SPACING = 13.0
+_MIN_GAP, _MAX_GAP = 44.0, 110.0
+_SIFTINGS, _SIFTING_BUDGET = 10, 800_000
+_SOFTNESS = 0.5
+_LEVELLING_ROUNDS, _PROJECTION_ROUNDS = 300, 8
+
+
+@dataclass(eq=False)
+class Node:
+    """A node of the cell, or its output; (x, y) is the centre."""
+
+    column: int
+    width: float
+    height: float
+    x: float = 0.0
+    y: float = 0.0
+
+
+@dataclass(eq=False)
+class Wire:
+    """An edge of the genotype, or a node's way into the output (then without primitive and label)."""
+
+    primitive: str | None
+    source: Node
+    target: Node
+    label_column: int | None = None
+    y: float = 0.0
+    """The height at which the wire runs level, from `left` to `right`."""
+    left: float = 0.0
+    right: float = 0.0
+    label_x: float = 0.0
+    port: float = 0.0
+    """Where it enters the target, measured downwards from the target's centre."""
+
+    @property
+    def columns(self) -> range:
+        """The columns that it passes through; none for a node next to the output."""
+        return range(self.source.column + 1, self.target.column)
+
+
+_Block = Node | Wire
+_Link = tuple[_Block, _Block]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The drawing reaches from (0, 0) to (width, height)."""
+
+    nodes: list[Node]
+    """By number; the cell's output comes last."""
+    wires: list[Wire]
+    width: float
+    height: float
+
+
+def lay_out(genotype: Genotype, kind: CellKind) -> Layout:
+    """Place the nodes, labels and wires of one cell."""
+    nodes, wires = _nodes_and_wires(genotype, kind)
+    order = _vertical_order(nodes, wires)
+    columns: list[list[_Block]] = [[] for _ in range(nodes[-1].column + 1)]
+    for block in order:
+        for column in [block.column] if isinstance(block, Node) else block.columns:
+            columns[column].append(block)
+    _assign_ports(wires, order)
+    height = _place_vertically(order, columns, wires)
+    width = _place_horizontally(nodes, wires)
+    return Layout(nodes, wires, width, height)
+
+
+def _nodes_and_wires(genotype: Genotype, kind: CellKind) -> tuple[list[Node], list[Wire]]:
+    """Even columns hold nodes, odd ones labels; a label goes where the fewest are, rather near its target."""
+    nodes = [Node(0, INPUT_WIDTH, NODE_SIZE), Node(0, INPUT_WIDTH, NODE_SIZE)]
+    wires: list[Wire] = []
+    labels_in: dict[int, int] = defaultdict(int)
+    edges = genotype.edges(kind)
+    for pair in zip(edges[::2], edges[1::2], strict=True):
+        node = Node(2 + max(nodes[source].column for _, source in pair), NODE_SIZE, NODE_SIZE)
+        for primitive, source in pair:
+            wire = Wire(primitive, nodes[source], node)
+            wire.label_column = min(wire.columns[::2], key=lambda column: (labels_in[column], -column))
+            labels_in[wire.label_column] += 1
+            wires.append(wire)
+        nodes.append(node)
+    concat = sorted(genotype.concat(kind))
+    output = Node(1 + max(node.column for node in nodes), NODE_SIZE, max(NODE_SIZE, _PORT_PITCH * (len(concat) + 1)))
+    wires.extend(Wire(None, nodes[node], output) for node in concat)
+    return [*nodes, output], wires
+
+
+def _vertical_order(nodes: list[Node], wires: list[Wire]) -> list[_Block]:
+    """All nodes and wires from top to bottom, with few crossings: the best of several siftings."""
+    order: list[_Block] = []
+    for node in nodes:
+        order += [wire for wire in wires if wire.target is node and wire.columns]
+        order.append(node)
+    links = _links(nodes, wires)
+    budget = _SIFTING_BUDGET // sum(map(len, links))
+    shuffle = random.Random(0).shuffle
+    best, lowest = order, _cost(order, links, nodes)
+    for _ in range(_SIFTINGS):
+        order, cost, budget = _sifted(order, links, nodes, budget)
+        if cost < lowest:
+            best, lowest = order, cost
+        order = list(order)
+        shuffle(order)
+    return best
+
+
+def _sifted(
+    order: list[_Block], links: list[list[_Link]], nodes: list[Node], budget: int
+) -> tuple[list[_Block], tuple[bool, int, int], int]:
+    """Take every block out in turn and put it back where it costs least; also the cost, and what is left to spend."""
+    cost = _cost(order, links, nodes)
+    improved = True
+    while improved:
+        improved = False
+        for block in list(order):
+            budget -= len(order)
+            if budget < 0:
+                return order, cost, budget
+            others = [other for other in order if other is not block]
+            trials = [[*others[:place], block, *others[place:]] for place in range(len(order))]
+            costs = [_cost(trial, links, nodes) for trial in trials]
+            if min(costs) < cost:
+                cost, improved = min(costs), True
+                order = trials[costs.index(cost)]
+    return order, cost, budget
+
+
+def _links(nodes: list[Node], wires: list[Wire]) -> list[list[_Link]]:
+    """For every gap between two columns, what the wires connect across it."""
+    links: list[list[_Link]] = [[] for _ in range(nodes[-1].column)]
+    for wire in wires:
+        through: list[_Block] = [wire.source, *[wire] * len(wire.columns), wire.target]
+        for gap, link in enumerate(pairwise(through), start=wire.source.column):
+            links[gap].append(link)
+    return links
+
+
+def _cost(order: list[_Block], links: list[list[_Link]], nodes: list[Node]) -> tuple[bool, int, int]:
+    """Inputs upside down, crossings, and the total way up and down."""
+    rank = {block: place for place, block in enumerate(order)}
+    crossings = distance = 0
+    for gap in links:
+        arrivals: list[int] = []
+        for start, end in sorted((rank[left], rank[right]) for left, right in gap):
+            crossings += len(arrivals) - bisect_right(arrivals, end)
+            insort(arrivals, end)
+            distance += (start - end) ** 2
+    return rank[nodes[0]] > rank[nodes[1]], crossings, distance
+
+
+def _assign_ports(wires: list[Wire], order: list[_Block]) -> None:
+    rank = {block: place for place, block in enumerate(order)}
+    entering: dict[Node, list[Wire]] = defaultdict(list)
+    for wire in sorted(wires, key=lambda wire: rank[wire if wire.columns else wire.source]):
+        entering[wire.target].append(wire)
+    for arriving in entering.values():
+        for place, wire in enumerate(arriving):
+            wire.port = (place - (len(arriving) - 1) / 2) * _PORT_PITCH
+
+
+def _height(block: _Block, column: int) -> float:
+    if isinstance(block, Node):
+        return block.height
+    return LABEL_HEIGHT if block.label_column == column else 0.0
+
+
+def _place_vertically(order: list[_Block], columns: list[list[_Block]], wires: list[Wire]) -> float:
+    """Pull the ends of wires together, at the distances that the columns ask for; returns the height of all."""
+    distances: dict[_Link, float] = {}
+    for column, blocks in enumerate(columns):
+        for above, below in pairwise(blocks):
+            distance = (_height(above, column) + _height(below, column)) / 2 + _SPACING
+            distances[above, below] = max(distance, distances.get((above, below), 0.0))
+    pulls: dict[_Block, list[tuple[_Block, float]]] = defaultdict(list)
+    for wire in wires:
+        for one, other, rise in _ends(wire):
+            pulls[one].append((other, -rise))
+            pulls[other].append((one, rise))
+    pushes = dict.fromkeys(distances, 0.0)
+    for _ in range(_LEVELLING_ROUNDS):
+        wanted = {block: _wanted(block, pulls[block]) for block in order}
+        for block in order:
+            block.y = wanted[block]
+        _keep_distances(distances, pushes)
+    for block in order:  # what the projection left undone
+        block.y = max(
+            [above.y + distance for (above, below), distance in distances.items() if below is block] + [block.y]
+        )
+    spans = [(block.y, _height(block, column) / 2) for column, blocks in enumerate(columns) for block in blocks]
+    top = min(y - half for y, half in spans)
+    for block in order:
+        block.y -= top
+    return max(y + half for y, half in spans) - top
+
+
+def _wanted(block: _Block, pulls: list[tuple[_Block, float]]) -> float:
+    """The weighted mean of where the other ends pull; far ones weigh less, so that near ones come out exactly level."""
+    if not pulls:
+        return block.y
+    heights = [other.y + rise for other, rise in pulls]
+    weights = [1 / (_SOFTNESS + abs(height - block.y)) for height in heights]
+    return sum(map(mul, weights, heights)) / sum(weights)
+
+
+def _ends(wire: Wire) -> list[tuple[_Block, _Block, float]]:
+    """The pairs that a wire would like to see level, and by how much the second then stands above the first."""
+    if not wire.columns:
+        return [(wire.source, wire.target, wire.port)]
+    return [(wire.source, wire, 0.0), (wire, wire.target, wire.port)]
+
+
+def _keep_distances(distances: dict[_Link, float], pushes: dict[_Link, float]) -> None:
+    """Move everything as little as possible, in least squares, until the distances are kept (Hildreth's method)."""
+    for (above, below), push in pushes.items():
+        above.y -= push
+        below.y += push
+    for _ in range(_PROJECTION_ROUNDS):
+        for (above, below), distance in distances.items():
+            push = max(-pushes[above, below], (distance - (below.y - above.y)) / 2)
+            pushes[above, below] += push
+            above.y -= push
+            below.y += push
+
+
+def _place_horizontally(nodes: list[Node], wires: list[Wire]) -> float:
+    """Columns as wide as their widest part, gaps the wider the steeper their wires; returns the width of all."""
+    widths = [LABEL_WIDTH if column % 2 else NODE_SIZE for column in range(nodes[-1].column + 1)]
+    widths[0], widths[-1] = INPUT_WIDTH, NODE_SIZE
+    steepest = [0.0] * len(widths)
+    for wire in wires:
+        level = wire.y if wire.columns else wire.target.y + wire.port
+        for gap, rise in (
+            (wire.source.column, level - wire.source.y),
+            (wire.target.column - 1, wire.target.y + wire.port - level),
+        ):
+            steepest[gap] = max(steepest[gap], abs(rise))
+    starts = [0.0]
+    for width, rise in zip(widths, steepest, strict=True):
+        starts.append(starts[-1] + width + min(max(_MIN_GAP, 0.6 * rise), _MAX_GAP))
+    for node in nodes:
+        node.x = starts[node.column] + widths[node.column] / 2
+    for wire in wires:
+        if wire.columns:
+            wire.left, wire.right = starts[wire.columns[0]], starts[wire.columns[-1]] + widths[wire.columns[-1]]
+        if wire.label_column is not None:
+            wire.label_x = starts[wire.label_column] + widths[wire.label_column] / 2
+    return starts[nodes[-1].column] + widths[-1]

@@ -1,0 +1,132 @@
+"""The operations behind the primitives' names: what an edge applies to the node it starts from.
+
+Layers, orders and paddings are those of DARTS. At stride 2 every operation makes ceil(H / 2) x ceil(W / 2) maps of
+H x W maps, so images of any size can be used; at even sizes all of them equal the authors' operations.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcdarts.cell.depthwise import DepthwiseConv2d
+from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES
+from pcdarts.errors import InputError, did_you_mean
+
+
+def make_op(primitive: str, channels: int, stride: int, affine: bool) -> nn.Module:
+    """Make the operation named `primitive`: `[B, channels, H, W]` to the same shape, or to half of H and W at stride 2.
+
+    `affine` says whether its BatchNorms learn a scale and a shift: they do in a derived network, not in a supernet.
+
+    Raises:
+        InputError: an unknown primitive, no channels, or a stride other than 1 and 2.
+    """
+    if channels < 1 or stride not in (1, 2):
+        raise InputError(
+            f"{primitive} with {channels} channels and stride {stride}: use 1 channel or more and stride 1 or 2"
+        )
+    match primitive:
+        case "none":
+            return Zero(stride)
+        case "max_pool_3x3":
+            return nn.MaxPool2d(3, stride, padding=1)
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+        case "skip_connect":
+            return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
+        case "sep_conv_3x3":
+            return sep_conv(channels, 3, stride, affine)
+        case "sep_conv_5x5":
+            return sep_conv(channels, 5, stride, affine)
+        case "sep_conv_7x7":
+            return sep_conv(channels, 7, stride, affine)
+        case "dil_conv_3x3":
+            return dil_conv(channels, 3, stride, affine)
+        case "dil_conv_5x5":
+            return dil_conv(channels, 5, stride, affine)
+        case "conv_7x1_1x7":
+            return conv_7x1_1x7(channels, stride, affine)
+    known = (*PRIMITIVES, *OLDER_PRIMITIVES)
+    raise InputError(f"unknown primitive {primitive!r}: {did_you_mean(primitive, known)}")
+
+
+def sep_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> nn.Sequential:
+    """Depthwise separable convolution, applied twice; only the first one strides."""
+
+    def once(stride: int) -> tuple[nn.Module, ...]:
+        return (
+            nn.ReLU(),
+            DepthwiseConv2d(channels, kernel_size, stride),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+    return nn.Sequential(*once(stride), *once(1))
+
+
+def dil_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> nn.Sequential:
+    """Depthwise separable convolution with dilation 2, applied once."""
+    return nn.Sequential(
+        nn.ReLU(),
+        DepthwiseConv2d(channels, kernel_size, stride, dilation=2),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+def conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Sequential:
+    """A full 7x7 convolution factorised into a row and a column (AmoebaNet-A)."""
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False),
+        nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+class Zero(nn.Module):
+    """The primitive "none": no information flows."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
+
+
+class ReluConvBN(nn.Sequential):
+    """ReLU, 1x1 convolution, BatchNorm: `[B, in_channels, H, W]` to `[B, out_channels, H, W]`."""
+
+    def __init__(self, in_channels: int, out_channels: int, affine: bool) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            nn.BatchNorm2d(out_channels, affine=affine),
+        )
+
+
+class FactorizedReduce(nn.Module):
+    """Halve a map without losing half of its pixels: `[B, in_channels, H, W]` to `[B, out_channels, H/2, W/2]`, ceiled.
+
+    The first half of the output channels sees the pixels at even rows and columns, the second half those at odd ones.
+    An odd size has one odd row or column fewer: zeros stand in for it. With an odd number of output channels the first
+    half is the larger one; a single channel leaves the second half empty.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, affine: bool) -> None:
+        super().__init__()
+        second_half = out_channels // 2
+        self.conv_1 = nn.Conv2d(in_channels, out_channels - second_half, 1, bias=False)
+        self.conv_2 = nn.Conv2d(in_channels, second_half, 1, bias=False) if second_half else None
+        self.bn = nn.BatchNorm2d(out_channels, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Picking the pixels first costs a quarter of the work of the authors' stride-2 convolutions of shifted maps.
+        halves = [self.conv_1(F.relu(x[:, :, ::2, ::2]))]
+        if self.conv_2 is not None:
+            height, width = x.shape[2:]
+            odd = F.pad(x[:, :, 1::2, 1::2], (0, width % 2, 0, height % 2))
+            halves.append(self.conv_2(F.relu(odd)))
+        out: Tensor = self.bn(torch.cat(halves, dim=1))
+        return out

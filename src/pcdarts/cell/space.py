@@ -1,0 +1,117 @@
+"""What is searched: the cell's nodes, its ordered edges, the candidate primitives, and the macro plan of the cells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pcdarts.errors import InputError
+
+CellKind = Literal["normal", "reduce"]
+NetworkKind = Literal["cifar", "imagenet"]
+
+CELL_KINDS: tuple[CellKind, ...] = ("normal", "reduce")
+
+PRIMITIVES = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+"""The operation space O of Sec. 4.1, in the order of the authors' code."""
+
+OLDER_PRIMITIVES = ("sep_conv_7x7", "conv_7x1_1x7")
+"""Not searched; the published NASNet-A and AmoebaNet-A cells need them."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The edge (i, j) of Sec. 3.1: information flows from node `source` = i to node `target` = j > i."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class CellSpace:
+    """A cell of `num_nodes` nodes (the paper's N): nodes 0 and 1 are inputs, the others are intermediate.
+
+    Edges are ordered by target node, then source node; every tensor with an `edges` axis uses this order.
+
+    Raises:
+        InputError: fewer than 3 nodes.
+    """
+
+    num_nodes: int = 6
+
+    def __post_init__(self) -> None:
+        if self.num_nodes < 3:
+            raise InputError(
+                f"num_nodes is {self.num_nodes}, but a cell has two input nodes and at least one intermediate node: "
+                "use 3 or more (the paper uses 6)"
+            )
+
+    @property
+    def num_intermediate(self) -> int:
+        return self.num_nodes - 2
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        return tuple(Edge(i, j) for j in range(2, self.num_nodes) for i in range(j))
+
+    @property
+    def num_edges(self) -> int:
+        return sum(range(2, self.num_nodes))
+
+    def edges_into(self, target: int) -> list[int]:
+        """Indices of the edges that enter `target`: the group over which Eq. (2) normalises."""
+        return [index for index, edge in enumerate(self.edges) if edge.target == target]
+
+    def edges_from(self, source: int) -> list[int]:
+        """Indices of the edges that leave `source`, by target."""
+        return [index for index, edge in enumerate(self.edges) if edge.source == source]
+
+
+STEM_MULTIPLIER = 3
+"""The stem makes 3C channels for cells of C (authors' code), but C in the ImageNet evaluation network."""
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """Where one cell stands in a network, for searched and derived networks alike."""
+
+    kind: CellKind
+    channels: int
+    """Channels of each node (C in the authors' code)."""
+    in_channels: tuple[int, int]
+    """Channels of the outputs of the cell before the last and of the last cell."""
+    halve_first_input: bool
+    """Whether the first input is twice as large as the second: the cell before reduced, or the stem did."""
+
+
+def reduction_positions(num_cells: int) -> frozenset[int]:
+    """The cells at 1/3 and 2/3 of the depth are reduction cells (Sec. 4.2: 6 normal and 2 reduction cells of 8)."""
+    return frozenset({num_cells // 3, 2 * num_cells // 3})
+
+
+def macro_plan(
+    kind: NetworkKind, channels: int, num_cells: int, concat_sizes: dict[CellKind, int], stem_channels: int
+) -> Iterator[CellPlan]:
+    """Yield the plan of every cell: widths double at each reduction cell.
+
+    `concat_sizes` says how many nodes each kind of cell concatenates into its output, `stem_channels` how many
+    channels the stem's two outputs have.
+    """
+    before_last, last = stem_channels, stem_channels
+    reductions = reduction_positions(num_cells)
+    halve_first_input = kind == "imagenet"
+    for position in range(num_cells):
+        cell_kind: CellKind = "reduce" if position in reductions else "normal"
+        if cell_kind == "reduce":
+            channels *= 2
+        yield CellPlan(cell_kind, channels, (before_last, last), halve_first_input)
+        before_last, last = last, concat_sizes[cell_kind] * channels
+        halve_first_input = cell_kind == "reduce"

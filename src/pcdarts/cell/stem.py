@@ -1,0 +1,91 @@
+"""What stands before the first cell, and what a network asks of its images; the same when searching and afterwards."""
+
+from torch import Tensor, nn
+
+from pcdarts.cell.space import NetworkKind, reduction_positions
+from pcdarts.errors import InputError
+
+
+class CifarStem(nn.Sequential):
+    """A 3x3 convolution and BatchNorm; both inputs of the first cell are its output.
+
+    `[B, image_channels, H, W]` to two times `[B, channels, H, W]`.
+    """
+
+    def __init__(self, channels: int, image_channels: int) -> None:
+        super().__init__(nn.Conv2d(image_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = images
+        for layer in self:
+            x = layer(x)
+        return x, x
+
+
+class ImageNetStem(nn.Module):
+    """Three 3x3 convolutions of stride 2 (Sec. 4.3): 224 x 224 images reach the cells as 28 x 28 maps.
+
+    `[B, image_channels, H, W]` to `[B, C, H/4, W/4]` and `[B, C, H/8, W/8]` (ceiled), where C is `channels`;
+    the first convolution makes half as many.
+
+    Raises:
+        InputError: an odd number of channels.
+    """
+
+    def __init__(self, channels: int, image_channels: int) -> None:
+        super().__init__()
+        if channels % 2:
+            raise InputError(
+                f"channels is {channels}, but the ImageNet stem starts with half of them: use an even number"
+            )
+        half = channels // 2
+        self.quarter = nn.Sequential(
+            nn.Conv2d(image_channels, half, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(half),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(half, channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.eighth = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        before_last = self.quarter(images)
+        return before_last, self.eighth(before_last)
+
+
+def make_stem(kind: NetworkKind, channels: int, image_channels: int) -> CifarStem | ImageNetStem:
+    """The stem of a network of `kind`, with `channels` channels in both outputs."""
+    return CifarStem(channels, image_channels) if kind == "cifar" else ImageNetStem(channels, image_channels)
+
+
+def smallest_image_side(kind: NetworkKind, num_cells: int) -> int:
+    """The smallest height and width, in pixels, of which every halving of the network has at least two to halve."""
+    stem_stride = 1 if kind == "cifar" else 8
+    return stem_stride << len(reduction_positions(num_cells))
+
+
+def check_images(images: Tensor, image_channels: int, smallest_side: int) -> None:
+    """Refuse what is not a batch of images `[B, image_channels, H, W]` with H and W of `smallest_side` or more.
+
+    Raises:
+        InputError: another number of axes or channels, integers, or images that are too small.
+    """
+    shape = list(images.shape)
+    if len(shape) != 4:
+        raise InputError(f"images have the shape {shape}, expected [batch, channels, height, width]")
+    if not images.is_floating_point():
+        raise InputError(f"images are of type {images.dtype}, expected normalised floating-point numbers")
+    if shape[1] != image_channels:
+        raise InputError(
+            f"images have {shape[1]} channels, but the network was made for {image_channels}: "
+            f"make it with image_channels={shape[1]}"
+        )
+    if min(shape[2:]) < smallest_side:
+        raise InputError(
+            f"images of {shape[2]} x {shape[3]} pixels are too small for the network: "
+            f"use {smallest_side} x {smallest_side} or larger"
+        )

@@ -1,0 +1,282 @@
+"""The command line: verbs, flags (the settings of a job's configuration), run folders and exit codes."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_origin
+
+import tyro
+from pydantic.fields import FieldInfo
+from tyro.constructors import PrimitiveConstructorSpec
+
+import pcdarts
+from pcdarts.config import (
+    JobConfig,
+    SearchConfig,
+    ShowConfig,
+    TestConfig,
+    TrainConfig,
+    did_you_mean,
+    listed,
+    settings,
+    shown,
+)
+from pcdarts.errors import InputError, RunError
+from pcdarts.recipes import DEFAULT, RECIPES, resolve
+from pcdarts.run.folder import RunFolder, write_text
+
+HELP = """\
+usage: pcdarts COMMAND [flags]
+
+PC-DARTS: differentiable architecture search with partial channel connections and edge normalisation.
+
+  pcdarts search          search a cell; without flags in minutes, on the data set inside the package
+  pcdarts train           train the network of the last cell found, and report its test error
+  pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data
+  pcdarts show GENOTYPE   print and draw a genotype (a published name, a file or a run) with its counts
+
+  --help                  print this or, after a command, its flags and their defaults (those of --recipe NAME)
+  --version               print the version
+"""
+
+RUNS = Path("runs")
+
+Config = TypeVar("Config", bound=JobConfig)
+Work = TypeVar("Work", SearchConfig, TrainConfig)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Do what the arguments (those after the program's name) say.
+
+    Returns the exit code: 0 done, 1 the run failed, 2 wrong usage, configuration or input, 130 interrupted.
+    """
+    try:
+        return _dispatch(arguments)
+    except InputError as error:
+        return _complain(str(error), 2)
+    except RunError as error:
+        return _complain(str(error), 1)
+    except SystemExit as done:  # the help has been printed
+        return int(done.code or 0)
+    except KeyboardInterrupt as interrupt:
+        return _complain(str(interrupt) or "interrupted", 130)
+    except BrokenPipeError:  # whoever read our output (`| head`) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"pcdarts: error: {message}", file=sys.stderr)
+    return code
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    if not arguments:
+        print(HELP, end="", file=sys.stderr)
+        return 2
+    verb, *rest = arguments
+    match verb:
+        case "-h" | "--help":
+            print(HELP, end="")
+        case "--version":
+            print(f"pcdarts {pcdarts.__version__}")
+        case "search":
+            _work(SearchConfig, rest)
+        case "train":
+            _work(TrainConfig, rest)
+        case "test":
+            from pcdarts.jobs.test import run_test
+
+            run_test(_settle(TestConfig, rest))
+        case "show":
+            from pcdarts.jobs.show import run_show
+
+            run_show(_settle(ShowConfig, rest))
+        case _:
+            verbs = ("search", "train", "test", "show")
+            hint = did_you_mean(verb, verbs) or f": the commands are {listed(verbs, 'and')}"
+            raise InputError(f"there is no command {shown(verb)}{hint}")
+    return 0
+
+
+def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
+    """Start or continue a job that has a run folder."""
+    flags, problems = _read_flags(config_class, arguments, RUN_FLAGS)
+    file, place, resumed = (Path(flags.pop(name)) if name in flags else None for name in RUN_FLAGS)
+    if resumed:
+        if file or place:
+            raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
+        run = RunFolder.open(resumed)
+        config = _config_of(run, config_class, flags, problems)
+        if run.is_finished:
+            print(f"{run.path} is finished: there is nothing to resume")
+            return
+    else:
+        config = resolve(config_class, file=file, flags=flags, problems=problems)
+        run = _new_run(config, place)
+    again = f"continue with `pcdarts {config.job} --resume {run.path}`"
+    try:
+        _start(config, run, resume=resumed is not None)
+    except InputError:
+        if not resumed:
+            run.withdraw()
+        raise
+    except RunError as error:
+        raise RunError(f"{error}; when that is mended, {again}") from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {again}") from None
+
+
+def _config_of(run: RunFolder, config_class: type[Work], flags: Mapping[str, Any], problems: list[str]) -> Work:
+    """The configuration that a run began with; flags may only repeat it, or say where and how fast to compute."""
+    begun = resolve(config_class, file=run.config)
+    config = resolve(config_class, file=run.config, flags=flags, problems=problems)
+    for name, value in config.fingerprint().items():
+        if value != (before := begun.fingerprint()[name]):
+            raise InputError(
+                f"{run.path} was begun with {name} {shown(before)}, not {shown(value)}: "
+                "drop the flag to resume it, or start a new run"
+            )
+    return config
+
+
+def _new_run(config: SearchConfig | TrainConfig, place: Path | None) -> RunFolder:
+    from pcdarts.run.environment import choose_device, describe_environment
+
+    environment = describe_environment(config.device, config.threads)
+    stem = f"{config.job}-{config.recipe or 'custom'}"
+    run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem)
+    write_text(run.config, config.to_yaml())
+    run.write_json(run.env, environment)
+    return run
+
+
+def _start(config: SearchConfig | TrainConfig, run: RunFolder, *, resume: bool) -> None:
+    if isinstance(config, SearchConfig):
+        from pcdarts.jobs.search import run_search
+
+        run_search(config, run, resume)
+    else:
+        from pcdarts.jobs.train import run_train
+
+        run_train(config, run, resume)
+
+
+def _settle(config_class: type[Config], arguments: Sequence[str]) -> Config:
+    flags, problems = _read_flags(config_class, arguments)
+    return resolve(config_class, flags=flags, problems=problems)
+
+
+RUN_FLAGS = {
+    "config": ("FILE", "YAML file of settings, such as a run's config.yaml: stronger than the recipe"),
+    "run": ("FOLDER", "folder to make for the run (none: the next free runs/JOB-RECIPE-NNN)"),
+    "resume": ("RUN", "continue the unfinished run in this folder, with its own configuration"),
+}
+"""What can be said to a job with a run folder besides its settings: name, metavar, help."""
+
+
+def _read_flags(
+    config_class: type[JobConfig], arguments: Sequence[str], more: Mapping[str, tuple[str, str]] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """What the arguments say, by name and as text (it is checked later), and the problems in reading them.
+
+    `--help` among the arguments prints the help and exits.
+    """
+    fields = settings(config_class)
+    flags = {name: _flag(metavar, description) for name, (metavar, description) in (more or {}).items()}
+    flags |= {name: _flag_of(name, field, config_class) for name, field in fields.items()}
+    as_type: Any = TypedDict("flags", flags, total=False)  # type: ignore[operator]  # a flag not given stays absent
+    prog = f"pcdarts {config_class.model_fields['job'].default}"
+    wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
+    given, unread = tyro.cli(as_type, prog=prog, args=wanted, return_unknown_args=True)
+    given = {
+        name: value for name, value in given.items() if value or name not in fields or not fields[name].is_required()
+    }
+    if len(wanted) < len(arguments):
+        _print_help(config_class, as_type, prog, given)
+    problems = [f"{_dashed(name)} needs a value" for name, value in given.items() if value in ("", ())]
+    return given, problems + _problems_in(unread, flags)
+
+
+def _print_help(config_class: type[JobConfig], flags: Any, prog: str, given: Mapping[str, Any]) -> None:
+    """Print the flags with the defaults that the chosen recipe and file give them, and exit."""
+    if config_class in RECIPES:
+        file = Path(given["config"]) if "config" in given else None
+        config = resolve(config_class, file=file, flags={name: given[name] for name in ("recipe",) if name in given})
+        defaults = config.model_dump(by_alias=True, exclude={"job"}) | dict.fromkeys(RUN_FLAGS)
+        description = f"Recipe < YAML file < flags. The defaults shown are those of the recipe {config.recipe}."
+    else:
+        fields = settings(config_class)
+        defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
+        description = str(config_class.__doc__)
+    tyro.cli(flags, prog=prog, args=["--help"], description=description, default=defaults)
+
+
+def _problems_in(unread: Sequence[str], names: Iterable[str]) -> list[str]:
+    """What the arguments that no flag took were meant to be; those after an unknown flag are taken for its values."""
+    known = [_dashed(name) for name in names]
+    negated = [f"--no-{name[2:]}" for name in known]
+    problems: list[str] = []
+    for token in unread:
+        flag = token.partition("=")[0].replace("_", "-")
+        if flag in known:
+            problems.append(f"{flag} is given twice")
+        elif flag.startswith("-") and not flag[1:2].isdigit():
+            problems.append(f"there is no flag {shown(flag)}{did_you_mean(flag, known + negated)}")
+        elif not problems:
+            problems.append(f"unexpected argument {shown(token)}: settings are flags, as in --epochs 10")
+    return problems
+
+
+def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
+    """The flag of a setting; a setting without a default is an argument without a flag."""
+    kind, optional = _plain_type(field.annotation)
+    description = str(field.description)
+    if kind is bool:
+        return Annotated[bool, tyro.conf.arg(help=description)]
+    if name == "recipe":
+        metavar = f"{{{','.join(RECIPES[config_class])}}}"
+    elif get_origin(kind) is Literal:
+        metavar = f"{{{','.join(get_args(kind))}}}"
+    else:
+        metavar = {int: "INT", float: "FLOAT", Path: "PATH"}.get(kind, "TEXT")
+    if get_origin(kind) is tuple:
+        return _flag("FLOAT FLOAT", description, values=2)
+    flag = _flag(metavar, description, optional=optional)
+    return tyro.conf.Positional[flag] if field.is_required() else flag
+
+
+def _plain_type(annotation: Any) -> tuple[Any, bool]:
+    """The type without its constraints, and whether it may be None."""
+    alternatives = [kind for kind in get_args(annotation) if kind is not NoneType]
+    optional = NoneType in get_args(annotation)
+    kind = alternatives[0] if optional else annotation
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind, optional
+
+
+def _flag(metavar: str, description: str, values: int = 1, optional: bool = False) -> Any:
+    """A flag that takes up to so many values as text: what is wrong with them is said later, all at once."""
+
+    def read(texts: list[str]) -> Any:
+        if values > 1:
+            return tuple(texts)
+        text = texts[0] if texts else ""
+        return None if optional and text == "none" else text
+
+    def write(value: Any) -> list[str]:
+        return [str(item).lower() if item is None else str(item) for item in (value if values > 1 else [value])]
+
+    spec = PrimitiveConstructorSpec(
+        nargs=tuple(range(values + 1)),
+        metavar=metavar,
+        instance_from_str=read,
+        is_instance=lambda value: True,
+        str_from_instance=write,
+    )
+    return Annotated[Any, spec, tyro.conf.arg(help=description)]
+
+
+def _dashed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,152 @@
+"""Batches made on the device: images stay uint8 there; crop, flip and cutout are arithmetic over a whole batch."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pcdarts.data.sources import Images
+from pcdarts.data.streams import generator
+from pcdarts.errors import InputError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a training image, in this order; the default is nothing.
+
+    Raises:
+        InputError: a negative number of pixels.
+    """
+
+    crop_padding: int = 0
+    """Black pixels added on every side before a random crop of the original size."""
+    flip: bool = False
+    """Mirror an image left to right with probability 1/2."""
+    cutout: int = 0
+    """Side in pixels of a square set to the mean colour, 0 after normalisation (DeVries & Taylor, 2017); 0 is off."""
+
+    def __post_init__(self) -> None:
+        for name, pixels in (("crop_padding", self.crop_padding), ("cutout", self.cutout)):
+            if pixels < 0:
+                raise InputError(f"{name} is {pixels}, but it counts pixels: use 0 (off) or more")
+
+
+class Batches:
+    """An endless supply of epochs over `images`; the order and the augmentation never depend on what came before.
+
+    Batch b of epoch e is a pure function of (seed, stream, e, b): the same after a resume, and made of the same random
+    numbers on every device.
+
+    Args:
+        images: moved to `device` as they are, uint8.
+        mean, std: per channel, of pixels scaled to [0, 1].
+        shuffle: a new random order every epoch; otherwise the order of `images`.
+        drop_last: leave out the last batch when it is smaller than the others.
+        stream: the name that keeps these random numbers apart from others of the same seed, e.g. "weight".
+
+    Raises:
+        InputError: no image, or not one whole batch where `drop_last` asks for whole ones.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        *,
+        batch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augmentation: Augmentation,
+        shuffle: bool,
+        drop_last: bool,
+        seed: int,
+        stream: str,
+        device: torch.device | str,
+    ) -> None:
+        smallest = batch_size if drop_last else 1
+        if batch_size < 1 or len(images) < smallest:
+            raise InputError(
+                f"batch_size is {batch_size}, but the {stream!r} images are {len(images)}: "
+                f"use a batch size from 1 to {len(images)} or more images"
+            )
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.seed = seed
+        self.stream = stream
+        self.device = torch.device(device)
+        self._labels = images.labels.to(self.device)
+        pixels = images.pixels.to(self.device).permute(0, 2, 3, 1).contiguous()
+        _, self._height, self._width, self._channels = pixels.shape
+        self._colours = pixels.view(-1, self._channels)  # a row per pixel of the data set
+        # Spread over a whole image row: one long inner loop instead of one of two or three channels.
+        self._mean = torch.tensor(mean, device=self.device).repeat(self._width)
+        self._std = torch.tensor(std, device=self.device).repeat(self._width)
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        whole, rest = divmod(len(self._labels), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches `start`, `start + 1`, ... of an epoch.
+
+        Yields:
+            Images `[B, C, H, W]`, float32, normalised, in channels_last memory format; labels `[B]`, int64.
+        """
+        count = len(self._labels)
+        order = torch.arange(count)
+        if self.shuffle:
+            order = torch.randperm(count, generator=generator(self.seed, self.stream, epoch, "order"))
+        for batch in range(start, len(self)):
+            indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield self._batch(self._chance(indices, epoch, batch))
+
+    def _chance(self, indices: Tensor, epoch: int, batch: int) -> Tensor:
+        """All that a batch owes to chance, int64 `[6, B]`, drawn on the CPU and sent to the device in one piece.
+
+        For each image: its index; the corner (down, right) of the crop in the padded image; whether to mirror it; the
+        centre (y, x) of the cutout square. All are drawn, used or not: switching cutout on leaves the crops alone.
+        """
+        draw = generator(self.seed, self.stream, epoch, batch)
+        corners = 2 * self.augmentation.crop_padding + 1
+        limits = (corners, corners, 2, self._height, self._width)
+        drawn = [torch.randint(limit, indices.shape, generator=draw) for limit in limits]
+        return torch.stack([indices, *drawn]).to(self.device, non_blocking=True)
+
+    def _batch(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        # Each [B, 1], to meet the positions [H] and [W].
+        index, down, right, mirrored, centre_y, centre_x = chance.unsqueeze(-1)
+        padding = self.augmentation.crop_padding
+        y = torch.arange(self._height, device=self.device)
+        x = torch.arange(self._width, device=self.device)
+
+        # Where each row and column of the result comes from: cropped first, then mirrored.
+        rows = y + down - padding
+        columns = torch.where(mirrored * self.augmentation.flip == 1, self._width - 1 - x, x) + right - padding
+        pixels = self._gather(index, rows, columns)
+
+        images = pixels.float().div_(255).sub_(self._mean).div_(self._std)
+        if self.augmentation.cutout:
+            cut_rows = self._inside_square(y, centre_y).float()
+            cut_columns = self._inside_square(x, centre_x).float().repeat_interleave(self._channels, dim=1)
+            images *= 1 - cut_rows.unsqueeze(2) * cut_columns.unsqueeze(1)
+        images = images.view(-1, self._height, self._width, self._channels).permute(0, 3, 1, 2)
+        return images, self._labels[index.squeeze(-1)]
+
+    def _gather(self, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Read image `index[b]` at (rows[b, i], columns[b, j]), black outside it, as uint8 `[B, H, W * C]`."""
+        y = rows.clamp(0, self._height - 1)
+        x = columns.clamp(0, self._width - 1)
+        position = ((index * self._height + y) * self._width).unsqueeze(2) + x.unsqueeze(1)
+        pixels = self._colours.index_select(0, position.flatten()).view(len(index), self._height, -1)
+        if self.augmentation.crop_padding:
+            pixels *= (rows == y).byte().unsqueeze(2)
+            pixels *= (columns == x).byte().repeat_interleave(self._channels, dim=1).unsqueeze(1)
+        return pixels
+
+    def _inside_square(self, positions: Tensor, centre: Tensor) -> Tensor:
+        """Which of the positions `[H]` lie in the cutout square around each centre `[B, 1]`; bool `[B, H]`."""
+        first = centre - self.augmentation.cutout // 2
+        return (positions >= first) & (positions < first + self.augmentation.cutout)

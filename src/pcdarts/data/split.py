@@ -1,0 +1,59 @@
+"""Which image goes where: the two halves of a search, stratified subsets, and a test set where none is given."""
+
+import torch
+from torch import Tensor
+
+from pcdarts.data.streams import generator
+from pcdarts.errors import InputError
+
+
+def split_indices(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Split the training set into the `weight` and the `arch` split (Sec. 4.2), disjoint and together all of it.
+
+    As in the authors' script this is a plain random permutation, not a stratified one.
+
+    Args:
+        labels: int64 `[N]`; only their number matters.
+        fraction: the share of the weight split, 0.5 in the paper.
+
+    Returns:
+        The weight indices `[floor(fraction * N)]` and the arch indices, int64 on the CPU.
+
+    Raises:
+        InputError: one of the two would be empty.
+    """
+    count = len(labels)
+    weight_count = int(fraction * count)
+    if not 0 < weight_count < count:
+        raise InputError(
+            f"weight_fraction {fraction} of {count} training images leaves the weight or the arch split empty: "
+            "use a fraction between 0 and 1 (the paper uses 0.5) or more images"
+        )
+    order = torch.randperm(count, generator=generator(seed, "weight and arch splits"))
+    return order[:weight_count], order[weight_count:]
+
+
+def stratified_subset(labels: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """Indices, ascending, of `count` of the images `[N]`, as equally many of each class as there are."""
+    order, rank = _shuffled_classes(labels, draw)
+    return order[rank.argsort(stable=True)[:count]].sort().values
+
+
+def stratified_split(labels: Tensor, fraction: float, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Indices, ascending, of two disjoint parts of the images; the second has `fraction` of each class.
+
+    The second part has at least one image of each class, and so has the first where a class has two images.
+    """
+    order, rank = _shuffled_classes(labels, draw)
+    taken = (labels.bincount() * fraction).round().clamp(min=1)
+    second = rank < taken[labels[order]]
+    return order[~second].sort().values, order[second].sort().values
+
+
+def _shuffled_classes(labels: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The images class by class, in random order within each class, and their ranks (0, 1, ...) in that order."""
+    shuffled = torch.randperm(len(labels), generator=draw)
+    order = shuffled[labels[shuffled].argsort(stable=True)]
+    sizes = labels.bincount()
+    starts = sizes.cumsum(0) - sizes
+    return order, torch.arange(len(labels)) - starts[labels[order]]

@@ -1,0 +1,56 @@
+"""From what a user types after `--genotype` or `show` to a genotype."""
+
+from pathlib import Path
+
+from pcdarts.cell.derive import random_genotype
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CellSpace
+from pcdarts.cell.zoo import PUBLISHED, published
+from pcdarts.errors import InputError
+from pcdarts.run.folder import RunFolder
+
+RUNS = Path("runs")
+
+
+def find_genotype(name: str) -> Genotype:
+    """The genotype meant by `name`.
+
+    It is, in this order: `latest` (the newest finished search under runs/), `random:SEED` (a cell of the paper's space
+    drawn without looking at data), a printed genotype, a run folder, a file, or the name of a published cell.
+
+    Raises:
+        InputError: none of these, or an inconsistent genotype.
+    """
+    if name == "latest":
+        return Genotype.from_file(latest_search().genotype)
+    if name.startswith("random:"):
+        seed = name.removeprefix("random:")
+        if not (seed.isascii() and seed.isdigit()):
+            raise InputError(f"{name} names no random cell: write random:SEED with a whole number, such as random:0")
+        return random_genotype(CellSpace(), int(seed))
+    if "Genotype(" in name:
+        return Genotype.from_text(name)
+    path = Path(name)
+    if path.is_dir():
+        run = RunFolder.open(path)
+        if not run.genotype.is_file():
+            raise InputError(f"{path} has no genotype.json yet: finish it with --resume {path} first")
+        return Genotype.from_file(run.genotype)
+    if path.exists() or len(path.parts) > 1 or path.suffix:
+        return Genotype.from_file(path)
+    return published(name)
+
+
+def latest_search() -> RunFolder:
+    """The newest finished search under runs/.
+
+    Raises:
+        InputError: there is none.
+    """
+    results = [path for path in RUNS.glob("search-*/result.json") if RunFolder(path.parent).genotype.is_file()]
+    if not results:
+        raise InputError(
+            "there is no finished search under runs/: run `pcdarts search` first, or give --genotype a run folder, "
+            f"a file or a published cell ({', '.join(PUBLISHED)})"
+        )
+    return RunFolder(max(results, key=lambda path: path.stat().st_mtime).parent)

@@ -1,0 +1,86 @@
+"""`pcdarts test`: the error of a trained network, measured again or on other data."""
+
+import statistics
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pcdarts.config import TestConfig, TrainConfig
+from pcdarts.data.sources import DataSet, Images, load_data
+from pcdarts.errors import InputError
+from pcdarts.jobs.genotype import find_genotype
+from pcdarts.jobs.measure import plain_batches, top1_error
+from pcdarts.jobs.train import make_network
+from pcdarts.recipes import resolve
+from pcdarts.run.checkpoint import load_checkpoint
+from pcdarts.run.device import choose_device
+from pcdarts.run.folder import RunFolder
+
+
+def run_test(config: TestConfig) -> list[float]:
+    """Print and return the top-1 error, in %, of every network trained in the run (one for each seed).
+
+    Raises:
+        InputError: there is no finished train run, or the data does not fit what it was trained on.
+    """
+    parent = RunFolder.open(config.run)
+    runs = [RunFolder(path) for path in sorted(parent.path.glob("seed-*"), key=seed_of)] or [parent]
+    errors = []
+    for run in runs:
+        errors.append(test_one(config, run))
+        print(f"{run.path}: top-1 error {errors[-1]:.2f} %", flush=True)
+    if len(errors) > 1:
+        mean, std = statistics.mean(errors), statistics.stdev(errors)
+        print(f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
+    return errors
+
+
+def seed_of(path: Path) -> int:
+    """The seed of the folder `seed-N`; others first."""
+    number = path.name.removeprefix("seed-")
+    return int(number) if number.isdigit() else -1
+
+
+def test_one(config: TestConfig, run: RunFolder) -> float:
+    """The top-1 error of the network trained in `run`, on its own test images or on those that `config` names."""
+    run.read_result()
+    trained = resolve(TrainConfig, file=run.config)
+    state = load_checkpoint(run.checkpoint, trained.fingerprint())
+    own = config.data is None
+    data = load_data(
+        trained.data if config.data is None else config.data,
+        root=config.data_root or (trained.data_root if own else None),
+        image_size=config.image_size or state["image_shape"][-1],
+        train_images=trained.train_images if own else None,
+        test_images=config.test_images,
+        seed=trained.seed,
+    )
+    device = choose_device(config.device, config.threads)
+    channels = state["image_shape"][0]
+    if data.image_channels != channels:
+        raise InputError(
+            f"{data.name} has images of {data.image_channels} channels, but {run.path} was trained on {channels}: "
+            "test it on images like those"
+        )
+    network = make_network(trained, find_genotype(trained.genotype), len(state["classes"]), channels).to(device)
+    network.load_state_dict(state["network"])
+    network.eval()
+    images = Images(data.test.pixels, relabelled(data, state["classes"], run))
+    return top1_error(network, plain_batches(images, state["mean"], state["std"], config.batch_size, device))
+
+
+def relabelled(data: DataSet, classes: list[str], run: RunFolder) -> Tensor:
+    """The labels [N] of the test images as indices of `classes`, those that the network knows.
+
+    Raises:
+        InputError: a class of the data is unknown to the network, or the other way round.
+    """
+    differing = sorted(set(data.classes) ^ set(classes))
+    if differing:
+        shown = ", ".join(differing[:5]) + (", ..." if len(differing) > 5 else "")
+        raise InputError(
+            f"{data.name} and the training data of {run.path} differ in {len(differing)} classes ({shown}): "
+            "test it on data with the classes it was trained on"
+        )
+    return torch.tensor([classes.index(name) for name in data.classes])[data.test.labels]

@@ -1,0 +1,209 @@
+"""`pcdarts train`: the evaluation stage, a derived network trained from scratch (Sec. 4.2)."""
+
+import statistics
+import time
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pcdarts.cell.draw import draw_svg
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS
+from pcdarts.config import TrainConfig
+from pcdarts.data.batches import Augmentation, Batches
+from pcdarts.data.sources import DataSet, load_data
+from pcdarts.data.streams import generator
+from pcdarts.errors import RunError
+from pcdarts.jobs.genotype import find_genotype
+from pcdarts.jobs.measure import Average, plain_batches, top1_error
+from pcdarts.network.complexity import complexity
+from pcdarts.network.network import Network
+from pcdarts.run.checkpoint import load_checkpoint, save_checkpoint
+from pcdarts.run.device import choose_device, describe_device, peak_memory_gb
+from pcdarts.run.folder import RunFolder, write_text
+from pcdarts.run.progress import Progress, duration
+from pcdarts.run.schedule import cosine, drop_path_rate
+
+
+def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, Any]:
+    """Train the network of a genotype with one seed or several; returns what `result.json` holds.
+
+    With several seeds each has a run folder of its own inside `run`, and the result is their mean ± std.
+
+    Raises:
+        InputError: the genotype, the data or a checkpoint cannot be used.
+        RunError: the loss is no longer a number, or something cannot be saved.
+    """
+    genotype = find_genotype(config.genotype)
+    # Printed into the configuration, so that `latest` or a run folder means the same cell for ever.
+    config = config.model_copy(update={"genotype": genotype.to_text()})
+    device = choose_device(config.device, config.threads)
+    data = load_data(
+        config.data,
+        root=config.data_root,
+        image_size=config.image_size,
+        train_images=config.train_images,
+        seed=config.seed,
+    )
+    write_text(run.config, config.to_yaml())
+    if config.seeds == 1:
+        result = train_one(config, run, resume, genotype, data, device)
+        print(f"next: pcdarts test {run.path}")
+        return result
+
+    results = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        print(f"seed {seed} ({len(results) + 1} of {config.seeds})", flush=True)
+        one = RunFolder(run.path / f"seed-{seed}")
+        if one.is_finished:
+            results.append(one.read_result())
+            continue
+        of_one = config.model_copy(update={"seed": seed, "seeds": 1})
+        write_text(one.config, of_one.to_yaml())
+        results.append(train_one(of_one, one, resume, genotype, data, device))
+    errors = [result["test_top1_error"] for result in results]
+    mean, std = statistics.mean(errors), statistics.stdev(errors)
+    result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
+    result["seconds"] = sum(result["seconds"] for result in results)
+    conclude(run, genotype, result)
+    print(f"top-1 test error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
+    print(f"next: pcdarts test {run.path}")
+    return result
+
+
+def train_one(
+    config: TrainConfig, run: RunFolder, resume: bool, genotype: Genotype, data: DataSet, device: torch.device
+) -> dict[str, Any]:
+    """Train with one seed and leave everything in `run`."""
+    train_batches, test_batches = make_batches(config, data, device)
+    torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
+    network = make_network(config, genotype, data.num_classes, data.image_channels).to(device)
+    network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
+    )
+    first_epoch, seconds = 0, 0.0
+    if resume and run.checkpoint.exists():
+        checkpoint = load_checkpoint(run.checkpoint, config.fingerprint())
+        network.load_state_dict(checkpoint["network"])
+        optimizer.load_state_dict(checkpoint["optimizer"])
+        first_epoch, seconds = checkpoint["epoch"], checkpoint["seconds"]
+    if resume:
+        run.truncate_metrics(first_epoch)
+    size = complexity(network, (data.image_channels, data.image_size, data.image_size))
+
+    with Progress(run, config.epochs, len(train_batches)) as progress:
+        for epoch in range(first_epoch, config.epochs):
+            started = time.perf_counter()
+            learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            network.drop_path = drop_path_rate(epoch, config.epochs, config.drop_path)
+            average = Average()
+            network.train()
+
+            for step, (images, labels) in enumerate(train_batches.epoch(epoch)):
+                torch.manual_seed(generator(config.seed, "drop path", epoch, step).initial_seed())
+                output = network(images)
+                logits, auxiliary_logits = output if config.auxiliary else (output, None)
+                loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+                total = loss
+                if auxiliary_logits is not None:
+                    total = loss + config.auxiliary_weight * F.cross_entropy(
+                        auxiliary_logits, labels, label_smoothing=config.label_smoothing
+                    )
+                optimizer.zero_grad()
+                total.backward()
+                nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+                optimizer.step()
+                average.add(loss.detach(), logits.detach(), labels)
+                progress.step(epoch + 1, step + 1, images=len(images), loss=loss)
+
+            if not average.is_finite:
+                raise RunError(
+                    f"the loss is not a number any more in epoch {epoch + 1} at learning rate {learning_rate:.4g}: "
+                    f"lower --learning-rate; the checkpoint of epoch {epoch} in {run.path} is intact"
+                )
+            network.eval()
+            test_error = top1_error(network, test_batches)
+            seconds += time.perf_counter() - started
+            record = {
+                "epoch": epoch + 1,
+                "learning_rate": learning_rate,
+                **average.named("train"),
+                "test_top1_error": test_error,
+                "seconds": seconds,
+            }
+            run.append_metrics(record)
+            save_checkpoint(
+                run.checkpoint,
+                {
+                    "network": network.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "epoch": epoch + 1,
+                    "seconds": seconds,
+                    "classes": list(data.classes),
+                    "image_shape": list(data.train.pixels.shape[1:]),
+                    "mean": list(data.mean),
+                    "std": list(data.std),
+                },
+                config.fingerprint(),
+            )
+            progress.epoch(record)
+
+        result = {
+            "test_top1_error": run.read_metrics()[-1]["test_top1_error"],
+            "params": size.params,
+            "mult_adds": size.mult_adds,
+            "seconds": seconds,
+            "device": describe_device(device),
+            "peak_memory_gb": peak_memory_gb(device),
+            "genotype": genotype.to_text(),
+        }
+        conclude(run, genotype, result)
+        progress.say(
+            f"top-1 test error {result['test_top1_error']:.2f} % after the last epoch; {size.params / 1e6:.2f} M "
+            f"parameters, {size.mult_adds / 1e6:.1f} M mult-adds; {duration(seconds)} on {result['device']}"
+        )
+    return result
+
+
+def conclude(run: RunFolder, genotype: Genotype, result: dict[str, Any]) -> None:
+    """Write the genotype, its drawings and, last, the result."""
+    write_text(run.genotype, genotype.to_json())
+    for kind in CELL_KINDS:
+        write_text(run.cell_svg(kind), draw_svg(genotype, kind))
+    run.finish(result)
+
+
+def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, image_channels: int) -> Network:
+    """The network that `config` describes."""
+    return Network(
+        genotype,
+        kind=config.kind,
+        channels=config.channels,
+        num_cells=config.num_cells,
+        num_classes=num_classes,
+        auxiliary=config.auxiliary,
+        image_channels=image_channels,
+    )
+
+
+def make_batches(config: TrainConfig, data: DataSet, device: torch.device) -> tuple[Batches, Batches]:
+    """The batches of the training and of the test set."""
+    batch_size = min(config.batch_size, len(data.train))
+    train = Batches(
+        data.train,
+        batch_size=batch_size,
+        mean=data.mean,
+        std=data.std,
+        augmentation=Augmentation(config.crop_padding, config.flip, config.cutout),
+        shuffle=True,
+        drop_last=len(data.train) % batch_size == 1,  # BatchNorm cannot learn from a single image
+        seed=config.seed,
+        stream="train",
+        device=device,
+    )
+    return train, plain_batches(data.test, data.mean, data.std, config.batch_size, device)

@@ -1,0 +1,38 @@
+"""How large and how costly a network is, counted as the tables of the paper count it."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What inference on one image costs."""
+
+    params: int
+    """Learned numbers, without those of the auxiliary head, which inference does not run."""
+    mult_adds: int
+    """Multiply-adds of the convolutions and linear layers; BatchNorm, ReLU, pooling and additions are not counted.
+
+    Table 2 of the paper gives 2 to 3 % more for the PC-DARTS cells: its figures come out when a BatchNorm counts two
+    operations per output and a ReLU one.
+    """
+
+
+def complexity(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)) -> Complexity:
+    """Count the parameters and mult-adds of `model` for one image of `input_shape` (channels, height, width).
+
+    Works on a copy without data (on the `meta` device): nothing is computed and `model` stays as it is. A submodule
+    named `auxiliary_head` does not count.
+    """
+    skeleton = copy.deepcopy(model).to("meta").eval()
+    params = [(name, param) for name, param in skeleton.named_parameters() if not name.startswith("auxiliary_head.")]
+    dtype = params[0][1].dtype if params else torch.get_default_dtype()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        skeleton(torch.empty(1, *input_shape, dtype=dtype, device="meta"))
+    # PyTorch counts a multiplication and an addition as two operations.
+    return Complexity(sum(param.numel() for _, param in params), counter.get_total_flops() // 2)

@@ -1,0 +1,113 @@
+"""The network that a genotype becomes: stem, cells, global average pooling and a linear classifier."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pcdarts.cell.authors import load_translated, translate_state
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, STEM_MULTIPLIER, NetworkKind, macro_plan
+from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
+from pcdarts.errors import InputError
+from pcdarts.network.blocks import AuxiliaryHead, Cell
+
+
+class Network(nn.Module):
+    """The evaluation network of Sec. 4.2 (CIFAR: 36 channels, 20 cells) and 4.3 (ImageNet: 48 channels, 14 cells).
+
+    Images of any size from a few pixels on will do; at 32 x 32 (CIFAR) and 224 x 224 (ImageNet) the network is the
+    authors'.
+
+    Args:
+        genotype: the normal and the reduction cell.
+        kind: "cifar" (one 3x3 stem convolution) or "imagenet" (three of stride 2).
+        channels: channels of the nodes of the first cell; they double at each reduction cell.
+        num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells.
+        num_classes: number of logits.
+        auxiliary: whether a second classifier, fed by the cell at 2/3 of the depth, helps in training.
+        image_channels: 3 for colour, 1 for greyscale.
+        drop_path: the probability that an operation is dropped for a sample in training; set the attribute to ramp it.
+
+    Raises:
+        InputError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        *,
+        kind: NetworkKind = "cifar",
+        channels: int = 36,
+        num_cells: int = 20,
+        num_classes: int = 10,
+        auxiliary: bool = True,
+        image_channels: int = 3,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if kind not in ("cifar", "imagenet"):
+            raise InputError(f"kind is {kind!r}, but a network is of kind 'cifar' or 'imagenet'")
+        sizes = {"channels": channels, "num_cells": num_cells, "num_classes": num_classes}
+        for name, size in (sizes | {"image_channels": image_channels}).items():
+            least = 2 if name == "num_classes" else 1
+            if size < least:
+                raise InputError(f"{name} is {size}, but a network needs at least {least}")
+        self.genotype = genotype
+        self.drop_path = drop_path
+        self.image_channels = image_channels
+        self.smallest_image_side = smallest_image_side(kind, num_cells)
+        self.auxiliary_position = 2 * num_cells // 3
+
+        stem_channels = STEM_MULTIPLIER * channels if kind == "cifar" else channels
+        self.stem = make_stem(kind, stem_channels, image_channels)
+        concat_sizes = {cell_kind: len(genotype.concat(cell_kind)) for cell_kind in CELL_KINDS}
+        cells = [Cell(genotype, plan) for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels)]
+        self.cells = nn.ModuleList(cells)
+        self.auxiliary_head = (
+            AuxiliaryHead(cells[self.auxiliary_position].out_channels, num_classes, kind) if auxiliary else None
+        )
+        self.classifier = nn.Linear(cells[-1].out_channels, num_classes)
+
+    @property
+    def drop_path(self) -> float:
+        """The current drop-path probability, in [0, 1); evaluation ignores it."""
+        return self._drop_path
+
+    @drop_path.setter
+    def drop_path(self, probability: float) -> None:
+        if not 0 <= probability < 1:
+            raise InputError(f"drop_path is {probability}, expected a probability of at least 0 and less than 1")
+        self._drop_path = probability
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return logits `[B, num_classes]` for images `[B, image_channels, H, W]`.
+
+        In training with an auxiliary head, return the pair (logits, auxiliary logits).
+
+        Raises:
+            InputError: something else than images of `image_channels` channels, or too small for the reductions.
+        """
+        check_images(images, self.image_channels, self.smallest_image_side)
+        auxiliary_logits: Tensor | None = None
+        before_last, last = self.stem(images.contiguous(memory_format=torch.channels_last))
+        for position, cell in enumerate(self.cells):
+            before_last, last = last, cell(before_last, last, self.drop_path)
+            if position == self.auxiliary_position and self.auxiliary_head is not None and self.training:
+                auxiliary_logits = self.auxiliary_head(last)
+        logits: Tensor = self.classifier(last.mean(dim=(2, 3)))
+        return logits if auxiliary_logits is None else (logits, auxiliary_logits)
+
+    def load_authors_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what the DARTS and PC-DARTS training scripts save (`cells.0._ops.3.op.1.weight`, ...).
+
+        The weights of an auxiliary head are left out where this network has none.
+
+        Raises:
+            InputError: a key is missing, unexpected or of another shape; nothing is loaded then.
+        """
+        translated = translate_state(state)
+        if self.auxiliary_head is None:
+            translated = {k: v for k, v in translated.items() if not k.startswith("auxiliary_head.")}
+        load_translated(self, translated)

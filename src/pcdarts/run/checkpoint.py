@@ -1,0 +1,87 @@
+"""Checkpoints: saved whole or not at all, loaded without unpickling anything but tensors and plain values."""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pcdarts.errors import InputError
+from pcdarts.run.folder import write_bytes
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
+    """Replace `path` by a checkpoint of `state` (tensors and plain values, nested in dicts, lists and tuples).
+
+    `fingerprint` is what `load_checkpoint` must be given to load it again: `config.fingerprint()`.
+
+    Raises:
+        RunError: it cannot be saved; the earlier checkpoint stays as it was.
+    """
+    buffer = io.BytesIO()  # in memory first: an error while writing is then an OSError, never one of the zip writer
+    torch.save({"format": FORMAT, "fingerprint": dict(fingerprint), "state": dict(state)}, buffer)
+    write_bytes(path, buffer.getbuffer())
+
+
+def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """The state saved at `path`, on the CPU.
+
+    Raises:
+        InputError: no such file, truncated, not a checkpoint, holds more than tensors and plain values, another
+            format, or saved by a run with another configuration.
+    """
+    content = _load(path)
+    if content["format"] != FORMAT:
+        raise InputError(
+            f"{path} has checkpoint format {content['format']}, but this version of pcdarts reads {FORMAT}: "
+            "resume with the version that wrote it, or start a new run"
+        )
+    differences = _differences(content["fingerprint"], fingerprint)
+    if differences:
+        raise InputError(
+            f"{path} belongs to another configuration ({differences}): "
+            "resume with the configuration it was saved with, or start a new run"
+        )
+    state: dict[str, Any] = content["state"]
+    return state
+
+
+def _load(path: Path) -> dict[str, Any]:
+    remedy = "restore the file from a copy, or start a new run"
+    try:
+        start = path.open("rb").read(4)
+    except OSError as error:
+        raise InputError(f"cannot read the checkpoint {path}: {error.strerror}") from None
+    if not start:
+        raise InputError(f"the checkpoint {path} is empty: {remedy}")
+    if not zipfile.is_zipfile(path):
+        what = "is truncated" if start == b"PK\x03\x04" else "is not a checkpoint"
+        raise InputError(f"the checkpoint {path} {what}: {remedy}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"the checkpoint {path} is refused: it holds objects other than tensors and plain values, "
+            "which could run code; pcdarts never writes such a file"
+        ) from None
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError, KeyError):
+        content = None
+    if not isinstance(content, dict) or "format" not in content:
+        raise InputError(f"the checkpoint {path} is damaged or was not written by pcdarts: {remedy}")
+    return content
+
+
+def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Up to three fields that differ, with both values; empty when none does."""
+    names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
+    told = [f"{name} is {saved.get(name)} there and {wanted.get(name)} here" for name in names[:3]]
+    if len(names) > 3:
+        told.append(f"{len(names) - 3} more differ")
+    return ", ".join(told)

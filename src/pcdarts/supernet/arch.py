@@ -1,0 +1,72 @@
+"""What the search optimises: α and β (logits), and the mixture of operations and edges they stand for."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The weights with which a supernet mixes, per cell kind ("normal", "reduce").
+
+    `op_weights[kind]` is [edges, primitives], each row summing to 1 (Eq. 1); `edge_weights[kind]` is [edges], the
+    edges that enter one node summing to 1 (Eq. 2), or all ones without edge normalisation.
+    """
+
+    op_weights: dict[CellKind, Tensor]
+    edge_weights: dict[CellKind, Tensor]
+
+    def detach(self) -> "Mixture":
+        """The same weights as constants: what a weight step needs."""
+        return Mixture(
+            {kind: weights.detach() for kind, weights in self.op_weights.items()},
+            {kind: weights.detach() for kind, weights in self.edge_weights.items()},
+        )
+
+
+class ArchParameters(nn.Module):
+    """α [edges, primitives] and β [edges] of both cell kinds, shared by all cells of a kind.
+
+    Both start as normal noise of standard deviation 1e-3 (authors' code), so that a search begins near the uniform
+    mixture. With `edge_normalization=False` there is no β, and a node is the plain sum of its edges, as in DARTS.
+
+    Args:
+        space: the cell searched.
+        edge_normalization: whether Eq. (2) weighs the edges.
+        generator: the source of the initial noise; the global one when absent.
+    """
+
+    def __init__(
+        self, space: CellSpace, edge_normalization: bool = True, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.edge_normalization = edge_normalization
+
+        def noise(*shape: int) -> nn.Parameter:
+            return nn.Parameter(1e-3 * torch.randn(*shape, generator=generator))
+
+        self.alpha = nn.ParameterDict({kind: noise(space.num_edges, len(PRIMITIVES)) for kind in CELL_KINDS})
+        self.beta = nn.ParameterDict(
+            {kind: noise(space.num_edges) for kind in CELL_KINDS} if edge_normalization else {}
+        )
+
+    def mixture(self) -> Mixture:
+        """The softmaxed weights, differentiable in α and β."""
+        op_weights: dict[CellKind, Tensor] = {kind: self.alpha[kind].softmax(dim=1) for kind in CELL_KINDS}
+        if self.edge_normalization:
+            edge_weights: dict[CellKind, Tensor] = {
+                kind: normalize_edges(self.beta[kind], self.space) for kind in CELL_KINDS
+            }
+        else:
+            edge_weights = {kind: torch.ones_like(self.alpha[kind][:, 0]) for kind in CELL_KINDS}
+        return Mixture(op_weights, edge_weights)
+
+
+def normalize_edges(beta: Tensor, space: CellSpace) -> Tensor:
+    """Eq. (2): softmax of β [edges] over the edges that enter one node, node by node (groups of 2, 3, 4, ...)."""
+    groups = beta.split([len(space.edges_into(target)) for target in range(2, space.num_nodes)])
+    return torch.cat([group.softmax(dim=0) for group in groups])

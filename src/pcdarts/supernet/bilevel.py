@@ -1,0 +1,107 @@
+"""The gradient of the architecture parameters in the bilevel problem: first order, and second order as in DARTS.
+
+Both return gradients and change neither weights nor α and β. A batch is (images [B, C, H, W], labels [B], masks),
+`masks` being what `Supernet.draw_masks` gives, or None.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+
+from pcdarts.supernet.arch import ArchParameters, Mixture
+from pcdarts.supernet.supernet import Supernet
+
+Batch = tuple[Tensor, Tensor, list[Tensor] | None]
+
+
+def first_order_gradients(
+    supernet: Supernet, arch: ArchParameters, arch_batch: Batch
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """∇_α L_arch(w, α) with the weights taken as they are; β is meant wherever α stands.
+
+    Returns:
+        The gradients in the order of `arch.parameters()`, the loss, and the logits [B, classes].
+    """
+    images, labels, masks = arch_batch
+    logits = supernet(images, arch.mixture(), masks)
+    loss = F.cross_entropy(logits, labels)
+    return list(torch.autograd.grad(loss, list(arch.parameters()))), loss.detach(), logits.detach()
+
+
+def second_order_gradients(
+    supernet: Supernet,
+    arch: ArchParameters,
+    weight_batch: Batch,
+    arch_batch: Batch,
+    *,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    momentum_buffers: Sequence[Tensor | None],
+    radius: float = 1e-2,
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """∇_α L_arch(w'(α), α) for the weights w' after one more SGD step (DARTS, Eqs. 6 to 8).
+
+    w' = w - ξ (μ v + ∇_w L_weight(w, α) + λ w), so the gradient is ∇_α L_arch(w', α) less ξ times a mixed second
+    derivative, which the difference of ∇_α L_weight at w ± ε ∇_w' L_arch replaces, ε = radius / |∇_w' L_arch|.
+
+    Args:
+        weight_batch, arch_batch: one batch of each split; the masks of a batch serve all its passes.
+        learning_rate, momentum, weight_decay: ξ, μ and λ of the weight optimiser at this step.
+        momentum_buffers: its v for every parameter of the supernet, None before the first step.
+        radius: length of the step of the finite difference; 0.01 in DARTS.
+
+    Returns:
+        The gradients in the order of `arch.parameters()`, and loss and logits of the arch batch at w'.
+    """
+    weights = dict(supernet.named_parameters())
+    loss_at = _loss_function(supernet)
+    loss, _ = loss_at(weights, arch.mixture().detach(), weight_batch)
+    gradients = torch.autograd.grad(loss, list(weights.values()))
+    stepped = {
+        name: (w - learning_rate * ((0 if v is None else momentum * v) + gradient + weight_decay * w))
+        .detach()
+        .requires_grad_()
+        for (name, w), v, gradient in zip(weights.items(), momentum_buffers, gradients, strict=True)
+    }
+
+    arch_parameters = list(arch.parameters())
+    arch_loss, logits = loss_at(stepped, arch.mixture(), arch_batch)
+    gradients = torch.autograd.grad(arch_loss, [*arch_parameters, *stepped.values()])
+    direct, direction = gradients[: len(arch_parameters)], gradients[len(arch_parameters) :]
+
+    epsilon = radius / torch.cat([v.flatten() for v in direction]).norm()
+    ahead, behind = (
+        torch.autograd.grad(
+            loss_at(
+                {
+                    name: (w + sign * epsilon * v).detach()
+                    for (name, w), v in zip(weights.items(), direction, strict=True)
+                },
+                arch.mixture(),
+                weight_batch,
+            )[0],
+            arch_parameters,
+        )
+        for sign in (1, -1)
+    )
+    total = [
+        gradient - learning_rate * (plus - minus) / (2 * epsilon)
+        for gradient, plus, minus in zip(direct, ahead, behind, strict=True)
+    ]
+    return total, arch_loss.detach(), logits.detach()
+
+
+def _loss_function(supernet: Supernet) -> Callable[[Mapping[str, Tensor], Mixture, Batch], tuple[Tensor, Tensor]]:
+    """(weights, mixture, batch) -> (loss, logits), sparing the running statistics that belong to the real weights."""
+
+    def loss_at(weights: Mapping[str, Tensor], mixture: Mixture, batch: Batch) -> tuple[Tensor, Tensor]:
+        images, labels, masks = batch
+        buffers = {name: buffer.clone() for name, buffer in supernet.named_buffers()}
+        logits: Tensor = functional_call(supernet, {**weights, **buffers}, (images, mixture, masks))
+        return F.cross_entropy(logits, labels), logits
+
+    return loss_at

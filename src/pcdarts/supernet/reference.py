@@ -1,0 +1,130 @@
+"""Equations (1) and (2) word for word: slow, readable, one edge and one operation at a time.
+
+Pure functions over the parameters of a `Supernet`; its stem, preprocessing and classifier are used as they are. What
+the fast supernet computes must equal this, outputs and gradients; the tests hold it to that.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pcdarts.cell.space import PRIMITIVES
+from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.edges import EPSILON, EdgeNorm, SeparableStage
+from pcdarts.supernet.supernet import Supernet, SupernetCell
+
+
+def supernet(model: Supernet, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:
+    """The logits [B, classes] of `model`; `masks` as in `Supernet.forward`, or None for the first 1/K channels."""
+    before_last, last = model.stem(images)
+    for position, cell in enumerate(model.cells):
+        kind = cell.plan.kind
+        mask = first_channels(cell) if masks is None else masks[position]
+        output = cell_output(
+            cell, before_last, last, mixture.op_weights[kind], mixture.edge_weights[kind], mask, masks is None
+        )
+        before_last, last = last, output
+    return model.classifier(last.mean(dim=(2, 3)))
+
+
+def first_channels(cell: SupernetCell) -> Tensor:
+    """The mask [edges, C] that selects the first C/K channels on every edge (Sec. 4.1)."""
+    mask = torch.zeros(cell.space.num_edges, cell.plan.channels, dtype=torch.bool)
+    mask[:, : cell.plan.channels // cell.k] = True
+    return mask
+
+
+def cell_output(
+    cell: SupernetCell,
+    before_last: Tensor,
+    last: Tensor,
+    op_weights: Tensor,
+    edge_weights: Tensor,
+    mask: Tensor,
+    shuffle: bool,
+) -> Tensor:
+    """Sec. 3.1: concat(x_2, ..., x_{N-1}) of one cell."""
+    nodes = [cell.preprocess0(before_last), cell.preprocess1(last)]
+    for target in range(2, cell.space.num_nodes):
+        edges = cell.space.edges_into(target)
+        node = sum(  # Eq. (2)
+            edge_weights[edge] * partial_channels(cell, edge, nodes[source], op_weights[edge], mask[edge])
+            for source, edge in enumerate(edges)
+        )
+        nodes.append(channel_shuffle(node, cell.k) if shuffle else node)
+    return torch.cat(nodes[2:], dim=1)
+
+
+def partial_channels(cell: SupernetCell, edge: int, x: Tensor, op_weights: Tensor, mask: Tensor) -> Tensor:
+    """Eq. (1): f_PC(x; S) = Σ_o softmax(α)_o · o(S * x) + (1 - S) * x for x [B, C, H, W] and S [C].
+
+    A stride-2 edge halves the bypassed channels by a 2x2 max-pool (authors' code; the paper is silent).
+    """
+    stride = 2 if cell.plan.kind == "reduce" and cell.space.edges[edge].source < 2 else 1
+    selected = x[:, mask]
+    mixed = sum(
+        op_weights[index] * operation(cell, edge, primitive, selected, stride)
+        for index, primitive in enumerate(PRIMITIVES)
+        if primitive != "none"
+    )
+    output = x.clone() if stride == 1 else F.max_pool2d(x, 2, ceil_mode=True)
+    output[:, mask] = mixed
+    return output
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """ShuffleNet's shuffle: channel c of group g moves to position c · groups + g."""
+    per_group = x.shape[1] // groups
+    order = [g * per_group + c for c in range(per_group) for g in range(groups)]
+    return x[:, order]
+
+
+def operation(cell: SupernetCell, edge: int, primitive: str, x: Tensor, stride: int) -> Tensor:
+    """o(x) for one primitive of Sec. 4.1 on one edge, x [B, C/K, H, W]."""
+    candidates = cell.operations
+    if primitive == "max_pool_3x3":
+        return normalize(F.max_pool2d(x, 3, stride, padding=1), candidates.max_pool_norm, edge)
+    if primitive == "avg_pool_3x3":
+        return normalize(F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False), candidates.avg_pool_norm, edge)
+    if primitive == "skip_connect":
+        return x if stride == 1 else reduced_skip(cell, edge, x)
+    if primitive == "sep_conv_3x3":
+        hidden = stage(candidates.sep_conv_3x3.first, edge, x, stride)
+        return stage(candidates.sep_conv_3x3.second, edge, hidden, 1)
+    if primitive == "sep_conv_5x5":
+        hidden = stage(candidates.sep_conv_5x5.first, edge, x, stride)
+        return stage(candidates.sep_conv_5x5.second, edge, hidden, 1)
+    if primitive == "dil_conv_3x3":
+        return stage(candidates.dil_conv_3x3, edge, x, stride)
+    return stage(candidates.dil_conv_5x5, edge, x, stride)
+
+
+def stage(module: SeparableStage, edge: int, x: Tensor, stride: int) -> Tensor:
+    """ReLU, depthwise convolution, 1x1 convolution, BatchNorm."""
+    depthwise = module.depthwise[edge].unsqueeze(1)
+    pointwise = module.pointwise[edge][:, :, None, None]
+    padding = module.dilation * (depthwise.shape[-1] - 1) // 2
+    x = F.conv2d(x.relu(), depthwise, None, stride, padding, module.dilation, groups=x.shape[1])
+    return normalize(F.conv2d(x, pointwise), module.norm, edge)
+
+
+def reduced_skip(cell: SupernetCell, edge: int, x: Tensor) -> Tensor:
+    """`skip_connect` at stride 2: two halved grids, one shifted by a pixel, each through its own 1x1 convolution."""
+    module = cell.operations.reduced_skip
+    position = module.position[edge]
+    x = x.relu()
+    shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+    even = F.conv2d(x, module.even[position][:, :, None, None], stride=2)
+    if module.odd.shape[1] == 0:
+        return normalize(even, module.norm, position)
+    odd = F.conv2d(shifted, module.odd[position][:, :, None, None], stride=2)
+    return normalize(torch.cat([even, odd], dim=1), module.norm, position)
+
+
+def normalize(x: Tensor, norm: EdgeNorm, edge: int) -> Tensor:
+    """BatchNorm without affine parameters: batch statistics in training, the edge's running ones in evaluation."""
+    if norm.training:
+        mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3), unbiased=False)
+    else:
+        mean, var = norm.running_mean[edge], norm.running_var[edge]
+    return (x - mean[:, None, None]) / (var[:, None, None] + EPSILON).sqrt()

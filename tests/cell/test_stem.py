@@ -1,0 +1,51 @@
+"""The stems, and the images that a network takes."""
+
+import pytest
+import torch
+
+from pcdarts.cell.stem import CifarStem, ImageNetStem, check_images, make_stem, smallest_image_side
+from pcdarts.errors import InputError
+
+
+def test_the_cifar_stem_feeds_both_inputs_of_the_first_cell():
+    before_last, last = make_stem("cifar", 12, image_channels=1)(torch.randn(2, 1, 7, 5))
+    assert before_last is last
+    assert last.shape == (2, 12, 7, 5)
+
+
+@pytest.mark.parametrize(("side", "quarter", "eighth"), [(32, 8, 4), (33, 9, 5), (31, 8, 4)])
+def test_the_imagenet_stem_feeds_maps_of_a_quarter_and_an_eighth(side, quarter, eighth):
+    before_last, last = make_stem("imagenet", 4, image_channels=3)(torch.randn(2, 3, side, side))
+    assert before_last.shape == (2, 4, quarter, quarter)
+    assert last.shape == (2, 4, eighth, eighth)
+
+
+def test_make_stem_takes_the_stem_of_the_kind():
+    assert isinstance(make_stem("cifar", 3, 3), CifarStem)
+    assert isinstance(make_stem("imagenet", 2, 3), ImageNetStem)
+
+
+def test_an_imagenet_stem_of_odd_channels_is_refused():
+    with pytest.raises(InputError, match=r"channels is 5.*even"):
+        ImageNetStem(5, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "num_cells", "side"), [("cifar", 1, 2), ("cifar", 20, 4), ("imagenet", 1, 16), ("imagenet", 14, 32)]
+)
+def test_every_halving_needs_two_pixels(kind, num_cells, side):
+    assert smallest_image_side(kind, num_cells) == side
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(3, 8, 8), r"shape \[3, 8, 8\], expected \[batch, channels, height, width\]"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "torch.uint8"),
+        (torch.zeros(2, 1, 8, 8), "1 channels.*made for 3: make it with image_channels=1"),
+        (torch.zeros(2, 3, 8, 3), "8 x 3 pixels are too small.*4 x 4 or larger"),
+    ],
+)
+def test_what_is_not_a_batch_of_fitting_images_is_refused(images, message):
+    with pytest.raises(InputError, match=message):
+        check_images(images, image_channels=3, smallest_side=4)

@@ -1,0 +1,224 @@
+import gzip
+import struct
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pcdarts.data.sources import DataSet, Images, load_data, pixel_statistics
+from pcdarts.errors import InputError
+
+
+def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def save_fashion_mnist(root: Path, train: int = 20, test: int = 10) -> dict[str, np.ndarray]:
+    """Write random images in the format of the original files; labels count 0, 1, ..., 9, 0, ..."""
+    folder = root / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    numbers = np.random.default_rng(0)
+    saved = {}
+    for prefix, count in (("train", train), ("t10k", test)):
+        saved[prefix] = numbers.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4i", 0x803, count, 28, 28) + saved[prefix].tobytes()
+        )
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, count) + labels.tobytes())
+    return saved
+
+
+# Fashion-MNIST
+
+
+def test_fashion_mini_is_part_of_the_package():
+    data = load_data("fashion-mini")
+    assert data.train.pixels.shape == (6000, 1, 28, 28)
+    assert data.test.pixels.shape == (1000, 1, 28, 28)
+    assert data.train.pixels.dtype == torch.uint8
+    assert data.train.labels.dtype == torch.int64
+    assert data.train.labels.bincount().tolist() == [600] * 10
+    assert (data.num_classes, data.image_channels, data.image_size) == (10, 1, 28)
+    assert (data.classes[0], data.classes[9]) == ("T-shirt/top", "Ankle boot")
+
+
+def test_fashion_mini_comes_with_its_licence():
+    licence = resources.files("pcdarts.data").joinpath("fashion-mini.LICENSE").read_text("utf-8")
+    assert "The MIT License (MIT)" in licence
+    assert "Copyright © 2017 Zalando SE" in licence
+
+
+def test_fashion_mini_takes_no_root(tmp_path):
+    with pytest.raises(InputError) as error:
+        load_data("fashion-mini", root=tmp_path)
+    assert "'fashion-mini' is part of this package and takes no --data-root" in one_line(error)
+
+
+def test_fashion_mnist_is_read_from_its_original_files(tmp_path):
+    saved = save_fashion_mnist(tmp_path)
+    data = load_data("fashion-mnist", root=tmp_path)
+    assert torch.equal(data.train.pixels, torch.from_numpy(saved["train"]).unsqueeze(1))
+    assert torch.equal(data.test.pixels, torch.from_numpy(saved["t10k"]).unsqueeze(1))
+    assert data.test.labels.tolist() == list(range(10))
+    assert data.classes == load_data("fashion-mini").classes
+
+
+def test_damaged_fashion_mnist_files_are_refused(tmp_path):
+    save_fashion_mnist(tmp_path)
+    file = tmp_path / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
+    file.write_bytes(gzip.compress(file.read_bytes()))
+    with pytest.raises(InputError) as error:
+        load_data("fashion-mnist", root=tmp_path)
+    assert "put FashionMNIST/raw/train-images-idx3-ubyte" in one_line(error)
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "cifar100"])
+def test_data_that_cannot_be_downloaded_says_where_to_put_it(tmp_path, name):
+    (tmp_path / "file").write_text("")  # no folder, so the download ends before it starts
+    with pytest.raises(InputError) as error:
+        load_data(name, root=tmp_path / "file")
+    assert f"data {name!r} could not be read from or downloaded to {str(tmp_path / 'file')!r} (" in one_line(error)
+
+
+# Folders
+
+
+def test_an_image_folder_becomes_a_data_set_with_statistics_of_its_own(save_images):
+    root = save_images(*(f"{which}/{name}/{n}.png" for which in ("train", "val") for name in "ab" for n in range(3)))
+    data = load_data("folder", root=root)
+    assert data.classes == ("a", "b")
+    assert (len(data.train), len(data.test), data.image_channels, data.image_size) == (6, 6, 3, 10)
+    assert data.mean == pytest.approx(data.train.pixels.double().div(255).mean((0, 2, 3)).tolist(), abs=1e-12)
+
+
+def test_one_colour_image_in_the_test_set_makes_all_images_colour(save_images):
+    save_images("train/a/0.png", "train/b/0.png", "test/a/0.png", mode="L")
+    data = load_data("folder", root=save_images("test/b/0.png"))
+    assert data.train.pixels.shape == (2, 3, 10, 10)
+    assert data.test.pixels.shape == (2, 3, 10, 10)
+
+
+def test_an_image_that_is_not_kept_is_not_read(save_images):
+    root = save_images(*(f"{which}/{name}/{n}.png" for which in ("train", "test") for name in "ab" for n in range(4)))
+    (root / "train" / "a" / "0.png").write_bytes(b"")
+    refused = 0
+    for seed in range(10):
+        try:
+            assert len(load_data("folder", root=root, train_images=2, seed=seed).train) == 2
+        except InputError:
+            refused += 1
+    assert 0 < refused < 10
+
+
+def test_a_folder_needs_a_root():
+    with pytest.raises(InputError) as error:
+        load_data("folder")
+    assert "give --data-root" in one_line(error)
+
+
+# Sizes and subsets
+
+
+@pytest.mark.parametrize("size", [14, 32])
+def test_images_are_resized_as_pillow_does_it(size):
+    data = load_data("fashion-mini", image_size=size, train_images=20)
+    assert data.image_size == size
+    assert data.test.pixels.shape == (1000, 1, size, size)
+    original = load_data("fashion-mini", train_images=20).train
+    for resized, image in zip(data.train.pixels, original.pixels, strict=True):
+        expected = Image.fromarray(image[0].numpy()).resize((size, size), Image.Resampling.BILINEAR)
+        assert (resized[0].int() - torch.from_numpy(np.array(expected)).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [0, 7, -3])
+def test_a_size_too_small_for_a_network_is_refused(size):
+    with pytest.raises(InputError, match=rf"the images are to be {size}x{size} pixels, .* give --image-size 8 or more"):
+        load_data("fashion-mini", image_size=size)
+
+
+def test_a_folder_of_images_too_small_for_a_network_is_refused(save_images):
+    root = save_images(*(f"{name}/{n}.png" for name in "ab" for n in range(2)), size=(6, 6))
+    with pytest.raises(InputError, match=r"the images are to be 6x6 pixels, but 8x8 is the least"):
+        load_data("folder", root=root)
+
+
+def test_a_subset_has_equally_many_of_each_class_and_depends_on_the_seed():
+    one = load_data("fashion-mini", train_images=105, test_images=50, seed=0)
+    assert (len(one.train), len(one.test)) == (105, 50)
+    assert set(one.train.labels.bincount().tolist()) == {10, 11}
+    assert one.test.labels.bincount().tolist() == [5] * 10
+    again = load_data("fashion-mini", train_images=105, seed=0)
+    other = load_data("fashion-mini", train_images=105, seed=1)
+    assert torch.equal(one.train.pixels, again.train.pixels)
+    assert not torch.equal(one.train.pixels, other.train.pixels)
+
+
+@pytest.mark.parametrize("count", [6001, 9, 0, -1])
+def test_more_images_than_there_are_or_fewer_than_classes_are_refused(count):
+    with pytest.raises(InputError) as error:
+        load_data("fashion-mini", train_images=count)
+    assert f"train_images is {count}, but there are 6000 train images of 10 classes: use 10 to 6000" in one_line(error)
+    with pytest.raises(InputError, match="there are 1000 test images of 10 classes"):
+        load_data("fashion-mini", test_images=1001)
+
+
+def test_images_can_be_indexed_and_moved():
+    images = load_data("fashion-mini", train_images=20).train
+    some = images.subset(torch.tensor([3, 1]))
+    assert torch.equal(some.pixels, images.pixels[[3, 1]])
+    assert torch.equal(some.labels, images.labels[[3, 1]])
+    assert images.to("meta").pixels.device.type == "meta"
+
+
+# Statistics
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_statistics_are_those_of_the_pixels_in_float64(channels):
+    pixels = torch.randint(0, 256, (20, channels, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    scaled = pixels.numpy().astype(np.float64) / 255
+    mean, std = pixel_statistics(pixels)
+    assert mean == pytest.approx(scaled.mean((0, 2, 3)), abs=1e-14)
+    assert std == pytest.approx(scaled.std((0, 2, 3)), abs=1e-14)
+
+
+def test_images_of_a_single_value_cannot_be_normalised():
+    with pytest.raises(InputError, match="channel 0 of all training images has one value everywhere"):
+        pixel_statistics(torch.full((5, 1, 8, 8), 7, dtype=torch.uint8))
+
+
+# Names and consistency
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("cifar-10", "did you mean 'cifar10'?"),
+        ("fashion_mini", "did you mean 'fashion-mini'?"),
+        ("zzz", "use one of fashion-mini, fashion-mnist, cifar10, cifar100, folder"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_a_known_one(name, hint):
+    with pytest.raises(InputError) as error:
+        load_data(name)
+    assert one_line(error) == f"unknown data {name!r}: {hint}"
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_is_refused(label):
+    images = Images(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+    wrong = Images(images.pixels, torch.tensor([0, label]))
+    with pytest.raises(InputError, match=r"the test labels of 'mine' run from .* but its 2 classes are 0 to 1"):
+        DataSet("mine", ("a", "b"), images, wrong, (0.0,), (1.0,))
+
+
+def test_training_and_test_images_of_different_shapes_are_refused():
+    small, large = (Images(torch.zeros(1, 1, n, n, dtype=torch.uint8), torch.tensor([0])) for n in (8, 9))
+    with pytest.raises(InputError, match=r"are \[1, 8, 8\] and its test images \[1, 9, 9\]"):
+        DataSet("mine", ("a", "b"), small, large, (0.0,), (1.0,))
