@@ -18,13 +18,12 @@ from pcdarts.config import (
     ShowConfig,
     TestConfig,
     TrainConfig,
-    did_you_mean,
-    listed,
+    closest,
     settings,
     shown,
 )
-from pcdarts.errors import InputError, RunError
-from pcdarts.recipes import DEFAULT, RECIPES, resolve
+from pcdarts.errors import InputError, RunError, did_you_mean
+from pcdarts.recipes import RECIPES, resolve
 from pcdarts.run.folder import RunFolder, write_text
 
 HELP = """\
@@ -41,6 +40,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   --version               print the version
 """
 
+VERBS = ("search", "train", "test", "show")
 RUNS = Path("runs")
 
 Config = TypeVar("Config", bound=JobConfig)
@@ -55,20 +55,20 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(arguments)
     except InputError as error:
-        return _complain(str(error), 2)
+        return _say(f"error: {error}", 2)
     except RunError as error:
-        return _complain(str(error), 1)
+        return _say(f"error: {error}", 1)
     except SystemExit as done:  # the help has been printed
         return int(done.code or 0)
     except KeyboardInterrupt as interrupt:
-        return _complain(str(interrupt) or "interrupted", 130)
+        return _say(str(interrupt) or "interrupted", 130)
     except BrokenPipeError:  # whoever read our output (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def _complain(message: str, code: int) -> int:
-    print(f"pcdarts: error: {message}", file=sys.stderr)
+def _say(message: str, code: int) -> int:
+    print(f"pcdarts: {message}", file=sys.stderr)
     return code
 
 
@@ -95,9 +95,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
             run_show(_settle(ShowConfig, rest))
         case _:
-            verbs = ("search", "train", "test", "show")
-            hint = did_you_mean(verb, verbs) or f": the commands are {listed(verbs, 'and')}"
-            raise InputError(f"there is no command {shown(verb)}{hint}")
+            raise InputError(f"there is no command {shown(verb)}: {did_you_mean(verb, VERBS)}")
     return 0
 
 
@@ -124,7 +122,8 @@ def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
             run.withdraw()
         raise
     except RunError as error:
-        raise RunError(f"{error}; when that is mended, {again}") from error
+        remedy = f"; mend that, then {again}" if isinstance(error.__cause__, OSError) else ""
+        raise RunError(f"{error}{remedy}") from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {again}") from None
 
@@ -143,7 +142,7 @@ def _config_of(run: RunFolder, config_class: type[Work], flags: Mapping[str, Any
 
 
 def _new_run(config: SearchConfig | TrainConfig, place: Path | None) -> RunFolder:
-    from pcdarts.run.environment import choose_device, describe_environment
+    from pcdarts.run.environment import describe_environment
 
     environment = describe_environment(config.device, config.threads)
     stem = f"{config.job}-{config.recipe or 'custom'}"
@@ -169,6 +168,9 @@ def _settle(config_class: type[Config], arguments: Sequence[str]) -> Config:
     return resolve(config_class, flags=flags, problems=problems)
 
 
+_make_typed_dict: Any = TypedDict  # mypy wants the fields of a TypedDict written out; ours are computed
+_positional: Any = tyro.conf.Positional
+
 RUN_FLAGS = {
     "config": ("FILE", "YAML file of settings, such as a run's config.yaml: stronger than the recipe"),
     "run": ("FOLDER", "folder to make for the run (none: the next free runs/JOB-RECIPE-NNN)"),
@@ -187,16 +189,15 @@ def _read_flags(
     fields = settings(config_class)
     flags = {name: _flag(metavar, description) for name, (metavar, description) in (more or {}).items()}
     flags |= {name: _flag_of(name, field, config_class) for name, field in fields.items()}
-    as_type: Any = TypedDict("flags", flags, total=False)  # type: ignore[operator]  # a flag not given stays absent
+    as_type = _make_typed_dict("flags", flags, total=False)  # a flag not given stays absent
     prog = f"pcdarts {config_class.model_fields['job'].default}"
     wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
-    given, unread = tyro.cli(as_type, prog=prog, args=wanted, return_unknown_args=True)
-    given = {
-        name: value for name, value in given.items() if value or name not in fields or not fields[name].is_required()
-    }
+    read, unread = tyro.cli(as_type, prog=prog, args=wanted, return_unknown_args=True)
+    given = {name: value for name, value in read.items() if value not in ("", ())}
     if len(wanted) < len(arguments):
         _print_help(config_class, as_type, prog, given)
-    problems = [f"{_dashed(name)} needs a value" for name, value in given.items() if value in ("", ())]
+    empty = [name for name in read if name not in given and not (name in fields and fields[name].is_required())]
+    problems = [f"{_dashed(name)} needs a value" for name in empty]
     return given, problems + _problems_in(unread, flags)
 
 
@@ -205,8 +206,8 @@ def _print_help(config_class: type[JobConfig], flags: Any, prog: str, given: Map
     if config_class in RECIPES:
         file = Path(given["config"]) if "config" in given else None
         config = resolve(config_class, file=file, flags={name: given[name] for name in ("recipe",) if name in given})
-        defaults = config.model_dump(by_alias=True, exclude={"job"}) | dict.fromkeys(RUN_FLAGS)
-        description = f"Recipe < YAML file < flags. The defaults shown are those of the recipe {config.recipe}."
+        defaults = config.model_dump(exclude={"job"}) | dict.fromkeys(RUN_FLAGS)
+        description = f"Recipe < YAML file < flags. The defaults shown are those of the recipe {defaults['recipe']}."
     else:
         fields = settings(config_class)
         defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
@@ -221,10 +222,8 @@ def _problems_in(unread: Sequence[str], names: Iterable[str]) -> list[str]:
     problems: list[str] = []
     for token in unread:
         flag = token.partition("=")[0].replace("_", "-")
-        if flag in known:
-            problems.append(f"{flag} is given twice")
-        elif flag.startswith("-") and not flag[1:2].isdigit():
-            problems.append(f"there is no flag {shown(flag)}{did_you_mean(flag, known + negated)}")
+        if flag.startswith("-") and not flag[1:2].isdigit():
+            problems.append(f"there is no flag {shown(flag)}{closest(flag, known + negated)}")
         elif not problems:
             problems.append(f"unexpected argument {shown(token)}: settings are flags, as in --epochs 10")
     return problems
@@ -245,7 +244,7 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
     if get_origin(kind) is tuple:
         return _flag("FLOAT FLOAT", description, values=2)
     flag = _flag(metavar, description, optional=optional)
-    return tyro.conf.Positional[flag] if field.is_required() else flag
+    return _positional[flag] if field.is_required() else flag
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:

@@ -237,19 +237,12 @@ class TestConfig(JobConfig):
 
 
 class ShowConfig(JobConfig):
-    """Print and draw a genotype, and count what its network needs; the defaults are the paper's CIFAR-10 network."""
+    """Print and draw a genotype, and count what the paper's evaluation networks made of it need."""
 
     job: Literal["show"] = "show"
     genotype: str = Field(min_length=1, description="published name, JSON or text file, run folder, or random:SEED")
     svg: Path | None = Field(default=None, description="folder to write the drawings of both cells to")
     as_json: bool = Field(default=False, alias="json", description="print the genotype as JSON and nothing else")
-    kind: Kind = "cifar"
-    channels: Channels = 36
-    num_cells: NumCells = 20
-    num_classes: int = Field(default=10, ge=2, description="number of classes")
-    image_size: Count | None = Field(
-        default=None, description="side of the images (none: 32 for cifar, 224 for imagenet)"
-    )
 
 
 _EXPECTATIONS = {
@@ -280,12 +273,12 @@ def _in_words(problem: ErrorDetails, config_class: type[JobConfig]) -> str:
     if problem["type"] == "value_error":
         return str(context["error"])
     if problem["type"] == "extra_forbidden":
-        return f"there is no setting {name}{did_you_mean(name, settings(config_class))}"
+        return f"there is no setting {name}{closest(name, settings(config_class))}"
     if problem["type"] == "missing" and len(problem["loc"]) == 1:
         return f"{name} is missing: {settings(config_class)[name].description}"
     if problem["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
-        return f"{name} is {shown(value)}, but it must be {listed(choices)}{did_you_mean(str(value), choices)}"
+        return f"{name} is {shown(value)}, but it must be {listed(choices)}{closest(str(value), choices)}"
     if problem["type"] in _EXPECTATIONS:
         return f"{name} is {shown(value)}, but it must be {_EXPECTATIONS[problem['type']].format(**context)}"
     return f"{name} is {shown(value)}: {problem['msg']}"
@@ -309,7 +302,7 @@ def settings(config_class: type[JobConfig]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in config_class.model_fields.items() if name != "job"}
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def closest(name: str, known: Iterable[str]) -> str:
     """`: did you mean ...?` if a known name is close, else nothing."""
     close = get_close_matches(name, list(known), n=1)
     return f": did you mean {close[0]}?" if close else ""

@@ -4,17 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pcdarts.config import (
-    ConfigError,
-    JobConfig,
-    SearchConfig,
-    TrainConfig,
-    did_you_mean,
-    listed,
-    read_yaml,
-    shown,
-)
-from pcdarts.errors import InputError
+from pcdarts.config import ConfigError, JobConfig, SearchConfig, TrainConfig, read_yaml, shown
+from pcdarts.errors import InputError, did_you_mean
 
 DEFAULT = "fashion-mini"
 
@@ -137,9 +128,7 @@ def recipe(config_class: type[Config], name: str) -> Config:
     recipes = RECIPES[config_class]
     if name not in recipes:
         job = config_class.model_fields["job"].default
-        raise InputError(
-            f"{job} has no recipe {shown(name)}{did_you_mean(name, recipes)}; its recipes are {listed(recipes, 'and')}"
-        )
+        raise InputError(f"{job} has no recipe {shown(name)}: {did_you_mean(name, recipes)}")
     config = recipes[name]()
     assert isinstance(config, config_class)
     return config
@@ -154,8 +143,8 @@ def resolve(
 ) -> Config:
     """The configuration of a job: the recipe, overridden by a YAML file, overridden by flags (by setting).
 
-    The recipe is the one that the flags name, else the one that the file names, else fashion-mini. `problems` that the reading of
-    the flags has already found are reported together with those found here.
+    The recipe is the one that the flags name, else the one that the file names, else fashion-mini. `problems`, found
+    while the flags were read, are reported together with those found here.
 
     Raises:
         ConfigError: lists everything that is wrong with file and flags.

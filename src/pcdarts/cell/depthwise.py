@@ -83,7 +83,7 @@ def _weight_gradient_3x3(x: Tensor, grad: Tensor, padding: int) -> Tensor:
 
 
 def _phases(x: Tensor) -> Tensor:
-    """[B, C, H, W] to [4B, C, ⌈H/2⌉, ⌈W/2⌉]: the pixels of even and odd rows and columns, zeros where one is missing."""
+    """[B, C, H, W] to [4B, C, ⌈H/2⌉, ⌈W/2⌉]: the pixels of even and odd rows and columns, zeros for missing ones."""
     height, width = x.shape[2:]
     if height % 2 or width % 2:
         x = F.pad(x, (0, width % 2, 0, height % 2))

@@ -12,8 +12,11 @@ _NONE = PRIMITIVES.index("none")
 
 
 class _Mixture(Protocol):
-    op_weights: dict[CellKind, Tensor]
-    edge_weights: dict[CellKind, Tensor]
+    @property
+    def op_weights(self) -> dict[CellKind, Tensor]: ...
+
+    @property
+    def edge_weights(self) -> dict[CellKind, Tensor]: ...
 
 
 class _ArchParameters(Protocol):

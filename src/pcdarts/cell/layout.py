@@ -12,7 +12,6 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import mul
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind
@@ -24,7 +23,9 @@ LABEL_WIDTH, LABEL_HEIGHT = 106.0, 24.0
 _PORT_PITCH = 13.0
 _SPACING = 13.0
 _MIN_GAP, _MAX_GAP = 44.0, 110.0
-_SIFTINGS, _SIFTING_BUDGET = 10, 800_000
+_SIFTINGS = 10
+_SIFTING_BUDGET = 800_000
+"""How many links between blocks may be looked at in all: a fraction of a second, however large the cell."""
 _SOFTNESS = 0.5
 _LEVELLING_ROUNDS, _PROJECTION_ROUNDS = 300, 8
 
@@ -199,19 +200,17 @@ def _place_vertically(order: list[_Block], columns: list[list[_Block]], wires: l
             distances[above, below] = max(distance, distances.get((above, below), 0.0))
     pulls: dict[_Block, list[tuple[_Block, float]]] = defaultdict(list)
     for wire in wires:
-        for one, other, rise in _ends(wire):
-            pulls[one].append((other, -rise))
-            pulls[other].append((one, rise))
+        for before, after, port in _ends(wire):
+            pulls[before].append((after, port))
+            pulls[after].append((before, -port))
     pushes = dict.fromkeys(distances, 0.0)
     for _ in range(_LEVELLING_ROUNDS):
         wanted = {block: _wanted(block, pulls[block]) for block in order}
         for block in order:
             block.y = wanted[block]
         _keep_distances(distances, pushes)
-    for block in order:  # what the projection left undone
-        block.y = max(
-            [above.y + distance for (above, below), distance in distances.items() if below is block] + [block.y]
-        )
+    for (above, below), distance in sorted(distances.items(), key=lambda item: order.index(item[0][1])):
+        below.y = max(below.y, above.y + distance)  # the little that the projection left undone, from top to bottom
     spans = [(block.y, _height(block, column) / 2) for column, blocks in enumerate(columns) for block in blocks]
     top = min(y - half for y, half in spans)
     for block in order:
@@ -220,16 +219,16 @@ def _place_vertically(order: list[_Block], columns: list[list[_Block]], wires: l
 
 
 def _wanted(block: _Block, pulls: list[tuple[_Block, float]]) -> float:
-    """The weighted mean of where the other ends pull; far ones weigh less, so that near ones come out exactly level."""
+    """The weighted mean of where its wires pull it; far ends weigh less, so that near ones come out exactly level."""
     if not pulls:
         return block.y
-    heights = [other.y + rise for other, rise in pulls]
+    heights = [other.y + offset for other, offset in pulls]
     weights = [1 / (_SOFTNESS + abs(height - block.y)) for height in heights]
-    return sum(map(mul, weights, heights)) / sum(weights)
+    return sum(weight * height for weight, height in zip(weights, heights, strict=True)) / sum(weights)
 
 
 def _ends(wire: Wire) -> list[tuple[_Block, _Block, float]]:
-    """The pairs that a wire would like to see level, and by how much the second then stands above the first."""
+    """The pairs that a wire would like to see level, and at which port of the second it enters."""
     if not wire.columns:
         return [(wire.source, wire.target, wire.port)]
     return [(wire.source, wire, 0.0), (wire, wire.target, wire.port)]

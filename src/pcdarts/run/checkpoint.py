@@ -54,7 +54,8 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
 def _load(path: Path) -> dict[str, Any]:
     remedy = "restore the file from a copy, or start a new run"
     try:
-        start = path.open("rb").read(4)
+        with path.open("rb") as file:
+            start = file.read(4)
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror}") from None
     if not start:

@@ -12,25 +12,16 @@ from typing import Any
 import torch
 
 import pcdarts
-from pcdarts.errors import InputError
+from pcdarts.run.device import choose_device, describe_device
 
 
-def choose_device(name: str) -> torch.device:
-    """The device that a configuration names: auto is the GPU if there is one.
+def describe_environment(device: str, threads: int | None) -> dict[str, Any]:
+    """What `env.json` holds; `device` and `threads` are those of the configuration.
 
     Raises:
         InputError: there is no such device.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device is {name}, but PyTorch sees {torch.cuda.device_count()} GPUs: use auto or cpu")
-    return device
-
-
-def describe_environment(device: str, threads: int | None) -> dict[str, Any]:
-    """What `env.json` holds; `device` and `threads` are those of the configuration."""
+    chosen = choose_device(device, threads)
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["pcdarts", *sys.argv[1:]],
@@ -41,8 +32,8 @@ def describe_environment(device: str, threads: int | None) -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "threads": threads or torch.get_num_threads(),
-        "device": _device_name(choose_device(device)),
+        "threads": torch.get_num_threads(),
+        "device": describe_device(chosen),
     }
 
 
@@ -68,7 +59,3 @@ def _cpu_model() -> str | None:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or None
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

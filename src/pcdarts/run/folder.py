@@ -80,11 +80,12 @@ class RunFolder:
         """
         run = cls(path)
         if not run.config.is_file():
-            raise InputError(f"{path} is not a run folder: it has no config.yaml")
+            lack = "has no config.yaml" if path.is_dir() else "does not exist"
+            raise InputError(f"{path} is not a run folder: it {lack}")
         return run
 
     def withdraw(self) -> None:
-        """Remove the folder if it holds no more than the job's beginning: the job was refused before it did anything."""
+        """Remove the folder if it holds no more than a job's beginning: the job was refused before it did anything."""
         beginning = (self.config, self.env, self.log)
         with suppress(OSError):
             if set(self.path.iterdir()) <= set(beginning):
@@ -247,4 +248,4 @@ def _remove(path: Path) -> None:
 
 
 def _cannot_save(path: Path, error: OSError) -> RunError:
-    return RunError(f"cannot save {path}: {error.strerror}; earlier files of the run are intact")
+    return RunError(f"cannot save {path}: {error.strerror} (nothing saved before is lost)")

@@ -88,9 +88,9 @@ class ReducedSkip(nn.Module):
     def __init__(self, strided_edges: list[int], channels: int) -> None:
         super().__init__()
         self.position = {edge: position for position, edge in enumerate(strided_edges)}
-        even = (channels + 1) // 2
-        self.even = nn.Parameter(_uniform(len(strided_edges), even, channels, fan_in=channels))
-        self.odd = nn.Parameter(_uniform(len(strided_edges), channels - even, channels, fan_in=channels))
+        # A reduction cell has twice the channels of a multiple of k, so each half of the output has as many.
+        self.even = nn.Parameter(_uniform(len(strided_edges), channels // 2, channels, fan_in=channels))
+        self.odd = nn.Parameter(_uniform(len(strided_edges), channels // 2, channels, fan_in=channels))
         self.norm = EdgeNorm(len(strided_edges), channels)
 
     def forward(self, x: Tensor, edges: Tensor) -> Tensor:
@@ -101,10 +101,9 @@ class ReducedSkip(nn.Module):
         shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
         halves = []
         for grid, weight in ((x[:, :, ::2, ::2], self.even), (shifted, self.odd)):
-            if weight.shape[1] > 0:
-                kernel = weight[positions].flatten(0, 1)[:, :, None, None]
-                half = F.conv2d(grid, kernel, groups=1 if shared else len(edges))
-                halves.append(half.unflatten(1, (len(edges), -1)))
+            kernel = weight[positions].flatten(0, 1)[:, :, None, None]
+            half = F.conv2d(grid, kernel, groups=1 if shared else len(edges))
+            halves.append(half.unflatten(1, (len(edges), -1)))
         return self.norm(torch.cat(halves, dim=2).flatten(1, 2), positions)
 
 
@@ -127,7 +126,7 @@ class CandidateOperations(nn.Module):
         """The weighted sum over primitives in Eq. (1), on n edges at once.
 
         Args:
-            x: the sampled channels of the source node, [B, C, H, W] when all edges sample the same, else [B, n·C, H, W].
+            x: the sampled channels of the source node, [B, C, H, W] when all edges share them, else [B, n·C, H, W].
             edges: the n edges, by index.
             weights: [n, primitives], the softmaxed α of each edge (times its edge weight).
             stride: 1 or 2.

@@ -115,8 +115,6 @@ def reduced_skip(cell: SupernetCell, edge: int, x: Tensor) -> Tensor:
     x = x.relu()
     shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
     even = F.conv2d(x, module.even[position][:, :, None, None], stride=2)
-    if module.odd.shape[1] == 0:
-        return normalize(even, module.norm, position)
     odd = F.conv2d(shifted, module.odd[position][:, :, None, None], stride=2)
     return normalize(torch.cat([even, odd], dim=1), module.norm, position)
 

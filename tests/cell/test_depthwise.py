@@ -1,0 +1,44 @@
+"""The depthwise convolution with the fast backward pass equals PyTorch's, first and second derivatives included."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pcdarts.cell.depthwise import DepthwiseConv2d, depthwise_conv2d
+
+CASES = [(size, dilation, stride) for size in (3, 5, 7) for dilation in (1, 2) for stride in (1, 2)]
+
+
+def plain(x, weight, stride, dilation):
+    return F.conv2d(x, weight, None, stride, dilation * (weight.shape[-1] - 1) // 2, dilation, groups=x.shape[1])
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (1, 3), (2, 9)])
+@pytest.mark.parametrize(("size", "dilation", "stride"), CASES)
+def test_output_and_gradients_equal_the_plain_convolution(size, dilation, stride, shape):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *shape, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 1, size, size, dtype=torch.float64, requires_grad=True)
+    ours, expected = depthwise_conv2d(x, weight, stride, dilation), plain(x, weight, stride, dilation)
+    torch.testing.assert_close(ours, expected)
+    weighting = torch.randn_like(expected)
+    for found, wanted in zip(
+        torch.autograd.grad(ours, (x, weight), weighting),
+        torch.autograd.grad(expected, (x, weight), weighting),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize(("size", "dilation"), [(3, 1), (5, 1), (3, 2), (5, 2)])
+def test_second_derivatives_are_right(size, dilation):
+    torch.manual_seed(0)
+    x = torch.randn(2, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(2, 1, size, size, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x, w: depthwise_conv2d(x, w, 1, dilation), (x, weight))
+
+
+def test_channels_last_stays_channels_last():
+    x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
+    out = DepthwiseConv2d(4, 5)(x)
+    assert out.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,64 @@
+import pytest
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.zoo import PUBLISHED, published
+from pcdarts.errors import InputError
+
+
+def test_the_published_cells_are_those_of_the_contract() -> None:
+    assert set(PUBLISHED) == {
+        "pc_darts_cifar10",
+        "pc_darts_imagenet",
+        "darts_v1",
+        "darts_v2",
+        "p_darts",
+        "nasnet_a",
+        "amoebanet_a",
+    }
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_cell_survives_both_written_forms(name: str) -> None:
+    genotype = published(name)
+    assert Genotype.from_text(genotype.to_text()) == genotype
+    assert Genotype.from_json(genotype.to_json()) == genotype
+
+
+@pytest.mark.parametrize("name", ["pc_darts_cifar10", "pc_darts_imagenet", "darts_v1", "darts_v2", "p_darts"])
+def test_the_searched_cells_have_four_intermediate_nodes_that_all_reach_the_output(name: str) -> None:
+    genotype = published(name)
+    for kind in ("normal", "reduce"):
+        assert genotype.num_nodes(kind) == 6
+        assert genotype.concat(kind) == (2, 3, 4, 5)
+
+
+def test_the_older_cells_have_five_intermediate_nodes() -> None:
+    for name in ("nasnet_a", "amoebanet_a"):
+        assert published(name).num_nodes("normal") == published(name).num_nodes("reduce") == 7
+    assert published("nasnet_a").reduce_concat == published("amoebanet_a").normal_concat == (4, 5, 6)
+    assert published("amoebanet_a").reduce_concat == (3, 4, 6)
+
+
+def test_the_pc_darts_cells_are_those_of_figure_2() -> None:
+    """Sec. 4.2: the ImageNet normal cell is deeper than the CIFAR-10 one, whose nodes all read the inputs alone."""
+    assert {source for _, source in published("pc_darts_cifar10").normal} == {0, 1}
+    assert published("pc_darts_imagenet").normal[-1] == ("dil_conv_5x5", 4)
+    assert published("pc_darts_cifar10").to_text() == (
+        "Genotype(normal=[('sep_conv_3x3', 1), ('skip_connect', 0), ('sep_conv_3x3', 0), ('dil_conv_3x3', 1), "
+        "('sep_conv_5x5', 0), ('sep_conv_3x3', 1), ('avg_pool_3x3', 0), ('dil_conv_3x3', 1)], "
+        "normal_concat=range(2, 6), reduce=[('sep_conv_5x5', 1), ('max_pool_3x3', 0), ('sep_conv_5x5', 1), "
+        "('sep_conv_5x5', 2), ('sep_conv_3x3', 0), ('sep_conv_3x3', 3), ('sep_conv_3x3', 1), ('sep_conv_3x3', 2)], "
+        "reduce_concat=range(2, 6))"
+    )
+
+
+@pytest.mark.parametrize("name", ["PC-DARTS-CIFAR10", "pc_darts_cifar10", "Pc Darts_Cifar10", " pc-darts_CIFAR10\n"])
+def test_capitals_dashes_and_spaces_in_a_name_do_not_matter(name: str) -> None:
+    assert published(name) is PUBLISHED["pc_darts_cifar10"]
+
+
+def test_an_unknown_name_is_refused_with_the_closest_one_and_all_of_them() -> None:
+    with pytest.raises(InputError, match=r"'pc_darts_cifar': did you mean 'pc_darts_cifar10'\?.*amoebanet_a"):
+        published("pc_darts_cifar")
+    with pytest.raises(InputError, match="'resnet50': use one of pc_darts_cifar10, "):
+        published("resnet50")

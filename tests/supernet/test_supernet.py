@@ -1,0 +1,172 @@
+"""What a supernet promises beyond equalling its reference."""
+
+import pytest
+import torch
+from per_edge_supernet import PerEdgeSupernet
+
+import pcdarts
+from pcdarts.cell.space import CellSpace
+from pcdarts.errors import InputError
+from pcdarts.supernet.arch import ArchParameters
+from pcdarts.supernet.edges import EdgeNorm
+from pcdarts.supernet.supernet import Supernet, concat_and_shuffle
+
+IMAGES = torch.randn(4, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def make(**options):
+    torch.manual_seed(0)
+    space = CellSpace(options.pop("num_nodes", 6))
+    arch = ArchParameters(space).double()
+    for parameter in arch.parameters():
+        parameter.data.normal_()
+    settings = {"channels": 8, "num_cells": 3, "num_classes": 5, **options}
+    return Supernet(space, **settings).double(), arch
+
+
+def authors_supernet(**options):
+    """A supernet as the authors' scripts write it, with the state of a trained one."""
+    settings = {"kind": "cifar", "channels": 8, "num_cells": 3, "num_classes": 5, "k": 4, **options}
+    theirs = PerEdgeSupernet(**settings).double()
+    for name, buffer in theirs.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.3)
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+    return theirs
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "k", "num_nodes"), [("cifar", 4, 6), ("cifar", 1, 6), ("cifar", 2, 5), ("imagenet", 2, 6)]
+)
+def test_a_state_dict_of_the_authors_gives_the_authors_outputs(kind, k, num_nodes, training):
+    ours, arch = make(kind=kind, k=k, num_nodes=num_nodes)
+    theirs = authors_supernet(kind=kind, k=k, num_nodes=num_nodes).train(training)
+    images = IMAGES if kind == "cifar" else IMAGES.repeat(1, 1, 2, 2)
+    ours.train(training).load_authors_state_dict(theirs.state_dict())
+    mixture = arch.mixture()
+    torch.testing.assert_close(
+        ours(images, mixture), theirs(images, mixture.op_weights, mixture.edge_weights), rtol=1e-9, atol=1e-10
+    )
+
+
+def test_training_updates_running_statistics_as_the_authors_modules_do():
+    ours, arch = make()
+    theirs = authors_supernet()
+    ours.load_authors_state_dict(theirs.state_dict())
+    mixture = arch.mixture()
+    for _ in range(2):
+        ours(IMAGES, mixture)
+        theirs(IMAGES, mixture.op_weights, mixture.edge_weights)
+    again, _ = make()
+    again.load_authors_state_dict(theirs.state_dict())
+    for (name, statistics), expected in zip(ours.named_buffers(), again.buffers(), strict=True):
+        torch.testing.assert_close(statistics, expected, msg=name)
+
+
+def test_an_authors_state_dict_of_another_size_is_refused_and_nothing_is_loaded():
+    ours, _ = make()
+    before = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    state = authors_supernet().state_dict()
+    del state["cells.1._ops.3._ops.4.op.1.weight"]
+    with pytest.raises(InputError, match=r"cells\.1\.operations\.sep_conv_3x3\.first\.depthwise is missing"):
+        ours.load_authors_state_dict(state)
+    with pytest.raises(InputError, match="does not fit"):
+        ours.load_authors_state_dict(authors_supernet(channels=16).state_dict())
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_our_own_state_dict_restores_the_outputs_exactly():
+    ours, arch = make()
+    ours(IMAGES, arch.mixture())
+    other, _ = make()
+    for parameter in other.parameters():
+        parameter.data.normal_()
+    other.load_state_dict(ours.state_dict())
+    assert torch.equal(ours.eval()(IMAGES, arch.mixture()), other.eval()(IMAGES, arch.mixture()))
+
+
+def test_a_shuffle_of_the_node_equals_one_on_every_edge():
+    first, second = torch.randn(2, 3, 8, 4, 4).unbind()
+    shuffle = torch.nn.functional.channel_shuffle
+    node = 0.3 * first + 0.7 * second
+    expected = 0.3 * shuffle(first, 4) + 0.7 * shuffle(second, 4)
+    torch.testing.assert_close(concat_and_shuffle(node[:, :2], node[:, 2:], 4), expected)
+
+
+def test_random_sampling_draws_a_fresh_mask_for_every_edge_and_call():
+    supernet, arch = make(channel_sampling="random", channels=16)
+    masks = supernet.draw_masks()
+    assert all(mask.sum(dim=1).eq(mask.shape[1] // 4).all() for mask in masks)
+    assert all(len(mask.unique(dim=0)) > 1 for mask in masks)
+    assert not torch.equal(masks[0], supernet.draw_masks()[0])
+    mixture = arch.mixture()
+    assert not torch.allclose(supernet(IMAGES, mixture), supernet(IMAGES, mixture))
+    torch.manual_seed(3)
+    once = supernet(IMAGES, mixture)
+    torch.manual_seed(3)
+    assert torch.equal(supernet(IMAGES, mixture), once)
+
+
+def test_every_channel_is_sampled_equally_often():
+    supernet, _ = make(channel_sampling="random")
+    draw = torch.Generator().manual_seed(0)
+    counts = sum(supernet.draw_masks(draw)[0].double().sum(dim=0) for _ in range(300))
+    share = counts / counts.sum()
+    torch.testing.assert_close(share, torch.full_like(share, 1 / 8), rtol=0.1, atol=0)
+
+
+def test_the_mask_of_the_first_channels_is_random_sampling_without_the_shuffle():
+    supernet, arch = make(k=1)
+    full = [torch.ones(14, cell.plan.channels, dtype=torch.bool) for cell in supernet.cells]
+    torch.testing.assert_close(supernet(IMAGES, arch.mixture(), full), supernet(IMAGES, arch.mixture()))
+
+
+def test_no_gradient_flows_through_none():
+    supernet, arch = make()
+    arch.mixture()
+    op_weights = {kind: torch.rand(14, 8, dtype=torch.float64, requires_grad=True) for kind in ("normal", "reduce")}
+    mixture = pcdarts.Mixture(op_weights, arch.mixture().edge_weights)
+    supernet(IMAGES, mixture).square().sum().backward()
+    for weights in op_weights.values():
+        assert weights.grad[:, 0].eq(0).all()
+        assert weights.grad[:, 1:].ne(0).all()
+
+
+def test_batch_norms_in_the_cells_have_no_affine_parameters():
+    supernet, _ = make()
+    assert any(isinstance(module, EdgeNorm) for module in supernet.modules())
+    for cell in supernet.cells:
+        for module in cell.modules():
+            if isinstance(module, EdgeNorm):
+                assert not list(module.parameters())
+            if isinstance(module, torch.nn.BatchNorm2d):
+                assert not module.affine
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 3}, r"k is 3, but it must divide channels \(8\)"),
+        ({"k": 0}, "k is 0"),
+        ({"num_cells": 0}, "num_cells"),
+        ({"num_classes": 1}, "num_classes"),
+        ({"channel_sampling": "last"}, "channel_sampling"),
+    ],
+)
+def test_a_supernet_that_cannot_be_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        make(**options)
+
+
+def test_images_that_are_too_small_are_refused():
+    supernet, arch = make()
+    with pytest.raises(InputError, match="too small"):
+        supernet(IMAGES[:, :, :2, :2], arch.mixture())
+
+
+def test_greyscale_images_and_any_number_of_classes():
+    supernet, arch = make(image_channels=1, num_classes=7)
+    assert supernet(IMAGES[:, :1], arch.mixture()).shape == (4, 7)
