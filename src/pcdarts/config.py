@@ -212,6 +212,9 @@ class TrainConfig(JobConfig):
     auxiliary: bool = Field(default=True, description="train an auxiliary head at 2/3 of the depth")
     auxiliary_weight: NotNegative = Field(default=0.4, description="weight of the auxiliary head's loss")
     label_smoothing: Probability = Field(default=0.0, description="label smoothing of the training loss")
+    test_every: Count = Field(
+        default=1, description="epochs between two measurements of the test error; the last epoch always has one"
+    )
     seed: Seed = 0
     seeds: Count = Field(default=1, description="number of seeds trained in a row, for a mean ± std")
     device: Device = "auto"

@@ -31,16 +31,21 @@ def search_cifar10() -> SearchConfig:
 
 
 def search_cifar10_small() -> SearchConfig:
-    """The paper's search on CIFAR-10 made small: fits an hour on two cores."""
+    """The paper's search on CIFAR-10 made small: minutes to half an hour on two cores.
+
+    2,000 images in each split, 5 cells of 8 channels, 15 epochs; α and β take a tenth of the paper's steps, hence ten
+    times its learning rate.
+    """
     return SearchConfig(
         recipe="cifar10-small",
         data="cifar10",
-        train_images=10_000,
+        train_images=4000,
         channels=8,
         num_cells=5,
-        epochs=12,
-        arch_frozen_epochs=4,
+        epochs=15,
+        arch_frozen_epochs=5,
         batch_size=64,
+        learning_rate=0.05,
         arch_learning_rate=6e-3,
     )
 
@@ -87,17 +92,19 @@ def train_cifar10() -> TrainConfig:
 
 
 def train_cifar10_small() -> TrainConfig:
-    """The paper's evaluation on CIFAR-10 made small: compares cells on two cores."""
+    """The paper's evaluation on CIFAR-10 made small, to compare cells: 4,000 images, 5 cells of 12 channels."""
     return TrainConfig(
         recipe="cifar10-small",
         data="cifar10",
-        train_images=10_000,
+        train_images=4000,
         channels=12,
-        num_cells=6,
-        epochs=12,
+        num_cells=5,
+        epochs=15,
         batch_size=64,
+        learning_rate=0.05,
         drop_path=0.1,
         cutout=8,
+        test_every=15,
     )
 
 

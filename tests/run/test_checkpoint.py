@@ -81,7 +81,7 @@ def test_an_empty_checkpoint_is_refused(path: Path) -> None:
 def test_a_truncated_checkpoint_is_refused(path: Path, kept: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    assert "is truncated: restore the file from a copy, or start a new run" in message(path)
+    assert "is truncated or damaged: restore the file from a copy, or start a new run" in message(path)
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_refused(path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_checkpoint_with_a_flipped_bit_is_refused(path: Path) -> None:
     place = content.index(torch.arange(1000.0).numpy().tobytes()) + 1234
     content[place] ^= 1
     path.write_bytes(content)
-    assert "is damaged" in message(path)
+    assert "is truncated or damaged" in message(path)
 
 
 def test_random_bytes_are_refused(path: Path) -> None:
@@ -104,17 +104,16 @@ def test_a_pickle_with_code_is_refused_and_its_code_does_not_run(path: Path, tmp
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_a_torch_file_with_code_is_refused_and_its_code_does_not_run(
-    path: Path, tmp_path: Path, protocol: int
-) -> None:
+def test_a_torch_file_with_code_is_refused_and_its_code_does_not_run(path: Path, tmp_path: Path, protocol: int) -> None:
     state = {"format": 1, "fingerprint": FINGERPRINT, "state": {"weights": Burglar(tmp_path / "mark")}}
     torch.save(state, path, pickle_protocol=protocol)
     assert "could run code" in message(path)
     assert not (tmp_path / "mark").exists()
 
 
-def test_someone_elses_torch_file_is_refused(path: Path) -> None:
-    torch.save({"weight": torch.zeros(3)}, path)
+@pytest.mark.parametrize("content", [{"weight": torch.zeros(3)}, [1, 2], {"format": 1, "state": []}])
+def test_someone_elses_torch_file_is_refused(path: Path, content: object) -> None:
+    torch.save(content, path)
     assert "was not written by pcdarts" in message(path)
 
 
@@ -129,7 +128,9 @@ def test_a_checkpoint_of_another_configuration_is_refused_with_the_fields_that_d
 
 
 def test_three_differing_fields_are_named_and_the_others_counted(path: Path) -> None:
-    text = message(path, {"job": "train", "channels": 36, "k": 1, "seed": 5, "arch_adam_betas": [0.5, 0.999], "cutout": 16})
+    text = message(
+        path, {"job": "train", "channels": 36, "k": 1, "seed": 5, "arch_adam_betas": [0.5, 0.999], "cutout": 16}
+    )
     assert "job is search there and train here, channels is 16 there and 36 here, k is 4 there and 1 here" in text
     assert "2 more differ" in text
     assert "cutout" not in text

@@ -63,7 +63,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot make the run folder .*: Not a directory"):
+    with pytest.raises(InputError, match=r"cannot make the run folder .*: Not a directory"):
         RunFolder.create(tmp_path / "file" / "run")
 
 

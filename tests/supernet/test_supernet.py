@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from per_edge_supernet import PerEdgeSupernet
 
 import pcdarts
 from pcdarts.cell.space import CellSpace
@@ -10,6 +9,7 @@ from pcdarts.errors import InputError
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.edges import EdgeNorm
 from pcdarts.supernet.supernet import Supernet, concat_and_shuffle
+from per_edge_supernet import PerEdgeSupernet
 
 IMAGES = torch.randn(4, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 

@@ -16,8 +16,8 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int =
 
     Equal to `F.conv2d(x, weight, None, stride, dilation * (k - 1) // 2, dilation, groups=C)`, gradients included.
     """
-    if stride == 1 and x.device.type == "cpu" and weight.shape[-1] in (3, 5) and dilation in (1, 2):
-        out: Tensor = _DepthwiseConv2d.apply(x, weight, dilation)
+    if x.device.type == "cpu" and weight.shape[-1] in (3, 5) and dilation in (1, 2):
+        out: Tensor = _DepthwiseConv2d.apply(x, weight, stride, dilation)
         return out
     return _convolve(x, weight, stride, dilation)
 
@@ -28,25 +28,30 @@ def _convolve(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
 
 
 class _DepthwiseConv2d(torch.autograd.Function):
-    """Stride 1. The backward pass is made of differentiable operations, so second derivatives work too."""
+    """The backward pass is made of differentiable operations, so second derivatives work too."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.dilation = dilation
-        return _convolve(x, weight, 1, dilation)
+        ctx.stride, ctx.dilation = stride, dilation
+        return _convolve(x, weight, stride, dilation)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         # The gradient may arrive as an expanded or strided view, which the fast kernels do not take.
         grad = grads[0].contiguous(memory_format=torch.channels_last)
+        if ctx.stride > 1:
+            # A strided convolution is an unstrided one of which some pixels are read: the others have no gradient.
+            spread = torch.zeros_like(x, memory_format=torch.channels_last)
+            spread[:, :, :: ctx.stride, :: ctx.stride] = grad
+            grad = spread
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
             grad_x = depthwise_conv2d(grad, weight.flip(2, 3), dilation=ctx.dilation)
         if ctx.needs_input_grad[1]:
             grad_weight = weight_gradient(x, grad, weight.shape[-1], ctx.dilation)
-        return grad_x, grad_weight, None
+        return grad_x, grad_weight, None, None
 
 
 def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) -> Tensor:

@@ -75,7 +75,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
     )
 
     first_epoch, seconds = 0, 0.0
-    stateful = {
+    stateful: dict[str, Any] = {
         "supernet": supernet,
         "arch": arch,
         "weight_optimizer": weight_optimizer,

@@ -67,8 +67,9 @@ def evaluation_size(
 def size_text(size: dict[str, Any]) -> str:
     """One line: how large the network is, and at which setting."""
     return (
-        f"{size['params'] / 1e6:.2f} M parameters, {size['mult_adds'] / 1e6:.0f} M mult-adds ({size['num_cells']} cells, "
-        f"{size['channels']} channels, {size['image_size']}x{size['image_size']} images, {size['num_classes']} classes)"
+        f"{size['params'] / 1e6:.2f} M parameters, {size['mult_adds'] / 1e6:.0f} M mult-adds "
+        f"({size['num_cells']} cells, {size['channels']} channels, {size['image_size']}x{size['image_size']} images, "
+        f"{size['num_classes']} classes)"
     )
 
 

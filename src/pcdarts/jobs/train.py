@@ -53,7 +53,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
         print(f"next: pcdarts test {run.path}")
         return result
 
-    results = []
+    results: list[dict[str, Any]] = []
     for seed in range(config.seed, config.seed + config.seeds):
         print(f"seed {seed} ({len(results) + 1} of {config.seeds})", flush=True)
         one = RunFolder(run.path / f"seed-{seed}")
@@ -66,7 +66,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
     errors = [result["test_top1_error"] for result in results]
     mean, std = statistics.mean(errors), statistics.stdev(errors)
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
-    result["seconds"] = sum(result["seconds"] for result in results)
+    result["train_seconds"] = sum(one["train_seconds"] for one in results)
     conclude(run, genotype, result)
     print(f"top-1 test error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
     print(f"next: pcdarts test {run.path}")
@@ -126,14 +126,14 @@ def train_one(
                     f"the loss is not a number any more in epoch {epoch + 1} at learning rate {learning_rate:.4g}: "
                     f"lower --learning-rate; the checkpoint of epoch {epoch} in {run.path} is intact"
                 )
-            network.eval()
-            test_error = top1_error(network, test_batches)
             seconds += time.perf_counter() - started
+            network.eval()
+            measured = (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs
             record = {
                 "epoch": epoch + 1,
                 "learning_rate": learning_rate,
                 **average.named("train"),
-                "test_top1_error": test_error,
+                **({"test_top1_error": top1_error(network, test_batches)} if measured else {}),
                 "seconds": seconds,
             }
             run.append_metrics(record)
@@ -157,7 +157,7 @@ def train_one(
             "test_top1_error": run.read_metrics()[-1]["test_top1_error"],
             "params": size.params,
             "mult_adds": size.mult_adds,
-            "seconds": seconds,
+            "train_seconds": seconds,
             "device": describe_device(device),
             "peak_memory_gb": peak_memory_gb(device),
             "genotype": genotype.to_text(),

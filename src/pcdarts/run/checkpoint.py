@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from pcdarts.errors import InputError
 from pcdarts.run.folder import write_bytes
 
 FORMAT = 1
+REMEDY = "restore the file from a copy, or start a new run"
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
@@ -41,41 +43,43 @@ def load_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any
             f"{path} has checkpoint format {content['format']}, but this version of pcdarts reads {FORMAT}: "
             "resume with the version that wrote it, or start a new run"
         )
-    differences = _differences(content["fingerprint"], fingerprint)
+    saved, state = content.get("fingerprint"), content.get("state")
+    if not isinstance(saved, dict) or not isinstance(state, dict):
+        raise InputError(f"the checkpoint {path} was not written by pcdarts: {REMEDY}")
+    differences = _differences(saved, fingerprint)
     if differences:
         raise InputError(
             f"{path} belongs to another configuration ({differences}): "
             "resume with the configuration it was saved with, or start a new run"
         )
-    state: dict[str, Any] = content["state"]
     return state
 
 
 def _load(path: Path) -> dict[str, Any]:
-    remedy = "restore the file from a copy, or start a new run"
     try:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror}") from None
     if not start:
-        raise InputError(f"the checkpoint {path} is empty: {remedy}")
-    if not zipfile.is_zipfile(path):
-        what = "is truncated" if start == b"PK\x03\x04" else "is not a checkpoint"
-        raise InputError(f"the checkpoint {path} {what}: {remedy}")
+        raise InputError(f"the checkpoint {path} is empty: {REMEDY}")
+    if start != b"PK\x03\x04":
+        raise InputError(f"the checkpoint {path} is not a checkpoint: {REMEDY}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of files that it then refuses
+            if archive.testzip():
+                raise zipfile.BadZipFile
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"the checkpoint {path} is refused: it holds objects other than tensors and plain values, "
             "which could run code; pcdarts never writes such a file"
         ) from None
-    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError, KeyError):
-        content = None
+    except Exception:  # a damaged or hostile file may fail in any way
+        raise InputError(f"the checkpoint {path} is truncated or damaged: {REMEDY}") from None
     if not isinstance(content, dict) or "format" not in content:
-        raise InputError(f"the checkpoint {path} is damaged or was not written by pcdarts: {remedy}")
+        raise InputError(f"the checkpoint {path} was not written by pcdarts: {REMEDY}")
     return content
 
 

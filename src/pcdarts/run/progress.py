@@ -64,19 +64,27 @@ class Progress:
             print(self._step_line(epoch, step), flush=True)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
-        """An epoch is done: say its `record` (which has its number, `epoch`) in one line."""
+        """An epoch is done: say its `record` (which has its number, `epoch`) in one line.
+
+        Raises:
+            RunError: the log cannot be saved.
+        """
         left = self._pace.time_left((self._total_epochs - record["epoch"]) * self._steps_per_epoch)
         parts = [f"epoch {record['epoch']}/{self._total_epochs}", *_worded(record), *self._pace_parts(left)]
         self._next_display = time.monotonic() + (REFRESH_SECONDS if self._live else LINE_SECONDS)
         self.say("  ".join(parts))
 
     def say(self, text: str) -> None:
-        """Print a line above the display, and add it to `log.txt`."""
+        """Add a line to `log.txt` and print it, above the display if there is one.
+
+        Raises:
+            RunError: the log cannot be saved.
+        """
+        self._run.append_log(text)
         if self._live:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif not self._quiet:
             print(text, flush=True)
-        self._run.append_log(text)
 
     def _steps_left(self, epoch: int, step: int) -> int:
         return (self._total_epochs - epoch) * self._steps_per_epoch + self._steps_per_epoch - step

@@ -1,17 +1,20 @@
 """What the DARTS and PC-DARTS search scripts saved, one module per edge and operation, in our stacked layout."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pcdarts.cell.authors import translate_state
 from pcdarts.cell.space import PRIMITIVES
 
+if TYPE_CHECKING:
+    from pcdarts.supernet.supernet import SupernetCell
+
 
 def from_authors_state_dict(
-    state: Mapping[str, Any], own: Mapping[str, Tensor], cells: nn.ModuleList
+    state: Mapping[str, Any], own: Mapping[str, Tensor], cells: list["SupernetCell"]
 ) -> dict[str, Tensor]:
     """Translate the authors' names and stack what they keep per edge.
 

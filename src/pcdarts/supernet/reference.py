@@ -47,10 +47,12 @@ def cell_output(
     nodes = [cell.preprocess0(before_last), cell.preprocess1(last)]
     for target in range(2, cell.space.num_nodes):
         edges = cell.space.edges_into(target)
-        node = sum(  # Eq. (2)
-            edge_weights[edge] * partial_channels(cell, edge, nodes[source], op_weights[edge], mask[edge])
-            for source, edge in enumerate(edges)
-        )
+        node = torch.stack(  # Eq. (2)
+            [
+                edge_weights[edge] * partial_channels(cell, edge, nodes[source], op_weights[edge], mask[edge])
+                for source, edge in enumerate(edges)
+            ]
+        ).sum(dim=0)
         nodes.append(channel_shuffle(node, cell.k) if shuffle else node)
     return torch.cat(nodes[2:], dim=1)
 

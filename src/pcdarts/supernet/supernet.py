@@ -77,10 +77,11 @@ class SupernetCell(nn.Module):
             for source, edge in enumerate(edges[1:], start=1):
                 passed = torch.addcmul(passed, bypassed[source], edge_weights[edge])
             return concat_and_shuffle(sum(arrived[1:], start=arrived[0]), passed, self.k)
-        return sum(
+        whole = [
             (bypassed[source] * edge_weights[edge]).index_copy(1, selected[edge], arrived[source])
             for source, edge in enumerate(edges)
-        )
+        ]
+        return sum(whole[1:], start=whole[0])
 
 
 def concat_and_shuffle(mixed: Tensor, passed: Tensor, k: int) -> Tensor:
@@ -143,7 +144,9 @@ class Supernet(nn.Module):
         plans = list(
             macro_plan(kind, channels, num_cells, {"normal": width, "reduce": width}, STEM_MULTIPLIER * channels)
         )
-        self.cells = nn.ModuleList(SupernetCell(space, plan, k) for plan in plans)
+        self.cells: list[SupernetCell] = nn.ModuleList(  # type: ignore[assignment]  # a list that registers its items
+            SupernetCell(space, plan, k) for plan in plans
+        )
         self.classifier = nn.Linear(width * plans[-1].channels, num_classes)
 
     def forward(self, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:

@@ -1,0 +1,43 @@
+"""The environment of a run: enough to understand its figures, and nothing about a person."""
+
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from pcdarts.errors import InputError
+from pcdarts.run.environment import describe_environment
+
+
+def test_versions_machine_and_start_are_recorded_as_plain_json() -> None:
+    environment = json.loads(json.dumps(describe_environment("cpu", None)))
+    assert torch.__version__.startswith(environment["torch"])
+    assert environment["python"] == platform.python_version()
+    assert environment["cores"] >= 1
+    assert environment["device"].startswith("cpu")
+    assert environment["command"][0] == "pcdarts"
+    assert datetime.fromisoformat(environment["started"]) <= datetime.now(UTC)
+
+
+def test_the_threads_are_those_of_the_configuration() -> None:
+    before = torch.get_num_threads()
+    try:
+        assert describe_environment("cpu", before + 1)["threads"] == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_neither_the_host_nor_the_user_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["pcdarts", "search"])
+    described = {key: value for key, value in describe_environment("cpu", None).items() if key != "commit"}
+    words = str(described).replace("'", " ").replace(",", " ").split()
+    assert platform.node() not in words
+    assert str(Path.home()) not in words
+
+
+def test_a_missing_device_is_refused() -> None:
+    with pytest.raises(InputError, match="device is cuda:99, but this machine has"):
+        describe_environment("cuda:99", None)

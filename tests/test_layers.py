@@ -1,0 +1,47 @@
+"""The house has one direction: a folder imports only from folders above it."""
+
+import ast
+from pathlib import Path
+
+import pcdarts
+
+PACKAGE = Path(pcdarts.__file__).parent
+LAYERS = ["errors", "cell", "supernet", "network", "data", "run", "config", "recipes", "jobs", "cli", "__main__"]
+SEES_NO_CONFIG = {"cell", "supernet", "network"}
+
+
+def imported(path: Path) -> set[str]:
+    """The parts of pcdarts that a module imports, anywhere in it."""
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        parts |= {name.split(".")[1] for name in names if name.startswith("pcdarts.")}
+    return parts
+
+
+def modules() -> list[tuple[str, Path]]:
+    """Every module with the layer it lives in; the package's own __init__ only points at others."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        if str(relative) != "__init__.py":
+            found.append((relative.parts[0].removesuffix(".py"), path))
+    return found
+
+
+def test_every_module_lives_in_a_known_layer():
+    assert {layer for layer, _ in modules()} == set(LAYERS)
+
+
+def test_a_module_imports_only_from_layers_above_its_own():
+    for layer, path in modules():
+        below = [part for part in imported(path) if LAYERS.index(part) > LAYERS.index(layer)]
+        assert not below, f"{path.relative_to(PACKAGE)} imports {below}"
+
+
+def test_what_is_searched_and_trained_never_sees_a_configuration():
+    for layer, path in modules():
+        if layer in SEES_NO_CONFIG:
+            assert not imported(path) & {"config", "recipes", "run", "jobs"}, path.relative_to(PACKAGE)

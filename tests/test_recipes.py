@@ -1,0 +1,99 @@
+"""Recipes say what papers published, and recipe < file < flags."""
+
+from pathlib import Path
+
+import pytest
+
+from pcdarts.config import ConfigError, JobConfig, SearchConfig, ShowConfig, TrainConfig
+from pcdarts.errors import InputError
+from pcdarts.recipes import DEFAULT, RECIPES, recipe, resolve
+
+
+def differing(config: JobConfig, other: JobConfig) -> dict[str, object]:
+    """The fields of `config` that are not as in `other`."""
+    return {name: value for name, value in config.model_dump().items() if value != other.model_dump()[name]}
+
+
+@pytest.mark.parametrize("config_class", [SearchConfig, TrainConfig])
+def test_every_recipe_has_its_name_its_job_and_a_line_about_it(config_class: type[JobConfig]) -> None:
+    for name, make in RECIPES[config_class].items():
+        assert isinstance(make(), config_class)
+        assert make().model_dump()["recipe"] == name
+        assert make.__doc__
+
+
+def test_cifar10_is_the_paper() -> None:
+    assert differing(recipe(SearchConfig, "cifar10"), SearchConfig()) == {"recipe": "cifar10", "data": "cifar10"}
+    assert differing(recipe(TrainConfig, "cifar10"), TrainConfig()) == {"recipe": "cifar10", "data": "cifar10"}
+
+
+def test_darts_v1_is_the_first_order_search_of_its_paper() -> None:
+    config = recipe(SearchConfig, "darts-v1")
+    assert (config.k, config.edge_normalization, config.second_order) == (1, False, False)
+    assert (config.epochs, config.arch_frozen_epochs, config.batch_size) == (50, 0, 64)
+    assert (config.channels, config.num_cells) == (16, 8)
+    assert (config.learning_rate, config.learning_rate_min) == (0.025, 0.001)
+    assert (config.arch_learning_rate, config.arch_weight_decay) == (3e-4, 1e-3)
+
+
+def test_darts_v2_is_darts_v1_in_second_order() -> None:
+    v1, v2 = recipe(SearchConfig, "darts-v1"), recipe(SearchConfig, "darts-v2")
+    assert differing(v2, v1) == {"recipe": "darts-v2", "second_order": True}
+
+
+def test_a_misspelt_recipe_is_refused_with_the_right_one_and_the_list() -> None:
+    with pytest.raises(InputError, match=r"search has no recipe darts_v1: did you mean 'darts-v1'\?.*cifar10-small"):
+        recipe(SearchConfig, "darts_v1")
+
+
+def test_a_recipe_of_another_job_is_refused_with_the_list() -> None:
+    with pytest.raises(InputError, match="train has no recipe darts-v2: use one of fashion-mini, cifar10"):
+        recipe(TrainConfig, "darts-v2")
+
+
+def test_without_file_and_flags_the_default_recipe_holds() -> None:
+    assert resolve(SearchConfig) == recipe(SearchConfig, DEFAULT)
+
+
+def test_flags_are_stronger_than_the_file_and_the_file_than_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("recipe: darts-v1\nepochs: 7\nbatch_size: 32\n")
+    config = resolve(SearchConfig, file=file, flags={"batch_size": "16", "arch_adam_betas": ("0.4", "0.9")})
+    expected = {"epochs": 7, "batch_size": 16, "arch_adam_betas": (0.4, 0.9)}
+    assert differing(config, recipe(SearchConfig, "darts-v1")) == expected
+
+
+def test_the_recipe_of_the_flags_replaces_that_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("recipe: darts-v1\nepochs: 20\n")
+    config = resolve(SearchConfig, file=file, flags={"recipe": "cifar10"})
+    assert differing(config, recipe(SearchConfig, "cifar10")) == {"epochs": 20}
+
+
+@pytest.mark.parametrize("config", [recipe(SearchConfig, "darts-v2"), TrainConfig(seeds=3), SearchConfig(k=2)])
+def test_a_resolved_configuration_resolves_to_itself(tmp_path: Path, config: SearchConfig | TrainConfig) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(config.to_yaml())
+    assert resolve(type(config), file=file) == config
+
+
+def test_problems_of_file_and_flags_are_reported_together(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("channels: 16\nepoch: 7\nbatch_size: none at all\n")
+    with pytest.raises(ConfigError) as refusal:
+        resolve(SearchConfig, file=file, flags={"k": "3"}, problems=["there is no flag --kk"])
+    assert refusal.value.problems == [
+        "there is no flag --kk",
+        "k is 3, but it must divide channels (16): use 1, 2, 4, 8 or 16",
+        "batch_size is none at all, but it must be a whole number",
+        "there is no setting epoch: did you mean epochs?",
+    ]
+
+
+def test_problems_of_the_flags_alone_are_reported() -> None:
+    with pytest.raises(ConfigError, match="there is no flag --kk"):
+        resolve(SearchConfig, problems=["there is no flag --kk"])
+
+
+def test_a_job_without_recipes_has_its_own_defaults() -> None:
+    assert resolve(ShowConfig, flags={"genotype": "darts_v1"}) == ShowConfig(genotype="darts_v1")
