@@ -11,16 +11,20 @@ DEFAULT = "fashion-mini"
 
 
 def search_fashion_mini() -> SearchConfig:
-    """Search on the data set inside the package; ends in minutes on two cores."""
+    """Search on the data set inside the package; ends in under three minutes on two cores.
+
+    1,200 images in each split, 5 cells of 8 channels, 8 epochs; α and β take few steps, hence a high learning rate.
+    """
     return SearchConfig(
         recipe="fashion-mini",
         data="fashion-mini",
+        train_images=2400,
         channels=8,
         num_cells=5,
-        k=4,
-        epochs=12,
-        arch_frozen_epochs=4,
+        epochs=8,
+        arch_frozen_epochs=3,
         batch_size=64,
+        learning_rate=0.05,
         arch_learning_rate=6e-3,
     )
 
@@ -73,14 +77,15 @@ def search_darts_v2() -> SearchConfig:
 
 
 def train_fashion_mini() -> TrainConfig:
-    """A small network on the data set inside the package; trains in minutes on two cores."""
+    """A small network on the data set inside the package; trains in under three minutes on two cores."""
     return TrainConfig(
         recipe="fashion-mini",
         data="fashion-mini",
-        channels=12,
-        num_cells=6,
-        epochs=12,
+        channels=8,
+        num_cells=5,
+        epochs=6,
         batch_size=64,
+        learning_rate=0.05,
         drop_path=0.1,
         cutout=8,
     )
@@ -92,19 +97,19 @@ def train_cifar10() -> TrainConfig:
 
 
 def train_cifar10_small() -> TrainConfig:
-    """The paper's evaluation on CIFAR-10 made small, to compare cells: 4,000 images, 5 cells of 12 channels."""
+    """The paper's evaluation on CIFAR-10 made small, to compare cells: 4,000 images, 5 cells of 8 channels."""
     return TrainConfig(
         recipe="cifar10-small",
         data="cifar10",
         train_images=4000,
-        channels=12,
+        channels=8,
         num_cells=5,
-        epochs=15,
+        epochs=10,
         batch_size=64,
         learning_rate=0.05,
         drop_path=0.1,
         cutout=8,
-        test_every=15,
+        test_every=10,
     )
 
 
