@@ -260,7 +260,7 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pcdarts", "search", "--config", "tiny.yaml"]
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = RunFolder(Path("runs/search-fashion-mini-001"))
-    while not run.checkpoint.exists() and job.poll() is None:
+    while not run.log.exists() and job.poll() is None:  # the first epoch has been printed
         time.sleep(0.05)
     job.send_signal(signal.SIGINT)
     output, errors = job.communicate()

@@ -29,7 +29,9 @@ DataRoot = Annotated[Path | None, Field(description="folder of the data set (non
 ImageSize = Annotated[
     Count | None, Field(description="side of the images in pixels, resized to it (none: as they are)")
 ]
-TrainImages = Annotated[Count | None, Field(description="keep so many training images, equally per class (none: all)")]
+TrainImages = Annotated[
+    Count | None, Field(description="keep so many training images at most, as many per class (none: all)")
+]
 Kind = Annotated[NetworkKind, Field(description="stem: 'cifar' keeps the resolution, 'imagenet' reduces it eightfold")]
 Channels = Annotated[int, Field(ge=1, le=4096, description="initial number of channels")]
 NumCells = Annotated[int, Field(ge=3, description="number of cells L; those at 1/3 and 2/3 of the depth reduce")]
@@ -232,7 +234,7 @@ class TestConfig(JobConfig):
     data_root: DataRoot = None
     image_size: Count | None = Field(default=None, description="side to which images are resized (none: as in the run)")
     test_images: Count | None = Field(
-        default=None, description="keep so many test images, equally per class (none: all)"
+        default=None, description="keep so many test images at most, as many per class (none: all)"
     )
     batch_size: BatchSize = 256
     device: Device = "auto"

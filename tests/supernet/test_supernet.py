@@ -170,3 +170,19 @@ def test_images_that_are_too_small_are_refused():
 def test_greyscale_images_and_any_number_of_classes():
     supernet, arch = make(image_channels=1, num_classes=7)
     assert supernet(IMAGES[:, :1], arch.mixture()).shape == (4, 7)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("channel_sampling", ["first", "random"])
+def test_a_gpu_gives_the_outputs_and_gradients_of_the_cpu(channel_sampling):
+    supernet, arch = make(channel_sampling=channel_sampling)
+    masks = supernet.draw_masks() if channel_sampling == "random" else None
+    results = []
+    for device in ("cpu", "cuda"):
+        supernet.to(device), arch.to(device)
+        on_device = None if masks is None else [mask.to(device) for mask in masks]
+        logits = supernet(IMAGES.to(device), arch.mixture(), on_device)
+        gradients = torch.autograd.grad(logits.square().sum(), [*supernet.parameters(), *arch.parameters()])
+        results.append([tensor.cpu() for tensor in (logits, *gradients)])
+    for on_cpu, on_gpu in zip(*results, strict=True):
+        torch.testing.assert_close(on_gpu, on_cpu, rtol=1e-7, atol=1e-9)

@@ -1,6 +1,5 @@
 """Images in: a data set by name, held whole in memory as uint8."""
 
-import difflib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 from pcdarts.data.folder import find_images, read_images
 from pcdarts.data.split import stratified_subset
 from pcdarts.data.streams import generator
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, did_you_mean
 
 MIN_IMAGE_SIZE = 8
 """Pixels: two reduction cells leave 2 of them, and less is no image."""
@@ -124,16 +123,14 @@ def load_data(
         root: the image folder for `folder`; where torchvision keeps its data sets (`data` when None, downloaded if
             they are not there); not for `fashion-mini`, which is part of this package.
         image_size: side of the images in pixels; None keeps their own.
-        train_images, test_images: keep so many, as equally many of each class as there are, drawn by `seed`.
+        train_images, test_images: keep so many if there are more, equally many of each class, drawn by `seed`.
 
     Raises:
-        InputError: an unknown name, data that is not there or cannot be read, a size below `MIN_IMAGE_SIZE`, or a
-            number of images that is smaller than the number of classes or larger than the set.
+        InputError: an unknown name, data that is not there or cannot be read, a size below `MIN_IMAGE_SIZE`, or
+            fewer images to keep than there are classes.
     """
     if name not in DATA_NAMES:
-        close = difflib.get_close_matches(name, DATA_NAMES, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(DATA_NAMES)}"
-        raise InputError(f"unknown data {name!r}: {hint}")
+        raise InputError(f"unknown data {name!r}: {did_you_mean(name, DATA_NAMES)}")
     _check_size(image_size)
     if name == "folder":
         if root is None:
@@ -185,13 +182,13 @@ def _check_size(image_size: int | None) -> None:
 
 
 def _kept(labels: Tensor, classes: tuple[str, ...], which: str, count: int | None, seed: int) -> Tensor:
-    """Indices of the images to keep: all of them, or a stratified `count`."""
-    if count is None:
+    """Indices of the images to keep: all of them, or a stratified `count` of more."""
+    if count is None or count >= len(labels):
         return torch.arange(len(labels))
-    if not len(classes) <= count <= len(labels):
+    if count < len(classes):
         raise InputError(
-            f"{which}_images is {count}, but there are {len(labels)} {which} images of {len(classes)} classes: "
-            f"use {len(classes)} to {len(labels)}, or leave it out for all of them"
+            f"{which}_images is {count}, but there are {len(classes)} classes: use {len(classes)} or more, or none "
+            "for all images"
         )
     return stratified_subset(labels, count, generator(seed, which, "images kept"))
 

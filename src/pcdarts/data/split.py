@@ -10,7 +10,7 @@ from pcdarts.errors import InputError
 def split_indices(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Split the training set into the `weight` and the `arch` split (Sec. 4.2), disjoint and together all of it.
 
-    As in the authors' script this is a plain random permutation, not a stratified one.
+    A plain random permutation, not a stratified one. (The authors take the first and the second half of the files.)
 
     Args:
         labels: int64 `[N]`; only their number matters.

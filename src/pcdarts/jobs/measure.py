@@ -1,12 +1,13 @@
-"""Losses and errors of a classifier."""
+"""Losses and errors of a classifier, and the end of a run whose numbers have left the finite ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.sources import Images
+from pcdarts.data.batches import Batches
+from pcdarts.errors import RunError
+from pcdarts.run.folder import RunFolder
 
 
 @torch.no_grad()
@@ -17,24 +18,6 @@ def top1_error(classify: Callable[[Tensor], Tensor], batches: Batches) -> float:
         wrong += int((classify(images).argmax(dim=1) != labels).sum())
         total += len(labels)
     return 100 * wrong / total
-
-
-def plain_batches(
-    images: Images, mean: Sequence[float], std: Sequence[float], batch_size: int, device: torch.device
-) -> Batches:
-    """Batches for a measurement: in order, and nothing done to the images but normalising."""
-    return Batches(
-        images,
-        batch_size=batch_size,
-        mean=mean,
-        std=std,
-        augmentation=Augmentation(),
-        shuffle=False,
-        drop_last=False,
-        seed=0,
-        stream="test",
-        device=device,
-    )
 
 
 class Average:
@@ -63,3 +46,25 @@ class Average:
             f"{split}_loss": float(self.loss) / self.images,
             f"{split}_top1_error": 100 * float(self.wrong) / self.images,
         }
+
+
+def stop_if_diverged(
+    run: RunFolder, epoch: int, learning_rate: float, averages: list[Average], modules: list[nn.Module]
+) -> None:
+    """End a run whose loss, weights or statistics are no longer finite after `epoch`, before they are saved.
+
+    Raises:
+        RunError: they are not.
+    """
+    if all(average.is_finite for average in averages) and all(map(_is_finite, modules)):
+        return
+    kept = f"; the checkpoint of epoch {epoch - 1} in {run.path} is intact" if epoch > 1 else ""
+    raise RunError(
+        f"the loss or the weights are not numbers any more in epoch {epoch} at learning rate {learning_rate:.4g}: "
+        f"start a new run with a lower --learning-rate{kept}"
+    )
+
+
+def _is_finite(module: nn.Module) -> bool:
+    checks = [tensor.isfinite().all() for tensor in module.state_dict().values()]
+    return bool(torch.stack(checks).all())

@@ -14,12 +14,12 @@ from pcdarts.cell.draw import draw_svg, draw_text
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.sources import DataSet, Images, load_data
+from pcdarts.data.batches import Batches
+from pcdarts.data.sources import DataSet, load_data
 from pcdarts.data.split import split_indices
 from pcdarts.data.streams import generator
-from pcdarts.errors import RunError
-from pcdarts.jobs.measure import Average, plain_batches, top1_error
+from pcdarts.jobs.batches import plain_batches, training_batches
+from pcdarts.jobs.measure import Average, stop_if_diverged, top1_error
 from pcdarts.jobs.show import count_skips, evaluation_size, size_text
 from pcdarts.recipes import DEFAULT, RECIPES, recipe
 from pcdarts.run.checkpoint import load_checkpoint, save_checkpoint
@@ -49,8 +49,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
     )
     weight_indices, arch_indices = split_indices(data.train.labels, config.weight_fraction, config.seed)
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
-    weight_batches = make_batches(config, data, weight_images, "weight", device)
-    arch_batches = make_batches(config, data, arch_images, "arch", device)
+    weight_batches = training_batches(config, data, weight_images, "weight", device)
+    arch_batches = training_batches(config, data, arch_images, "arch", device)
     space = CellSpace(config.num_nodes)
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     arch = ArchParameters(space, config.edge_normalization).to(device)
@@ -149,11 +149,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
                 **arch_average.named("arch"),
                 "seconds": seconds,
             }
-            if not weight_average.is_finite or not arch_average.is_finite:
-                raise RunError(
-                    f"the loss is not a number any more in epoch {epoch + 1} at learning rate {learning_rate:.4g}: "
-                    f"lower --learning-rate; the checkpoint of epoch {epoch} in {run.path} is intact"
-                )
+            stop_if_diverged(run, epoch + 1, learning_rate, [weight_average, arch_average], [supernet, arch])
             genotype = derive(arch)
             run.append_metrics({**record, **rounded(arch.mixture())})
             write_text(run.epoch_genotype(epoch + 1), genotype.to_json())
@@ -179,22 +175,6 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
         for line in closing_lines(run, config, result):
             progress.say(line)
     return result
-
-
-def make_batches(config: SearchConfig, data: DataSet, images: Images, stream: str, device: torch.device) -> Batches:
-    """The batches of one split of the training set, augmented alike for weights and architecture (authors' code)."""
-    return Batches(
-        images,
-        batch_size=min(config.batch_size, len(images)),
-        mean=data.mean,
-        std=data.std,
-        augmentation=Augmentation(config.crop_padding, config.flip, config.cutout),
-        shuffle=True,
-        drop_last=False,
-        seed=config.seed,
-        stream=stream,
-        device=device,
-    )
 
 
 def endless(batches: Batches, epoch: int, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:

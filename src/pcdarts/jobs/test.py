@@ -1,6 +1,7 @@
 """`pcdarts test`: the error of a trained network, measured again or on other data."""
 
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor
 from pcdarts.config import TestConfig, TrainConfig
 from pcdarts.data.sources import DataSet, Images, load_data
 from pcdarts.errors import InputError
+from pcdarts.jobs.batches import plain_batches
 from pcdarts.jobs.genotype import find_genotype
-from pcdarts.jobs.measure import plain_batches, top1_error
+from pcdarts.jobs.measure import top1_error
 from pcdarts.jobs.train import make_network
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
@@ -25,6 +27,7 @@ def run_test(config: TestConfig) -> list[float]:
         InputError: there is no finished train run, or the data does not fit what it was trained on.
     """
     parent = RunFolder.open(config.run)
+    parent.read_result()
     runs = [RunFolder(path) for path in sorted(parent.path.glob("seed-*"), key=seed_of)] or [parent]
     errors = []
     for run in runs:
@@ -44,7 +47,6 @@ def seed_of(path: Path) -> int:
 
 def test_one(config: TestConfig, run: RunFolder) -> float:
     """The top-1 error of the network trained in `run`, on its own test images or on those that `config` names."""
-    run.read_result()
     trained = resolve(TrainConfig, file=run.config)
     state = load_checkpoint(run.checkpoint, trained.fingerprint())
     own = config.data is None
@@ -76,11 +78,17 @@ def relabelled(data: DataSet, classes: list[str], run: RunFolder) -> Tensor:
     Raises:
         InputError: a class of the data is unknown to the network, or the other way round.
     """
-    differing = sorted(set(data.classes) ^ set(classes))
+    names, known = map(as_folders, (data.classes, classes))
+    differing = sorted(set(names) ^ set(known))
     if differing:
         shown = ", ".join(differing[:5]) + (", ..." if len(differing) > 5 else "")
         raise InputError(
             f"{data.name} and the training data of {run.path} differ in {len(differing)} classes ({shown}): "
             "test it on data with the classes it was trained on"
         )
-    return torch.tensor([classes.index(name) for name in data.classes])[data.test.labels]
+    return torch.tensor([known.index(name) for name in names])[data.test.labels]
+
+
+def as_folders(classes: Iterable[str]) -> list[str]:
+    """The names of classes as an image folder can spell them: `T-shirt/top` is the folder `T-shirt_top`."""
+    return [name.replace("/", "_") for name in classes]

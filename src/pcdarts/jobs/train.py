@@ -1,5 +1,6 @@
 """`pcdarts train`: the evaluation stage, a derived network trained from scratch (Sec. 4.2)."""
 
+import shlex
 import statistics
 import time
 from typing import Any
@@ -12,12 +13,11 @@ from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import TrainConfig
-from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.sources import DataSet, load_data
 from pcdarts.data.streams import generator
-from pcdarts.errors import RunError
+from pcdarts.jobs.batches import plain_batches, training_batches
 from pcdarts.jobs.genotype import find_genotype
-from pcdarts.jobs.measure import Average, plain_batches, top1_error
+from pcdarts.jobs.measure import Average, stop_if_diverged, top1_error
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
 from pcdarts.run.checkpoint import load_checkpoint, save_checkpoint
@@ -40,19 +40,14 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
     # Printed into the configuration, so that `latest` or a run folder means the same cell for ever.
     config = config.model_copy(update={"genotype": genotype.to_text()})
     device = choose_device(config.device, config.threads)
-    data = load_data(
-        config.data,
-        root=config.data_root,
-        image_size=config.image_size,
-        train_images=config.train_images,
-        seed=config.seed,
-    )
-    write_text(run.config, config.to_yaml())
+    data = load(config)
+    next_command = shlex.join(["pcdarts", "test", str(run.path)])
     if config.seeds == 1:
         result = train_one(config, run, resume, genotype, data, device)
-        print(f"next: pcdarts test {run.path}")
+        print(f"next: {next_command}")
         return result
 
+    write_text(run.config, config.to_yaml())
     results: list[dict[str, Any]] = []
     for seed in range(config.seed, config.seed + config.seeds):
         print(f"seed {seed} ({len(results) + 1} of {config.seeds})", flush=True)
@@ -61,7 +56,8 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
             results.append(one.read_result())
             continue
         of_one = config.model_copy(update={"seed": seed, "seeds": 1})
-        write_text(one.config, of_one.to_yaml())
+        if config.train_images is not None:  # the seed decides which images are kept
+            data = load(of_one)
         results.append(train_one(of_one, one, resume, genotype, data, device))
     errors = [result["test_top1_error"] for result in results]
     mean, std = statistics.mean(errors), statistics.stdev(errors)
@@ -69,18 +65,32 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
     result["train_seconds"] = sum(one["train_seconds"] for one in results)
     conclude(run, genotype, result)
     print(f"top-1 test error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
-    print(f"next: pcdarts test {run.path}")
+    print(f"next: {next_command}")
     return result
+
+
+def load(config: TrainConfig) -> DataSet:
+    """The data that `config` names."""
+    return load_data(
+        config.data,
+        root=config.data_root,
+        image_size=config.image_size,
+        train_images=config.train_images,
+        seed=config.seed,
+    )
 
 
 def train_one(
     config: TrainConfig, run: RunFolder, resume: bool, genotype: Genotype, data: DataSet, device: torch.device
 ) -> dict[str, Any]:
     """Train with one seed and leave everything in `run`."""
-    train_batches, test_batches = make_batches(config, data, device)
+    train_batches = training_batches(config, data, data.train, "train", device)
+    test_batches = plain_batches(data.test, data.mean, data.std, config.batch_size, device)
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     network = make_network(config, genotype, data.num_classes, data.image_channels).to(device)
     network = network.to(memory_format=torch.channels_last)
+    size = complexity(network, (data.image_channels, data.image_size, data.image_size))
+    write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
     optimizer = torch.optim.SGD(
         network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
     )
@@ -92,7 +102,6 @@ def train_one(
         first_epoch, seconds = checkpoint["epoch"], checkpoint["seconds"]
     if resume:
         run.truncate_metrics(first_epoch)
-    size = complexity(network, (data.image_channels, data.image_size, data.image_size))
 
     with Progress(run, config.epochs, len(train_batches)) as progress:
         for epoch in range(first_epoch, config.epochs):
@@ -121,11 +130,7 @@ def train_one(
                 average.add(loss.detach(), logits.detach(), labels)
                 progress.step(epoch + 1, step + 1, images=len(images), loss=loss)
 
-            if not average.is_finite:
-                raise RunError(
-                    f"the loss is not a number any more in epoch {epoch + 1} at learning rate {learning_rate:.4g}: "
-                    f"lower --learning-rate; the checkpoint of epoch {epoch} in {run.path} is intact"
-                )
+            stop_if_diverged(run, epoch + 1, learning_rate, [average], [network])
             seconds += time.perf_counter() - started
             network.eval()
             measured = (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs
@@ -189,21 +194,3 @@ def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, imag
         auxiliary=config.auxiliary,
         image_channels=image_channels,
     )
-
-
-def make_batches(config: TrainConfig, data: DataSet, device: torch.device) -> tuple[Batches, Batches]:
-    """The batches of the training and of the test set."""
-    batch_size = min(config.batch_size, len(data.train))
-    train = Batches(
-        data.train,
-        batch_size=batch_size,
-        mean=data.mean,
-        std=data.std,
-        augmentation=Augmentation(config.crop_padding, config.flip, config.cutout),
-        shuffle=True,
-        drop_last=len(data.train) % batch_size == 1,  # BatchNorm cannot learn from a single image
-        seed=config.seed,
-        stream="train",
-        device=device,
-    )
-    return train, plain_batches(data.test, data.mean, data.std, config.batch_size, device)

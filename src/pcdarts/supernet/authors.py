@@ -33,7 +33,7 @@ def from_authors_state_dict(
     for key in [key for key in found if ".ops." in key and key.endswith("num_batches_tracked")]:
         del found[key]
     for position, cell in enumerate(cells):
-        strided = list(cell.operations.reduced_skip.position) if cell.plan.kind == "reduce" else []
+        strided = cell.strided_edges
         for ours, theirs in _names(cell.plan.kind == "reduce").items():
             name = f"cells.{position}.operations.{ours}"
             if name not in own:

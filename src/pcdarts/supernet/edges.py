@@ -85,9 +85,13 @@ class ReducedSkip(nn.Module):
     Only edges that leave an input node have stride 2, so the `edges` axis counts these alone.
     """
 
-    def __init__(self, strided_edges: list[int], channels: int) -> None:
+    position: Tensor
+
+    def __init__(self, num_edges: int, strided_edges: list[int], channels: int) -> None:
         super().__init__()
-        self.position = {edge: position for position, edge in enumerate(strided_edges)}
+        position = torch.full((num_edges,), -1)
+        position[strided_edges] = torch.arange(len(strided_edges))
+        self.register_buffer("position", position, persistent=False)
         # A reduction cell has twice the channels of a multiple of k, so each half of the output has as many.
         self.even = nn.Parameter(_uniform(len(strided_edges), channels // 2, channels, fan_in=channels))
         self.odd = nn.Parameter(_uniform(len(strided_edges), channels // 2, channels, fan_in=channels))
@@ -95,7 +99,7 @@ class ReducedSkip(nn.Module):
 
     def forward(self, x: Tensor, edges: Tensor) -> Tensor:
         """Map x [B, C or n·C, H, W], already rectified, to [B, n·C, ⌈H/2⌉, ⌈W/2⌉]."""
-        positions = torch.tensor([self.position[edge] for edge in edges.tolist()], device=x.device)
+        positions = self.position[edges]
         shared = x.shape[1] == self.even.shape[2]
         height, width = x.shape[2:]
         shifted = F.pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
@@ -120,7 +124,7 @@ class CandidateOperations(nn.Module):
         self.dil_conv_3x3 = SeparableStage(num_edges, channels, 3, dilation=2)
         self.dil_conv_5x5 = SeparableStage(num_edges, channels, 5, dilation=2)
         if strided_edges:
-            self.reduced_skip = ReducedSkip(strided_edges, channels)
+            self.reduced_skip = ReducedSkip(num_edges, strided_edges, channels)
 
     def forward(self, x: Tensor, edges: Tensor, weights: Tensor, stride: int) -> Tensor:
         """The weighted sum over primitives in Eq. (1), on n edges at once.

@@ -113,7 +113,7 @@ def stage(module: SeparableStage, edge: int, x: Tensor, stride: int) -> Tensor:
 def reduced_skip(cell: SupernetCell, edge: int, x: Tensor) -> Tensor:
     """`skip_connect` at stride 2: two halved grids, one shifted by a pixel, each through its own 1x1 convolution."""
     module = cell.operations.reduced_skip
-    position = module.position[edge]
+    position = int(module.position[edge])
     x = x.relu()
     shifted = F.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
     even = F.conv2d(x, module.even[position][:, :, None, None], stride=2)

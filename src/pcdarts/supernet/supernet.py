@@ -31,8 +31,8 @@ class SupernetCell(nn.Module):
         preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
         self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=False)
         self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
-        strided = [i for i, edge in enumerate(space.edges) if plan.kind == "reduce" and edge.source < 2]
-        self.operations = CandidateOperations(space.num_edges, strided, plan.channels // k)
+        self.strided_edges = [i for i, edge in enumerate(space.edges) if plan.kind == "reduce" and edge.source < 2]
+        self.operations = CandidateOperations(space.num_edges, self.strided_edges, plan.channels // k)
         for source in range(space.num_nodes - 1):
             self.register_buffer(f"edges_from_{source}", torch.tensor(space.edges_from(source)), persistent=False)
 

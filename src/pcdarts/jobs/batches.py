@@ -1,0 +1,58 @@
+"""The batches that jobs work through: augmented ones to learn from, plain ones to measure on."""
+
+from collections.abc import Sequence
+
+import torch
+
+from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.data.batches import Augmentation, Batches
+from pcdarts.data.sources import DataSet, Images
+from pcdarts.errors import InputError
+
+
+def training_batches(
+    config: SearchConfig | TrainConfig, data: DataSet, images: Images, stream: str, device: torch.device
+) -> Batches:
+    """Shuffled, augmented batches of `images`: all training images of `data`, or the split that `stream` names.
+
+    A last batch of a single image is left out: it has no batch statistics to normalise with.
+
+    Raises:
+        InputError: every batch would be a single image.
+    """
+    batch_size = min(config.batch_size, len(images))
+    if batch_size == 1:
+        raise InputError(
+            f"the batches of the {stream} images would be single images ({len(images)} in all, batch_size "
+            f"{config.batch_size}), but BatchNorm needs two: raise --batch-size, or give more images"
+        )
+    return Batches(
+        images,
+        batch_size=batch_size,
+        mean=data.mean,
+        std=data.std,
+        augmentation=Augmentation(config.crop_padding, config.flip, config.cutout),
+        shuffle=True,
+        drop_last=len(images) % batch_size == 1,
+        seed=config.seed,
+        stream=stream,
+        device=device,
+    )
+
+
+def plain_batches(
+    images: Images, mean: Sequence[float], std: Sequence[float], batch_size: int, device: torch.device
+) -> Batches:
+    """Batches for a measurement: in order, and nothing done to the images but normalising."""
+    return Batches(
+        images,
+        batch_size=batch_size,
+        mean=mean,
+        std=std,
+        augmentation=Augmentation(),
+        shuffle=False,
+        drop_last=False,
+        seed=0,
+        stream="test",
+        device=device,
+    )

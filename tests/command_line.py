@@ -1,0 +1,161 @@
+"""The command line as the tests of the jobs use it: tiny jobs, in this process where that is enough."""
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cli import run_command
+
+SEARCH = shlex.split(
+    "search --train-images 40 --image-size 8 --channels 4 --k 2 --num-cells 3 --num-nodes 4 --batch-size 10 "
+    "--epochs 5 --arch-frozen-epochs 2 --arch-learning-rate 0.1"
+)
+"""The search that most tests share: five epochs of two steps, in the first two of which α and β are frozen."""
+
+GENOTYPE = Genotype(
+    normal=(("sep_conv_3x3", 0), ("skip_connect", 1), ("dil_conv_3x3", 2), ("max_pool_3x3", 0)),
+    normal_concat=(2, 3),
+    reduce=(("max_pool_3x3", 0), ("skip_connect", 1), ("sep_conv_5x5", 0), ("dil_conv_5x5", 2)),
+    reduce_concat=(2, 3),
+)
+
+TRAIN = shlex.split(
+    "train --train-images 40 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 5 --drop-path 0.3 "
+    f"--cutout 3 --test-every 2 --genotype {shlex.quote(GENOTYPE.to_text())}"
+)
+"""The training that most tests share, with drop-path, cutout and auxiliary head."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_in(folder: Path, *arguments: str) -> Ended:
+    """Run a command inside `folder`, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run_command(arguments)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def done(folder: Path, *arguments: str) -> str:
+    """Run a command that is to end well, and return what it printed."""
+    ended = run_in(folder, *arguments)
+    assert (ended.code, ended.err) == (0, ""), ended.err
+    return ended.out
+
+
+def refused(folder: Path, *arguments: str) -> str:
+    """Run a command that is to be refused in one line and to leave every file as it was; return that line."""
+    before = snapshot(folder)
+    ended = run_in(folder, *arguments)
+    assert ended.code == 2, ended
+    assert snapshot(folder) == before, "files were made, changed or removed"
+    return error_line(ended)
+
+
+def error_line(ended: Ended) -> str:
+    """The one line on stderr, without `pcdarts: error: `."""
+    start = "pcdarts: error: "
+    assert ended.err.startswith(start), ended.err
+    assert ended.err.count("\n") == 1, ended.err
+    return ended.err.removeprefix(start).rstrip("\n")
+
+
+def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a command inside `folder` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pcdarts", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # sums in the order of this process
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end_of(job: subprocess.Popen[str]) -> Ended:
+    """Wait for a process."""
+    out, err = job.communicate()
+    return Ended(job.returncode, out, err)
+
+
+def kill_after_epochs(epochs: int, metrics: Path, folder: Path, *arguments: str) -> None:
+    """Start a command in a process and kill it (SIGKILL) once so many epochs are in its `metrics` file."""
+    job = process(folder, *arguments)
+    while job.poll() is None and len(lines_of(folder / metrics)) < epochs:
+        time.sleep(0.002)
+    job.kill()
+    ended = end_of(job)
+    assert ended.code == -9, f"it ended before it was killed: {ended}"
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    """The records of a run, without the seconds."""
+    records = [json.loads(line) for line in lines_of(run / "metrics.jsonl")]
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
+
+
+def result_of(run: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((run / "result.json").read_text())
+    return result
+
+
+def checkpoint_of(run: Path) -> dict[str, Any]:
+    """All that the checkpoint of a run holds, but the seconds, by the path to each tensor or value."""
+    saved = torch.load(run / "checkpoint.pt", weights_only=True)
+    return {path: value for path, value in leaves("", saved) if path != "/state/seconds"}
+
+
+def leaves(path: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [leaf for key, item in items for leaf in leaves(f"{path}/{key}", item)]
+    return [(path, value)]
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Where the ends of two runs differ: tensors and values of the checkpoints, metrics, genotype."""
+    ours, theirs = checkpoint_of(one), checkpoint_of(other)
+    assert ours.keys() == theirs.keys()
+    differing = [path for path, value in ours.items() if not same(value, theirs[path])]
+    if metrics_of(one) != metrics_of(other):
+        differing.append("metrics")
+    if (one / "genotype.json").read_text() != (other / "genotype.json").read_text():
+        differing.append("genotype")
+    return differing
+
+
+def same(one: Any, other: Any) -> bool:
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def snapshot(folder: Path) -> dict[Path, bytes]:
+    """Every file below `folder` with its content."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def copy_of(run: Path, place: Path) -> Path:
+    """A copy of a run that a test may change."""
+    return Path(shutil.copytree(run, place))

@@ -1,0 +1,68 @@
+"""`pcdarts test`: the error of a trained run again, and on other data."""
+
+import shutil
+from pathlib import Path
+
+from PIL import Image
+
+from command_line import copy_of, done, refused, result_of
+from pcdarts.data.sources import load_data
+
+
+def save_test_images(folder: Path) -> None:
+    """Save the test images of the embedded data as an image folder."""
+    data = load_data("fashion-mini", image_size=8)
+    class_folders = [folder / "test" / name.replace("/", "_") for name in data.classes]
+    for class_folder in class_folders:
+        class_folder.mkdir(parents=True)
+    for index, label in enumerate(data.test.labels.tolist()):
+        Image.fromarray(data.test.pixels[index, 0].numpy()).save(class_folders[label] / f"{index:04d}.png")
+    shutil.copytree(folder / "test", folder / "train")
+
+
+def test_a_run_has_the_error_that_it_reported(tmp_path: Path, finished_train: Path) -> None:
+    reported = result_of(finished_train)["test_top1_error"]
+    assert done(tmp_path, "test", str(finished_train)) == f"{finished_train}: top-1 error {reported:.2f} %\n"
+
+
+def test_a_measurement_changes_nothing(tmp_path: Path, finished_train: Path) -> None:
+    run = copy_of(finished_train, tmp_path / "run")
+    times = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    done(tmp_path, "test", "run")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path != run} == times
+
+
+def test_every_seed_has_the_error_that_it_reported(tmp_path: Path, two_seeds: Path) -> None:
+    result = result_of(two_seeds)
+    lines = done(tmp_path, "test", str(two_seeds)).splitlines()
+    for seed, line in zip((0, 1), lines, strict=False):
+        assert line == f"{two_seeds}/seed-{seed}: top-1 error {result['test_top1_errors'][seed]:.2f} %"
+    mean, std = result["test_top1_error"], result["test_top1_error_std"]
+    assert lines[2:] == [f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of 2 seeds)"]
+
+
+def test_the_same_images_in_a_folder_give_the_same_error(tmp_path: Path, finished_train: Path) -> None:
+    save_test_images(tmp_path / "images")
+    own = done(tmp_path, "test", str(finished_train))
+    assert done(tmp_path, "test", str(finished_train), "--data", "folder", "--data-root", "images") == own
+
+
+def test_data_with_other_classes_is_refused(tmp_path: Path, finished_train: Path, grey_images: Path) -> None:
+    message = refused(tmp_path, "test", str(finished_train), "--data", "folder", "--data-root", str(grey_images))
+    assert "differ in 13 classes (Ankle boot, Bag, Coat, Dress, Pullover, ...)" in message
+
+
+def test_images_with_other_channels_are_refused(tmp_path: Path, finished_train: Path, colour_images: Path) -> None:
+    message = refused(tmp_path, "test", str(finished_train), "--data", "folder", "--data-root", str(colour_images))
+    assert f"folder has images of 3 channels, but {finished_train} was trained on 1" in message
+
+
+def test_a_training_that_is_not_finished_is_refused(tmp_path: Path, finished_train: Path, two_seeds: Path) -> None:
+    for finished in (finished_train, two_seeds):
+        run = copy_of(finished, tmp_path / finished.name)
+        (run / "result.json").unlink()
+        assert refused(tmp_path, "test", run.name).startswith(f"{run.name} is not finished: finish it with --resume")
+
+
+def test_a_search_cannot_be_tested(tmp_path: Path, finished_search: Path) -> None:
+    assert "configures the job search, not train" in refused(tmp_path, "test", str(finished_search))
