@@ -10,8 +10,6 @@ from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.bilevel import first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import Supernet
 
-STEP = {"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 3e-4}
-
 
 @pytest.fixture(params=["first", "random"])
 def problem(request):
@@ -25,11 +23,13 @@ def problem(request):
     for _ in range(2):
         masks = supernet.draw_masks() if request.param == "random" else None
         batches.append((torch.randn(4, 3, 8, 8).double(), torch.randint(3, (4,)), masks))
-    buffers = [0.1 * torch.randn_like(w) for w in supernet.parameters()]
-    return supernet, arch, *batches, buffers
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.05, momentum=0.9, weight_decay=3e-4)
+    for w in supernet.parameters():
+        optimizer.state[w]["momentum_buffer"] = 0.1 * torch.randn_like(w)
+    return supernet, arch, *batches, optimizer
 
 
-def exact_gradients(supernet, arch, weight_batch, arch_batch, buffers):
+def exact_gradients(supernet, arch, weight_batch, arch_batch, optimizer):
     """Differentiate L_arch(w - ξ (μ v + ∇_w L_weight(w, α) + λ w), α) with respect to α and β, through the step."""
 
     def loss(weights, batch):
@@ -39,18 +39,16 @@ def exact_gradients(supernet, arch, weight_batch, arch_batch, buffers):
     weights = dict(supernet.named_parameters())
     gradients = torch.autograd.grad(loss(weights, weight_batch), list(weights.values()), create_graph=True)
     stepped = {
-        name: w - STEP["learning_rate"] * (STEP["momentum"] * v + g + STEP["weight_decay"] * w)
-        for (name, w), v, g in zip(weights.items(), buffers, gradients, strict=True)
+        name: w - 0.05 * (0.9 * optimizer.state[w]["momentum_buffer"] + g + 3e-4 * w)
+        for (name, w), g in zip(weights.items(), gradients, strict=True)
     }
     return torch.autograd.grad(loss(stepped, arch_batch), list(arch.parameters()))
 
 
 def test_finite_differences_give_the_exact_second_order_gradient(problem):
-    supernet, arch, weight_batch, arch_batch, buffers = problem
-    exact = exact_gradients(supernet, arch, weight_batch, arch_batch, buffers)
-    ours, _, _ = second_order_gradients(
-        supernet, arch, weight_batch, arch_batch, momentum_buffers=buffers, radius=1e-5, **STEP
-    )
+    supernet, arch, _, arch_batch, _ = problem
+    exact = exact_gradients(*problem)
+    ours, _, _ = second_order_gradients(*problem, radius=1e-5)
     direct, _, _ = first_order_gradients(supernet, arch, arch_batch)
     for name, found, expected, first in zip(dict(arch.named_parameters()), ours, exact, direct, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7, msg=lambda t, name=name: f"{name}: {t}")
@@ -58,22 +56,18 @@ def test_finite_differences_give_the_exact_second_order_gradient(problem):
 
 
 def test_the_finite_difference_converges_as_its_radius_shrinks(problem):
-    supernet, arch, weight_batch, arch_batch, buffers = problem
-    exact = torch.cat([g.flatten() for g in exact_gradients(supernet, arch, weight_batch, arch_batch, buffers)])
+    exact = torch.cat([g.flatten() for g in exact_gradients(*problem)])
     errors = []
     for radius in (1e-2, 1e-4, 1e-6):
-        gradients, _, _ = second_order_gradients(
-            supernet, arch, weight_batch, arch_batch, momentum_buffers=buffers, radius=radius, **STEP
-        )
+        gradients, _, _ = second_order_gradients(*problem, radius=radius)
         errors.append((torch.cat([g.flatten() for g in gradients]) - exact).norm() / exact.norm())
     assert errors[2] < min(errors[0], 1e-3)
 
 
 def test_without_a_weight_step_second_order_is_first_order(problem):
-    supernet, arch, weight_batch, arch_batch, _ = problem
-    still = {"learning_rate": 0.0, "momentum": 0.9, "weight_decay": 3e-4}
-    nothing = [None for _ in supernet.parameters()]
-    second = second_order_gradients(supernet, arch, weight_batch, arch_batch, momentum_buffers=nothing, **still)
+    supernet, arch, _, arch_batch, optimizer = problem
+    optimizer.param_groups[0]["lr"] = 0.0
+    second = second_order_gradients(*problem)
     first = first_order_gradients(supernet, arch, arch_batch)
     for found, expected in zip(second[0], first[0], strict=True):
         torch.testing.assert_close(found, expected)
@@ -81,25 +75,29 @@ def test_without_a_weight_step_second_order_is_first_order(problem):
 
 
 def test_the_second_order_gradient_leaves_weights_and_running_statistics_alone(problem):
-    supernet, arch, weight_batch, arch_batch, buffers = problem
+    supernet, arch, *_ = problem
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
-    second_order_gradients(supernet, arch, weight_batch, arch_batch, momentum_buffers=buffers, **STEP)
+    second_order_gradients(*problem)
     for name, tensor in supernet.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert all(parameter.grad is None for parameter in (*supernet.parameters(), *arch.parameters()))
 
 
-def test_an_sgd_step_on_the_weight_batch_is_the_step_that_second_order_looks_ahead(problem):
+@pytest.mark.parametrize("steps_before", [0, 1])
+def test_an_sgd_step_on_the_weight_batch_is_the_step_that_second_order_looks_ahead(problem, steps_before):
     supernet, arch, weight_batch, arch_batch, _ = problem
-    images, labels, masks = weight_batch
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.05, momentum=0.9, weight_decay=3e-4)
-    F.cross_entropy(supernet(images, arch.mixture().detach(), masks), labels).backward()
-    optimizer.step()
-    buffers = [optimizer.state[w]["momentum_buffer"].clone() for w in supernet.parameters()]
-    _, ahead, _ = second_order_gradients(supernet, arch, weight_batch, arch_batch, momentum_buffers=buffers, **STEP)
-    optimizer.zero_grad()
-    F.cross_entropy(supernet(images, arch.mixture().detach(), masks), labels).backward()
-    optimizer.step()
+
+    def step():
+        images, labels, masks = weight_batch
+        optimizer.zero_grad()
+        F.cross_entropy(supernet(images, arch.mixture().detach(), masks), labels).backward()
+        optimizer.step()
+
+    for _ in range(steps_before):
+        step()
+    _, ahead, _ = second_order_gradients(supernet, arch, weight_batch, arch_batch, optimizer)
+    step()
     images, labels, masks = arch_batch
     stepped = F.cross_entropy(supernet(images, arch.mixture(), masks), labels)
     torch.testing.assert_close(ahead, stepped.detach())

@@ -4,7 +4,7 @@ Both return gradients and change neither weights nor α and β. A batch is (imag
 `masks` being what `Supernet.draw_masks` gives, or None.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +36,7 @@ def second_order_gradients(
     arch: ArchParameters,
     weight_batch: Batch,
     arch_batch: Batch,
-    *,
-    learning_rate: float,
-    momentum: float,
-    weight_decay: float,
-    momentum_buffers: Sequence[Tensor | None],
+    weight_optimizer: torch.optim.SGD,
     radius: float = 1e-2,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """∇_α L_arch(w'(α), α) for the weights w' after one more SGD step (DARTS, Eqs. 6 to 8).
@@ -50,49 +46,54 @@ def second_order_gradients(
 
     Args:
         weight_batch, arch_batch: one batch of each split; the masks of a batch serve all its passes.
-        learning_rate, momentum, weight_decay: ξ, μ and λ of the weight optimiser at this step.
-        momentum_buffers: its v for every parameter of the supernet, None before the first step.
+        weight_optimizer: has one group with all weights, and gives ξ, μ, λ and v.
         radius: length of the step of the finite difference; 0.01 in DARTS.
 
     Returns:
         The gradients in the order of `arch.parameters()`, and loss and logits of the arch batch at w'.
     """
-    weights = dict(supernet.named_parameters())
-    loss_at = _loss_function(supernet)
-    loss, _ = loss_at(weights, arch.mixture().detach(), weight_batch)
-    gradients = torch.autograd.grad(loss, list(weights.values()))
-    stepped = {
-        name: (w - learning_rate * ((0 if v is None else momentum * v) + gradient + weight_decay * w))
-        .detach()
-        .requires_grad_()
-        for (name, w), v, gradient in zip(weights.items(), momentum_buffers, gradients, strict=True)
-    }
-
     arch_parameters = list(arch.parameters())
+    loss_at = _loss_function(supernet)
+    rate = weight_optimizer.param_groups[0]["lr"]
+    stepped = _stepped_weights(supernet, loss_at, arch.mixture().detach(), weight_batch, weight_optimizer)
     arch_loss, logits = loss_at(stepped, arch.mixture(), arch_batch)
     gradients = torch.autograd.grad(arch_loss, [*arch_parameters, *stepped.values()])
     direct, direction = gradients[: len(arch_parameters)], gradients[len(arch_parameters) :]
 
     epsilon = radius / torch.cat([v.flatten() for v in direction]).norm()
-    ahead, behind = (
-        torch.autograd.grad(
-            loss_at(
-                {
-                    name: (w + sign * epsilon * v).detach()
-                    for (name, w), v in zip(weights.items(), direction, strict=True)
-                },
-                arch.mixture(),
-                weight_batch,
-            )[0],
-            arch_parameters,
-        )
-        for sign in (1, -1)
-    )
+    differences = []
+    for sign in (1, -1):
+        moved = {
+            name: (w + sign * epsilon * v).detach()
+            for (name, w), v in zip(supernet.named_parameters(), direction, strict=True)
+        }
+        loss, _ = loss_at(moved, arch.mixture(), weight_batch)
+        differences.append(torch.autograd.grad(loss, arch_parameters))
     total = [
-        gradient - learning_rate * (plus - minus) / (2 * epsilon)
-        for gradient, plus, minus in zip(direct, ahead, behind, strict=True)
+        gradient - rate * (ahead - behind) / (2 * epsilon)
+        for gradient, ahead, behind in zip(direct, *differences, strict=True)
     ]
     return total, arch_loss.detach(), logits.detach()
+
+
+def _stepped_weights(
+    supernet: Supernet,
+    loss_at: Callable[[Mapping[str, Tensor], Mixture, Batch], tuple[Tensor, Tensor]],
+    mixture: Mixture,
+    weight_batch: Batch,
+    optimizer: torch.optim.SGD,
+) -> dict[str, Tensor]:
+    """w' by name: the weights as `optimizer` would make them next (without the gradient clipping, as in DARTS)."""
+    group = optimizer.param_groups[0]
+    weights = dict(supernet.named_parameters())
+    loss, _ = loss_at(weights, mixture, weight_batch)
+    stepped = {}
+    for (name, w), gradient in zip(weights.items(), torch.autograd.grad(loss, list(weights.values())), strict=True):
+        step = gradient + group["weight_decay"] * w
+        if (v := optimizer.state[w].get("momentum_buffer")) is not None:
+            step = step + group["momentum"] * v
+        stepped[name] = (w - group["lr"] * step).detach().requires_grad_()
+    return stepped
 
 
 def _loss_function(supernet: Supernet) -> Callable[[Mapping[str, Tensor], Mixture, Batch], tuple[Tensor, Tensor]]:

@@ -159,7 +159,7 @@ class Supernet(nn.Module):
             InputError: images of another shape or type, or too small for the network.
         """
         check_images(images, self.image_channels, self.smallest_side)
-        if masks is None and self.channel_sampling == "random" and self.k > 1:
+        if masks is None and self.samples_randomly:
             masks = self.draw_masks()
         before_last, last = self.stem(images.contiguous(memory_format=torch.channels_last))
         for position, cell in enumerate(self.cells):
@@ -169,6 +169,11 @@ class Supernet(nn.Module):
             before_last, last = last, output
         logits: Tensor = self.classifier(last.mean(dim=(2, 3)))
         return logits
+
+    @property
+    def samples_randomly(self) -> bool:
+        """Whether masks matter: random sampling, and not of all channels."""
+        return self.channel_sampling == "random" and self.k > 1
 
     def draw_masks(self, generator: torch.Generator | None = None) -> list[Tensor]:
         """Draw the channel masks S of Eq. (1): per cell a boolean [edges, C], C/k channels of every edge, uniformly.

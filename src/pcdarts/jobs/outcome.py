@@ -1,0 +1,72 @@
+"""What a search leaves behind: files, figures, and the words that say so."""
+
+import shlex
+from typing import Any
+
+from pcdarts.cell.draw import draw_svg, draw_text
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS
+from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.data.sources import DataSet
+from pcdarts.jobs.show import count_skips, evaluation_size, size_text
+from pcdarts.recipes import DEFAULT, RECIPES, recipe
+from pcdarts.run.folder import RunFolder, write_text
+from pcdarts.run.progress import duration
+from pcdarts.supernet.arch import Mixture
+
+
+def rounded(mixture: Mixture) -> dict[str, Any]:
+    """The mixture as plain numbers: op_weights [edges][primitives] and edge_weights [edges] of each cell kind."""
+    return {
+        name: {kind: [round_all(row) for row in weights[kind].tolist()] for kind in CELL_KINDS}
+        for name, weights in (("op_weights", mixture.op_weights), ("edge_weights", mixture.edge_weights))
+    }
+
+
+def round_all(value: float | list[float]) -> float | list[float]:
+    """Six decimals: enough to plot, and a hundredth of the checkpoint."""
+    return [round(item, 6) for item in value] if isinstance(value, list) else round(value, 6)
+
+
+def conclude(run: RunFolder, config: SearchConfig, data: DataSet, genotype: Genotype) -> dict[str, Any]:
+    """Write the genotype and its drawings; return them and the size of the network they imply, for `result.json`."""
+    write_text(run.genotype, genotype.to_json())
+    for kind in CELL_KINDS:
+        write_text(run.cell_svg(kind), draw_svg(genotype, kind))
+    size = evaluation_size(genotype, config.kind, data.num_classes, data.image_channels, data.image_size)
+    return {
+        "genotype": genotype.to_text(),
+        "skip_connects": {kind: count_skips(genotype, kind) for kind in CELL_KINDS},
+        "evaluation_network": size,
+    }
+
+
+def closing_lines(run: RunFolder, config: SearchConfig, result: dict[str, Any]) -> list[str]:
+    """What a user wants to know when a search has ended, and what to type next."""
+    genotype = Genotype.from_text(result["genotype"])
+    cost = result["search_cost"]
+    return [
+        "",
+        *(draw_text(genotype, kind) for kind in CELL_KINDS),
+        result["genotype"],
+        "",
+        f"the evaluation network it implies: {size_text(result['evaluation_network'])}",
+        f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
+        f"top-1 error on the arch split: {result['arch_top1_error']:.2f} %",
+        f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
+        f"next: {next_command(run, config)}",
+    ]
+
+
+def next_command(run: RunFolder, config: SearchConfig) -> str:
+    """The command that trains the network of the cell just found, on the same data."""
+    name = config.recipe if config.recipe in RECIPES[TrainConfig] else ("cifar10" if config.data == "cifar10" else None)
+    command = ["pcdarts", "train", "--genotype", str(run.path)]
+    if name is not None and name != DEFAULT:
+        command += ["--recipe", name]
+    base = recipe(TrainConfig, name or DEFAULT)
+    for field in ("data", "data_root", "image_size", "kind"):
+        value = getattr(config, field)
+        if value != getattr(base, field):
+            command += [f"--{field.replace('_', '-')}", str(value)]
+    return shlex.join(command)
