@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pcdarts
+from command_line import lines_of
 from pcdarts.cli import HELP, VERBS, run_command
 from pcdarts.config import SearchConfig, TrainConfig, settings
 from pcdarts.recipes import recipe
@@ -96,10 +97,12 @@ def test_the_help_shows_the_defaults_of_the_recipe(capsys: Capture) -> None:
         assert "momenta of Adam (default: 0.5 0.999)" in output
 
 
-@pytest.mark.parametrize("verb", ["train", "test", "show"])
-def test_every_command_has_help(capsys: Capture, verb: str) -> None:
+@pytest.mark.parametrize(("verb", "argument"), [("train", "--genotype"), ("test", "RUN"), ("show", "GENOTYPE")])
+def test_every_command_has_help(capsys: Capture, verb: str, argument: str) -> None:
     assert run_command([verb, "-h"]) == 0
-    assert f"usage: pcdarts {verb}" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert f"usage: pcdarts {verb}" in output
+    assert argument in output
 
 
 # Flags
@@ -125,6 +128,9 @@ def test_an_unknown_command_is_refused_with_the_right_one(capsys: Capture) -> No
         (["--epochs"], "--epochs needs a value"),
         (["--epochs", "--k", "1"], "--epochs needs a value"),
         (["--config"], "--config needs a value"),
+        (["--epochs", "3", "4"], "--epochs takes one value, not 3 4: quote a value with spaces"),
+        (["--data-root", "my", "photos"], "--data-root takes one value, not my photos: quote a value with spaces"),
+        (["--run", "one", "other"], "--run takes one value, not one other: quote a value with spaces"),
         (["--epochs", "-3"], "epochs is -3, but it must be at least 1"),
         (["--threads", "0"], "threads is 0, but it must be at least 1"),
         (["--arch-adam-betas", "0.5"], "arch_adam_betas is ('0.5',), but it must be two numbers"),
@@ -158,6 +164,11 @@ def test_all_that_is_wrong_with_a_command_is_said_at_once(capsys: Capture) -> No
 )
 def test_a_missing_argument_is_named(capsys: Capture, verb: str, message: str) -> None:
     assert refusal(capsys, verb) == message
+
+
+@pytest.mark.parametrize(("verb", "argument"), [("test", "run"), ("show", "genotype")])
+def test_a_second_argument_is_not_passed_over(capsys: Capture, verb: str, argument: str) -> None:
+    assert refusal(capsys, verb, "one", "two") == f"{argument} takes one value, not one two: quote a value with spaces"
 
 
 def test_a_configuration_for_another_job_is_refused(capsys: Capture) -> None:
@@ -260,13 +271,13 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pcdarts", "search", "--config", "tiny.yaml"]
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = RunFolder(Path("runs/search-fashion-mini-001"))
-    while not run.log.exists() and job.poll() is None:  # the first epoch has been printed
+    while len(lines_of(run.log)) < 2 and job.poll() is None:  # the first epoch has been printed
         time.sleep(0.05)
     job.send_signal(signal.SIGINT)
     output, errors = job.communicate()
     assert job.returncode == 130, errors
     assert errors == f"pcdarts: interrupted; continue with `pcdarts search --resume {run.path}`\n"
-    assert output.startswith("epoch 1/10000")
+    assert output.splitlines()[1].startswith("epoch 1/10000")
     assert json.loads(run.env.read_text())["threads"] == 1
     assert "epochs: 10000" in run.config.read_text()
     assert not run.is_finished

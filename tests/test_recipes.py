@@ -70,6 +70,14 @@ def test_the_recipe_of_the_flags_replaces_that_of_the_file(tmp_path: Path) -> No
     assert differing(config, recipe(SearchConfig, "cifar10")) == {"epochs": 20}
 
 
+def test_a_recipe_that_a_file_leaves_nothing_to_decide_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(recipe(SearchConfig, "cifar10").to_yaml())
+    with pytest.raises(InputError, match="holds every setting, so --recipe darts-v1 would be no more than a name"):
+        resolve(SearchConfig, file=file, flags={"recipe": "darts-v1"})
+    assert resolve(SearchConfig, file=file, flags={"recipe": "cifar10"}) == recipe(SearchConfig, "cifar10")
+
+
 @pytest.mark.parametrize("config", [recipe(SearchConfig, "darts-v2"), TrainConfig(seeds=3), SearchConfig(k=2)])
 def test_a_resolved_configuration_resolves_to_itself(tmp_path: Path, config: SearchConfig | TrainConfig) -> None:
     file = tmp_path / "config.yaml"

@@ -198,6 +198,11 @@ def _read_flags(
         _print_help(config_class, as_type, prog, given)
     empty = [name for name in read if name not in given and not (name in fields and fields[name].is_required())]
     problems = [f"{_dashed(name)} needs a value" for name in empty]
+    for name, value in given.items():
+        if isinstance(value, tuple) and not (name in fields and _is_pair(fields[name])):
+            argument = name if name in fields and fields[name].is_required() else _dashed(name)
+            problems.append(f"{argument} takes one value, not {shown(' '.join(value))}: quote a value with spaces")
+            given[name] = value[0]
     return given, problems + _problems_in(unread, flags)
 
 
@@ -239,12 +244,18 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
         metavar = f"{{{','.join(RECIPES[config_class])}}}"
     elif get_origin(kind) is Literal:
         metavar = f"{{{','.join(get_args(kind))}}}"
+    elif field.is_required():
+        metavar = name.upper()
     else:
         metavar = {int: "INT", float: "FLOAT", Path: "PATH"}.get(kind, "TEXT")
-    if get_origin(kind) is tuple:
+    if _is_pair(field):
         return _flag("FLOAT FLOAT", description, values=2)
     flag = _flag(metavar, description, optional=optional)
     return _positional[flag] if field.is_required() else flag
+
+
+def _is_pair(field: FieldInfo) -> bool:
+    return get_origin(_plain_type(field.annotation)[0]) is tuple
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:
@@ -256,10 +267,10 @@ def _plain_type(annotation: Any) -> tuple[Any, bool]:
 
 
 def _flag(metavar: str, description: str, values: int = 1, optional: bool = False) -> Any:
-    """A flag that takes up to so many values as text: what is wrong with them is said later, all at once."""
+    """A flag that takes its values as text, a tuple if there are several; what is wrong with them is said later."""
 
     def read(texts: list[str]) -> Any:
-        if values > 1:
+        if max(values, len(texts)) > 1:
             return tuple(texts)
         text = texts[0] if texts else ""
         return None if optional and text == "none" else text

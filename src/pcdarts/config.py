@@ -1,5 +1,6 @@
 """What a job can be told: one flat, frozen, checked configuration per job, whose fields are also the flags."""
 
+import math
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -113,8 +114,8 @@ class JobConfig(BaseModel):
         return self.model_dump(mode="json", exclude=set(self.elsewhere))
 
     def to_yaml(self) -> str:
-        """Every field, as a file that `--config` reads back to an equal configuration."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None)
+        """Every field on a line of its own, as a file that `--config` reads back to an equal configuration."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=False, width=math.inf)
 
 
 class SearchConfig(JobConfig):
@@ -324,7 +325,7 @@ def read_yaml(path: Path, config_class: type[JobConfig]) -> dict[str, Any]:
     if fields.get("job", job) != job:
         raise InputError(
             f"{path} configures the job {shown(fields['job'])}, not {job}: "
-            f"use `pcdarts {shown(fields['job'])} --config {path}`, or a file of a {job} run"
+            f"use it with `pcdarts {shown(fields['job'])}`, or give that of a {job} run"
         )
     return fields
 

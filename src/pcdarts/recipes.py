@@ -160,9 +160,15 @@ def resolve(
 
     Raises:
         ConfigError: lists everything that is wrong with file and flags.
-        InputError: the file cannot be read, or there is no such recipe.
+        InputError: the file cannot be read, there is no such recipe, or the file leaves it nothing to decide.
     """
-    given = {**({} if file is None else read_yaml(file, config_class)), **(flags or {})}
+    from_file = {} if file is None else read_yaml(file, config_class)
+    given = {**from_file, **(flags or {})}
+    if given.get("recipe") != from_file.get("recipe") and config_class.model_fields.keys() <= from_file.keys():
+        raise InputError(
+            f"{file} holds every setting, so --recipe {shown(given['recipe'])} would be no more than a name: "
+            "drop --recipe, or --config"
+        )
     base = recipe(config_class, str(given.get("recipe") or DEFAULT)).model_dump() if config_class in RECIPES else {}
     try:
         config = config_class(**{**base, **given})

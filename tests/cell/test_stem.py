@@ -26,7 +26,7 @@ def test_make_stem_takes_the_stem_of_the_kind():
 
 
 def test_an_imagenet_stem_of_odd_channels_is_refused():
-    with pytest.raises(InputError, match=r"channels is 5.*even"):
+    with pytest.raises(InputError, match=r"makes 5 channels.*even"):
         ImageNetStem(5, 3)
 
 

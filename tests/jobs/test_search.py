@@ -1,6 +1,7 @@
 """`pcdarts search`, from the command to the last file of its run folder."""
 
 import json
+import re
 import shlex
 from itertools import combinations
 from pathlib import Path
@@ -56,7 +57,10 @@ def test_every_file_is_what_its_name_says(finished_search: Path) -> None:
 def test_the_log_is_what_was_printed(search_output: tuple[Path, str]) -> None:
     run, printed = search_output
     assert (run / "log.txt").read_text() == printed
-    assert printed.startswith(f"epoch 1/{EPOCHS} ")
+    folder, images, first, *_ = re.split(": |\n", printed)
+    assert folder == f"runs/{run.name}"
+    assert images.startswith("20 weight and 20 arch images of fashion-mini (10 classes, 8x8 greyscale), on cpu")
+    assert first.startswith(f"epoch 1/{EPOCHS} ")
 
 
 def test_the_last_epochs_genotype_is_the_result(search_output: tuple[Path, str]) -> None:

@@ -38,9 +38,9 @@ def test_a_file_and_a_run_are_shown(tmp_path: Path, finished_search: Path) -> No
 
 
 def test_both_cells_are_drawn_into_a_folder(tmp_path: Path, finished_search: Path) -> None:
-    printed = done(tmp_path, "show", str(finished_search), "--svg", "drawings")
+    printed = done(tmp_path, "show", str(finished_search), "--svg", "my/drawings")
     for kind in ("normal", "reduce"):
-        path = Path("drawings") / f"cell_{kind}.svg"
+        path = Path("my/drawings") / f"cell_{kind}.svg"
         assert f"drawn in {path}" in printed.splitlines()
         assert ElementTree.parse(tmp_path / path).getroot().tag.endswith("svg")
         assert (tmp_path / path).read_text() == (finished_search / f"cell_{kind}.svg").read_text()

@@ -65,4 +65,7 @@ def test_a_training_that_is_not_finished_is_refused(tmp_path: Path, finished_tra
 
 
 def test_a_search_cannot_be_tested(tmp_path: Path, finished_search: Path) -> None:
-    assert "configures the job search, not train" in refused(tmp_path, "test", str(finished_search))
+    run = copy_of(finished_search, tmp_path / "run")
+    assert "configures the job search, not train" in refused(tmp_path, "test", "run")
+    (run / "result.json").unlink()
+    assert "configures the job search, not train" in refused(tmp_path, "test", "run")

@@ -90,11 +90,15 @@ def test_a_genotype_is_taken_from_anywhere(tmp_path: Path) -> None:
     assert [trained_genotype(run) for run in runs] == list(meant.values())
 
 
-def test_without_a_genotype_the_latest_search_is_trained(tmp_path: Path, finished_search: Path) -> None:
-    latest = copy_of(finished_search, tmp_path / "runs" / "search-a-001")
+def test_without_a_genotype_the_latest_search_is_trained(
+    tmp_path: Path, finished_search: Path, finished_train: Path
+) -> None:
+    copy_of(finished_train, tmp_path / "runs" / "train-a-001")
+    latest = copy_of(finished_search, tmp_path / "runs" / "named-by-its-user")
     earlier = copy_of(finished_search, tmp_path / "runs" / "search-b-001")
     (earlier / "genotype.json").write_text(GENOTYPE.to_json())
-    os.utime(earlier / "result.json", (0, 0))
+    for finished, time in ((earlier, 0), (latest, 1)):
+        os.utime(finished / "result.json", (time, time))
     done(tmp_path, *SMALLEST, "--run", "run")
     assert trained_genotype(tmp_path / "run") == pcdarts.Genotype.from_json((latest / "genotype.json").read_text())
     assert trained_genotype(tmp_path / "run") != GENOTYPE

@@ -81,7 +81,7 @@ def test_memory_format_of_the_images_changes_nothing():
         ({"num_classes": 1}, "num_classes is 1, but a network needs at least 2"),
         ({"image_channels": 0}, "image_channels is 0"),
         ({"kind": "cifar10"}, "kind is 'cifar10'"),
-        ({"kind": "imagenet", "channels": 3}, "channels is 3"),
+        ({"kind": "imagenet", "channels": 3}, "ImageNet stem makes 3 channels"),
         ({"drop_path": 1.0}, "drop_path is 1.0"),
     ],
 )

@@ -117,7 +117,7 @@ def test_section_3_2_sampling_a_quarter_of_the_channels_saves_more_than_half_of_
     assert saved_bytes(k=4) < 0.5 * saved_bytes(k=1)
 
 
-def test_section_3_3_edge_normalisation_costs_one_number_per_edge_and_no_computation():
+def test_section_3_3_edge_normalisation_adds_one_number_per_edge():
     _, with_beta = make(k=4)
     without = ArchParameters(CellSpace(6), edge_normalization=False)
     count = [sum(parameter.numel() for parameter in arch.parameters()) for arch in (with_beta, without)]

@@ -34,7 +34,7 @@ def test_an_epoch_is_one_line_on_the_output_and_in_the_log(run: RunFolder, capsy
             progress.step(1, step, images=64, loss=torch.tensor(2.0))
         progress.epoch({"epoch": 1, "weight_loss": 1.23456789, "top1_error": 12.5, "arch_loss": None, "genotype": "x"})
     output = capsys.readouterr().out
-    assert output.startswith("epoch 1/2  weight loss 1.235  top1 error 12.5  ")
+    assert output.startswith("epoch 1/2  weight loss 1.235  top-1 error 12.50 %  ")
     assert "images/s" in output
     assert output.endswith(" left\n")
     assert output == run.log.read_text()
@@ -46,15 +46,6 @@ def test_the_last_epoch_has_no_time_left(run: RunFolder, capsys: pytest.CaptureF
         progress.step(1, 2, images=1)
         progress.epoch({"epoch": 1})
     assert "left" not in capsys.readouterr().out
-
-
-def test_a_quiet_run_prints_nothing_and_logs_everything(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(run, total_epochs=1, steps_per_epoch=1, quiet=True) as progress:
-        progress.step(1, 1, images=64, loss=2.0)
-        progress.epoch({"epoch": 1, "loss": 2.0})
-        progress.say("done")
-    assert capsys.readouterr().out == ""
-    assert run.log.read_text() == "epoch 1/1  loss 2\ndone\n"
 
 
 def test_losses_that_are_not_shown_are_not_read(run: RunFolder) -> None:

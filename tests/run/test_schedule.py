@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pcdarts.run.schedule import cosine, drop_path_rate, linear
+from pcdarts.run.schedule import cosine, drop_path_rate
 
 
 @pytest.mark.parametrize("end", [0.0, 0.001])
@@ -19,10 +19,6 @@ def test_the_cosine_is_the_one_of_pytorch_stepped_once_per_epoch(epochs: int, en
 
 def test_the_cosine_goes_from_start_to_end() -> None:
     assert [cosine(epoch, 4, 0.8, 0.4) for epoch in (0, 2, 4)] == pytest.approx([0.8, 0.6, 0.4])
-
-
-def test_the_linear_decay_ends_at_zero() -> None:
-    assert [linear(epoch, 4, 0.5) for epoch in range(5)] == pytest.approx([0.5, 0.375, 0.25, 0.125, 0.0])
 
 
 def test_drop_path_starts_at_zero_and_grows_linearly() -> None:

@@ -36,7 +36,8 @@ class ImageNetStem(nn.Module):
         super().__init__()
         if channels % 2:
             raise InputError(
-                f"channels is {channels}, but the ImageNet stem starts with half of them: use an even number"
+                f"the ImageNet stem makes {channels} channels and starts with half of them: use an even number of "
+                "channels"
             )
         half = channels // 2
         self.quarter = nn.Sequential(

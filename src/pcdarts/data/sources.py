@@ -59,9 +59,6 @@ class Images:
         """The images at `indices` `[M]`, in that order."""
         return Images(self.pixels[indices], self.labels[indices])
 
-    def to(self, device: torch.device | str) -> "Images":
-        return Images(self.pixels.to(device), self.labels.to(device))
-
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
@@ -105,6 +102,10 @@ class DataSet:
     def image_size(self) -> int:
         """Side of the square images, in pixels."""
         return self.train.pixels.shape[-1]
+
+    def __str__(self) -> str:
+        colours = "colour" if self.image_channels > 1 else "greyscale"
+        return f"{self.name} ({self.num_classes} classes, {self.image_size}x{self.image_size} {colours})"
 
 
 def load_data(

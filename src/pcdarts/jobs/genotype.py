@@ -47,7 +47,8 @@ def latest_search() -> RunFolder:
     Raises:
         InputError: there is none.
     """
-    results = [path for path in RUNS.glob("search-*/result.json") if RunFolder(path.parent).genotype.is_file()]
+    # Whatever --run called it, only a search has a genotype of its first epoch.
+    results = [path for path in RUNS.glob("*/result.json") if RunFolder(path.parent).epoch_genotype(1).is_file()]
     if not results:
         raise InputError(
             "there is no finished search under runs/: run `pcdarts search` first, or give --genotype a run folder, "

@@ -38,14 +38,18 @@ class Average:
     def is_finite(self) -> bool:
         return bool(torch.isfinite(torch.as_tensor(self.loss)))
 
-    def named(self, split: str) -> dict[str, float]:
-        """`{split}_loss` and `{split}_top1_error` in %; nothing when there was no batch."""
+    def so_far(self, split: str) -> dict[str, Tensor]:
+        """`{split}_loss` and `{split}_top1_error` in %, still on the device; nothing before the first batch."""
         if self.images == 0:
             return {}
         return {
-            f"{split}_loss": float(self.loss) / self.images,
-            f"{split}_top1_error": 100 * float(self.wrong) / self.images,
+            f"{split}_loss": torch.as_tensor(self.loss).double() / self.images,
+            f"{split}_top1_error": 100 * torch.as_tensor(self.wrong).double() / self.images,
         }
+
+    def named(self, split: str) -> dict[str, float]:
+        """The same as plain numbers, for which the device is waited for."""
+        return {name: float(value) for name, value in self.so_far(split).items()}
 
 
 def stop_if_diverged(

@@ -50,7 +50,7 @@ def closing_lines(run: RunFolder, config: SearchConfig, result: dict[str, Any]) 
         *(draw_text(genotype, kind) for kind in CELL_KINDS),
         result["genotype"],
         "",
-        f"the evaluation network it implies: {size_text(result['evaluation_network'])}",
+        f"the paper's evaluation network of this cell: {size_text(result['evaluation_network'])}",
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"top-1 error on the arch split: {result['arch_top1_error']:.2f} %",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",

@@ -79,6 +79,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
         return supernet.draw_masks(generator(config.seed, "masks", *place)) if supernet.samples_randomly else None
 
     with Progress(run, config.epochs, len(weight_batches)) as progress:
+        images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
+        progress.begin(first_epoch, f"{images_used}, on {describe_device(device)}")
         for epoch in range(first_epoch, config.epochs):
             started = time.perf_counter()
             learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
@@ -111,13 +113,14 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
                 nn.utils.clip_grad_norm_(supernet.parameters(), config.gradient_clip)
                 weight_optimizer.step()
                 weight_average.add(loss.detach(), logits.detach(), labels)
-                progress.step(epoch + 1, step + 1, images=len(images), loss=loss)
+                losses = weight_average.so_far("weight") | arch_average.so_far("arch")
+                progress.step(epoch + 1, step + 1, images=len(images), **losses)
 
-            losses = weight_average.named("weight") | arch_average.named("arch")
+            measured = weight_average.named("weight") | arch_average.named("arch")
             seconds += time.perf_counter() - started
             stop_if_diverged(run, epoch + 1, learning_rate, [weight_average, arch_average], [supernet, arch])
             genotype = derive(arch)
-            record = {"epoch": epoch + 1, "learning_rate": learning_rate, **losses, "seconds": seconds}
+            record = {"epoch": epoch + 1, "learning_rate": learning_rate, **measured, "seconds": seconds}
             run.append_metrics({**record, **rounded(arch.mixture())})
             write_text(run.epoch_genotype(epoch + 1), genotype.to_json())
             save_checkpoint(
@@ -125,7 +128,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
                 {name: part.state_dict() for name, part in stateful.items()} | {"epoch": epoch + 1, "seconds": seconds},
                 config.fingerprint(),
             )
-            progress.epoch({**record, "skips": count_skips(genotype, "normal")})
+            progress.epoch({**record, "skip_connects": count_skips(genotype, "normal")})
 
         supernet.eval()
         batch = count()

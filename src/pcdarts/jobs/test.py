@@ -27,6 +27,7 @@ def run_test(config: TestConfig) -> list[float]:
         InputError: there is no finished train run, or the data does not fit what it was trained on.
     """
     parent = RunFolder.open(config.run)
+    resolve(TrainConfig, file=parent.config)  # refuses the run of another job, finished or not
     parent.read_result()
     runs = [RunFolder(path) for path in sorted(parent.path.glob("seed-*"), key=seed_of)] or [parent]
     errors = []

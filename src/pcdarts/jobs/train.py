@@ -16,7 +16,7 @@ from pcdarts.config import TrainConfig
 from pcdarts.data.sources import DataSet, load_data
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, training_batches
-from pcdarts.jobs.genotype import find_genotype
+from pcdarts.jobs.genotype import find_genotype, latest_search
 from pcdarts.jobs.measure import Average, stop_if_diverged, top1_error
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
@@ -36,15 +36,18 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
         InputError: the genotype, the data or a checkpoint cannot be used.
         RunError: the loss is no longer a number, or something cannot be saved.
     """
-    genotype = find_genotype(config.genotype)
-    # Printed into the configuration, so that `latest` or a run folder means the same cell for ever.
-    config = config.model_copy(update={"genotype": genotype.to_text()})
+    source = str(latest_search().path) if config.genotype == "latest" else config.genotype
+    genotype = find_genotype(source)
     device = choose_device(config.device, config.threads)
     data = load(config)
-    next_command = shlex.join(["pcdarts", "test", str(run.path)])
+    next_line = f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}"
+    if source != config.genotype:
+        print(f"the latest search is {source}", flush=True)
+    # Printed into the configuration, so that `latest` or a run folder means the same cell for ever.
+    config = config.model_copy(update={"genotype": genotype.to_text()})
     if config.seeds == 1:
         result = train_one(config, run, resume, genotype, data, device)
-        print(f"next: {next_command}")
+        print(next_line)
         return result
 
     write_text(run.config, config.to_yaml())
@@ -64,8 +67,9 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
     result["train_seconds"] = sum(one["train_seconds"] for one in results)
     conclude(run, genotype, result)
-    print(f"top-1 test error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
-    print(f"next: {next_command}")
+    summary = f"top-1 test error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)"
+    run.append_log(summary)
+    print(f"{summary}\n{next_line}")
     return result
 
 
@@ -104,6 +108,8 @@ def train_one(
         run.truncate_metrics(first_epoch)
 
     with Progress(run, config.epochs, len(train_batches)) as progress:
+        images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
+        progress.begin(first_epoch, f"{images_used}, on {describe_device(device)}")
         for epoch in range(first_epoch, config.epochs):
             started = time.perf_counter()
             learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
@@ -128,20 +134,16 @@ def train_one(
                 nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
                 optimizer.step()
                 average.add(loss.detach(), logits.detach(), labels)
-                progress.step(epoch + 1, step + 1, images=len(images), loss=loss)
+                progress.step(epoch + 1, step + 1, images=len(images), **average.so_far("train"))
 
             stop_if_diverged(run, epoch + 1, learning_rate, [average], [network])
             seconds += time.perf_counter() - started
             network.eval()
             measured = (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs
-            record = {
-                "epoch": epoch + 1,
-                "learning_rate": learning_rate,
-                **average.named("train"),
-                **({"test_top1_error": top1_error(network, test_batches)} if measured else {}),
-                "seconds": seconds,
-            }
-            run.append_metrics(record)
+            record = {"epoch": epoch + 1, "learning_rate": learning_rate, **average.named("train")}
+            if measured:
+                record["test_top1_error"] = top1_error(network, test_batches)
+            run.append_metrics({**record, "seconds": seconds})
             save_checkpoint(
                 run.checkpoint,
                 {

@@ -36,4 +36,5 @@ def describe_device(device: torch.device) -> str:
     """The device as a search cost names it: the GPU's model, or the CPU with the threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"

@@ -24,11 +24,10 @@ class Progress:
     A context manager. Losses may be tensors: they are read, which waits for the device, only when they are shown.
     """
 
-    def __init__(self, run: RunFolder, total_epochs: int, steps_per_epoch: int, quiet: bool = False) -> None:
+    def __init__(self, run: RunFolder, total_epochs: int, steps_per_epoch: int) -> None:
         self._run = run
         self._total_epochs = total_epochs
         self._steps_per_epoch = steps_per_epoch
-        self._quiet = quiet
         self._live: Live | None = None
         self._values: dict[str, float | Tensor] = {}
         self._last_record = ""
@@ -36,7 +35,7 @@ class Progress:
         self._next_display = 0.0
 
     def __enter__(self) -> Self:
-        if not self._quiet and sys.stdout.isatty():
+        if sys.stdout.isatty():
             from rich.live import Live
 
             self._live = Live(auto_refresh=False, transient=True)
@@ -50,12 +49,22 @@ class Progress:
         if self._live:
             self._live.stop()
 
+    def begin(self, epochs_done: int, what: str) -> None:
+        """Say where the run is kept and `what` it works on; nothing when all its epochs are done.
+
+        Raises:
+            RunError: the log cannot be saved.
+        """
+        if epochs_done < self._total_epochs:
+            resumed = f", from epoch {epochs_done + 1} on" if epochs_done else ""
+            self.say(f"{self._run.path}: {what}{resumed}")
+
     def step(self, epoch: int, step: int, *, images: int, **values: "float | Tensor") -> None:
         """Step number `step` of epoch number `epoch` is done; `values` are losses and the like, by name."""
         now = time.monotonic()
         self._pace.step(now, images)
         self._values = {name: _detached(value) for name, value in values.items()}
-        if self._quiet or now < self._next_display:
+        if now < self._next_display:
             return
         self._next_display = now + (REFRESH_SECONDS if self._live else LINE_SECONDS)
         if self._live:
@@ -83,7 +92,7 @@ class Progress:
         self._run.append_log(text)
         if self._live:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        elif not self._quiet:
+        else:
             print(text, flush=True)
 
     def _steps_left(self, epoch: int, step: int) -> int:
@@ -164,12 +173,16 @@ def duration(seconds: float) -> str:
 
 
 def _worded(values: Mapping[str, Any]) -> list[str]:
-    """`name value` of every number; names lose their underscores, numbers all but four digits."""
+    """`name value` of every number; names lose their underscores, numbers all but four digits, errors are in %."""
     parts = []
     for name, value in values.items():
         if name != "epoch" and not isinstance(value, str | bool | Mapping | list | tuple) and value is not None:
-            number = value if isinstance(value, int) else float(value)
-            parts.append(f"{name.replace('_', ' ')} {number:.4g}" if isinstance(number, float) else f"{name} {number}")
+            words = name.replace("_", " ").replace("top1", "top-1")
+            if name.endswith("error"):
+                number = f"{float(value):.2f} %"
+            else:
+                number = str(value) if isinstance(value, int) else f"{float(value):.4g}"
+            parts.append(f"{words} {number}")
     return parts
 
 

@@ -11,11 +11,6 @@ def cosine(epoch: int, epochs: int, start: float, end: float = 0.0) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
-def linear(epoch: int, epochs: int, start: float) -> float:
-    """Decayed from `start` to 0 linearly (Sec. 4.3)."""
-    return start * (1 - epoch / epochs)
-
-
 def drop_path_rate(epoch: int, epochs: int, rate: float) -> float:
     """Probability of dropping a path, ramped linearly from 0 towards `rate` (authors' code)."""
     return rate * epoch / epochs
