@@ -120,8 +120,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
             seconds += time.perf_counter() - started
             stop_if_diverged(run, epoch + 1, learning_rate, [weight_average, arch_average], [supernet, arch])
             genotype = derive(arch)
-            record = {"epoch": epoch + 1, "learning_rate": learning_rate, **measured, "seconds": seconds}
-            run.append_metrics({**record, **rounded(arch.mixture())})
+            record = {"epoch": epoch + 1, "learning_rate": learning_rate, **measured}
+            run.append_metrics({**record, "seconds": seconds, **rounded(arch.mixture())})
             write_text(run.epoch_genotype(epoch + 1), genotype.to_json())
             save_checkpoint(
                 run.checkpoint,
