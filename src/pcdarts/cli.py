@@ -1,6 +1,7 @@
 """The command line: verbs, flags (the settings of a job's configuration), run folders and exit codes."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from pcdarts.config import (
 )
 from pcdarts.errors import InputError, RunError, did_you_mean
 from pcdarts.recipes import RECIPES, resolve
-from pcdarts.run.folder import RunFolder, write_text
+from pcdarts.run.folder import RUNS, RunFolder, write_text
 
 HELP = """\
 usage: pcdarts COMMAND [flags]
@@ -41,8 +42,6 @@ PC-DARTS: differentiable architecture search with partial channel connections an
 """
 
 VERBS = ("search", "train", "test", "show")
-RUNS = Path("runs")
-
 Config = TypeVar("Config", bound=JobConfig)
 Work = TypeVar("Work", SearchConfig, TrainConfig)
 
@@ -114,7 +113,7 @@ def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
     else:
         config = resolve(config_class, file=file, flags=flags, problems=problems)
         run = _new_run(config, place)
-    again = f"continue with `pcdarts {config.job} --resume {run.path}`"
+    again = f"continue with `{shlex.join(['pcdarts', config.job, '--resume', str(run.path)])}`"
     try:
         _start(config, run, resume=resumed is not None)
     except InputError:

@@ -7,9 +7,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published
 from pcdarts.errors import InputError
-from pcdarts.run.folder import RunFolder
-
-RUNS = Path("runs")
+from pcdarts.run.folder import RUNS, RunFolder
 
 
 def find_genotype(name: str) -> Genotype:

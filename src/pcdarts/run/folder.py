@@ -11,6 +11,9 @@ from typing import Any, BinaryIO
 from pcdarts.cell.space import CellKind
 from pcdarts.errors import InputError, RunError
 
+RUNS = Path("runs")
+"""Where runs go that are given no folder of their own."""
+
 
 class RunFolder:
     """A folder that holds one run; `result.json`, written last, means done.
