@@ -1,4 +1,6 @@
 import gzip
+import hashlib
+import pickle
 import struct
 from importlib import resources
 from pathlib import Path
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import datasets
 
 from pcdarts.data.sources import DataSet, Images, load_data, pixel_statistics
 from pcdarts.errors import InputError
@@ -32,6 +35,12 @@ def save_fashion_mnist(root: Path, train: int = 20, test: int = 10) -> dict[str,
         )
         (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, count) + labels.tobytes())
     return saved
+
+
+def save_pickle(path: Path, content: dict[str, object]) -> str:
+    """Write what a CIFAR file holds; return its md5 checksum."""
+    path.write_bytes(pickle.dumps(content))
+    return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 # Fashion-MNIST
@@ -76,6 +85,38 @@ def test_damaged_fashion_mnist_files_are_refused(tmp_path):
     with pytest.raises(InputError) as error:
         load_data("fashion-mnist", root=tmp_path)
     assert "put FashionMNIST/raw/train-images-idx3-ubyte" in one_line(error)
+
+
+# CIFAR
+
+
+@pytest.mark.parametrize(("name", "label_key", "meta_key"), [
+    ("cifar10", "labels", "label_names"),
+    ("cifar100", "fine_labels", "fine_label_names"),
+])  # fmt: skip
+def test_cifar_is_read_from_its_original_files(tmp_path, monkeypatch, name, label_key, meta_key):
+    source = getattr(datasets, name.upper())
+    folder = tmp_path / source.base_folder
+    folder.mkdir()
+    classes = [f"class {number}" for number in range(10)]
+    numbers = np.random.default_rng(0)
+    pixels = {}
+    # Files in the original format; only their checksums differ from those that torchvision knows.
+    for parts in ("train_list", "test_list"):
+        entries = []
+        for file, _ in getattr(source, parts):
+            pixels.setdefault(parts, []).append(numbers.integers(0, 256, (10, 3, 32, 32), dtype=np.uint8))
+            content = {"data": pixels[parts][-1].reshape(10, -1), label_key: list(range(10))}
+            entries.append([file, save_pickle(folder / file, content)])
+        monkeypatch.setattr(source, parts, entries)
+    checksum = save_pickle(folder / source.meta["filename"], {meta_key: classes})
+    monkeypatch.setattr(source, "meta", {**source.meta, "md5": checksum})
+
+    data = load_data(name, root=tmp_path)
+    assert data.classes == tuple(classes)
+    for images, parts in ((data.train, "train_list"), (data.test, "test_list")):
+        assert torch.equal(images.pixels, torch.from_numpy(np.concatenate(pixels[parts])))
+        assert images.labels.tolist() == list(range(10)) * len(pixels[parts])
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "cifar100"])
