@@ -38,6 +38,20 @@ TRAIN = shlex.split(
 """The training that most tests share, with drop-path, cutout and auxiliary head."""
 
 
+RUN_FILES = {
+    "config.yaml",
+    "env.json",
+    "metrics.jsonl",
+    "log.txt",
+    "genotype.json",
+    "cell_normal.svg",
+    "cell_reduce.svg",
+    "checkpoint.pt",
+    "result.json",
+}
+"""What every finished run leaves in its folder; a search adds its genotypes."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended: its exit code and what it printed."""

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 
 import pcdarts
-from command_line import GENOTYPE, checkpoint_of, copy_of, differences, done, metrics_of, refused, result_of
+from command_line import GENOTYPE, RUN_FILES, checkpoint_of, copy_of, differences, done, metrics_of, refused, result_of
 from pcdarts.cell.derive import random_genotype
 from pcdarts.config import TrainConfig
 from pcdarts.recipes import resolve
@@ -38,17 +38,7 @@ def trained_genotype(run: Path) -> pcdarts.Genotype:
 
 
 def test_a_training_leaves_all_files_of_a_run_folder(finished_train: Path) -> None:
-    assert {path.name for path in finished_train.iterdir()} == {
-        "config.yaml",
-        "env.json",
-        "metrics.jsonl",
-        "log.txt",
-        "genotype.json",
-        "cell_normal.svg",
-        "cell_reduce.svg",
-        "checkpoint.pt",
-        "result.json",
-    }
+    assert {path.name for path in finished_train.iterdir()} == RUN_FILES
 
 
 def test_the_test_error_is_measured_now_and_then_and_reported_as_it_is_after_the_last_epoch(

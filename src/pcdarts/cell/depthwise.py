@@ -19,8 +19,7 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int =
     size = weight.shape[-1]
     slow = size in (3, 5) and (dilation == 2 or (dilation, stride, size) == (1, 1, 5))
     if slow and x.device.type == "cpu":
-        out: Tensor = _DepthwiseConv2d.apply(x, weight, stride, dilation)
-        return out
+        return _DepthwiseConv2d.apply(x, weight, stride, dilation)
     return _convolve(x, weight, stride, dilation)
 
 
@@ -82,11 +81,9 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) ->
 def _weight_gradient_3x3(x: Tensor, grad: Tensor, padding: int) -> Tensor:
     channels = x.shape[1]
     weight = x.new_empty(channels, 1, 3, 3)  # only its shape is read
-    gradients = torch.ops.aten.convolution_backward(
+    return torch.ops.aten.convolution_backward(
         grad, x, weight, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], channels, [False, True, False]
-    )
-    result: Tensor = gradients[1]
-    return result
+    )[1]
 
 
 def _phases(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The batches that jobs work through: augmented ones to learn from, plain ones to measure on."""
+"""The data of a job, and the batches it works through: augmented ones to learn from, plain ones to measure on."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,23 @@ import torch
 
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.sources import DataSet, Images
+from pcdarts.data.sources import DataSet, Images, load_data
 from pcdarts.errors import InputError
+
+
+def training_data(config: SearchConfig | TrainConfig) -> DataSet:
+    """The data that `config` names.
+
+    Raises:
+        InputError: it is not there, or cannot be used.
+    """
+    return load_data(
+        config.data,
+        root=config.data_root,
+        image_size=config.image_size,
+        train_images=config.train_images,
+        seed=config.seed,
+    )
 
 
 def training_batches(

@@ -1,13 +1,14 @@
-"""From what a user types after `--genotype` or `show` to a genotype."""
+"""From what a user types after `--genotype` or `show` to a genotype, and from a genotype to its files."""
 
 from pathlib import Path
 
 from pcdarts.cell.derive import random_genotype
+from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellSpace
+from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published
 from pcdarts.errors import InputError
-from pcdarts.run.folder import RUNS, RunFolder
+from pcdarts.run.folder import RUNS, RunFolder, write_text
 
 
 def find_genotype(name: str) -> Genotype:
@@ -53,3 +54,25 @@ def latest_search() -> RunFolder:
             f"a file or a published cell ({', '.join(PUBLISHED)})"
         )
     return RunFolder(max(results, key=lambda path: path.stat().st_mtime).parent)
+
+
+def draw_cells(genotype: Genotype, folder: RunFolder) -> list[Path]:
+    """Draw both cells into a folder, under the names they have in a run; return the files.
+
+    Raises:
+        RunError: they cannot be saved.
+    """
+    paths = [folder.cell_svg(kind) for kind in CELL_KINDS]
+    for kind, path in zip(CELL_KINDS, paths, strict=True):
+        write_text(path, draw_svg(genotype, kind))
+    return paths
+
+
+def save_genotype(run: RunFolder, genotype: Genotype) -> None:
+    """Write the genotype that a run is about, and its drawings.
+
+    Raises:
+        RunError: they cannot be saved.
+    """
+    write_text(run.genotype, genotype.to_json())
+    draw_cells(genotype, run)

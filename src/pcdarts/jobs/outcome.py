@@ -3,14 +3,15 @@
 import shlex
 from typing import Any
 
-from pcdarts.cell.draw import draw_svg, draw_text
+from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.data.sources import DataSet
+from pcdarts.jobs.genotype import save_genotype
 from pcdarts.jobs.show import count_skips, evaluation_size, size_text
 from pcdarts.recipes import DEFAULT, RECIPES, recipe
-from pcdarts.run.folder import RunFolder, write_text
+from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration
 from pcdarts.supernet.arch import Mixture
 
@@ -30,9 +31,7 @@ def round_all(value: float | list[float]) -> float | list[float]:
 
 def conclude(run: RunFolder, config: SearchConfig, data: DataSet, genotype: Genotype) -> dict[str, Any]:
     """Write the genotype and its drawings; return them and the size of the network they imply, for `result.json`."""
-    write_text(run.genotype, genotype.to_json())
-    for kind in CELL_KINDS:
-        write_text(run.cell_svg(kind), draw_svg(genotype, kind))
+    save_genotype(run, genotype)
     size = evaluation_size(genotype, config.kind, data.num_classes, data.image_channels, data.image_size)
     return {
         "genotype": genotype.to_text(),

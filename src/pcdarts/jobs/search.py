@@ -13,10 +13,10 @@ from pcdarts.cell.derive import derive
 from pcdarts.cell.space import CellSpace
 from pcdarts.config import SearchConfig
 from pcdarts.data.batches import Batches
-from pcdarts.data.sources import DataSet, load_data
+from pcdarts.data.sources import DataSet
 from pcdarts.data.split import split_indices
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import plain_batches, training_batches
+from pcdarts.jobs.batches import plain_batches, training_batches, training_data
 from pcdarts.jobs.measure import Average, stop_if_diverged, top1_error
 from pcdarts.jobs.outcome import closing_lines, conclude, rounded
 from pcdarts.jobs.show import count_skips
@@ -38,13 +38,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
         RunError: the loss is no longer a number, or something cannot be saved.
     """
     device = choose_device(config.device, config.threads)
-    data = load_data(
-        config.data,
-        root=config.data_root,
-        image_size=config.image_size,
-        train_images=config.train_images,
-        seed=config.seed,
-    )
+    data = training_data(config)
     weight_indices, arch_indices = split_indices(data.train.labels, config.weight_fraction, config.seed)
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
     weight_batches = training_batches(config, data, weight_images, "weight", device)

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from pcdarts.cell.draw import draw_svg, draw_text
+from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellKind, NetworkKind
 from pcdarts.config import ShowConfig
-from pcdarts.jobs.genotype import find_genotype
+from pcdarts.jobs.genotype import draw_cells, find_genotype
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
-from pcdarts.run.folder import write_text
+from pcdarts.run.folder import RunFolder
 
 EVALUATION_SIZES: dict[NetworkKind, tuple[int, int]] = {"cifar": (36, 20), "imagenet": (48, 14)}
 """Channels and cells of the evaluation networks of Secs. 4.2 and 4.3."""
@@ -32,9 +32,7 @@ def run_show(config: ShowConfig) -> None:
         print(f"CIFAR network:    {size_text(evaluation_size(genotype, 'cifar', 10, 3, 32))}")
         print(f"ImageNet network: {size_text(evaluation_size(genotype, 'imagenet', 1000, 3, 224))}")
     if config.svg is not None:
-        for kind in CELL_KINDS:
-            path = config.svg / f"cell_{kind}.svg"
-            write_text(path, draw_svg(genotype, kind))
+        for path in draw_cells(genotype, RunFolder(config.svg)):
             if not config.as_json:
                 print(f"drawn in {path}")
 

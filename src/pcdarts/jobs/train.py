@@ -9,14 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import TrainConfig
-from pcdarts.data.sources import DataSet, load_data
+from pcdarts.data.sources import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import plain_batches, training_batches
-from pcdarts.jobs.genotype import find_genotype, latest_search
+from pcdarts.jobs.batches import plain_batches, training_batches, training_data
+from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.measure import Average, stop_if_diverged, top1_error
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
@@ -39,7 +37,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
     source = str(latest_search().path) if config.genotype == "latest" else config.genotype
     genotype = find_genotype(source)
     device = choose_device(config.device, config.threads)
-    data = load(config)
+    data = training_data(config)
     next_line = f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}"
     if source != config.genotype:
         print(f"the latest search is {source}", flush=True)
@@ -59,29 +57,19 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
             results.append(one.read_result())
             continue
         of_one = config.model_copy(update={"seed": seed, "seeds": 1})
-        if config.train_images is not None:  # the seed decides which images are kept
-            data = load(of_one)
+        if config.train_images is not None and seed != config.seed:  # the seed decides which images are kept
+            data = training_data(of_one)
         results.append(train_one(of_one, one, resume, genotype, data, device))
     errors = [result["test_top1_error"] for result in results]
     mean, std = statistics.mean(errors), statistics.stdev(errors)
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
     result["train_seconds"] = sum(one["train_seconds"] for one in results)
-    conclude(run, genotype, result)
+    save_genotype(run, genotype)
+    run.finish(result)
     summary = f"top-1 test error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)"
     run.append_log(summary)
     print(f"{summary}\n{next_line}")
     return result
-
-
-def load(config: TrainConfig) -> DataSet:
-    """The data that `config` names."""
-    return load_data(
-        config.data,
-        root=config.data_root,
-        image_size=config.image_size,
-        train_images=config.train_images,
-        seed=config.seed,
-    )
 
 
 def train_one(
@@ -113,8 +101,7 @@ def train_one(
         for epoch in range(first_epoch, config.epochs):
             started = time.perf_counter()
             learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+            optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_rate(epoch, config.epochs, config.drop_path)
             average = Average()
             network.train()
@@ -169,20 +156,13 @@ def train_one(
             "peak_memory_gb": peak_memory_gb(device),
             "genotype": genotype.to_text(),
         }
-        conclude(run, genotype, result)
+        save_genotype(run, genotype)
+        run.finish(result)
         progress.say(
             f"top-1 test error {result['test_top1_error']:.2f} % after the last epoch; {size.params / 1e6:.2f} M "
             f"parameters, {size.mult_adds / 1e6:.1f} M mult-adds; {duration(seconds)} on {result['device']}"
         )
     return result
-
-
-def conclude(run: RunFolder, genotype: Genotype, result: dict[str, Any]) -> None:
-    """Write the genotype, its drawings and, last, the result."""
-    write_text(run.genotype, genotype.to_json())
-    for kind in CELL_KINDS:
-        write_text(run.cell_svg(kind), draw_svg(genotype, kind))
-    run.finish(result)
 
 
 def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, image_channels: int) -> Network:

@@ -33,12 +33,9 @@ def from_authors_state_dict(
     for key in [key for key in found if ".ops." in key and key.endswith("num_batches_tracked")]:
         del found[key]
     for position, cell in enumerate(cells):
-        strided = cell.strided_edges
         for ours, theirs in _names(cell.plan.kind == "reduce").items():
             name = f"cells.{position}.operations.{ours}"
-            if name not in own:
-                continue
-            edges = strided if ours.startswith("reduced_skip.") else range(cell.space.num_edges)
+            edges = cell.strided_edges if ours.startswith("reduced_skip.") else range(cell.space.num_edges)
             names = [f"cells.{position}.ops.{edge}.ops.{theirs}" for edge in edges]
             shape = own[name].shape[1:]
             if all(key in found and found[key].numel() == shape.numel() for key in names):

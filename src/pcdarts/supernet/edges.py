@@ -74,9 +74,7 @@ class SeparableConv(nn.Module):
 
     def forward(self, x: Tensor, edges: Tensor, stride: int) -> Tensor:
         """As `SeparableStage.forward`."""
-        hidden: Tensor = self.first(x, edges, stride)
-        out: Tensor = self.second(hidden.relu(), edges, 1)
-        return out
+        return self.second(self.first(x, edges, stride).relu(), edges, 1)
 
 
 class ReducedSkip(nn.Module):
