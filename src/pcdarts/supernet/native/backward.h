@@ -1,0 +1,448 @@
+// The backward pass of a cell: from the last source to the first, whose targets' gradients are complete by then.
+//
+// Of an operation's output nothing was kept: its gradient with respect to a depthwise output d is Aᵀ g + Q d + u
+// (fold.h), made row by row in a padded plane from which the two gradients of the depthwise convolution follow.
+#pragma once
+
+#include "cell.h"
+#include "forward.h"
+
+namespace pcdarts {
+
+// grad d = matrix [planes of d, planes of g and d] times these planes, plus bias.
+template <class T> struct Linear {
+    std::vector<T> matrix, bias;
+
+    Linear() = default;
+    // From the A of a fold, the weight of its output in the mixture, and what `fold_gradient` returned.
+    Linear(const Fold<T>& fold, Index rows, Index columns, T weight, const std::vector<T>& quadratic,
+           const std::vector<T>& constant)
+        : matrix(columns * (rows + columns)), bias(constant) {
+        for (Index j = 0; j < columns; ++j) {
+            T* line = &matrix[j * (rows + columns)];
+            for (Index i = 0; i < rows; ++i) line[i] = weight * fold.matrix[i * columns + j];
+            for (Index k = 0; k < columns; ++k) line[rows + k] = quadratic[j * columns + k];
+        }
+    }
+};
+
+template <class T> class BackwardSource {
+public:
+    BackwardSource(const Cell<T>& cell, Index source, const CellParameters<T>& gradients, T* node_gradients,
+                   T* const* input_gradients, T* op_gradients, T* edge_gradients,
+                   T* hidden_gradients)
+        : cell(cell), source(source), edges(cell.targets(source)), c(cell.c), gradients(gradients),
+          node_gradients(node_gradients), input_gradients(input_gradients), op_gradients(op_gradients),
+          edge_gradients(edge_gradients), columns(FINALS * c + (cell.strided(source) ? 2 * c : 0)),
+          final_products(cell.blocks, edges, c * columns), final_sums(cell.blocks, edges, 4 * c + 1),
+          hidden_products(cell.blocks, edges * 2, c * c), hidden_sums(cell.blocks, edges * 2, c),
+          taps(cell.blocks, edges * STAGES, cell.shape.weight_gradients ? c * TAPS : 0),
+          finals(edges * cell.finals(source)), firsts(edges * 2),
+          hidden_gradients(hidden_gradients) {}
+
+    void run() {
+        parallel(cell.blocks * edges, [&](Index item) { sum_products(item / edges, item % edges); });
+        parallel(edges * cell.finals(source),
+                 [&](Index item) { fold_final(item / cell.finals(source), item % cell.finals(source)); });
+        for (Index index = 0; index < edges; ++index) mixture_gradients(index);
+        fold_pools();
+        const Index groups = (c + 3) / 4;
+        parallel(cell.blocks * edges * 2 * groups, [&](Index item) {
+            const Index group = item % groups, op = item / groups % 2, index = item / groups / 2 % edges;
+            second_stage(item / groups / 2 / edges, index, op, group * 4);
+        });
+        parallel(edges * 2, [&](Index item) { fold_hidden(item / 2, item % 2); });
+        // Without shuffles the edges sample different channels: one thread takes all channels of a block.
+        const Index size = cell.shape.shuffles ? 4 : cell.used, parts = (cell.used + size - 1) / size;
+        parallel(cell.blocks * parts, [&](Index item) {
+            const Index begin = item % parts * size;
+            arrive(item / parts, begin, std::min(begin + size, cell.used));
+        });
+        const Index passing = cell.shape.channels - cell.used;
+        parallel(cell.blocks * passing, [&](Index item) {
+            const Index block = item / passing, channel = cell.used + item % passing;
+            pass(block, channel, source >= 2, own_gradient(block, channel));
+        });
+        if (cell.shape.weight_gradients) add_up_taps();
+    }
+
+private:
+    Index target(Index index) const { return cell.first_target(source) + index; }
+    Index edge(Index index) const { return cell.edge(source, target(index)); }
+    const T* gradient(Index index, Index block, Index channel) const {
+        return cell.plane_of(node_gradients, target(index), block, cell.placed(channel));
+    }
+    T* own_gradient(Index block, Index channel) const {
+        if (source >= 2) return cell.plane_of(node_gradients, source, block, channel);
+        return input_gradients[source] +
+               (block * cell.shape.channels + channel) * cell.shape.height * cell.shape.width * LANES;
+    }
+    T* hidden_gradient(Index op, Index index, Index block, Index rank) const {
+        return hidden_gradients + (((op * edges + index) * cell.blocks + block) * c + rank) * cell.pixels * LANES;
+    }
+    void gradient_planes(Index index, Index block, std::vector<const T*>& planes) const {
+        for (Index rank = 0; rank < c; ++rank)
+            planes.push_back(gradient(index, block, cell.selected(edge(index), rank)));
+    }
+
+    // Σ g dᵀ, Σ g, and per channel the products of g with the pools and the source; last, with the bypassed channels.
+    void sum_products(Index block, Index index) {
+        std::vector<const T*> planes, rows;
+        for (Index final = 0; final < cell.finals(source); ++final)
+            cell.final_planes(final, source, edge(index), block, planes);
+        gradient_planes(index, block, rows);
+        products(rows.data(), c, planes.data(), columns, 0, cell.pixels, final_products.at(index, block), columns);
+        T* sums = final_sums.at(index, block);
+        for (Index rank = 0; rank < c; ++rank) {
+            const Index channel = cell.selected(edge(index), rank);
+            sums[rank] = plane_sum(rows[rank], 0, cell.pixels);
+            for (Index pool = 0; pool < 2; ++pool)
+                sums[(1 + pool) * c + rank] =
+                    plane_dot(rows[rank], cell.pooled(pool, source, block, channel), 0, cell.pixels);
+            if (!cell.strided(source) && cell.shape.mixture_gradients)
+                sums[3 * c + rank] = plane_dot(rows[rank], cell.node(source, block, channel), 0, cell.pixels);
+        }
+        if (!cell.shape.mixture_gradients) return;
+        for (Index channel = 0; channel < cell.shape.channels; ++channel)
+            if (cell.rank(edge(index), channel) < 0) sums[4 * c] += bypass_dot(block, index, channel);
+    }
+
+    T bypass_dot(Index block, Index index, Index channel) const {
+        const T *plane = cell.node(source, block, channel), *grad = gradient(index, block, channel);
+        if (!cell.strided(source)) return plane_dot(plane, grad, 0, cell.pixels);
+        Lanes<T> total = zero<T>();
+        for (Index y = 0; y < cell.out_height; ++y)
+            for (Index x = 0; x < cell.out_width; ++x)
+                total += load(grad + (y * cell.out_width + x) * LANES) *
+                         largest(plane, cell.shape.width, window_2x2(y, x, cell.shape.height, cell.shape.width));
+        return sum<T>(total);
+    }
+
+    void fold_final(Index index, Index final) {
+        const Index own = cell.final_columns(final);
+        const Fold<T> fold = cell.final_fold(final, edge(index));
+        const T weight = cell.weight(edge(index), cell.final_primitive(final));
+        const std::vector<double> all = final_products.total(index);
+        std::vector<double> products(c * own), sums = final_sums.total(index);
+        double along = 0;
+        for (Index row = 0; row < c; ++row) {
+            for (Index j = 0; j < own; ++j) {
+                const double product = all[row * columns + final * c + j];
+                along += fold.matrix[row * own + j] * product;
+                products[row * own + j] = weight * product;
+            }
+            along += fold.bias[row] * sums[row];
+            sums[row] *= weight;
+        }
+        if (op_gradients != nullptr) op_gradients[edge(index) * PRIMITIVES + cell.final_primitive(final)] = T(along);
+        std::vector<T> quadratic(own * own), constant(own), skip(final == FINAL_SKIP ? c * own : 0);
+        T* weight_gradient = skip.empty() ? pointwise_gradient(TO_TARGET[final], index) : skip.data();
+        fold_gradient(fold, c, own, cell.count, bool(cell.shape.training), products.data(), sums.data(),
+                      cell.shape.weight_gradients ? weight_gradient : nullptr, quadratic.data(), constant.data());
+        finals[index * cell.finals(source) + final] = Linear<T>(fold, c, own, weight, quadratic, constant);
+        if (final == FINAL_SKIP && cell.shape.weight_gradients) keep_skip_gradient(index, skip);
+    }
+
+    T* pointwise_gradient(Index stage, Index index) const {
+        return cell.shape.weight_gradients ? gradients.pointwise[stage] + edge(index) * c * c : nullptr;
+    }
+
+    void keep_skip_gradient(Index index, const std::vector<T>& gradient) const {
+        const Index position = cell.strided_position(edge(index)), half = c / 2 * c;
+        for (Index row = 0; row < c / 2; ++row) {
+            std::copy_n(&gradient[row * 2 * c], c, gradients.even + position * half + row * c);
+            std::copy_n(&gradient[(c / 2 + row) * 2 * c + c], c, gradients.odd + position * half + row * c);
+        }
+    }
+
+    // With respect to the op weights and the edge weight of an edge, whose product weighs the operations.
+    void mixture_gradients(Index index) {
+        if (op_gradients == nullptr) return;
+        const std::vector<double> sums = final_sums.total(index);
+        T* ops = op_gradients + edge(index) * PRIMITIVES;
+        const T *op_weights = cell.in.op_weights + edge(index) * PRIMITIVES, beta = cell.in.edge_weights[edge(index)];
+        for (Index pool = 0; pool < 2; ++pool) {
+            double along = 0;
+            for (Index rank = 0; rank < c; ++rank)
+                along += double(cell.pool_statistics(pool, 1, edge(index))[rank]) *
+                         (sums[(1 + pool) * c + rank] - double(cell.pool_statistics(pool, 0, edge(index))[rank]) * sums[rank]);
+            ops[MAX_POOL + pool] = T(along);
+        }
+        if (!cell.strided(source)) {
+            double along = 0;
+            for (Index rank = 0; rank < c; ++rank) along += sums[3 * c + rank];
+            ops[SKIP] = T(along);
+        }
+        T total = T(sums[4 * c]);
+        for (Index primitive = 1; primitive < PRIMITIVES; ++primitive) {
+            total += op_weights[primitive] * ops[primitive];
+            ops[primitive] *= beta;
+        }
+        edge_gradients[edge(index)] = total;
+    }
+
+    // The gradient of a pool at a pixel is Σ_edges weight r g + slope p + constant.
+    void fold_pools() {
+        for (auto* values : {&pool_slopes, &pool_constants}) values->assign(2 * cell.used, T(0));
+        if (!cell.shape.training) return;
+        for (Index index = 0; index < edges; ++index) {
+            const std::vector<double> sums = final_sums.total(index);
+            for (Index rank = 0; rank < c; ++rank)
+                for (Index pool = 0; pool < 2; ++pool) {
+                    const double mean = cell.pool_statistics(pool, 0, edge(index))[rank];
+                    const double scale = cell.pool_statistics(pool, 1, edge(index))[rank];
+                    const double weight = cell.weight(edge(index), MAX_POOL + pool) / cell.count;
+                    const double slope = weight * scale * (sums[(1 + pool) * c + rank] - mean * sums[rank]);
+                    const Index at = pool * cell.used + cell.selected(edge(index), rank);
+                    pool_slopes[at] -= T(scale * scale * slope);
+                    pool_constants[at] += T(scale * scale * slope * mean - scale * weight * sums[rank]);
+                }
+        }
+    }
+
+    // Rows [begin, begin + 4) of the second stage of a separable convolution, down to the gradient of its BatchNorm.
+    void second_stage(Index block, Index index, Index op, Index begin) {
+        const Index rows = std::min<Index>(4, c - begin), first = op ? SEP_5_FIRST : SEP_3_FIRST, stage = first + 1;
+        const Index size = padded_size(cell.out_height, cell.out_width), row_length = padded_row(cell.out_width);
+        const Index width = cell.out_width;
+        auto& memory = scratch<T>(8 * size);
+        T *hidden = memory.take(4 * size), *grads = memory.take(4 * size);
+        std::fill_n(hidden, 8 * size, T(0));
+        std::vector<const T*> inputs, mixed, outgoing;
+        cell.stage_planes(first, edge(index), block, inputs);
+        hidden_rows(cell, cell.fold(first, edge(index)), inputs, begin, rows, present<T>(cell.shape.batch, block), hidden);
+        gradient_planes(index, block, mixed);
+        cell.stage_planes(stage, edge(index), block, mixed);
+        gradient_rows(finals[index * cell.finals(source) + op], mixed, begin, rows, grads);
+        for (Index row = 0; row < rows; ++row) {
+            const Index rank = begin + row, kernel = kernel_size(stage) * kernel_size(stage);
+            const T *h = interior(hidden + row * size, width), *g = interior(grads + row * size, width);
+            T* out = hidden_gradient(op, index, block, rank);
+            T turned[TAPS];
+            const T* weight = cell.in.parameters.depthwise[stage] + (edge(index) * c + rank) * kernel;
+            std::reverse_copy(weight, weight + kernel, turned);
+            with_kernel(stage, [&](auto taps_across, auto dilation) {
+                if (cell.shape.weight_gradients)
+                    weight_gradient<T, taps_across(), dilation()>(h, row_length, 1, g, row_length, cell.out_height, width,
+                                                                  tap_gradient(index, stage, block, rank));
+                convolve<T, taps_across(), dilation()>(
+                    g, row_length, 1, turned, cell.out_height, width, [&](Index y, Index x, Lanes<T> value) {
+                        const auto active = load(h + y * row_length + x * LANES) > T(0);
+                        store(out + (y * width + x) * LANES, active ? value : zero<T>());
+                    });
+            });
+            outgoing.push_back(out);
+            hidden_sums.at(index * 2 + op, block)[rank] = plane_sum(out, 0, cell.pixels);
+        }
+        products(outgoing.data(), rows, inputs.data(), c, 0, cell.pixels,
+                 hidden_products.at(index * 2 + op, block) + begin * c, c);
+    }
+
+    // Rows of a Linear into padded planes whose borders are zero already.
+    void gradient_rows(const Linear<T>& linear, const std::vector<const T*>& planes, Index begin, Index rows, T* padded) {
+        const Index size = padded_size(cell.out_height, cell.out_width), row_length = padded_row(cell.out_width);
+        const Index width = cell.out_width, count = planes.size();
+        for (Index y = 0; y < cell.out_height; ++y) {
+            T* line = interior(padded, width) + y * row_length;
+            combine(planes.data(), count, &linear.matrix[begin * count], count, &linear.bias[begin], rows, y * width,
+                    (y + 1) * width, [&](Index row, Index pixel, Lanes<T> value) {
+                        store(line + row * size + (pixel - y * width) * LANES, value);
+                    });
+        }
+    }
+
+    T* tap_gradient(Index index, Index stage, Index block, Index rank) {
+        return taps.at(index * STAGES + stage, block) + rank * TAPS;
+    }
+
+    void fold_hidden(Index index, Index op) {
+        const Index stage = op ? SEP_5_FIRST : SEP_3_FIRST;
+        const Fold<T> fold = cell.fold(stage, edge(index));
+        std::vector<T> quadratic(c * c), constant(c);
+        fold_gradient(fold, c, c, cell.count, bool(cell.shape.training), hidden_products.total(index * 2 + op).data(),
+                      hidden_sums.total(index * 2 + op).data(), pointwise_gradient(stage, index), quadratic.data(),
+                      constant.data());
+        firsts[index * 2 + op] = Linear<T>(fold, c, c, T(1), quadratic, constant);
+    }
+
+    // The gradient of the channels [begin, end) of the source, which are among the sampled ones.
+    void arrive(Index block, Index begin, Index end) {
+        const Index height = cell.height(source), width = cell.width(source), size = padded_size(height, width);
+        const Index out_size = padded_size(cell.out_height, cell.out_width);
+        auto& memory = scratch<T>(2 * (end - begin) * size + 4 * out_size + cell.pixels * LANES);
+        T *rectified = memory.take((end - begin) * size), *sums = memory.take((end - begin) * size);
+        T *grads = memory.take(4 * out_size), *pool = memory.take(cell.pixels * LANES);
+        std::fill_n(sums, (end - begin) * size, T(0));
+        std::fill_n(grads, 4 * out_size, T(0));
+        for (Index channel = begin; channel < end; ++channel)
+            pad_rectified(cell.node(source, block, channel), rectified + (channel - begin) * size, height, width);
+        for (Index index = 0; index < edges; ++index) {
+            const Index first = cell.shape.shuffles ? begin : 0, last = cell.shape.shuffles ? end : c;
+            for (Index rank = first; rank < last; rank += 4)
+                first_stages(block, index, rank, std::min<Index>(4, last - rank), begin, rectified, sums, grads);
+        }
+        for (Index channel = begin; channel < end; ++channel) {
+            T* own = own_gradient(block, channel);
+            const T *x = cell.node(source, block, channel), *sum = interior(sums + (channel - begin) * size, width);
+            for (Index y = 0; y < height; ++y)
+                for (Index at = 0; at < width * LANES; at += LANES) {
+                    const Index pixel = y * width * LANES + at;
+                    const Lanes<T> before = source < 2 ? zero<T>() : load(own + pixel);
+                    const Lanes<T> value = load(sum + y * padded_row(width) + at);
+                    store(own + pixel, before + (load(x + pixel) > T(0) ? value : zero<T>()));
+                }
+            arrive_directly(block, channel, own, pool);
+        }
+    }
+
+    // What rows [begin, begin + rows) of all first stages on an edge add to the gradient of the rectified source.
+    void first_stages(Index block, Index index, Index begin, Index rows, Index first_channel, const T* rectified, T* sums,
+                      T* grads) {
+        const Index row = padded_row(cell.width(source)), out_row = padded_row(cell.out_width);
+        const Index size = padded_size(cell.height(source), cell.width(source)), stride = cell.strided(source) ? 2 : 1;
+        const Index out_size = padded_size(cell.out_height, cell.out_width);
+        for (Index op = 0; op < 4; ++op) {
+            const Index stage = FROM_SOURCE[op], kernel = kernel_size(stage) * kernel_size(stage);
+            std::vector<const T*> planes;
+            if (op < 2)
+                for (Index rank = 0; rank < c; ++rank) planes.push_back(hidden_gradient(op, index, block, rank));
+            else
+                gradient_planes(index, block, planes);
+            cell.stage_planes(stage, edge(index), block, planes);
+            gradient_rows(op < 2 ? firsts[index * 2 + op] : finals[index * cell.finals(source) + op], planes, begin, rows,
+                          grads);
+            for (Index rank = begin; rank < begin + rows; ++rank) {
+                const Index at = (cell.selected(edge(index), rank) - first_channel) * size;
+                const T* g = interior(grads + (rank - begin) * out_size, cell.out_width);
+                const T* weight = cell.in.parameters.depthwise[stage] + (edge(index) * c + rank) * kernel;
+                with_kernel(stage, [&](auto taps_across, auto dilation) {
+                    if (cell.shape.weight_gradients)
+                        weight_gradient<T, taps_across(), dilation()>(
+                            interior(rectified + at, cell.width(source)), row, stride, g, out_row, cell.out_height,
+                            cell.out_width, tap_gradient(index, stage, block, rank));
+                    input_gradient<T, taps_across(), dilation()>(interior(sums + at, cell.width(source)), row, stride, g,
+                                                                 out_row, weight, cell.out_height, cell.out_width);
+                });
+            }
+        }
+        if (cell.strided(source)) strided_skip(block, index, begin, rows, first_channel, sums);
+    }
+
+    void strided_skip(Index block, Index index, Index begin, Index rows, Index first_channel, T* sums) {
+        const Index height = cell.height(source), width = cell.width(source), row_length = padded_row(width);
+        std::vector<const T*> planes;
+        gradient_planes(index, block, planes);
+        cell.final_planes(FINAL_SKIP, source, edge(index), block, planes);
+        const Linear<T>& linear = finals[index * cell.finals(source) + FINAL_SKIP];
+        const Index count = planes.size();
+        for (Index odd = 0; odd < 2; ++odd) {
+            const Index first = odd * c + begin;
+            combine(planes.data(), count, &linear.matrix[first * count], count, &linear.bias[first], rows, 0, cell.pixels,
+                    [&](Index row, Index pixel, Lanes<T> value) {
+                        const Index y = 2 * (pixel / cell.out_width) + odd, x = 2 * (pixel % cell.out_width) + odd;
+                        if (y >= height || x >= width) return;
+                        const Index channel = cell.selected(edge(index), begin + row) - first_channel;
+                        T* sum = interior(sums + channel * padded_size(height, width), width) + y * row_length + x * LANES;
+                        store(sum, load(sum) + value);
+                    });
+        }
+    }
+
+    // Pools and what passes.
+    void arrive_directly(Index block, Index channel, T* own, T* pool_gradient) {
+        const T* x = cell.node(source, block, channel);
+        const Lanes<T> mask = present<T>(cell.shape.batch, block);
+        for (Index pool = 0; pool < 2; ++pool) {
+            const T* values = cell.pooled(pool, source, block, channel);
+            const T slope = pool_slopes[pool * cell.used + channel], constant = pool_constants[pool * cell.used + channel];
+            for (Index at = 0; at < cell.pixels * LANES; at += LANES)
+                store(pool_gradient + at, (slope * load(values + at) + constant) * mask);
+            std::vector<const T*> planes;
+            std::vector<T> weights;
+            for (Index index = 0; index < edges; ++index) {
+                const Index rank = cell.rank(edge(index), channel);
+                if (rank < 0) continue;
+                planes.push_back(gradient(index, block, channel));
+                weights.push_back(cell.weight(edge(index), MAX_POOL + pool) *
+                                  cell.pool_statistics(pool, 1, edge(index))[rank]);
+            }
+            weighted_sum(planes, weights, 0, cell.pixels, true, pool_gradient);
+            spread_pool(pool, x, values, pool_gradient, own);
+        }
+        pass(block, channel, true, own);
+    }
+
+    // Edges that let the channel pass: the bypass where it is not sampled, else the skip-connection.
+    void pass(Index block, Index channel, bool adds, T* own) const {
+        std::vector<const T*> planes;
+        std::vector<T> weights;
+        for (Index index = 0; index < edges && !cell.strided(source); ++index) {
+            const bool sampled = cell.rank(edge(index), channel) >= 0;
+            planes.push_back(gradient(index, block, channel));
+            weights.push_back(sampled ? cell.weight(edge(index), SKIP) : cell.in.edge_weights[edge(index)]);
+        }
+        weighted_sum(planes, weights, 0, cell.height(source) * cell.width(source), adds, own);
+        for (Index index = 0; index < edges && cell.strided(source); ++index)
+            if (cell.rank(edge(index), channel) < 0) halved(block, index, channel, own);
+    }
+
+    void spread_pool(Index pool, const T* x, const T* values, const T* gradient, T* own) const {
+        const Index height = cell.height(source), width = cell.width(source), stride = cell.strided(source) ? 2 : 1;
+        for (Index y = 0; y < cell.out_height; ++y)
+            for (Index column = 0; column < cell.out_width; ++column) {
+                const Index at = (y * cell.out_width + column) * LANES;
+                const Window window = window_3x3(y, column, stride, height, width);
+                if (pool == 0)
+                    largest_gradient(x, own, width, window, load(values + at), load(gradient + at));
+                else
+                    average_gradient(own, width, window, load(gradient + at));
+            }
+    }
+
+    void halved(Index block, Index index, Index channel, T* own) const {
+        const T *grad = gradient(index, block, channel), *x = cell.node(source, block, channel);
+        const T weight = cell.in.edge_weights[edge(index)];
+        for (Index y = 0; y < cell.out_height; ++y)
+            for (Index column = 0; column < cell.out_width; ++column) {
+                const Window window = window_2x2(y, column, cell.shape.height, cell.shape.width);
+                largest_gradient(x, own, cell.shape.width, window, largest(x, cell.shape.width, window),
+                                 weight * load(grad + (y * cell.out_width + column) * LANES));
+            }
+    }
+
+    void add_up_taps() {
+        for (Index index = 0; index < edges; ++index)
+            for (Index stage = 0; stage < STAGES; ++stage) {
+                const std::vector<double> totals = taps.total(index * STAGES + stage);
+                const Index kernel = kernel_size(stage) * kernel_size(stage);
+                for (Index rank = 0; rank < c; ++rank)
+                    for (Index tap = 0; tap < kernel; ++tap)
+                        gradients.depthwise[stage][(edge(index) * c + rank) * kernel + tap] = T(totals[rank * TAPS + tap]);
+            }
+    }
+
+    const Cell<T>& cell;
+    const Index source, edges, c;
+    const CellParameters<T>& gradients;
+    T* const node_gradients;
+    T* const* const input_gradients;
+    T *const op_gradients, *const edge_gradients;
+    const Index columns;
+    Partials<T> final_products, final_sums, hidden_products, hidden_sums, taps;
+    std::vector<Linear<T>> finals, firsts;
+    std::vector<T> pool_slopes, pool_constants;
+    T* const hidden_gradients;
+};
+
+template <class T>
+void Cell<T>::backward(const CellParameters<T>& gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,
+                       T* edge_gradients, T* hidden) const {
+    for (Index input = 0; input < 2; ++input)
+        prefer_large_pages(input_gradients[input], blocks * shape.channels * shape.height * shape.width * LANES);
+    for (Index source = shape.nodes - 2; source >= 0; --source)
+        BackwardSource<T>(*this, source, gradients, node_gradients, input_gradients, op_gradients, edge_gradients,
+                          hidden)
+            .run();
+}
+
+}  // namespace pcdarts

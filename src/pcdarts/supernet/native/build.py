@@ -1,0 +1,93 @@
+"""Compile the kernels once per machine and load them."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch  # its OpenMP runtime, already loaded, is the one that the kernels share
+
+_SOURCES = sorted([*Path(__file__).parent.glob("*.h"), *Path(__file__).parent.glob("*.cpp")])
+_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fPIC"]
+_THREADS = [
+    # Without naming a runtime, the library takes PyTorch's: one pool of threads, no contest for the cores.
+    (["-fopenmp"], []),
+    (["-fopenmp"], ["-fopenmp"]),
+    ([], []),
+]
+
+
+@functools.cache
+def load() -> ctypes.CDLL | None:
+    """The compiled kernels, or None where they cannot be made; the first call on a machine compiles them."""
+    compiler = _compiler()
+    if compiler is None:
+        return None
+    library = _cache_folder() / f"kernels-{_fingerprint(compiler)}.so"
+    try:
+        if not library.exists():
+            _compile(compiler, library)
+        return ctypes.CDLL(str(library))
+    except (OSError, subprocess.SubprocessError) as error:
+        warnings.warn(f"the native kernels could not be compiled, plain ones are used: {error}", stacklevel=2)
+        return None
+
+
+def _compiler() -> str | None:
+    if platform.system() not in ("Linux", "Darwin"):
+        return None
+    candidates = [os.environ.get("CXX"), "c++", "g++", "clang++"]
+    return next((path for name in candidates if name and (path := shutil.which(name))), None)
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcdarts"
+
+
+def _fingerprint(compiler: str) -> str:
+    """Changes with the sources, the compiler, PyTorch and the processor."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60).stdout
+    digest = hashlib.sha256(version + torch.__version__.encode() + _processor() + " ".join(_FLAGS).encode())
+    for source in _SOURCES:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _processor() -> bytes:
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    except OSError:
+        return platform.processor().encode()
+    return b"".join(line for line in lines[:40] if line.startswith((b"model name", b"flags", b"Features")))
+
+
+def _compile(compiler: str, library: Path) -> None:
+    """Try to have threads, best way first; the finished library appears in one step, also when several compile at once.
+
+    Raises:
+        OSError, subprocess.SubprocessError: nothing worked.
+    """
+    library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source = Path(__file__).with_name("kernels.cpp")
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        for attempt, (compiling, linking) in enumerate(_THREADS):
+            objects, made = Path(folder, f"{attempt}.o"), Path(folder, f"{attempt}.so")
+            try:
+                for command in (
+                    [compiler, *_FLAGS, *compiling, "-c", str(source), "-o", str(objects)],
+                    [compiler, "-shared", str(objects), *linking, "-o", str(made)],
+                ):
+                    subprocess.run(command, capture_output=True, check=True, timeout=600)
+                ctypes.CDLL(str(made))
+            except (OSError, subprocess.SubprocessError):
+                if attempt + 1 == len(_THREADS):
+                    raise
+            else:
+                os.replace(made, library)
+                return

@@ -1,0 +1,215 @@
+// One cell of the supernet: its sizes, its memory, and what forward and backward passes share.
+#pragma once
+
+#include <type_traits>
+
+#include "depthwise.h"
+#include "fold.h"
+#include "lanes.h"
+#include "pooling.h"
+#include "products.h"
+
+namespace pcdarts {
+
+// Mirrored by native/cells.py.
+struct CellShape {
+    Index batch, nodes, channels, sampled, height, width, stride;
+    Index shuffles;  // the sampled channels are the first ones, and nodes are shuffled
+    Index training, weight_gradients, mixture_gradients;
+};
+
+// The stages of the convolutions, by the order of their parameters; SECOND follows FIRST in a separable convolution.
+enum Stage : Index { SEP_3_FIRST, SEP_3_SECOND, SEP_5_FIRST, SEP_5_SECOND, DIL_3, DIL_5, STAGES };
+constexpr Index FROM_SOURCE[] = {SEP_3_FIRST, SEP_5_FIRST, DIL_3, DIL_5};
+constexpr Index TO_TARGET[] = {SEP_3_SECOND, SEP_5_SECOND, DIL_3, DIL_5};
+constexpr Index FINALS = 4, FINAL_SKIP = 4;  // of a strided edge the skip-connection is a fifth final convolution
+constexpr Index TAPS = 25;
+constexpr Index kernel_size(Index stage) { return stage == SEP_5_FIRST || stage == SEP_5_SECOND || stage == DIL_5 ? 5 : 3; }
+
+// The order of primitives in op_weights [edges, 8]; `none` comes first and costs nothing.
+constexpr Index PRIMITIVES = 8, MAX_POOL = 1, AVG_POOL = 2, SKIP = 3, FIRST_CONVOLUTION = 4;
+
+// Running statistics: those of the six stages, then the two pools and the strided skip-connection.
+constexpr Index NORMS = 9, POOL_NORM = 6, SKIP_NORM = 8;
+
+// The parameters of a cell, stacked over its edges, and in a backward pass the memory for their gradients.
+template <class T> struct CellParameters {
+    T* depthwise[STAGES];  // [edges, c, k, k]
+    T* pointwise[STAGES];  // [edges, c, c]
+    T* even;               // [strided edges, c / 2, c]
+    T* odd;
+};
+
+template <class T> struct CellInputs {
+    const T* nodes[2];  // [blocks, C, H, W, 16]
+    CellParameters<T> parameters;
+    T* running_mean[NORMS];  // [edges, c]
+    T* running_var[NORMS];
+    const T* op_weights;    // [edges, 8]
+    const T* edge_weights;  // [edges]
+    const Index* selected;  // [edges, c]: the channels of S in Eq. (1)
+};
+
+template <class Body> void parallel(Index items, Body body) {
+#pragma omp parallel for schedule(dynamic, 1)
+    for (Index item = 0; item < items; ++item) body(item);
+}
+
+// Call body(size, dilation) with compile-time constants.
+template <class Body> inline void with_kernel(Index stage, Body body) {
+    using std::integral_constant;
+    switch (stage) {
+        case DIL_3: return body(integral_constant<int, 3>{}, integral_constant<int, 2>{});
+        case DIL_5: return body(integral_constant<int, 5>{}, integral_constant<int, 2>{});
+        case SEP_3_FIRST:
+        case SEP_3_SECOND: return body(integral_constant<int, 3>{}, integral_constant<int, 1>{});
+        default: return body(integral_constant<int, 5>{}, integral_constant<int, 1>{});
+    }
+}
+
+template <class T> class Cell {
+public:
+    Cell(const CellShape& shape, const CellInputs<T>& inputs, T* output, T* saved)
+        : shape(shape), in(inputs), output(output), blocks((shape.batch + LANES - 1) / LANES),
+          edges(shape.nodes * (shape.nodes - 1) / 2 - 1), c(shape.sampled),
+          out_height((shape.height + shape.stride - 1) / shape.stride),
+          out_width((shape.width + shape.stride - 1) / shape.stride), pixels(out_height * out_width),
+          used(shape.shuffles ? c : shape.channels), count(double(shape.batch) * pixels), saved_(saved) {
+        rank_.assign(edges * shape.channels, -1);
+        if (in.selected != nullptr)
+            for (Index edge = 0; edge < edges; ++edge)
+                for (Index rank = 0; rank < c; ++rank) rank_[edge * shape.channels + in.selected[edge * c + rank]] = rank;
+    }
+
+    const CellShape shape;
+    const CellInputs<T> in;
+    T* const output;  // [blocks, intermediate nodes * C, H', W', 16]
+    const Index blocks, edges, c, out_height, out_width, pixels;
+    const Index used;  // channels of a node that some edge may sample: the first `used` ones
+    const double count;  // pixels of the whole batch
+
+    bool strided(Index source) const { return source < 2 && shape.stride == 2; }
+    Index height(Index node) const { return node < 2 ? shape.height : out_height; }
+    Index width(Index node) const { return node < 2 ? shape.width : out_width; }
+    Index first_target(Index source) const { return std::max<Index>(source + 1, 2); }
+    Index targets(Index source) const { return shape.nodes - first_target(source); }
+    static Index edge(Index source, Index target) { return target * (target - 1) / 2 - 1 + source; }
+    Index selected(Index edge, Index rank) const { return in.selected[edge * c + rank]; }
+    Index rank(Index edge, Index channel) const { return rank_[edge * shape.channels + channel]; }  // or -1
+    T weight(Index edge, Index primitive) const {
+        return in.op_weights[edge * PRIMITIVES + primitive] * in.edge_weights[edge];
+    }
+    // Where channel `channel` of a source goes in a target: ShuffleNet's shuffle in k groups, or where it was.
+    Index placed(Index channel) const {
+        if (!shape.shuffles) return channel;
+        const Index groups = shape.channels / c;
+        return channel % c * groups + channel / c;
+    }
+
+    const T* node(Index node, Index block, Index channel) const {
+        if (node < 2) return in.nodes[node] + (block * shape.channels + channel) * shape.height * shape.width * LANES;
+        return plane_of(output, node, block, channel);
+    }
+    // In a tensor like the output.
+    template <class P> P* plane_of(P* tensor, Index node, Index block, Index channel) const {
+        return tensor + ((block * (shape.nodes - 2) + node - 2) * shape.channels + channel) * pixels * LANES;
+    }
+
+    // What the forward pass leaves for the backward pass.
+    T* depthwise(Index stage, Index edge, Index block, Index rank) const {
+        return saved_ + (((stage * edges + edge) * blocks + block) * c + rank) * pixels * LANES;
+    }
+    T* pooled(Index pool, Index source, Index block, Index channel) const {
+        return saved_ + depthwise_size() +
+               (((pool * (shape.nodes - 1) + source) * blocks + block) * used + channel) * pixels * LANES;
+    }
+    // Even (0) or odd (1) pixels of a rectified source of stride 2.
+    T* parity(Index odd, Index source, Index block, Index channel) const {
+        return saved_ + depthwise_size() + pooled_size() +
+               (((odd * 2 + source) * blocks + block) * used + channel) * pixels * LANES;
+    }
+    Fold<T> fold(Index stage, Index edge) const {
+        return Fold<T>::at(small() + (stage * edges + edge) * Fold<T>::size(c, c), c, c);
+    }
+    Fold<T> skip_fold(Index edge) const {
+        return Fold<T>::at(small() + STAGES * edges * Fold<T>::size(c, c) + edge * Fold<T>::size(c, 2 * c), c, 2 * c);
+    }
+    // Mean (0) or scale (1) of a pool on an edge, [c].
+    T* pool_statistics(Index pool, Index statistic, Index edge) const {
+        return small() + fold_size() + ((pool * 2 + statistic) * edges + edge) * c;
+    }
+    Index output_size() const { return blocks * (shape.nodes - 2) * shape.channels * pixels * LANES; }
+    Index saved_size() const {
+        return depthwise_size() + pooled_size() + parity_size() + fold_size() + 4 * edges * c;
+    }
+
+    // The planes that a final convolution of an edge mixes, c of them, or 2c for a strided skip-connection.
+    void final_planes(Index final, Index source, Index edge, Index block, std::vector<const T*>& planes) const {
+        if (final == FINAL_SKIP) {
+            for (Index odd = 0; odd < 2; ++odd)
+                for (Index rank = 0; rank < c; ++rank)
+                    planes.push_back(parity(odd, source, block, selected(edge, rank)));
+        } else {
+            stage_planes(TO_TARGET[final], edge, block, planes);
+        }
+    }
+    void stage_planes(Index stage, Index edge, Index block, std::vector<const T*>& planes) const {
+        for (Index rank = 0; rank < c; ++rank) planes.push_back(depthwise(stage, edge, block, rank));
+    }
+    Index finals(Index source) const { return FINALS + (strided(source) ? 1 : 0); }
+    Index final_columns(Index final) const { return final == FINAL_SKIP ? 2 * c : c; }
+    Fold<T> final_fold(Index final, Index edge) const {
+        return final == FINAL_SKIP ? skip_fold(edge) : fold(TO_TARGET[final], edge);
+    }
+    static Index final_primitive(Index final) { return final == FINAL_SKIP ? SKIP : FIRST_CONVOLUTION + final; }
+    // The strided skip-connection as one 1x1 convolution [c, 2c] of the even and the odd pixels.
+    std::vector<T> skip_weight(Index edge) const {
+        std::vector<T> weight(2 * c * c, T(0));
+        const Index position = strided_position(edge), half = c / 2 * c;
+        for (Index row = 0; row < c / 2; ++row) {
+            std::copy_n(in.parameters.even + position * half + row * c, c, &weight[row * 2 * c]);
+            std::copy_n(in.parameters.odd + position * half + row * c, c, &weight[(c / 2 + row) * 2 * c + c]);
+        }
+        return weight;
+    }
+    // The index of an edge from an input node among these edges.
+    static Index strided_position(Index edge) {
+        Index target = 2;
+        while (Cell::edge(0, target + 1) <= edge) ++target;
+        return 2 * (target - 2) + edge - Cell::edge(0, target);
+    }
+
+    void forward();
+    // `node_gradients` holds the gradient of the output and is used up; `hidden` is memory of `hidden_size()`.
+    void backward(const CellParameters<T>& gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,
+                  T* edge_gradients, T* hidden) const;
+    Index hidden_size() const { return 2 * targets(0) * blocks * c * pixels * LANES; }
+
+private:
+    Index depthwise_size() const { return STAGES * edges * blocks * c * pixels * LANES; }
+    Index pooled_size() const { return 2 * (shape.nodes - 1) * blocks * used * pixels * LANES; }
+    Index parity_size() const { return shape.stride == 2 ? 4 * blocks * used * pixels * LANES : 0; }
+    Index fold_size() const {
+        return STAGES * edges * Fold<T>::size(c, c) + (shape.stride == 2 ? edges * Fold<T>::size(c, 2 * c) : 0);
+    }
+    T* small() const { return saved_ + depthwise_size() + pooled_size() + parity_size(); }
+
+    T* const saved_;
+    std::vector<Index> rank_;
+};
+
+// Copy a plane into a padded one, rectified.
+template <class T> inline void pad_rectified(const T* plane, T* padded, Index height, Index width) {
+    const Index row = padded_row(width), border = PADDING * LANES;
+    std::fill_n(padded, PADDING * row, T(0));
+    std::fill_n(padded + (height + PADDING) * row, PADDING * row, T(0));
+    for (Index y = 0; y < height; ++y) {
+        T* line = padded + (y + PADDING) * row;
+        std::fill_n(line, border, T(0));
+        for (Index x = 0; x < width; ++x)
+            store(line + border + x * LANES, relu<T>(load(plane + (y * width + x) * LANES)));
+        std::fill_n(line + border + width * LANES, border, T(0));
+    }
+}
+
+}  // namespace pcdarts

@@ -1,0 +1,239 @@
+"""The supernet computed by the native kernels: autograd functions of tensors [blocks, C, H, W, 16].
+
+The images of a batch are split into blocks of 16, which lie innermost (see `lanes.h`); a block that is not full is
+filled up with zeros. Single and double precision, on the CPU.
+"""
+
+import ctypes
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
+from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.native.build import load
+
+if TYPE_CHECKING:
+    from pcdarts.supernet.supernet import Supernet, SupernetCell
+
+LANES = 16
+_NAMES = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def available() -> bool:
+    """Whether the kernels can be used on this machine; compiles them when they never were."""
+    return load() is not None
+
+
+def logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
+    """What `Supernet.forward` returns, [B, num_classes], for checked images."""
+    batch = len(images)
+    before_last, last = supernet.stem(images)
+    shared = before_last is last
+    before_last = pack(before_last)
+    last = before_last if shared else pack(last)
+    for position, cell in enumerate(supernet.cells):
+        kind = cell.plan.kind
+        node0, node1 = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)
+        first = torch.arange(cell.plan.channels // cell.k).repeat(cell.space.num_edges)
+        selected = first if masks is None else masks[position].nonzero()[:, 1]
+        output = _Cell.apply(
+            cell, batch, selected, masks is None, node0, node1, mixture.op_weights[kind], mixture.edge_weights[kind],
+            *cell_parameters(cell),
+        )  # fmt: skip
+        before_last, last = last, output
+    features = last.mean(dim=(2, 3)).transpose(1, 2).flatten(0, 1)[:batch]
+    result: Tensor = supernet.classifier(features)
+    return result
+
+
+def pack(x: Tensor) -> Tensor:
+    """[B, C, H, W] to [blocks, C, H, W, 16]."""
+    blocks = -(-len(x) // LANES)
+    padded = F.pad(x, (0, 0, 0, 0, 0, 0, 0, blocks * LANES - len(x)))
+    return padded.unflatten(0, (blocks, LANES)).permute(0, 2, 3, 4, 1).contiguous()
+
+
+def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor, batch: int) -> Tensor:
+    """ReLU, 1x1 convolution(s) and BatchNorm of x [blocks, C, H, W, 16]; halves H and W in a `FactorizedReduce`."""
+    if isinstance(module, FactorizedReduce):
+        convolutions = [module.conv_1] if module.conv_2 is None else [module.conv_1, module.conv_2]
+        return _Preprocess.apply(x, batch, 2, module.bn, *(convolution.weight for convolution in convolutions))
+    return _Preprocess.apply(x, batch, 1, module[2], module[1].weight)
+
+
+def cell_parameters(cell: "SupernetCell") -> list[Tensor | None]:
+    """The parameters in the order of `CellParameters` in cell.h."""
+    operations = cell.operations
+    stages = _stages(cell)
+    skip = [operations.reduced_skip.even, operations.reduced_skip.odd] if cell.strided_edges else [None, None]
+    return [*(stage.depthwise for stage in stages), *(stage.pointwise for stage in stages), *skip]
+
+
+def _stages(cell: "SupernetCell") -> list[Any]:
+    operations = cell.operations
+    separable = (operations.sep_conv_3x3, operations.sep_conv_5x5)
+    pairs = [stage for op in separable for stage in (op.first, op.second)]
+    return [*pairs, operations.dil_conv_3x3, operations.dil_conv_5x5]
+
+
+def _norms(cell: "SupernetCell") -> list[Any]:
+    operations = cell.operations
+    pools = [operations.max_pool_norm, operations.avg_pool_norm]
+    skip = [operations.reduced_skip.norm] if cell.strided_edges else []
+    return [*(stage.norm for stage in _stages(cell)), *pools, *skip]
+
+
+def _pointers(tensors: list[Tensor | None]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*(None if tensor is None else tensor.data_ptr() for tensor in tensors))
+
+
+def _call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
+    function = getattr(load(), f"{name}_{_NAMES[dtype]}")
+    function.restype = None
+    converted = [
+        ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor) else argument for argument in arguments
+    ]
+    function(*converted)
+
+
+class _Workspace:
+    """Memory for what a cell keeps until its backward pass, handed from step to step.
+
+    Fresh memory of this size would come from the system every time, page by page: a third of the forward pass.
+    """
+
+    _free: ClassVar[dict[tuple[torch.dtype, int], list[Tensor]]] = {}
+
+    def __init__(self, size: int, dtype: torch.dtype) -> None:
+        free = self._free.setdefault((dtype, size), [])
+        self.memory = free.pop() if free else torch.empty(size, dtype=dtype)
+
+    def __del__(self) -> None:
+        self._free[self.memory.dtype, len(self.memory)].append(self.memory)
+
+
+class _CellShape(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            "batch", "nodes", "channels", "sampled", "height", "width", "stride", "shuffles",
+            "training", "weight_gradients", "mixture_gradients",
+        )
+    ]  # fmt: skip
+
+
+class _Cell(torch.autograd.Function):
+    """The nodes of one cell, [blocks, intermediate nodes · C, H', W', 16], from its two preprocessed inputs."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        cell: "SupernetCell",
+        batch: int,
+        selected: Tensor,
+        shuffles: bool,
+        node0: Tensor,
+        node1: Tensor,
+        op_weights: Tensor,
+        edge_weights: Tensor,
+        *parameters: Tensor | None,
+    ) -> Tensor:
+        blocks, channels, height, width, _ = node0.shape
+        stride = 2 if cell.strided_edges else 1
+        shape = _CellShape(
+            batch, cell.space.num_nodes, channels, channels // cell.k, height, width, stride, shuffles, cell.training
+        )
+        dtype = node0.dtype
+        parameters = tuple(None if parameter is None else parameter.contiguous() for parameter in parameters)
+        op_weights, edge_weights = op_weights.to(dtype).contiguous(), edge_weights.to(dtype).contiguous()
+        selected = selected.contiguous()
+        sizes = (ctypes.c_int64 * 2)()
+        _call("cell_sizes", dtype, ctypes.byref(shape), sizes)
+        workspace, ctx.hidden_size = _Workspace(sizes[0], dtype), sizes[1]
+        output = node0.new_empty(
+            blocks, cell.space.num_intermediate * channels, -(-height // stride), -(-width // stride), LANES
+        )
+        norms = _norms(cell)
+        statistics: list[Tensor | None] = []
+        for name in ("running_mean", "running_var"):
+            statistics += [getattr(norm, name) for norm in norms] + [None] * (9 - len(norms))
+        tensors = [node0, node1, *parameters, *statistics, op_weights, edge_weights, selected]
+        _call("cell_forward", dtype, ctypes.byref(shape), _pointers(tensors), output, workspace.memory)
+        ctx.shape, ctx.workspace = shape, workspace
+        ctx.save_for_backward(node0, node1, op_weights, edge_weights, selected, output, *parameters)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        node0, node1, op_weights, edge_weights, selected, output, *parameters = ctx.saved_tensors
+        shape: _CellShape = ctx.shape
+        shape.mixture_gradients = any(ctx.needs_input_grad[6:8])
+        shape.weight_gradients = any(ctx.needs_input_grad[8:])
+        node_gradients, hidden = _Workspace(output.numel(), output.dtype), _Workspace(ctx.hidden_size, output.dtype)
+        node_gradients.memory.view_as(output).copy_(grads[0])
+        inputs = [torch.empty_like(node0), torch.empty_like(node1)]
+        weights: list[Tensor | None] = [
+            None if parameter is None or not shape.weight_gradients else torch.empty_like(parameter)
+            for parameter in parameters
+        ]
+        mixture: list[Tensor | None] = [None, None]
+        if shape.mixture_gradients:
+            mixture = [torch.zeros_like(op_weights), torch.zeros_like(edge_weights)]
+        tensors = [node0, node1, *parameters, *[None] * 18, op_weights, edge_weights, selected]
+        _call(
+            "cell_backward", node0.dtype, ctypes.byref(shape), _pointers(tensors), output, ctx.workspace.memory,
+            _pointers(weights), node_gradients.memory, _pointers([*inputs]), *mixture, hidden.memory,
+        )  # fmt: skip
+        return None, None, None, None, *inputs, *mixture, *weights
+
+
+class _PreprocessShape(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in (
+            "batch", "in_channels", "out_channels", "height", "width", "stride", "training", "weight_gradients",
+        )
+    ]  # fmt: skip
+
+
+class _Preprocess(torch.autograd.Function):
+    """`preprocess` for one weight [out, in, 1, 1] at stride 1, or those of the even and the odd pixels at stride 2."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, batch: int, stride: int, norm: torch.nn.BatchNorm2d, *weights: Tensor) -> Tensor:
+        x = x.contiguous()
+        weights = tuple(weight.contiguous() for weight in weights)
+        blocks, channels, height, width, _ = x.shape
+        out_channels = sum(len(weight) for weight in weights)
+        shape = _PreprocessShape(batch, channels, out_channels, height, width, stride, norm.training)
+        output = x.new_empty(blocks, out_channels, -(-height // stride), -(-width // stride), LANES)
+        statistics = x.new_empty(2, out_channels)
+        if norm.training and norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+        _call(
+            "preprocess_forward", x.dtype, ctypes.byref(shape), x, _pointers([*weights, None]), output,
+            norm.running_mean, norm.running_var, statistics,
+        )  # fmt: skip
+        ctx.shape = shape
+        ctx.save_for_backward(x, output, statistics, *weights)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        x, output, statistics, *weights = ctx.saved_tensors
+        ctx.shape.weight_gradients = any(ctx.needs_input_grad[4:])
+        input_gradient = torch.empty_like(x)
+        gradients: list[Tensor | None] = [
+            torch.empty_like(weight) if ctx.shape.weight_gradients else None for weight in weights
+        ]
+        _call(
+            "preprocess_backward", x.dtype, ctypes.byref(ctx.shape), x, _pointers([*weights, None]), output,
+            grads[0].contiguous(), statistics, input_gradient, _pointers([*gradients, None]),
+        )  # fmt: skip
+        return input_gradient, None, None, None, *gradients

@@ -1,0 +1,347 @@
+// The forward pass of a cell: source by source, then each target gathers what its sources sent (Eqs. 1 and 2).
+#pragma once
+
+#include "cell.h"
+
+namespace pcdarts {
+
+// Sums and products over all pixels, per block of images so that the result does not depend on the threads.
+template <class T> class Partials {
+public:
+    Partials(Index blocks, Index items, Index size) : blocks_(blocks), size_(size), values_(blocks * items * size, T(0)) {}
+    T* at(Index item, Index block) { return &values_[(item * blocks_ + block) * size_]; }
+    std::vector<double> total(Index item) const {
+        std::vector<double> result(size_, 0.0);
+        for (Index block = 0; block < blocks_; ++block)
+            for (Index i = 0; i < size_; ++i) result[i] += values_[(item * blocks_ + block) * size_ + i];
+        return result;
+    }
+
+private:
+    Index blocks_, size_;
+    std::vector<T> values_;
+};
+
+template <class T> class ForwardSource {
+public:
+    ForwardSource(Cell<T>& cell, Index source)
+        : cell(cell), source(source), edges(cell.targets(source)), c(cell.c),
+          sums(cell.blocks, edges * STAGES, c), moments(cell.blocks, edges * STAGES, c * c),
+          skip_moments(cell.blocks, edges, cell.strided(source) ? 4 * c * c + 2 * c : 0),
+          pool_sums(cell.blocks, cell.used, 4) {}
+
+    void run() {
+        parallel(cell.blocks * cell.used, [&](Index item) { pool(item / cell.used, item % cell.used); });
+        normalise_pools();
+        if (cell.strided(source)) normalise_skip();
+        parallel(cell.blocks * edges, [&](Index item) { first_stages(item / edges, item % edges); });
+        for (Index stage : FROM_SOURCE) normalise(stage);
+        parallel(cell.blocks * edges * 2, [&](Index item) {
+            second_stage(item / (edges * 2), item / 2 % edges, item % 2 ? SEP_5_FIRST : SEP_3_FIRST);
+        });
+        normalise(SEP_3_SECOND);
+        normalise(SEP_5_SECOND);
+    }
+
+private:
+    Index edge(Index index) const { return cell.edge(source, cell.first_target(source) + index); }
+    Index item(Index edge_index, Index stage) const { return edge_index * STAGES + stage; }
+
+    void first_stages(Index block, Index index) {
+        const Index height = cell.height(source), width = cell.width(source), size = padded_size(height, width);
+        T* padded = scratch<T>(c * size).take(c * size);
+        for (Index rank = 0; rank < c; ++rank)
+            pad_rectified(cell.node(source, block, cell.selected(edge(index), rank)), padded + rank * size, height, width);
+        for (Index stage : FROM_SOURCE) {
+            for (Index rank = 0; rank < c; ++rank)
+                convolve_into(stage, index, block, rank, interior(padded + rank * size, width), padded_row(width),
+                              cell.strided(source) ? 2 : 1);
+            measure(stage, index, block);
+        }
+    }
+
+    void convolve_into(Index stage, Index index, Index block, Index rank, const T* input, Index row, Index stride) {
+        const Index width = cell.out_width;
+        T* out = cell.depthwise(stage, edge(index), block, rank);
+        const Index taps = kernel_size(stage) * kernel_size(stage);
+        const T* weight = cell.in.parameters.depthwise[stage] + (edge(index) * c + rank) * taps;
+        Lanes<T> total = zero<T>();
+        with_kernel(stage, [&](auto size, auto dilation) {
+            convolve<T, size(), dilation()>(input, row, stride, weight, cell.out_height, width,
+                                            [&](Index y, Index x, Lanes<T> value) {
+                                                store(out + (y * width + x) * LANES, value);
+                                                total += value;
+                                            });
+        });
+        sums.at(item(index, stage), block)[rank] = sum<T>(total);
+    }
+
+    // The second moments of a stage's outputs, which are in the cache still.
+    void measure(Index stage, Index index, Index block) {
+        if (!cell.shape.training) return;
+        std::vector<const T*> planes;
+        cell.stage_planes(stage, edge(index), block, planes);
+        second_moments(planes, moments.at(item(index, stage), block));
+    }
+
+    void pool(Index block, Index channel) {
+        const T* plane = cell.node(source, block, channel);
+        const Index height = cell.height(source), width = cell.width(source), stride = cell.strided(source) ? 2 : 1;
+        T *maximum = cell.pooled(0, source, block, channel), *mean = cell.pooled(1, source, block, channel);
+        Lanes<T> totals[4] = {zero<T>(), zero<T>(), zero<T>(), zero<T>()};
+        for (Index y = 0; y < cell.out_height; ++y)
+            for (Index x = 0; x < cell.out_width; ++x) {
+                const Window window = window_3x3(y, x, stride, height, width);
+                const Lanes<T> largest_value = largest(plane, width, window);
+                const Lanes<T> average_value = average(plane, width, window);
+                store(maximum + (y * cell.out_width + x) * LANES, largest_value);
+                store(mean + (y * cell.out_width + x) * LANES, average_value);
+                totals[0] += largest_value;
+                totals[1] += largest_value * largest_value;
+                totals[2] += average_value;
+                totals[3] += average_value * average_value;
+            }
+        for (Index i = 0; i < 4; ++i) pool_sums.at(channel, block)[i] = sum<T>(totals[i]);
+        if (cell.strided(source)) split_parities(plane, block, channel);
+    }
+
+    void split_parities(const T* plane, Index block, Index channel) {
+        const Index height = cell.height(source), width = cell.width(source);
+        for (Index odd = 0; odd < 2; ++odd) {
+            T* out = cell.parity(odd, source, block, channel);
+            for (Index y = odd; y < odd + 2 * cell.out_height; y += 2)
+                for (Index x = odd; x < odd + 2 * cell.out_width; x += 2, out += LANES)
+                    store(out, y < height && x < width ? relu<T>(load(plane + (y * width + x) * LANES)) : zero<T>());
+        }
+    }
+
+    void second_stage(Index block, Index index, Index first) {
+        const Index size = padded_size(cell.out_height, cell.out_width), row_length = padded_row(cell.out_width);
+        const Lanes<T> mask = present<T>(cell.shape.batch, block);
+        const Fold<T> fold = cell.fold(first, edge(index));
+        std::vector<const T*> planes;
+        cell.stage_planes(first, edge(index), block, planes);
+        T* hidden = scratch<T>(4 * size).take(4 * size);
+        std::fill_n(hidden, 4 * size, T(0));
+        for (Index begin = 0; begin < c; begin += 4) {
+            const Index rows = std::min<Index>(4, c - begin);
+            hidden_rows(cell, fold, planes, begin, rows, mask, hidden);
+            for (Index row = 0; row < rows; ++row)
+                convolve_into(first + 1, index, block, begin + row, interior(hidden + row * size, cell.out_width),
+                              row_length, 1);
+        }
+        measure(first + 1, index, block);
+    }
+
+    void normalise(Index stage) {
+        parallel(edges, [&](Index index) {
+            const Fold<T> fold = cell.fold(stage, edge(index));
+            const T* weight = cell.in.parameters.pointwise[stage] + edge(index) * c * c;
+            finish(fold, weight, c, stage, edge(index), sums.total(item(index, stage)),
+                   moments.total(item(index, stage)));
+        });
+    }
+
+    void normalise_skip() {
+        if (cell.shape.training)
+            parallel(edges * cell.blocks, [&](Index index) {
+                const Index block = index % cell.blocks, edge_index = index / cell.blocks;
+                std::vector<const T*> planes;
+                cell.final_planes(FINAL_SKIP, source, edge(edge_index), block, planes);
+                T* result = skip_moments.at(edge_index, block);
+                second_moments(planes, result);
+                for (Index j = 0; j < 2 * c; ++j) result[4 * c * c + j] = plane_sum(planes[j], 0, cell.pixels);
+            });
+        parallel(edges, [&](Index index) {
+            const std::vector<double> totals = skip_moments.total(index);
+            const std::vector<double> totals_of_planes(totals.end() - 2 * c, totals.end());
+            finish(cell.skip_fold(edge(index)), cell.skip_weight(edge(index)).data(), 2 * c, SKIP_NORM,
+                   cell.strided_position(edge(index)), totals_of_planes, totals);
+        });
+    }
+
+    void second_moments(const std::vector<const T*>& planes, T* result) const {
+        const Index size = planes.size();
+        for (Index row = 0; row < size; row += 4)
+            products(&planes[row], std::min<Index>(4, size - row), &planes[row], size - row, 0, cell.pixels,
+                     result + row * size + row, size);
+        for (Index row = 0; row < size; ++row)
+            for (Index column = 0; column < row / 4 * 4; ++column) result[row * size + column] = result[column * size + row];
+    }
+
+    // Fold BatchNorm with the statistics of the batch or with the running ones.
+    void finish(const Fold<T>& fold, const T* weight, Index columns, Index norm, Index norm_edge,
+                const std::vector<double>& sums, const std::vector<double>& products) {
+        T *mean = cell.in.running_mean[norm] + norm_edge * c, *var = cell.in.running_var[norm] + norm_edge * c;
+        if (!cell.shape.training) return fold_running(fold, weight, c, columns, mean, var);
+        for (Index j = 0; j < columns; ++j) fold.mean[j] = T(sums[j] / cell.count);
+        for (Index j = 0; j < columns; ++j)
+            for (Index k = 0; k < columns; ++k)
+                fold.covariance[j * columns + k] =
+                    T(products[j * columns + k] / cell.count - sums[j] / cell.count * sums[k] / cell.count);
+        fold_batch(fold, weight, c, columns, cell.count, mean, var);
+    }
+
+    void normalise_pools() {
+        for (Index index = 0; index < edges; ++index)
+            for (Index rank = 0; rank < c; ++rank)
+                for (Index pool = 0; pool < 2; ++pool) normalise_pool(pool, edge(index), rank);
+    }
+
+    void normalise_pool(Index pool, Index edge, Index rank) {
+        T* running_mean = cell.in.running_mean[POOL_NORM + pool] + edge * c + rank;
+        T* running_var = cell.in.running_var[POOL_NORM + pool] + edge * c + rank;
+        double mean = *running_mean, variance = *running_var;
+        if (cell.shape.training) {
+            const std::vector<double> totals = pool_sums.total(cell.selected(edge, rank));
+            mean = totals[2 * pool] / cell.count;
+            variance = std::max(totals[2 * pool + 1] / cell.count - mean * mean, 0.0);
+            remember(*running_mean, *running_var, mean, variance, cell.count);
+        }
+        cell.pool_statistics(pool, 0, edge)[rank] = T(mean);
+        cell.pool_statistics(pool, 1, edge)[rank] = T(1 / std::sqrt(variance + EPSILON));
+    }
+
+    Cell<T>& cell;
+    const Index source, edges, c;
+    Partials<T> sums, moments, skip_moments, pool_sums;
+};
+
+// Rows [begin, begin + rows) of relu(A d + b), into padded planes whose borders are zero already.
+template <class T>
+inline void hidden_rows(const Cell<T>& cell, const Fold<T>& fold, const std::vector<const T*>& planes, Index begin,
+                        Index rows, Lanes<T> mask, T* hidden) {
+    const Index size = padded_size(cell.out_height, cell.out_width), row_length = padded_row(cell.out_width);
+    for (Index y = 0; y < cell.out_height; ++y) {
+        T* line = interior(hidden, cell.out_width) + y * row_length;
+        combine(planes.data(), cell.c, fold.matrix + begin * cell.c, cell.c, fold.bias + begin, rows,
+                y * cell.out_width, (y + 1) * cell.out_width, [&](Index row, Index pixel, Lanes<T> value) {
+                    store(line + row * size + (pixel - y * cell.out_width) * LANES, relu<T>(value) * mask);
+                });
+    }
+}
+
+// Node `target` at some rows of the map: over its edges, the mixed operations and the bypassed channels.
+template <class T> class Gather {
+public:
+    Gather(Cell<T>& cell, Index target) : cell(cell), target(target), c(cell.c) {
+        for (Index source = 0; source < target; ++source) prepare(source);
+    }
+
+    void run() {
+        const Index rows = std::max<Index>(1, 128 / cell.out_width);
+        const Index bands = (cell.out_height + rows - 1) / rows;
+        parallel(cell.blocks * bands, [&](Index item) {
+            const Index top = item % bands * rows;
+            band(item / bands, top, std::min(top + rows, cell.out_height));
+        });
+    }
+
+private:
+    void prepare(Index source) {
+        const Index edge = cell.edge(source, target);
+        Index columns = 0;
+        for (Index final = 0; final < cell.finals(source); ++final) columns += cell.final_columns(final);
+        std::vector<T> matrix(c * columns), bias(c, T(0));
+        Index column = 0;
+        for (Index final = 0; final < cell.finals(source); ++final) {
+            const Fold<T> fold = cell.final_fold(final, edge);
+            const T weight = cell.weight(edge, cell.final_primitive(final));
+            const Index own = cell.final_columns(final);
+            for (Index row = 0; row < c; ++row) {
+                for (Index j = 0; j < own; ++j) matrix[row * columns + column + j] = weight * fold.matrix[row * own + j];
+                bias[row] += weight * fold.bias[row];
+            }
+            column += own;
+        }
+        for (Index pool = 0; pool < 2; ++pool)
+            for (Index row = 0; row < c; ++row)
+                bias[row] -= cell.weight(edge, MAX_POOL + pool) * cell.pool_statistics(pool, 0, edge)[row] *
+                             cell.pool_statistics(pool, 1, edge)[row];
+        matrices.push_back(matrix);
+        biases.push_back(bias);
+    }
+
+    void band(Index block, Index top, Index bottom) {
+        const Index first = top * cell.out_width, last = bottom * cell.out_width;
+        for (Index channel = 0; channel < cell.shape.channels; ++channel) bypass(block, channel, top, bottom);
+        for (Index source = 0; source < target; ++source) mix(source, block, first, last);
+        if ((block + 1) * LANES <= cell.shape.batch) return;
+        const Lanes<T> mask = present<T>(cell.shape.batch, block);
+        for (Index channel = 0; channel < cell.shape.channels; ++channel)
+            for (Index at = first * LANES; at < last * LANES; at += LANES)
+                store(out(block, channel) + at, load(out(block, channel) + at) * mask);
+    }
+
+    T* out(Index block, Index channel) const { return cell.plane_of(cell.output, target, block, channel); }
+
+    void mix(Index source, Index block, Index first, Index last) {
+        const Index edge = cell.edge(source, target);
+        std::vector<const T*> planes;
+        for (Index final = 0; final < cell.finals(source); ++final)
+            cell.final_planes(final, source, edge, block, planes);
+        std::vector<const T*> maxima, means, inputs;
+        std::vector<T*> targets;
+        std::vector<T> maximum_weights, mean_weights;
+        for (Index rank = 0; rank < c; ++rank) {
+            const Index channel = cell.selected(edge, rank);
+            maxima.push_back(cell.pooled(0, source, block, channel));
+            means.push_back(cell.pooled(1, source, block, channel));
+            inputs.push_back(cell.strided(source) ? maxima.back() : cell.node(source, block, channel));
+            targets.push_back(out(block, cell.placed(channel)));
+            maximum_weights.push_back(cell.weight(edge, MAX_POOL) * cell.pool_statistics(0, 1, edge)[rank]);
+            mean_weights.push_back(cell.weight(edge, AVG_POOL) * cell.pool_statistics(1, 1, edge)[rank]);
+        }
+        const T skip = cell.strided(source) ? T(0) : cell.weight(edge, SKIP);
+        combine(planes.data(), planes.size(), matrices[source].data(), planes.size(), biases[source].data(), c, first,
+                last, [&](Index row, Index pixel, Lanes<T> value) {
+                    const Index at = pixel * LANES;
+                    value += maximum_weights[row] * load(maxima[row] + at) + mean_weights[row] * load(means[row] + at) +
+                             skip * load(inputs[row] + at);
+                    store(targets[row] + at, load(targets[row] + at) + value);
+                });
+    }
+
+    // The sum over the edges that do not sample the channel; a strided edge halves it.
+    void bypass(Index block, Index channel, Index top, Index bottom) {
+        T* to = out(block, cell.placed(channel));
+        std::vector<const T*> planes;
+        std::vector<T> weights;
+        for (Index source = 0; source < target; ++source)
+            if (bypasses(source, channel) && !cell.strided(source)) {
+                planes.push_back(cell.node(source, block, channel));
+                weights.push_back(cell.in.edge_weights[cell.edge(source, target)]);
+            }
+        weighted_sum(planes, weights, top * cell.out_width, bottom * cell.out_width, false, to);
+        for (Index source = 0; source < target; ++source)
+            if (bypasses(source, channel) && cell.strided(source)) halve(source, block, channel, top, bottom, to);
+    }
+
+    bool bypasses(Index source, Index channel) const { return cell.rank(cell.edge(source, target), channel) < 0; }
+
+    void halve(Index source, Index block, Index channel, Index top, Index bottom, T* to) {
+        const T* plane = cell.node(source, block, channel);
+        const T weight = cell.in.edge_weights[cell.edge(source, target)];
+        const Index height = cell.shape.height, width = cell.shape.width;
+        for (Index y = top; y < bottom; ++y)
+            for (Index x = 0; x < cell.out_width; ++x) {
+                const Index at = (y * cell.out_width + x) * LANES;
+                store(to + at, load(to + at) + weight * largest(plane, width, window_2x2(y, x, height, width)));
+            }
+    }
+
+    Cell<T>& cell;
+    const Index target, c;
+    std::vector<std::vector<T>> matrices, biases;
+};
+
+template <class T> void Cell<T>::forward() {
+    prefer_large_pages(saved_, saved_size());
+    prefer_large_pages(output, output_size());
+    for (Index source = 0; source + 1 < shape.nodes; ++source) {
+        ForwardSource<T>(*this, source).run();
+        if (source >= 1) Gather<T>(*this, source + 1).run();
+    }
+}
+
+}  // namespace pcdarts
