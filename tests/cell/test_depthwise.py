@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pcdarts.cell.depthwise import DepthwiseConv2d, depthwise_conv2d
+from pcdarts.cell.depthwise import DepthwiseConv2d, KernelGradients, depthwise_conv2d, strided_gradients
 
 CASES = [(size, dilation, stride) for size in (3, 5, 7) for dilation in (1, 2) for stride in (1, 2)]
 
@@ -42,3 +42,33 @@ def test_channels_last_stays_channels_last():
     x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
     out = DepthwiseConv2d(4, 5)(x)
     assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (1, 3), (2, 9)])
+@pytest.mark.parametrize("size", [3, 5])
+def test_gradients_at_stride_2_equal_the_plain_ones(size, shape):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *shape, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 1, size, size, dtype=torch.float64, requires_grad=True)
+    expected = plain(x, weight, 2, 1)
+    grad = torch.randn_like(expected)
+    for found, wanted in zip(
+        strided_gradients(x.detach(), weight.detach(), grad, 2, True),
+        torch.autograd.grad(expected, (x, weight), grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted)
+    assert strided_gradients(x.detach(), weight.detach(), grad, 2, False)[1] is None
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (1, 3)])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_one_layout_of_the_input_serves_kernels_of_both_sizes(dilation, shape):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *shape).contiguous(memory_format=torch.channels_last)
+    grad = torch.randn_like(x)
+    layout = KernelGradients(x, dilation)
+    for size in (3, 5):
+        weight = torch.randn(3, 1, size, size, requires_grad=True)
+        expected = torch.autograd.grad(plain(x, weight, 1, dilation), weight, grad)[0]
+        torch.testing.assert_close(layout(grad, size), expected, rtol=1e-4, atol=1e-5)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, make_op
+from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, alternate_pixels, make_op
 from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES
 from pcdarts.errors import InputError
 
@@ -160,3 +160,25 @@ def test_a_misspelt_primitive_is_refused_with_the_right_name():
 def test_no_channels_and_other_strides_are_refused(channels, stride):
     with pytest.raises(InputError, match=f"{channels} channels and stride {stride}"):
         make("sep_conv_3x3", channels, stride)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("primitive", ALL_PRIMITIVES)
+def test_an_operation_that_begins_with_a_relu_can_share_it(primitive, stride):
+    op, x = make(primitive, stride=stride), images(2, 4, 7, 6)
+    if isinstance(op, ReluFirst | FactorizedReduce):
+        assert torch.equal(op.after_relu(x.relu()), op(x))
+    else:
+        assert primitive in ("none", "skip_connect") or "pool" in primitive
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (5, 4), (3, 7), (1, 1)])
+def test_alternate_pixels_are_two_slices_with_a_channels_last_gradient(shape):
+    x = images(2, 3, *shape).requires_grad_()
+    even, odd = alternate_pixels(x)
+    assert torch.equal(even, x[:, :, ::2, ::2])
+    assert torch.equal(odd[:, :, : shape[0] // 2, : shape[1] // 2], x[:, :, 1::2, 1::2])
+    assert odd.sum().isclose(x[:, :, 1::2, 1::2].sum())
+    assert torch.autograd.gradcheck(alternate_pixels, x)
+    (gradient,) = torch.autograd.grad(even.square().sum() + odd.sum(), x)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.primitives import ReluFirst
 from pcdarts.cell.space import CellPlan
 from pcdarts.errors import InputError
-from pcdarts.network.blocks import AuxiliaryHead, Cell, PoolTo2x2, drop_samples
+from pcdarts.network.blocks import AuxiliaryHead, Cell, PoolTo2x2, dense_gradient, drop_samples_
 from pcdarts.network.network import Network
 
 
@@ -18,7 +19,7 @@ def genotype_of(*edges: tuple[str, int], concat: tuple[int, ...] = (2,)) -> Geno
 def bare_cell(genotype: Genotype, kind: str = "normal") -> Cell:
     """A cell of two channels that takes its inputs as they are."""
     cell = Cell(genotype, CellPlan(kind, 2, in_channels=(2, 2), halve_first_input=False))
-    cell.preprocess0 = cell.preprocess1 = nn.Identity()
+    cell.preprocess0 = cell.preprocess1 = ReluFirst(nn.Identity())
     return cell.double()
 
 
@@ -28,10 +29,18 @@ def images(*shape: int) -> torch.Tensor:
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     torch.manual_seed(0)
-    dropped = drop_samples(torch.ones(20_000, 2, 1, 1, dtype=torch.float64), 0.3)
+    dropped = drop_samples_(torch.ones(20_000, 2, 1, 1, dtype=torch.float64), 0.3)
     assert torch.equal(dropped[:, 0], dropped[:, 1])
     torch.testing.assert_close(dropped.unique(), torch.tensor([0, 1 / 0.7], dtype=torch.float64))
     assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_a_gradient_becomes_contiguous_and_stays_the_same():
+    x = images(2, 3, 4, 5).requires_grad_()
+    weighting = images(2, 6, 4, 5)[:, 1:4]
+    plain, dense = (torch.autograd.grad(out, x, weighting)[0] for out in (x * 1, dense_gradient(x)))
+    assert torch.equal(dense, plain)
+    assert dense.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_drop_path_touches_every_operation_but_the_identity():

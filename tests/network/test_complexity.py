@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from authors_layout import AuthorsNetwork
 from pcdarts.cell.zoo import published
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.network import Network
@@ -29,12 +30,17 @@ def test_imagenet_networks_have_the_costs_of_table_2(name, params, published_mul
     network = imagenet_network(name)
     counted = complexity(network, (3, 224, 224))
     assert counted.params == params
-    # The table's figures come out when a BatchNorm counts two operations per output and a ReLU one.
+    # The table's figures come out when a BatchNorm counts two operations per output and a ReLU one, in the authors'
+    # layout, where every operation has a ReLU of its own.
+    with torch.device("meta"):
+        authors = AuthorsNetwork(
+            published(name), kind="imagenet", channels=48, num_cells=14, num_classes=1000, auxiliary=False
+        )
     extras = []
-    for module in network.eval().modules():
+    for module in authors.eval().modules():
         weight = {nn.BatchNorm2d: 2, nn.ReLU: 1}.get(type(module), 0)
         module.register_forward_hook(lambda _, __, output, weight=weight: extras.append(weight * _numel(output)))
-    network(torch.empty(1, 3, 224, 224, device="meta"))
+    authors(torch.empty(1, 3, 224, 224, device="meta"))
     assert round((counted.mult_adds + sum(extras)) / 1e6) == published_mult_adds
 
 

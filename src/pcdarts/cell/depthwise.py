@@ -17,13 +17,17 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int =
     Equal to `F.conv2d(x, weight, None, stride, dilation * (k - 1) // 2, dilation, groups=C)`, gradients included.
     """
     size = weight.shape[-1]
-    slow = size in (3, 5) and (dilation == 2 or (dilation, stride, size) == (1, 1, 5))
-    if slow and x.device.type == "cpu":
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32:
+        dtype = torch.get_autocast_dtype("cpu")  # a custom function is not cast by itself
+        x, weight = x.to(dtype), weight.to(dtype)
+    slow = dilation == 2 or (dilation, stride, size) == (1, 1, 5) or (stride == 2 and x.dtype == torch.bfloat16)
+    if slow and size in (3, 5) and x.device.type == "cpu":
         return _DepthwiseConv2d.apply(x, weight, stride, dilation)
-    return _convolve(x, weight, stride, dilation)
+    return convolve(x, weight, stride, dilation)
 
 
-def _convolve(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
+    """As `depthwise_conv2d`, with PyTorch's own gradients."""
     padding = dilation * (weight.shape[-1] - 1) // 2
     return F.conv2d(x, weight, None, stride, padding, dilation, groups=weight.shape[0])
 
@@ -35,7 +39,7 @@ class _DepthwiseConv2d(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.dilation = stride, dilation
-        return _convolve(x, weight, stride, dilation)
+        return convolve(x, weight, stride, dilation)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
@@ -51,48 +55,103 @@ class _DepthwiseConv2d(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = depthwise_conv2d(grad, weight.flip(2, 3), dilation=ctx.dilation)
         if ctx.needs_input_grad[1]:
-            grad_weight = weight_gradient(x, grad, weight.shape[-1], ctx.dilation)
+            grad_weight = KernelGradients(x, ctx.dilation)(grad, weight.shape[-1])
         return grad_x, grad_weight, None, None
 
 
-def weight_gradient(x: Tensor, grad: Tensor, kernel_size: int, dilation: int) -> Tensor:
-    """The gradient [C, 1, k, k] of a stride-1 depthwise convolution of x [B, C, H, W] whose output has gradient grad.
+def strided_gradients(
+    x: Tensor, weight: Tensor, grad: Tensor, stride: int, with_weight: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients of `convolve(x, weight, stride)`, stride > 1; the second only if asked for."""
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":  # for which PyTorch has no fast kernel: 5 to 15x slower
+        of_x, of_weight = strided_gradients(x.float(), weight.float(), grad.float(), stride, with_weight)
+        return of_x.to(x.dtype), of_weight
+    padding = (weight.shape[-1] - 1) // 2
+    slow = weight.shape[-1] == 5 and stride == 2 and x.device.type == "cpu"
+    mask = [True, with_weight and not slow, False]
+    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], weight.shape[0], mask
+    )
+    return grad_x, _strided_5x5_gradient(x, grad) if slow and with_weight else grad_weight
 
-    With dilation 2, rows and columns of one parity meet only their like: the four phase images, stacked along the
-    batch, see an undilated kernel. A 5x5 gradient is put together from four 3x3 windows on shifted inputs.
+
+def _strided_5x5_gradient(x: Tensor, grad: Tensor) -> Tensor:
+    """The gradient [C, 1, 5, 5] of a kernel at stride 2.
+
+    The tap at offset 2p + q reads the phase image of parity q at offset p, which is -1, 0 or 1: a 3x3 kernel on the
+    four phase images side by side.
     """
-    if dilation == 2:
-        return weight_gradient(_phases(x), _phases(grad), kernel_size, 1)
-    if kernel_size == 3:
-        return _weight_gradient_3x3(x, grad, padding=1)
-    padded = F.pad(x, (2, 2, 2, 2))
-    height, width = x.shape[2] + 2, x.shape[3] + 2
-    rows = []
-    for top in (0, 2):
-        windows = (padded[:, :, top : top + height, left : left + width] for left in (0, 2))
-        left, right = (
-            _weight_gradient_3x3(window.contiguous(memory_format=torch.channels_last), grad, padding=0)
-            for window in windows
-        )
-        rows.append(torch.cat([left, right[..., 1:]], dim=3))
-    return torch.cat([rows[0], rows[1][:, :, 1:]], dim=2)
-
-
-def _weight_gradient_3x3(x: Tensor, grad: Tensor, padding: int) -> Tensor:
     channels = x.shape[1]
-    weight = x.new_empty(channels, 1, 3, 3)  # only its shape is read
-    return torch.ops.aten.convolution_backward(
-        grad, x, weight, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], channels, [False, True, False]
+    phases = _phases(x).permute(1, 2, 3, 0, 4).flatten(3).permute(0, 3, 1, 2)
+    weight = x.new_empty(4 * channels, 1, 3, 3)  # only its shape is read
+    four = torch.cat([grad] * 4, dim=1).contiguous(memory_format=torch.channels_last)
+    taps = torch.ops.aten.convolution_backward(
+        four, phases, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 4 * channels, [False, True, False]
     )[1]
+    window = taps.view(2, 2, channels, 3, 3).permute(2, 3, 0, 4, 1).reshape(channels, 1, 6, 6)
+    return window[:, :, :5, :5]
+
+
+class KernelGradients:
+    """The gradients of 3x3 and 5x5 depthwise kernels, stride 1, that read one input: it is laid out once for all.
+
+    Two tricks need no copy of a gradient's window. A 5x5 gradient is put together from four 3x3 ones on shifted
+    inputs; the input lies in a buffer with two columns of zeros after every row and two rows of zeros after (and
+    before) every image, so that a shifted window is a view: what it reads past an edge are the zeros of the row
+    before or after. With dilation 2, rows and columns of one parity meet only their like and see an undilated kernel:
+    rows are parted by parity along the batch, and a pair of neighbouring columns is read as one of twice the channels.
+
+    Args:
+        x: [B, C, H, W], channels-last.
+        dilation: 1 or 2.
+    """
+
+    def __init__(self, x: Tensor, dilation: int = 1) -> None:
+        self.channels, self.dilation = x.shape[1], dilation
+        pixels = x.permute(0, 2, 3, 1) if dilation == 1 else _phases(x)
+        *images, height, width, channels = pixels.shape
+        self.size = (pixels.numel() // (height * width * channels), channels, height + 2, width + 2)
+        self.strides = ((height + 2) * (width + 2) * channels, 1, (width + 2) * channels, channels)
+        self.origin = 2 * self.strides[2] + 2 * channels
+        self.buffer = x.new_empty(self.origin + self.size[0] * self.strides[0])
+        self.buffer[: self.origin].zero_()
+        images_and_margins = self.buffer[self.origin :].view(*images, height + 2, width + 2, channels)
+        images_and_margins[..., height:, :, :].zero_()
+        images_and_margins[..., :height, width:, :].zero_()
+        images_and_margins[..., :height, :width, :] = pixels
+
+    def __call__(self, grad: Tensor, kernel_size: int) -> Tensor:
+        """The gradient [C, 1, k, k] of a kernel whose output has the gradient `grad` [B, C, H, W], channels-last."""
+        if self.dilation == 2:
+            grad = _phases(grad).flatten(0, 1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        if kernel_size == 3:
+            kernel = self._window(grad, -1, -1)
+        else:
+            rows = []
+            for top in (-2, 0):
+                left, right = self._window(grad, top, -2), self._window(grad, top, 0)
+                rows.append(torch.cat([left, right[..., 1:]], dim=3))
+            kernel = torch.cat([rows[0], rows[1][:, :, 1:]], dim=2)
+        return kernel if self.dilation == 1 else kernel.unflatten(0, (2, self.channels)).sum(dim=0)
+
+    def _window(self, grad: Tensor, top: int, left: int) -> Tensor:
+        """The gradient of the 3x3 taps whose first is `top` rows below and `left` columns right of the centre."""
+        offset = self.origin + top * self.strides[2] + left * self.strides[3]
+        window = self.buffer.as_strided(self.size, self.strides, offset)
+        weight = self.buffer.new_empty(self.size[1], 1, 3, 3)  # only its shape is read
+        return torch.ops.aten.convolution_backward(
+            grad, window, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], self.size[1], [False, True, False]
+        )[1]
 
 
 def _phases(x: Tensor) -> Tensor:
-    """[B, C, H, W] to [4B, C, ⌈H/2⌉, ⌈W/2⌉]: the pixels of even and odd rows and columns, zeros for missing ones."""
+    """[B, C, H, W] to a view [2, B, ⌈H/2⌉, ⌈W/2⌉, 2C]: row parity, column parity as channels, zeros for odd sizes."""
     height, width = x.shape[2:]
     if height % 2 or width % 2:
         x = F.pad(x, (0, width % 2, 0, height % 2))
-    pixels = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
-    return pixels.permute(2, 4, 0, 1, 3, 5).flatten(0, 2).permute(0, 3, 1, 2)
+    pixels = x.permute(0, 2, 3, 1)
+    batch, height, width, channels = pixels.shape
+    return pixels.reshape(batch, height // 2, 2, width // 2, 2 * channels).permute(2, 0, 1, 3, 4)
 
 
 class DepthwiseConv2d(nn.Conv2d):

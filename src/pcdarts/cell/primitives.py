@@ -4,6 +4,9 @@ Layers, orders and paddings are those of DARTS. At stride 2 every operation make
 H x W maps, so images of any size can be used; at even sizes all of them equal the authors' operations.
 """
 
+from itertools import islice
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,23 +53,35 @@ def make_op(primitive: str, channels: int, stride: int, affine: bool) -> nn.Modu
     raise InputError(f"unknown primitive {primitive!r}: {did_you_mean(primitive, known)}")
 
 
-def sep_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> nn.Sequential:
+class ReluFirst(nn.Sequential):
+    """Layers of which the first is a ReLU, which those who read the same map may share."""
+
+    def after_relu(self, rectified: Tensor) -> Tensor:
+        """What `self(x)` is, from `relu(x)`."""
+        x = rectified
+        for layer in islice(self, 1, None):
+            x = layer(x)
+        return x
+
+
+def sep_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> ReluFirst:
     """Depthwise separable convolution, applied twice; only the first one strides."""
 
-    def once(stride: int) -> tuple[nn.Module, ...]:
+    def once(relu: nn.ReLU, stride: int) -> tuple[nn.Module, ...]:
         return (
-            nn.ReLU(),
+            relu,
             DepthwiseConv2d(channels, kernel_size, stride),
             nn.Conv2d(channels, channels, 1, bias=False),
             nn.BatchNorm2d(channels, affine=affine),
         )
 
-    return nn.Sequential(*once(stride), *once(1))
+    # Nothing else reads what the second ReLU works on.
+    return ReluFirst(*once(nn.ReLU(), stride), *once(nn.ReLU(inplace=True), 1))
 
 
-def dil_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> nn.Sequential:
+def dil_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> ReluFirst:
     """Depthwise separable convolution with dilation 2, applied once."""
-    return nn.Sequential(
+    return ReluFirst(
         nn.ReLU(),
         DepthwiseConv2d(channels, kernel_size, stride, dilation=2),
         nn.Conv2d(channels, channels, 1, bias=False),
@@ -74,9 +89,9 @@ def dil_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> nn.S
     )
 
 
-def conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Sequential:
+def conv_7x1_1x7(channels: int, stride: int, affine: bool) -> ReluFirst:
     """A full 7x7 convolution factorised into a row and a column (AmoebaNet-A)."""
-    return nn.Sequential(
+    return ReluFirst(
         nn.ReLU(),
         nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False),
         nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False),
@@ -95,7 +110,7 @@ class Zero(nn.Module):
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
 
 
-class ReluConvBN(nn.Sequential):
+class ReluConvBN(ReluFirst):
     """ReLU, 1x1 convolution, BatchNorm: `[B, in_channels, H, W]` to `[B, out_channels, H, W]`."""
 
     def __init__(self, in_channels: int, out_channels: int, affine: bool) -> None:
@@ -122,11 +137,44 @@ class FactorizedReduce(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._reduce(*(F.relu(pixels) for pixels in alternate_pixels(x)))
+
+    def after_relu(self, rectified: Tensor) -> Tensor:
+        """What `self(x)` is, from `relu(x)`."""
+        return self._reduce(*alternate_pixels(rectified))
+
+    def _reduce(self, even: Tensor, odd: Tensor) -> Tensor:
         # Picking the pixels first costs a quarter of the work of the authors' stride-2 convolutions of shifted maps.
-        halves = [self.conv_1(F.relu(x[:, :, ::2, ::2]))]
+        out = self.conv_1(even)
         if self.conv_2 is not None:
-            height, width = x.shape[2:]
-            odd = F.pad(x[:, :, 1::2, 1::2], (0, width % 2, 0, height % 2))
-            halves.append(self.conv_2(F.relu(odd)))
-        out: Tensor = self.bn(torch.cat(halves, dim=1))
-        return out
+            out = torch.cat([out, self.conv_2(odd)], dim=1)
+        normalized: Tensor = self.bn(out)
+        return normalized
+
+
+def alternate_pixels(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The pixels of x [B, C, H, W] at even rows and columns and those at odd ones, both [B, C, ⌈H/2⌉, ⌈W/2⌉].
+
+    Zeros stand in for the last odd row or column where there is none. The gradient is channels-last: that of a slice
+    is not, and everything behind it pays.
+    """
+    pixels: tuple[Tensor, Tensor] = _AlternatePixels.apply(x)
+    return pixels
+
+
+class _AlternatePixels(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.shape = x.shape
+        height, width = x.shape[2:]
+        even, odd = x[:, :, ::2, ::2], F.pad(x[:, :, 1::2, 1::2], (0, width % 2, 0, height % 2))
+        return even.clone(memory_format=torch.channels_last), odd.clone(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        even, odd = grads
+        height, width = ctx.shape[2:]
+        grad = torch.empty(ctx.shape, dtype=even.dtype, device=even.device, memory_format=torch.channels_last).zero_()
+        grad[:, :, ::2, ::2] = even
+        grad[:, :, 1::2, 1::2] = odd[:, :, : height // 2, : width // 2]
+        return grad

@@ -1,11 +1,13 @@
 """The parts of a derived network: its cells, drop-path, and the auxiliary head."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, make_op
+from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, make_op
 from pcdarts.cell.space import CellPlan, NetworkKind
 from pcdarts.errors import InputError
 
@@ -31,41 +33,69 @@ class Cell(nn.Module):
         )
 
     def forward(self, before_last: Tensor, last: Tensor, drop_path: float = 0.0) -> Tensor:
-        """Compute `[B, out_channels, H', W']` from the outputs of the cell before the last and of the last cell.
+        """Compute `[B, out_channels, H', W']` from what ReLU makes of the outputs of the two cells before.
 
         `drop_path` is the probability that an operation is dropped, in training only.
         """
-        nodes: list[Tensor] = [self.preprocess0(before_last), self.preprocess1(last)]
+        nodes: list[Tensor] = [self.preprocess0.after_relu(before_last), self.preprocess1.after_relu(last)]
+        rectified: dict[int, Tensor] = {}
+        if not self.training:
+            drop_path = 0.0
         for first in range(0, len(self.ops), 2):
-            nodes.append(self._edge(first, nodes, drop_path) + self._edge(first + 1, nodes, drop_path))
+            one, other = (self._edge(index, nodes, rectified, drop_path) for index in (first, first + 1))
+            nodes.append(dense_gradient(one + other))
         return torch.cat([nodes[node] for node in self.concat], dim=1)
 
-    def _edge(self, index: int, nodes: list[Tensor], drop_path: float) -> Tensor:
-        op = self.ops[index]
-        out: Tensor = op(nodes[self.sources[index]])
-        if self.training and drop_path > 0 and not isinstance(op, nn.Identity):
-            out = drop_samples(out, drop_path)
-        return out
+    def _edge(self, index: int, nodes: list[Tensor], rectified: dict[int, Tensor], drop_path: float) -> Tensor:
+        """What operation `index` sends to its node; `rectified` collects the nodes after ReLU, each computed once."""
+        op, source = self.ops[index], self.sources[index]
+        if isinstance(op, nn.Identity):
+            return nodes[source]
+        if isinstance(op, ReluFirst | FactorizedReduce):
+            if source not in rectified:
+                rectified[source] = F.relu(nodes[source])
+            out = op.after_relu(rectified[source])
+        else:
+            out = op(nodes[source])
+        return drop_samples_(out, drop_path) if drop_path else out
 
 
-def drop_samples(x: Tensor, probability: float) -> Tensor:
-    """Drop-path: zero each sample of x `[B, C, H, W]` with `probability`; the others grow so that the mean stays."""
+def drop_samples_(x: Tensor, probability: float) -> Tensor:
+    """Drop-path, in place: zero each sample of x `[B, C, H, W]` with `probability`; others grow to keep the mean."""
     keep = 1 - probability
-    mask = x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep).div_(keep)
-    return x * mask
+    return x.mul_(x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep).div_(keep))
+
+
+def dense_gradient(x: Tensor) -> Tensor:
+    """x itself, whose gradient is made contiguous in channels-last format, as the fast kernels want it.
+
+    Those of concatenations and means arrive as strided and expanded views.
+    """
+    same: Tensor = _DenseGradient.apply(x)
+    return same
+
+
+class _DenseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0].contiguous(memory_format=torch.channels_last)
 
 
 class AuxiliaryHead(nn.Module):
-    """A second classifier on the last reduction cell, used in training: `[B, C, H, W]` to `[B, num_classes]`.
+    """A second classifier, used in training, on the output of the last reduction cell after its ReLU.
 
-    As in the authors' scripts, the CIFAR head alone normalises after its 2x2 convolution.
+    `[B, C, H, W]` to `[B, num_classes]`. As in the authors' scripts, the CIFAR head alone normalises after its 2x2
+    convolution.
     """
 
     def __init__(self, channels: int, num_classes: int, kind: NetworkKind) -> None:
         super().__init__()
         self.kind = kind
-        # The first ReLU works on a copy: the next cells read the same map.
-        self.features = nn.Sequential(
+        self.features = ReluFirst(
             nn.ReLU(),
             PoolTo2x2(stride=3 if kind == "cifar" else 2),
             nn.Conv2d(channels, 128, 1, bias=False),
@@ -80,7 +110,7 @@ class AuxiliaryHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.kind == "cifar" and len(x) == 1:
             raise InputError("a batch of 1 image cannot train the auxiliary head: use 2 or more, or auxiliary=False")
-        logits: Tensor = self.classifier(self.features(x).flatten(1))
+        logits: Tensor = self.classifier(self.features.after_relu(x).flatten(1))
         return logits
 
 

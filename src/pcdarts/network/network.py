@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated, translate_state
 from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.cell.space import CELL_KINDS, STEM_MULTIPLIER, NetworkKind, macro_plan
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
 from pcdarts.errors import InputError
-from pcdarts.network.blocks import AuxiliaryHead, Cell
+from pcdarts.network.blocks import AuxiliaryHead, Cell, dense_gradient
 
 
 class Network(nn.Module):
@@ -29,6 +31,7 @@ class Network(nn.Module):
         auxiliary: whether a second classifier, fed by the cell at 2/3 of the depth, helps in training.
         image_channels: 3 for colour, 1 for greyscale.
         drop_path: the probability that an operation is dropped for a sample in training; set the attribute to ramp it.
+        amp: "bf16" computes in mixed precision in training; evaluation and logits are float32 in any case.
 
     Raises:
         InputError: an argument is out of range.
@@ -45,6 +48,7 @@ class Network(nn.Module):
         auxiliary: bool = True,
         image_channels: int = 3,
         drop_path: float = 0.0,
+        amp: Amp = "off",
     ) -> None:
         super().__init__()
         if kind not in ("cifar", "imagenet"):
@@ -56,6 +60,7 @@ class Network(nn.Module):
                 raise InputError(f"{name} is {size}, but a network needs at least {least}")
         self.genotype = genotype
         self.drop_path = drop_path
+        self.amp = amp
         self.image_channels = image_channels
         self.smallest_image_side = smallest_image_side(kind, num_cells)
         self.auxiliary_position = 2 * num_cells // 3
@@ -87,16 +92,28 @@ class Network(nn.Module):
         In training with an auxiliary head, return the pair (logits, auxiliary logits).
 
         Raises:
-            InputError: something else than images of `image_channels` channels, or too small for the reductions.
+            InputError: something else than images of `image_channels` channels, or too small for the reductions; or a
+                precision that their device does not have.
         """
         check_images(images, self.image_channels, self.smallest_image_side)
+        if self.amp == "off" or not self.training:
+            return self._classify(images)
+        with mixed_precision(self.amp, images.device.type):
+            outputs = self._classify(images)
+        return outputs.float() if isinstance(outputs, Tensor) else (outputs[0].float(), outputs[1].float())
+
+    def _classify(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         auxiliary_logits: Tensor | None = None
-        before_last, last = self.stem(images.contiguous(memory_format=torch.channels_last))
+        # Whatever reads the output of the stem or of a cell, but the classifier, begins with a ReLU: one serves all.
+        larger, output = self.stem(images.contiguous(memory_format=torch.channels_last))
+        last = F.relu(output)
+        before_last = last if larger is output else F.relu(larger)
         for position, cell in enumerate(self.cells):
-            before_last, last = last, cell(before_last, last, self.drop_path)
+            output = cell(before_last, last, self.drop_path)
+            before_last, last = last, F.relu(output)
             if position == self.auxiliary_position and self.auxiliary_head is not None and self.training:
                 auxiliary_logits = self.auxiliary_head(last)
-        logits: Tensor = self.classifier(last.mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(dense_gradient(output).mean(dim=(2, 3)))
         return logits if auxiliary_logits is None else (logits, auxiliary_logits)
 
     def load_authors_state_dict(self, state: Mapping[str, Any]) -> None:
