@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from pcdarts.cell.space import CellSpace
+from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.bilevel import first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import Supernet
@@ -29,12 +30,24 @@ def problem(request):
     return supernet, arch, *batches, optimizer
 
 
+class Literal(torch.nn.Module):
+    """The supernet by its reference, which has second derivatives."""
+
+    def __init__(self, supernet):
+        super().__init__()
+        self.supernet = supernet
+
+    def forward(self, images, mixture, masks):
+        return reference.supernet(self.supernet, images, mixture, masks)
+
+
 def exact_gradients(supernet, arch, weight_batch, arch_batch, optimizer):
     """Differentiate L_arch(w - ξ (μ v + ∇_w L_weight(w, α) + λ w), α) with respect to α and β, through the step."""
 
     def loss(weights, batch):
         images, labels, masks = batch
-        return F.cross_entropy(functional_call(supernet, weights, (images, arch.mixture(), masks)), labels)
+        named = {f"supernet.{name}": w for name, w in weights.items()}
+        return F.cross_entropy(functional_call(Literal(supernet), named, (images, arch.mixture(), masks)), labels)
 
     weights = dict(supernet.named_parameters())
     gradients = torch.autograd.grad(loss(weights, weight_batch), list(weights.values()), create_graph=True)

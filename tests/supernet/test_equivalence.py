@@ -8,10 +8,19 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.edges import EdgeNorm
+from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.supernet import Supernet
 
 
-def make(k=4, *, nodes=6, sampling="first", kind="cifar", channels=8, cells=3, edge_normalization=True):
+@pytest.fixture(params=["plain", "native"], autouse=True)
+def kernels(request):
+    """Every test of this file is one of the plain and one of the native kernels."""
+    if request.param == "native" and not native.available():
+        pytest.skip("no C++ compiler here")
+    make.kernels = request.param
+
+
+def make(k=4, *, nodes=6, sampling="first", kind="cifar", channels=8, edge_normalization=True):
     """Three cells: a normal one, a reduction cell, and a reduction cell whose first input is halved."""
     torch.manual_seed(k + nodes)
     space = CellSpace(nodes)
@@ -19,13 +28,20 @@ def make(k=4, *, nodes=6, sampling="first", kind="cifar", channels=8, cells=3, e
     for parameter in arch.parameters():
         parameter.data.normal_()
     supernet = Supernet(
-        space, kind=kind, channels=channels, num_cells=cells, num_classes=4, k=k, channel_sampling=sampling
+        space,
+        kind=kind,
+        channels=channels,
+        num_cells=3,
+        num_classes=4,
+        k=k,
+        channel_sampling=sampling,
+        kernels=make.kernels,
     )
     return supernet.double(), arch
 
 
-def draw_images(*size: int) -> Tensor:
-    return torch.randn(3, 3, *(size or (8, 8)), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+def draw_images(*size: int, count: int = 3) -> Tensor:
+    return torch.randn(count, 3, *(size or (8, 8)), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
 def outputs_and_gradients(function, supernet, arch, images):
@@ -72,6 +88,11 @@ def test_odd_sizes_equal_the_reference(size):
     check_against_the_reference(supernet, arch, draw_images(*size))
 
 
+def test_more_images_than_a_vector_holds_equal_the_reference():
+    supernet, arch = make()
+    check_against_the_reference(supernet, arch, draw_images(6, 6, count=18))
+
+
 def test_an_odd_number_of_sampled_channels_equals_the_reference():
     supernet, arch = make(k=2, channels=6)
     check_against_the_reference(supernet, arch, draw_images())
@@ -116,3 +137,45 @@ def test_a_constant_mixture_trains_the_weights_alike():
     for parameter, doubled in zip(supernet.parameters(), gradients, strict=True):
         torch.testing.assert_close(2 * parameter.grad, doubled, rtol=1e-7, atol=1e-9)
     assert all(parameter.grad is None for parameter in arch.parameters())
+
+
+@pytest.mark.parametrize("wanted", ["arch", "images", "weights"])
+@pytest.mark.parametrize("sampling", ["first", "random"])
+def test_gradients_of_one_kind_alone_are_those_of_all_together(wanted, sampling):
+    supernet, arch = make(sampling=sampling)
+    masks = supernet.draw_masks() if sampling == "random" else None
+    images = draw_images().requires_grad_()
+    kinds = {"arch": list(arch.parameters()), "images": [images], "weights": list(supernet.parameters())}
+
+    def gradients(of):
+        return torch.autograd.grad(supernet(images, arch.mixture(), masks).square().sum(), of)
+
+    expected = gradients(kinds[wanted])
+    for kind, tensors in kinds.items():
+        for tensor in tensors:
+            tensor.requires_grad_(kind == wanted)
+    for found, wanted_gradient in zip(gradients(kinds[wanted]), expected, strict=True):
+        torch.testing.assert_close(found, wanted_gradient, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("k", "channels"), [(4, 16), (2, 40), (1, 20)])
+def test_float32_is_close_to_the_reference_in_float64(k, channels):
+    """Other kernels than in float64, and blocks of 4 to 40 channels: few as one product, many as groups."""
+    supernet, arch = make(k, channels=channels)
+    expected, expected_gradients = outputs_and_gradients(
+        lambda images, mixture: reference.supernet(supernet, images, mixture), supernet, arch, draw_images()
+    )
+    logits, gradients = outputs_and_gradients(supernet.float(), supernet, arch.float(), draw_images().float())
+    torch.testing.assert_close(logits.double(), expected, rtol=1e-3, atol=1e-3)
+    for name, gradient in gradients.items():
+        error = (gradient - expected_gradients[name]).norm() / (1e-6 + expected_gradients[name].norm())
+        assert error < 1e-2, name
+
+
+def test_a_backward_pass_can_be_repeated():
+    supernet, arch = make()
+    loss = supernet(draw_images(), arch.mixture()).square().sum()
+    first = torch.autograd.grad(loss, list(arch.parameters()), retain_graph=True)
+    second = torch.autograd.grad(loss, list(arch.parameters()))
+    for once, again in zip(first, second, strict=True):
+        assert torch.equal(once, again)

@@ -8,7 +8,8 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.edges import EdgeNorm
-from pcdarts.supernet.supernet import Supernet, concat_and_shuffle
+from pcdarts.supernet.sampling import shuffle
+from pcdarts.supernet.supernet import Supernet
 from per_edge_supernet import PerEdgeSupernet
 
 IMAGES = torch.randn(4, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -88,12 +89,13 @@ def test_our_own_state_dict_restores_the_outputs_exactly():
     assert torch.equal(ours.eval()(IMAGES, arch.mixture()), other.eval()(IMAGES, arch.mixture()))
 
 
-def test_a_shuffle_of_the_node_equals_one_on_every_edge():
-    first, second = torch.randn(2, 3, 8, 4, 4).unbind()
-    shuffle = torch.nn.functional.channel_shuffle
-    node = 0.3 * first + 0.7 * second
-    expected = 0.3 * shuffle(first, 4) + 0.7 * shuffle(second, 4)
-    torch.testing.assert_close(concat_and_shuffle(node[:, :2], node[:, 2:], 4), expected)
+@pytest.mark.parametrize("channels", [8, 64])
+def test_a_shuffle_of_the_node_equals_one_on_every_edge(channels):
+    first, second = torch.randn(2, 3, channels, 4, 4).unbind()
+    on_edges = torch.nn.functional.channel_shuffle
+    expected = 0.3 * on_edges(first, 4) + 0.7 * on_edges(second, 4)
+    torch.testing.assert_close(shuffle(0.3 * first + 0.7 * second, 4), expected)
+    torch.testing.assert_close(shuffle(shuffle(first, 4), channels // 4), first)
 
 
 def test_random_sampling_draws_a_fresh_mask_for_every_edge_and_call():

@@ -1,12 +1,13 @@
 """The network that is trained while searching: a function of the images and the mixture, computed per source node."""
 
+from itertools import accumulate
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated
+from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.space import STEM_MULTIPLIER, CellPlan, CellSpace, NetworkKind, macro_plan
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
@@ -14,16 +15,28 @@ from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.edges import CandidateOperations
+from pcdarts.supernet.native import cells as native
+from pcdarts.supernet.plain import cell_output
+from pcdarts.supernet.preprocess import preprocess
 
 ChannelSampling = Literal["first", "random"]
+Kernels = Literal["native", "plain"]
 
 
 class SupernetCell(nn.Module):
-    """One cell with all its candidate operations, computed source by source.
+    """One cell with all its candidate operations.
 
     What leaves one node is computed for all its edges together; then each node gathers, over its incoming edges, the
     mixed operations of the sampled channels and the other channels as they are (Eqs. 1 and 2).
     """
+
+    source_major: Tensor
+    """The edges source by source; `edge_major` is the inverse. The strided edges, counted alone, have the same two."""
+    edge_major: Tensor
+    strided_source_major: Tensor
+    strided_edge_major: Tensor
+    unstrided: Tensor
+    """[edges]: False for those of stride 2."""
 
     def __init__(self, space: CellSpace, plan: CellPlan, k: int) -> None:
         super().__init__()
@@ -33,70 +46,34 @@ class SupernetCell(nn.Module):
         self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
         self.strided_edges = [i for i, edge in enumerate(space.edges) if plan.kind == "reduce" and edge.source < 2]
         self.operations = CandidateOperations(space.num_edges, self.strided_edges, plan.channels // k)
-        for source in range(space.num_nodes - 1):
-            self.register_buffer(f"edges_from_{source}", torch.tensor(space.edges_from(source)), persistent=False)
+        order = [edge for source in range(space.num_nodes - 1) for edge in space.edges_from(source)]
+        self.source_starts = [0, *accumulate(len(space.edges_from(source)) for source in range(space.num_nodes - 1))]
+        strided = [self.strided_edges.index(edge) for edge in order if edge in self.strided_edges]
+        unstrided = [edge not in self.strided_edges for edge in range(space.num_edges)]
+        for name, values in {
+            "source_major": order,
+            "edge_major": _inverse(order),
+            "strided_source_major": strided,
+            "strided_edge_major": _inverse(strided),
+            "unstrided": unstrided,
+        }.items():
+            self.register_buffer(name, torch.tensor(values), persistent=False)
 
     def forward(
         self, before_last: Tensor, last: Tensor, op_weights: Tensor, edge_weights: Tensor, mask: Tensor | None
     ) -> Tensor:
-        """Compute the cell's output [B, intermediate nodes · C, H', W'] from the outputs of the two cells before.
+        """Compute the cell's output [B, intermediate nodes · C, H', W'] from those of the two cells before, rectified.
 
         `op_weights` [edges, primitives] and `edge_weights` [edges] are those of the cell's kind; `mask` is the boolean
         S of Eq. (1), [edges, C] with C/k channels of each edge selected, or None for the first C/k and a shuffle.
         """
-        nodes: list[Tensor] = [self.preprocess0(before_last), self.preprocess1(last)]
-        selected = None if mask is None else mask.nonzero()[:, 1].view(self.space.num_edges, -1)
-        weights = op_weights * edge_weights.unsqueeze(1)
-        mixed: list[Tensor] = []
-        bypassed: list[Tensor] = []
-        for source in range(self.space.num_nodes - 1):
-            if source >= 2:
-                nodes.append(self._gather(source, mixed, bypassed, edge_weights, selected))
-            x = nodes[source]
-            stride = 2 if self.plan.kind == "reduce" and source < 2 else 1
-            edges: Tensor = getattr(self, f"edges_from_{source}")
-            if selected is None:
-                sampled, bypass = x.split([self.operations.channels, x.shape[1] - self.operations.channels], dim=1)
-            else:
-                sampled, bypass = x[:, selected[edges].flatten()], x
-            mixed.append(self.operations(sampled, edges, weights[edges], stride))
-            bypassed.append(_halve(bypass) if stride == 2 else bypass)
-        nodes.append(self._gather(self.space.num_nodes - 1, mixed, bypassed, edge_weights, selected))
-        return torch.cat(nodes[2:], dim=1)
-
-    def _gather(
-        self, target: int, mixed: list[Tensor], bypassed: list[Tensor], edge_weights: Tensor, selected: Tensor | None
-    ) -> Tensor:
-        """Eq. (2): the node `target` [B, C, H, W] from what its sources sent (`mixed` is weighted by β already)."""
-        edges = self.space.edges_into(target)
-        arrived = [mixed[source][:, target - max(2, source + 1)] for source in range(target)]
-        if self.k == 1:
-            return sum(arrived[1:], start=arrived[0])
-        if selected is None:
-            passed = bypassed[0] * edge_weights[edges[0]]
-            for source, edge in enumerate(edges[1:], start=1):
-                passed = torch.addcmul(passed, bypassed[source], edge_weights[edge])
-            return concat_and_shuffle(sum(arrived[1:], start=arrived[0]), passed, self.k)
-        whole = [
-            (bypassed[source] * edge_weights[edge]).index_copy(1, selected[edge], arrived[source])
-            for source, edge in enumerate(edges)
-        ]
-        return sum(whole[1:], start=whole[0])
+        inputs = preprocess(self.preprocess0, before_last), preprocess(self.preprocess1, last)
+        return cell_output(self, inputs, op_weights, edge_weights, mask)
 
 
-def concat_and_shuffle(mixed: Tensor, passed: Tensor, k: int) -> Tensor:
-    """Concatenate mixed [B, C/k, H, W] and passed [B, C - C/k, H, W], then shuffle the channels in k groups (Sec. 4.1).
-
-    The shuffle turns [k, C/k] into [C/k, k], as in ShuffleNet. A shuffle of the node equals one on each edge (authors'
-    code): a permutation commutes with the weighted sum.
-    """
-    groups = passed.unflatten(1, (k - 1, -1))
-    return torch.cat([mixed.unsqueeze(1), groups], dim=1).transpose(1, 2).flatten(1, 2)
-
-
-def _halve(x: Tensor) -> Tensor:
-    """How bypassed channels cross a stride-2 edge (authors' code); an odd side is rounded up, as the operations do."""
-    return F.max_pool2d(x, 2, ceil_mode=True) if x.shape[1] > 0 else x
+def _inverse(order: list[int]) -> list[int]:
+    """Where each of 0, 1, 2, ... stands in `order`."""
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 class Supernet(nn.Module):
@@ -112,6 +89,10 @@ class Supernet(nn.Module):
         channel_sampling: "first" takes the first 1/k of the channels and shuffles each node (Sec. 4.1); "random"
             draws a fresh mask for every edge of every cell at each call (Eq. 1 to the letter).
         image_channels: 3 for colour, 1 for greyscale.
+        kernels: "native" computes the cells with compiled kernels (`supernet/native`), "plain" with PyTorch alone;
+            "auto" is native on a CPU where they can be compiled. The attribute of that name may be set at any time.
+        amp: "bf16" computes in mixed precision in training, which only the plain kernels can; evaluation and logits are
+            float32 in any case.
 
     Raises:
         InputError: k does not divide the channels, or another argument is out of range.
@@ -128,6 +109,8 @@ class Supernet(nn.Module):
         k: int = 4,
         channel_sampling: ChannelSampling = "first",
         image_channels: int = 3,
+        kernels: Literal["auto", "native", "plain"] = "auto",
+        amp: Amp = "off",
     ) -> None:
         super().__init__()
         if k < 1 or channels < 1 or channels % k:
@@ -138,6 +121,8 @@ class Supernet(nn.Module):
             raise InputError(f'channel_sampling is "{channel_sampling}", but must be "first" or "random"')
         self.space, self.k, self.channel_sampling = space, k, channel_sampling
         self.image_channels = image_channels
+        self.amp: Amp = amp
+        self.kernels = kernels
         self.smallest_side = smallest_image_side(kind, num_cells)
         self.stem = make_stem(kind, STEM_MULTIPLIER * channels, image_channels)
         width = space.num_intermediate
@@ -156,19 +141,61 @@ class Supernet(nn.Module):
         `draw_masks`). When absent, "random" draws new ones and "first" needs none.
 
         Raises:
-            InputError: images of another shape or type, or too small for the network.
+            InputError: images of another shape or type, or too small for the network; or a precision that their device
+                or the native kernels do not have.
         """
         check_images(images, self.image_channels, self.smallest_side)
         if masks is None and self.samples_randomly:
             masks = self.draw_masks()
-        before_last, last = self.stem(images.contiguous(memory_format=torch.channels_last))
+        if self.kernels == "native":
+            if self.amp == "bf16":
+                raise InputError("amp is bf16, but kernels is native, which computes in float32: use plain")
+            return native.logits(self, images, mixture, masks)
+        if self.amp == "off" or not self.training:
+            return self._plain_logits(images, mixture, masks)
+        with mixed_precision(self.amp, images.device.type):
+            logits = self._plain_logits(images, mixture, masks)
+        return logits.float()
+
+    def _plain_logits(self, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
+        first, output = self.stem(images.contiguous(memory_format=torch.channels_last))
+        # Two cells read an output, and both through a ReLU: one is enough.
+        last = output.relu()
+        before_last = last if first is output else first.relu()
         for position, cell in enumerate(self.cells):
+            if position > 0:
+                before_last, last = last, output.relu()
             kind = cell.plan.kind
             mask = None if masks is None else masks[position]
             output = cell(before_last, last, mixture.op_weights[kind], mixture.edge_weights[kind], mask)
-            before_last, last = last, output
-        logits: Tensor = self.classifier(last.mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(output.mean(dim=(2, 3)))
         return logits
+
+    @property
+    def kernels(self) -> Kernels:
+        """What computes the cells where the weights are now: "native" or "plain".
+
+        May be set, to "auto" as well; "native" without a compiler is an InputError.
+        """
+        if self._kernels != "auto":
+            return self._kernels
+        weight = self.classifier.weight
+        return "native" if self.amp == "off" and native.can_compute(weight) and native.available() else "plain"
+
+    @kernels.setter
+    def kernels(self, kernels: Literal["auto", "native", "plain"]) -> None:
+        if kernels not in ("auto", "native", "plain"):
+            raise InputError(f'kernels is "{kernels}", but must be "auto", "native" or "plain"')
+        if kernels == "native" and not native.available():
+            raise InputError(
+                'kernels is "native", but no C++ compiler works here: install g++ or clang, or use "plain"'
+            )
+        self._kernels = kernels
+
+    @property
+    def will_compile_kernels(self) -> bool:
+        """Whether the next pass has to compile the native kernels first, which takes some seconds."""
+        return self._kernels == "auto" and native.can_compute(self.classifier.weight) and native.must_compile()
 
     @property
     def samples_randomly(self) -> bool:

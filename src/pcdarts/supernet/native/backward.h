@@ -45,6 +45,7 @@ public:
         parallel(edges * cell.finals(source),
                  [&](Index item) { fold_final(item / cell.finals(source), item % cell.finals(source)); });
         for (Index index = 0; index < edges; ++index) mixture_gradients(index);
+        if (source < 2 && !cell.shape.input_gradients) return;
         fold_pools();
         const Index groups = (c + 3) / 4;
         parallel(cell.blocks * edges * 2 * groups, [&](Index item) {
@@ -355,10 +356,8 @@ private:
         for (Index pool = 0; pool < 2; ++pool) {
             const T* values = cell.pooled(pool, source, block, channel);
             const T slope = pool_slopes[pool * cell.used + channel], constant = pool_constants[pool * cell.used + channel];
-            for (Index at = 0; at < cell.pixels * LANES; at += LANES)
-                store(pool_gradient + at, (slope * load(values + at) + constant) * mask);
-            std::vector<const T*> planes;
-            std::vector<T> weights;
+            std::vector<const T*> planes{values};
+            std::vector<T> weights{slope};
             for (Index index = 0; index < edges; ++index) {
                 const Index rank = cell.rank(edge(index), channel);
                 if (rank < 0) continue;
@@ -366,7 +365,9 @@ private:
                 weights.push_back(cell.weight(edge(index), MAX_POOL + pool) *
                                   cell.pool_statistics(pool, 1, edge(index))[rank]);
             }
-            weighted_sum(planes, weights, 0, cell.pixels, true, pool_gradient);
+            weighted_sum(planes, weights, constant, 0, cell.pixels, pool_gradient);
+            for (Index at = 0; at < cell.pixels * LANES && (block + 1) * LANES > cell.shape.batch; at += LANES)
+                store(pool_gradient + at, load(pool_gradient + at) * mask);
             spread_pool(pool, x, values, pool_gradient, own);
         }
         pass(block, channel, true, own);
@@ -376,12 +377,16 @@ private:
     void pass(Index block, Index channel, bool adds, T* own) const {
         std::vector<const T*> planes;
         std::vector<T> weights;
+        if (adds) {
+            planes.push_back(own);
+            weights.push_back(T(1));
+        }
         for (Index index = 0; index < edges && !cell.strided(source); ++index) {
             const bool sampled = cell.rank(edge(index), channel) >= 0;
             planes.push_back(gradient(index, block, channel));
             weights.push_back(sampled ? cell.weight(edge(index), SKIP) : cell.in.edge_weights[edge(index)]);
         }
-        weighted_sum(planes, weights, 0, cell.height(source) * cell.width(source), adds, own);
+        weighted_sum(planes, weights, T(0), 0, cell.height(source) * cell.width(source), own);
         for (Index index = 0; index < edges && cell.strided(source); ++index)
             if (cell.rank(edge(index), channel) < 0) halved(block, index, channel, own);
     }

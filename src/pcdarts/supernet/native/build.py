@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch  # its OpenMP runtime, already loaded, is the one that the kernels share
 
 _SOURCES = sorted([*Path(__file__).parent.glob("*.h"), *Path(__file__).parent.glob("*.cpp")])
-_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fPIC"]
+_FLAGS = ["-std=c++17", "-O2", "-march=native", "-fPIC", *shlex.split(os.environ.get("CXXFLAGS", ""))]
 _THREADS = [
     # Without naming a runtime, the library takes PyTorch's: one pool of threads, no contest for the cores.
     (["-fopenmp"], []),
@@ -29,13 +30,36 @@ def load() -> ctypes.CDLL | None:
     compiler = _compiler()
     if compiler is None:
         return None
-    library = _cache_folder() / f"kernels-{_fingerprint(compiler)}.so"
     try:
-        if not library.exists():
-            _compile(compiler, library)
-        return ctypes.CDLL(str(library))
+        library = _library(compiler)
+        return _open(library) or _compile(compiler, library)
     except (OSError, subprocess.SubprocessError) as error:
-        warnings.warn(f"the native kernels could not be compiled, plain ones are used: {error}", stacklevel=2)
+        reason = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
+        warnings.warn(
+            f"the native kernels could not be compiled, the plain ones are used: {reason[:500]}", stacklevel=2
+        )
+        return None
+
+
+def is_missing() -> bool:
+    """Whether `load` is going to compile."""
+    compiler = _compiler()
+    try:
+        return compiler is not None and not _library(compiler).exists()
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def _library(compiler: str) -> Path:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcdarts"
+    return folder / f"kernels-{_fingerprint(compiler)}.so"
+
+
+def _open(library: Path) -> ctypes.CDLL | None:
+    """None when there is no such library, or a damaged one."""
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError:
         return None
 
 
@@ -44,10 +68,6 @@ def _compiler() -> str | None:
         return None
     candidates = [os.environ.get("CXX"), "c++", "g++", "clang++"]
     return next((path for name in candidates if name and (path := shutil.which(name))), None)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcdarts"
 
 
 def _fingerprint(compiler: str) -> str:
@@ -67,15 +87,14 @@ def _processor() -> bytes:
     return b"".join(line for line in lines[:40] if line.startswith((b"model name", b"flags", b"Features")))
 
 
-def _compile(compiler: str, library: Path) -> None:
+def _compile(compiler: str, library: Path) -> ctypes.CDLL:
     """Try to have threads, best way first; the finished library appears in one step, also when several compile at once.
 
     Raises:
         OSError, subprocess.SubprocessError: nothing worked.
     """
-    library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     source = Path(__file__).with_name("kernels.cpp")
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         for attempt, (compiling, linking) in enumerate(_THREADS):
             objects, made = Path(folder, f"{attempt}.o"), Path(folder, f"{attempt}.so")
             try:
@@ -84,10 +103,21 @@ def _compile(compiler: str, library: Path) -> None:
                     [compiler, "-shared", str(objects), *linking, "-o", str(made)],
                 ):
                     subprocess.run(command, capture_output=True, check=True, timeout=600)
-                ctypes.CDLL(str(made))
+                loaded = ctypes.CDLL(str(made))
             except (OSError, subprocess.SubprocessError):
                 if attempt + 1 == len(_THREADS):
                     raise
             else:
-                os.replace(made, library)
-                return
+                break
+        try:
+            library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=library.parent, delete=False) as kept:
+                kept.write(made.read_bytes())
+            os.replace(kept.name, library)
+        except OSError as error:
+            warnings.warn(
+                f"the compiled kernels cannot be kept, so every start compiles them: {error}: set XDG_CACHE_HOME to a "
+                "folder that can be written",
+                stacklevel=2,
+            )
+    return loaded

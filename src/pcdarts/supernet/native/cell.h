@@ -15,7 +15,7 @@ namespace pcdarts {
 struct CellShape {
     Index batch, nodes, channels, sampled, height, width, stride;
     Index shuffles;  // the sampled channels are the first ones, and nodes are shuffled
-    Index training, weight_gradients, mixture_gradients;
+    Index training, weight_gradients, mixture_gradients, input_gradients;
 };
 
 // The stages of the convolutions, by the order of their parameters; SECOND follows FIRST in a separable convolution.

@@ -5,6 +5,8 @@ filled up with zeros. Single and double precision, on the CPU.
 """
 
 import ctypes
+from collections.abc import Iterator
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -13,8 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
+from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
-from pcdarts.supernet.native.build import load
+from pcdarts.supernet.native.build import is_missing, load
 
 if TYPE_CHECKING:
     from pcdarts.supernet.supernet import Supernet, SupernetCell
@@ -28,8 +31,32 @@ def available() -> bool:
     return load() is not None
 
 
+def must_compile() -> bool:
+    """Whether the first use will have to compile the kernels, which takes some seconds."""
+    return is_missing()
+
+
+def can_compute(x: Tensor) -> bool:
+    """Whether the kernels know the device and the precision of a tensor."""
+    return x.device.type == "cpu" and x.dtype in _NAMES
+
+
 def logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
-    """What `Supernet.forward` returns, [B, num_classes], for checked images."""
+    """What `Supernet.forward` returns, [B, num_classes], for checked images.
+
+    Raises:
+        InputError: images on another device than the CPU, or in half precision.
+    """
+    if not can_compute(images):
+        raise InputError(
+            f"the native kernels compute float32 and float64 on a CPU, not {images.dtype} on {images.device}: "
+            'use kernels="plain"'
+        )
+    with torch.autocast("cpu", enabled=False):
+        return _logits(supernet, images, mixture, masks)
+
+
+def _logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
     batch = len(images)
     before_last, last = supernet.stem(images)
     shared = before_last is last
@@ -107,13 +134,23 @@ class _Workspace:
     """
 
     _free: ClassVar[dict[tuple[torch.dtype, int], list[Tensor]]] = {}
+    _last_use: ClassVar[dict[tuple[torch.dtype, int], int]] = {}
+    _requests: ClassVar[Iterator[int]] = count()
+    _KEPT_FOR = 1000
+    """Requests, three per cell and step, after which memory of a size that nobody asks for is given back."""
 
     def __init__(self, size: int, dtype: torch.dtype) -> None:
-        free = self._free.setdefault((dtype, size), [])
+        self._key = (dtype, size)
+        now = self._last_use[self._key] = next(self._requests)
+        if now % self._KEPT_FOR == 0:
+            for key in [key for key, last_use in self._last_use.items() if now - last_use > self._KEPT_FOR]:
+                self._free.pop(key, None)
+                del self._last_use[key]
+        free = self._free.get(self._key)
         self.memory = free.pop() if free else torch.empty(size, dtype=dtype)
 
     def __del__(self) -> None:
-        self._free[self.memory.dtype, len(self.memory)].append(self.memory)
+        self._free.setdefault(self._key, []).append(self.memory)
 
 
 class _CellShape(ctypes.Structure):
@@ -121,7 +158,7 @@ class _CellShape(ctypes.Structure):
         (name, ctypes.c_int64)
         for name in (
             "batch", "nodes", "channels", "sampled", "height", "width", "stride", "shuffles",
-            "training", "weight_gradients", "mixture_gradients",
+            "training", "weight_gradients", "mixture_gradients", "input_gradients",
         )
     ]  # fmt: skip
 
@@ -174,9 +211,10 @@ class _Cell(torch.autograd.Function):
         shape: _CellShape = ctx.shape
         shape.mixture_gradients = any(ctx.needs_input_grad[6:8])
         shape.weight_gradients = any(ctx.needs_input_grad[8:])
+        shape.input_gradients = shape.weight_gradients or any(ctx.needs_input_grad[4:6])
         node_gradients, hidden = _Workspace(output.numel(), output.dtype), _Workspace(ctx.hidden_size, output.dtype)
         node_gradients.memory.view_as(output).copy_(grads[0])
-        inputs = [torch.empty_like(node0), torch.empty_like(node1)]
+        inputs = [torch.empty_like(node) if shape.input_gradients else None for node in (node0, node1)]
         weights: list[Tensor | None] = [
             None if parameter is None or not shape.weight_gradients else torch.empty_like(parameter)
             for parameter in parameters

@@ -221,11 +221,13 @@ inline void hidden_rows(const Cell<T>& cell, const Fold<T>& fold, const std::vec
     }
 }
 
-// Node `target` at some rows of the map: over its edges, the mixed operations and the bypassed channels.
+// Node `target`: over its edges, the mixed operations and the bypassed channels (Eqs. 1 and 2).
 template <class T> class Gather {
 public:
     Gather(Cell<T>& cell, Index target) : cell(cell), target(target), c(cell.c) {
-        for (Index source = 0; source < target; ++source) prepare(source);
+        // Edges that all sample the same channels are one product with all their planes.
+        const Index size = cell.shape.shuffles ? target : 1;
+        for (Index source = 0; source < target; source += size) products_.emplace_back(*this, source, source + size);
     }
 
     void run() {
@@ -238,34 +240,36 @@ public:
     }
 
 private:
-    void prepare(Index source) {
-        const Index edge = cell.edge(source, target);
-        Index columns = 0;
-        for (Index final = 0; final < cell.finals(source); ++final) columns += cell.final_columns(final);
-        std::vector<T> matrix(c * columns), bias(c, T(0));
-        Index column = 0;
-        for (Index final = 0; final < cell.finals(source); ++final) {
-            const Fold<T> fold = cell.final_fold(final, edge);
-            const T weight = cell.weight(edge, cell.final_primitive(final));
-            const Index own = cell.final_columns(final);
-            for (Index row = 0; row < c; ++row) {
-                for (Index j = 0; j < own; ++j) matrix[row * columns + column + j] = weight * fold.matrix[row * own + j];
-                bias[row] += weight * fold.bias[row];
-            }
-            column += own;
+    // The last stages of all convolutions of the edges from some sources, as one affine map of the depthwise outputs.
+    struct Product {
+        Index begin, end, columns = 0;  // sources
+        std::vector<T> matrix, bias;
+
+        Product(const Gather& gather, Index begin, Index end) : begin(begin), end(end), bias(gather.c, T(0)) {
+            const Cell<T>& cell = gather.cell;
+            for (Index source = begin; source < end; ++source)
+                for (Index final = 0; final < cell.finals(source); ++final) columns += cell.final_columns(final);
+            matrix.resize(gather.c * columns);
+            Index column = 0;
+            for (Index source = begin; source < end; ++source)
+                for (Index final = 0; final < cell.finals(source); ++final) {
+                    const Index edge = cell.edge(source, gather.target), own = cell.final_columns(final);
+                    const Fold<T> fold = cell.final_fold(final, edge);
+                    const T weight = cell.weight(edge, cell.final_primitive(final));
+                    for (Index row = 0; row < gather.c; ++row) {
+                        for (Index j = 0; j < own; ++j)
+                            matrix[row * columns + column + j] = weight * fold.matrix[row * own + j];
+                        bias[row] += weight * fold.bias[row];
+                    }
+                    column += own;
+                }
         }
-        for (Index pool = 0; pool < 2; ++pool)
-            for (Index row = 0; row < c; ++row)
-                bias[row] -= cell.weight(edge, MAX_POOL + pool) * cell.pool_statistics(pool, 0, edge)[row] *
-                             cell.pool_statistics(pool, 1, edge)[row];
-        matrices.push_back(matrix);
-        biases.push_back(bias);
-    }
+    };
 
     void band(Index block, Index top, Index bottom) {
         const Index first = top * cell.out_width, last = bottom * cell.out_width;
-        for (Index channel = 0; channel < cell.shape.channels; ++channel) bypass(block, channel, top, bottom);
-        for (Index source = 0; source < target; ++source) mix(source, block, first, last);
+        for (Index channel = 0; channel < cell.shape.channels; ++channel) direct(block, channel, top, bottom);
+        for (const Product& product : products_) mix(product, block, first, last);
         if ((block + 1) * LANES <= cell.shape.batch) return;
         const Lanes<T> mask = present<T>(cell.shape.batch, block);
         for (Index channel = 0; channel < cell.shape.channels; ++channel)
@@ -275,49 +279,29 @@ private:
 
     T* out(Index block, Index channel) const { return cell.plane_of(cell.output, target, block, channel); }
 
-    void mix(Index source, Index block, Index first, Index last) {
-        const Index edge = cell.edge(source, target);
-        std::vector<const T*> planes;
-        for (Index final = 0; final < cell.finals(source); ++final)
-            cell.final_planes(final, source, edge, block, planes);
-        std::vector<const T*> maxima, means, inputs;
-        std::vector<T*> targets;
-        std::vector<T> maximum_weights, mean_weights;
-        for (Index rank = 0; rank < c; ++rank) {
-            const Index channel = cell.selected(edge, rank);
-            maxima.push_back(cell.pooled(0, source, block, channel));
-            means.push_back(cell.pooled(1, source, block, channel));
-            inputs.push_back(cell.strided(source) ? maxima.back() : cell.node(source, block, channel));
-            targets.push_back(out(block, cell.placed(channel)));
-            maximum_weights.push_back(cell.weight(edge, MAX_POOL) * cell.pool_statistics(0, 1, edge)[rank]);
-            mean_weights.push_back(cell.weight(edge, AVG_POOL) * cell.pool_statistics(1, 1, edge)[rank]);
-        }
-        const T skip = cell.strided(source) ? T(0) : cell.weight(edge, SKIP);
-        combine(planes.data(), planes.size(), matrices[source].data(), planes.size(), biases[source].data(), c, first,
-                last, [&](Index row, Index pixel, Lanes<T> value) {
-                    const Index at = pixel * LANES;
-                    value += maximum_weights[row] * load(maxima[row] + at) + mean_weights[row] * load(means[row] + at) +
-                             skip * load(inputs[row] + at);
-                    store(targets[row] + at, load(targets[row] + at) + value);
-                });
-    }
-
-    // The sum over the edges that do not sample the channel; a strided edge halves it.
-    void bypass(Index block, Index channel, Index top, Index bottom) {
+    // What reaches a channel without a convolution: where it is sampled, pools and skip-connections, else the bypass.
+    void direct(Index block, Index channel, Index top, Index bottom) {
         T* to = out(block, cell.placed(channel));
         std::vector<const T*> planes;
         std::vector<T> weights;
-        for (Index source = 0; source < target; ++source)
-            if (bypasses(source, channel) && !cell.strided(source)) {
-                planes.push_back(cell.node(source, block, channel));
-                weights.push_back(cell.in.edge_weights[cell.edge(source, target)]);
+        T constant = 0;
+        for (Index source = 0; source < target; ++source) {
+            const Index edge = cell.edge(source, target), rank = cell.rank(edge, channel);
+            for (Index pool = 0; pool < 2 && rank >= 0; ++pool) {
+                planes.push_back(cell.pooled(pool, source, block, channel));
+                weights.push_back(cell.weight(edge, MAX_POOL + pool) * cell.pool_statistics(pool, 1, edge)[rank]);
+                constant -= weights.back() * cell.pool_statistics(pool, 0, edge)[rank];
             }
-        weighted_sum(planes, weights, top * cell.out_width, bottom * cell.out_width, false, to);
+            if (!cell.strided(source)) {
+                planes.push_back(cell.node(source, block, channel));
+                weights.push_back(rank >= 0 ? cell.weight(edge, SKIP) : cell.in.edge_weights[edge]);
+            }
+        }
+        weighted_sum(planes, weights, constant, top * cell.out_width, bottom * cell.out_width, to);
         for (Index source = 0; source < target; ++source)
-            if (bypasses(source, channel) && cell.strided(source)) halve(source, block, channel, top, bottom, to);
+            if (cell.strided(source) && cell.rank(cell.edge(source, target), channel) < 0)
+                halve(source, block, channel, top, bottom, to);
     }
-
-    bool bypasses(Index source, Index channel) const { return cell.rank(cell.edge(source, target), channel) < 0; }
 
     void halve(Index source, Index block, Index channel, Index top, Index bottom, T* to) {
         const T* plane = cell.node(source, block, channel);
@@ -330,9 +314,24 @@ private:
             }
     }
 
+    void mix(const Product& product, Index block, Index first, Index last) {
+        std::vector<const T*> planes;
+        for (Index source = product.begin; source < product.end; ++source)
+            for (Index final = 0; final < cell.finals(source); ++final)
+                cell.final_planes(final, source, cell.edge(source, target), block, planes);
+        std::vector<T*> targets;
+        for (Index rank = 0; rank < c; ++rank)
+            targets.push_back(out(block, cell.placed(cell.selected(cell.edge(product.begin, target), rank))));
+        combine(planes.data(), product.columns, product.matrix.data(), product.columns, product.bias.data(), c, first, last,
+                [&](Index row, Index pixel, Lanes<T> value) {
+                    T* to = targets[row] + pixel * LANES;
+                    store(to, load(to) + value);
+                });
+    }
+
     Cell<T>& cell;
     const Index target, c;
-    std::vector<std::vector<T>> matrices, biases;
+    std::vector<Product> products_;
 };
 
 template <class T> void Cell<T>::forward() {

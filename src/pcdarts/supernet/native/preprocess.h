@@ -86,10 +86,15 @@ private:
         return input + (block * shape.in_channels + channel) * shape.height * shape.width * LANES;
     }
 
-    // The rectified pixels of a band, [in, pixels of the band]; zeros where an odd size has no odd pixel.
+    // The pixels of a band, channel by channel: at stride 1 where they are, at stride 2 collected in `tile` [in, pixels
+    // of the band], with zeros where an odd size has no odd pixel.
     void take_band(Index block, Index band, Index half, T* tile, std::vector<const T*>& planes) const {
         const Index size = (band_bottom(band) - band_top(band)) * out_width;
         for (Index channel = 0; channel < shape.in_channels; ++channel) {
+            if (shape.stride == 1) {
+                planes.push_back(plane(block, channel) + band_top(band) * out_width * LANES);
+                continue;
+            }
             T* to = tile + channel * size * LANES;
             planes.push_back(to);
             const T* from = plane(block, channel);
@@ -97,7 +102,7 @@ private:
                 for (Index x = 0; x < out_width; ++x, to += LANES) {
                     const Index row = y * shape.stride + half, column = x * shape.stride + half;
                     const bool inside = row < shape.height && column < shape.width;
-                    store(to, inside ? relu<T>(load(from + (row * shape.width + column) * LANES)) : zero<T>());
+                    store(to, inside ? load(from + (row * shape.width + column) * LANES) : zero<T>());
                 }
         }
     }
@@ -110,7 +115,7 @@ private:
             T* tile = scratch<T>(in * (last - first) * LANES).take(in * (last - first) * LANES);
             take_band(block, band, half, tile, planes);
             T* out = output + (block * shape.out_channels + half_begin(half)) * pixels * LANES;
-            combine(planes.data(), in, weights[half], in, bias.data(), half_size(half), 0, last - first,
+            combine<true>(planes.data(), in, weights[half], in, bias.data(), half_size(half), 0, last - first,
                     [&](Index row, Index pixel, Lanes<T> value) {
                         store(out + (row * pixels + first + pixel) * LANES, value);
                     });
@@ -140,7 +145,7 @@ private:
                 grads.push_back(to);
             }
             if (weight_sums != nullptr)
-                products(grads.data(), half_size(half), planes.data(), in, 0, size, weight_sums + half_begin(half) * in, in);
+                products<true>(grads.data(), half_size(half), planes.data(), in, 0, size, weight_sums + half_begin(half) * in, in);
             spread_band(block, band, half, grads, planes, input_gradient);
         }
     }

@@ -2,15 +2,19 @@
 //
 // `combine` is a 1x1 convolution: out_i = Σ_j matrix_ij plane_j + bias_i at every pixel. `products` is its weight
 // gradient, and with rows = columns the second moments that BatchNorm is folded from: result_ij = Σ_pixels row_i col_j.
-// Both hold a tile of 4 x 4 vectors in registers.
+// Both hold a tile of 4 x 4 vectors in registers, and take planes (for `products`, the columns) rectified on request.
 #pragma once
 
 #include "lanes.h"
 
 namespace pcdarts {
 
+template <class T, bool RECTIFIED> inline Lanes<T> load_as(const T* pointer) {
+    return RECTIFIED ? relu<T>(load(pointer)) : load(pointer);
+}
+
 // Rows of the matrix [ROWS, count] of leading dimension `stride` times `count` planes, at COUNT neighbouring pixels.
-template <class T, int ROWS, int COUNT, class Emit>
+template <class T, int ROWS, int COUNT, bool RECTIFIED, class Emit>
 inline void combine_tile(const T* const* planes, Index count, const T* matrix, Index stride, const T* bias,
                          Index offset, Index first_row, Emit emit) {
     Lanes<T> total[ROWS][COUNT];
@@ -21,7 +25,7 @@ inline void combine_tile(const T* const* planes, Index count, const T* matrix, I
     for (Index column = 0; column < count; ++column) {
         Lanes<T> value[COUNT];
 #pragma GCC unroll 4
-        for (int pixel = 0; pixel < COUNT; ++pixel) value[pixel] = load(planes[column] + offset + pixel * LANES);
+        for (int pixel = 0; pixel < COUNT; ++pixel) value[pixel] = load_as<T, RECTIFIED>(planes[column] + offset + pixel * LANES);
 #pragma GCC unroll 4
         for (int row = 0; row < ROWS; ++row)
 #pragma GCC unroll 4
@@ -34,30 +38,32 @@ inline void combine_tile(const T* const* planes, Index count, const T* matrix, I
         for (int pixel = 0; pixel < COUNT; ++pixel) emit(first_row + row, pixel, total[row][pixel]);
 }
 
-template <class T, int COUNT, class Emit>
+template <class T, int COUNT, bool RECTIFIED, class Emit>
 inline void combine_rows(const T* const* planes, Index count, const T* matrix, Index stride, const T* bias,
                          Index offset, Index rows, Emit emit) {
     Index row = 0;
     for (; row + 4 <= rows; row += 4)
-        combine_tile<T, 4, COUNT>(planes, count, matrix + row * stride, stride, bias + row, offset, row, emit);
+        combine_tile<T, 4, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row, emit);
     for (; row < rows; ++row)
-        combine_tile<T, 1, COUNT>(planes, count, matrix + row * stride, stride, bias + row, offset, row, emit);
+        combine_tile<T, 1, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row, emit);
 }
 
 // For the pixels [first, last) of the planes and each of `rows` rows of the matrix: `emit(row, pixel, value)`.
-template <class T, class Emit>
+template <bool RECTIFIED = false, class T, class Emit>
 inline void combine(const T* const* planes, Index count, const T* matrix, Index stride, const T* bias, Index rows,
                     Index first, Index last, Emit emit) {
     Index at = first;
     for (; at + 4 <= last; at += 4)
-        combine_rows<T, 4>(planes, count, matrix, stride, bias, at * LANES, rows,
-                           [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
+        combine_rows<T, 4, RECTIFIED>(
+            planes, count, matrix, stride, bias, at * LANES, rows,
+            [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
     for (; at < last; ++at)
-        combine_rows<T, 1>(planes, count, matrix, stride, bias, at * LANES, rows,
-                           [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
+        combine_rows<T, 1, RECTIFIED>(
+            planes, count, matrix, stride, bias, at * LANES, rows,
+            [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
 }
 
-template <class T, int ROWS, int COLUMNS>
+template <class T, int ROWS, int COLUMNS, bool RECTIFIED>
 inline void products_tile(const T* const* rows, const T* const* columns, Index first, Index last, T* result,
                           Index stride) {
     Lanes<T> total[ROWS][COLUMNS];
@@ -66,7 +72,7 @@ inline void products_tile(const T* const* rows, const T* const* columns, Index f
     for (Index offset = first * LANES; offset < last * LANES; offset += LANES) {
         Lanes<T> right[COLUMNS];
 #pragma GCC unroll 4
-        for (int column = 0; column < COLUMNS; ++column) right[column] = load(columns[column] + offset);
+        for (int column = 0; column < COLUMNS; ++column) right[column] = load_as<T, RECTIFIED>(columns[column] + offset);
 #pragma GCC unroll 4
         for (int row = 0; row < ROWS; ++row) {
             const Lanes<T> left = load(rows[row] + offset);
@@ -79,33 +85,42 @@ inline void products_tile(const T* const* rows, const T* const* columns, Index f
 }
 
 // Add Σ_pixels row_i column_j over the pixels [first, last) to result [row_count, column_count].
-template <class T>
+template <bool RECTIFIED = false, class T>
 inline void products(const T* const* rows, Index row_count, const T* const* columns, Index column_count, Index first,
                      Index last, T* result, Index stride) {
     Index row = 0;
     for (; row + 4 <= row_count; row += 4) {
         Index column = 0;
         for (; column + 4 <= column_count; column += 4)
-            products_tile<T, 4, 4>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 4, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
         for (; column < column_count; ++column)
-            products_tile<T, 4, 1>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 4, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
     }
     for (; row < row_count; ++row) {
         Index column = 0;
         for (; column + 4 <= column_count; column += 4)
-            products_tile<T, 1, 4>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 1, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
         for (; column < column_count; ++column)
-            products_tile<T, 1, 1>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 1, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
     }
 }
 
-// Set `to`, or with `adds` add to it, Σ_k weight_k plane_k over the vectors [first, last).
+// to = constant + Σ_k weight_k plane_k over the vectors [first, last); `to` may be one of the planes.
 template <class T>
-inline void weighted_sum(const std::vector<const T*>& planes, const std::vector<T>& weights, Index first, Index last,
-                         bool adds, T* to) {
+inline void weighted_sum(const std::vector<const T*>& planes, const std::vector<T>& weights, T constant, Index first,
+                         Index last, T* to) {
     const Index count = planes.size();
-    for (Index at = first * LANES; at < last * LANES; at += LANES) {
-        Lanes<T> total = adds ? load(to + at) : zero<T>();
+    Index at = first * LANES;
+    for (; at + 4 * LANES <= last * LANES; at += 4 * LANES) {
+        Lanes<T> total[4];
+        for (Lanes<T>& value : total) value = zero<T>() + constant;
+        for (Index k = 0; k < count; ++k)
+#pragma GCC unroll 4
+            for (int pixel = 0; pixel < 4; ++pixel) total[pixel] += weights[k] * load(planes[k] + at + pixel * LANES);
+        for (int pixel = 0; pixel < 4; ++pixel) store(to + at + pixel * LANES, total[pixel]);
+    }
+    for (; at < last * LANES; at += LANES) {
+        Lanes<T> total = zero<T>() + constant;
         for (Index k = 0; k < count; ++k) total += weights[k] * load(planes[k] + at);
         store(to + at, total);
     }

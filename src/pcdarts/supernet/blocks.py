@@ -1,0 +1,141 @@
+"""1x1 convolutions of n edges at once: activations [B, n·c, H, W], one small matrix per edge [n, c, c'].
+
+Blocks of few channels are cheapest as one product with a block-diagonal matrix, although most of its factors are zeros;
+larger ones as n groups. An input of c' channels instead of n·c' is one that all n edges share.
+
+On the CPU these are convolutions: for as few channels as there are here, PyTorch's are up to four times faster than
+its matrix products. Elsewhere they are matrix products, which are never rounded to fewer bits behind one's back.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GROUPED_FROM = 16
+"""Channels of a block from which n groups are faster than one product with zeros beside the blocks."""
+
+
+class Blocks(NamedTuple):
+    """The weight of a grouped 1x1 convolution."""
+
+    weight: Tensor
+    """[out channels, in channels / groups]."""
+    groups: int
+
+
+def make_blocks(matrices: Tensor, n: int, shared: bool, dtype: torch.dtype) -> list[Blocks]:
+    """For matrices [operations · n, c, c'], what computes M x on every edge, for each operation."""
+    matrices = matrices.to(dtype)
+    _, rows, columns = matrices.shape
+    if shared or n == 1:
+        weights, groups = matrices.reshape(-1, n * rows, columns), 1
+    elif _grouped(n, rows, columns):
+        weights, groups = matrices.reshape(-1, n * rows, columns), n
+    else:
+        blocks = matrices.view(-1, n, rows, columns)
+        dense = matrices.new_zeros(len(blocks), n, rows, n, columns)
+        dense.diagonal(dim1=1, dim2=3).copy_(blocks.permute(0, 2, 3, 1))
+        weights, groups = dense.view(-1, n * rows, n * columns), 1
+    return [Blocks(weight, groups) for weight in weights.unbind()]
+
+
+def make_transposed_blocks(matrices: Tensor, n: int, shared: bool, dtype: torch.dtype) -> list[Blocks]:
+    """What computes Mᵀ x on every edge; for a shared input, summed over the edges."""
+    if not shared:
+        return make_blocks(matrices.mT.contiguous(), n, shared, dtype)
+    weights = matrices.to(dtype).view(-1, n * matrices.shape[1], matrices.shape[2]).mT
+    return [Blocks(weight, 1) for weight in weights.unbind()]
+
+
+def multiply(x: Tensor, blocks: Blocks, shift: Tensor | None = None) -> Tensor:
+    """M x + shift at every pixel of x [B, channels, H, W]; shift has a number for every channel of the result."""
+    shift = None if shift is None else shift.to(x.dtype)
+    weight, groups = blocks
+    if groups == 1 and _convolves(x):
+        return F.conv2d(x, weight[:, :, None, None], shift)
+    matrix = as_matrix(x)
+    if groups == 1:
+        result = torch.mm(matrix, weight.t())
+    else:
+        result = matrix.new_empty(len(matrix), len(weight))
+        torch.bmm(_by_group(matrix, groups), weight.unflatten(0, (groups, -1)).mT, out=_by_group(result, groups))
+    return as_image(result if shift is None else result.add_(shift), x)
+
+
+def add_product(out: Tensor, x: Tensor, blocks: Blocks) -> Tensor:
+    """Add M x to `out` [B, channels, H, W] in place; `out` may be some channels of a wider map."""
+    weight, groups = blocks
+    if groups == 1 and _convolves(x) and x.shape[1] < GROUPED_FROM:
+        return out.add_(multiply(x, blocks))
+    rows = out.permute(0, 2, 3, 1).view(-1, out.shape[1])
+    if groups == 1:
+        rows.addmm_(as_matrix(x), weight.t())
+    else:
+        _by_group(rows, groups).baddbmm_(_by_group(as_matrix(x), groups), weight.unflatten(0, (groups, -1)).mT)
+    return out
+
+
+def products_over_pixels(xs: Sequence[Tensor], ys: Sequence[Tensor], n: int, shared: bool) -> Tensor:
+    """Σ x yᵀ over the pixels on every edge, [operations, n, c, c'].
+
+    Args:
+        xs: per operation [B, n·c, H, W].
+        ys: per operation [B, n·c', H, W], or [B, c', H, W] if the edges share it.
+
+    Summed in float32 at least: these products become statistics.
+    """
+    rows, columns = xs[0].shape[1] // n, ys[0].shape[1] // (1 if shared else n)
+    groups = n if not shared and _grouped(n, rows, columns) else 1
+    products = torch.stack([_product(x, y, groups) for x, y in zip(xs, ys, strict=True)])
+    if shared or groups == n:
+        return products.view(-1, n, rows, columns)
+    return products.view(-1, n, rows, n, columns).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+
+
+def _product(x: Tensor, y: Tensor, groups: int) -> Tensor:
+    """Σ x yᵀ over the pixels: [channels of x, channels of y / groups]."""
+    x, y = _at_least_float32(x), _at_least_float32(y)
+    if groups == 1 and _convolves(x):
+        weight = x.new_empty(x.shape[1], y.shape[1], 1, 1)  # only its shape is read
+        return torch.ops.aten.convolution_backward(
+            x, y, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+        )[1].flatten(1)
+    if groups == 1:
+        return torch.mm(as_matrix(x).t(), as_matrix(y))
+    return torch.bmm(_by_group(as_matrix(x), groups).mT, _by_group(as_matrix(y), groups)).flatten(0, 1)
+
+
+def sums_over_pixels(x: Tensor) -> Tensor:
+    """The sum of every channel of x [B, channels, H, W], in float32 at least."""
+    return as_matrix(_at_least_float32(x)).sum(dim=0)
+
+
+def as_matrix(image: Tensor) -> Tensor:
+    """[B, C, H, W] to [B·H·W, C], a view if `image` is channels-last."""
+    return image.permute(0, 2, 3, 1).reshape(-1, image.shape[1])
+
+
+def as_image(matrix: Tensor, like: Tensor) -> Tensor:
+    """[B·H·W, C'] to [B, C', H, W], a view; `like` [B, C, H, W] gives the sizes."""
+    batch, _, height, width = like.shape
+    return matrix.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _by_group(x: Tensor, n: int) -> Tensor:
+    """[pixels, n·c] as [n, pixels, c]."""
+    return x.unflatten(1, (n, -1)).transpose(0, 1)
+
+
+def _grouped(n: int, rows: int, columns: int) -> bool:
+    return n > 1 and min(rows, columns) >= GROUPED_FROM
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def _convolves(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)

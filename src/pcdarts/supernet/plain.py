@@ -1,0 +1,268 @@
+"""One cell of the supernet as a single differentiable function of PyTorch operations, computed per source node.
+
+Autograd sees one node per cell instead of thousands: nothing is sliced, padded or accumulated behind the scenes, and
+what is kept for the backward pass is chosen (`source.py`). Second derivatives are not to be had; `reference.py` has
+them.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pcdarts.supernet import source as sources
+from pcdarts.supernet.blocks import sums_over_pixels
+from pcdarts.supernet.gather import (
+    gradients_of_parameters,
+    parameters,
+    running_by_source,
+    update_running,
+    weights_by_source,
+)
+from pcdarts.supernet.images import channels_last
+from pcdarts.supernet.sampling import FirstChannels, MaskedChannels, selected_channels
+from pcdarts.supernet.saved import put_tensors, take_tensors
+from pcdarts.supernet.source import SourceStatistics, SourceWeights, Trace
+from pcdarts.supernet.stages import count_pixels
+
+if TYPE_CHECKING:
+    from pcdarts.supernet.supernet import SupernetCell
+
+SKIP = 3
+"""Place of `skip_connect` in the mixture."""
+
+
+def cell_output(
+    cell: "SupernetCell", inputs: tuple[Tensor, Tensor], op_weights: Tensor, edge_weights: Tensor, mask: Tensor | None
+) -> Tensor:
+    """Eqs. (1) and (2) for one cell.
+
+    Args:
+        inputs: its two input nodes [B, C, H, W].
+        op_weights, edge_weights: [edges, primitives] and [edges], of the cell's kind.
+        mask: the boolean S of Eq. (1), [edges, C], or None for the first C/k channels and a shuffle.
+
+    Returns:
+        The intermediate nodes side by side, [B, intermediate nodes · C, H', W'].
+    """
+    output: Tensor = _Cell.apply(cell, mask, *inputs, op_weights, edge_weights, *parameters(cell.operations))
+    return output
+
+
+class _Cell(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        cell: "SupernetCell",
+        mask: Tensor | None,
+        input0: Tensor,
+        input1: Tensor,
+        op_weights: Tensor,
+        edge_weights: Tensor,
+        *tensors: Tensor,
+    ) -> Tensor:
+        device = input0.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else input0.dtype
+        with torch.autocast(device, enabled=False):
+            inputs = [channels_last(x.to(dtype)) for x in (input0, input1)]
+            cell_pass = CellPass(cell, mask)
+            output, saved = cell_pass.forward(inputs, op_weights, edge_weights, tensors)
+        ctx.cell_pass = cell_pass
+        found: list[Tensor] = []
+        ctx.saved = take_tensors(saved, found)
+        ctx.save_for_backward(*found)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        saved: Saved = put_tensors(ctx.saved, ctx.saved_tensors)
+        needed = ctx.needs_input_grad
+        with torch.autocast(grads[0].device.type, enabled=False):
+            gradients = ctx.cell_pass.backward(
+                saved, grads[0], with_mixture=any(needed[4:6]), with_weights=any(needed[6:])
+            )
+        gradients = (*gradients, *[None] * (len(needed) - 2 - len(gradients)))
+        return None, None, *(g if wanted else None for g, wanted in zip(gradients, needed[2:], strict=True))
+
+
+class Saved(NamedTuple):
+    """What the backward pass of a cell needs."""
+
+    nodes: tuple[Tensor, Tensor]
+    """The input nodes [B, C, H, W]."""
+    bypassed: tuple[Tensor, ...]
+    """The source nodes as they cross to their targets: as they are, or halved by stride-2 edges."""
+    halved: tuple[Tensor, ...]
+    """The places of the pixels that crossed stride-2 edges."""
+    traces: tuple[Trace, ...]
+    weights: tuple[SourceWeights, ...]
+    op_weights: Tensor
+    edge_weights: Tensor
+    bypass: Tensor
+    """[edges, C]: see `sampling.py`."""
+
+
+class CellPass:
+    """The computation of one cell on one batch: `forward`, and `backward` from what that saved."""
+
+    def __init__(self, cell: "SupernetCell", mask: Tensor | None) -> None:
+        channels = cell.plan.channels
+        self.cell, self.space = cell, cell.space
+        self.sampling: FirstChannels | MaskedChannels
+        if mask is None:
+            self.sampling = FirstChannels(channels, cell.k)
+        else:
+            self.sampling = MaskedChannels(channels, selected_channels(mask, channels // cell.k))
+
+    def forward(
+        self, inputs: list[Tensor], op_weights: Tensor, edge_weights: Tensor, tensors: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Saved]:
+        """The cell's output from its input nodes and the values of `gather.parameters`."""
+        weights = weights_by_source(self.cell, tensors, inputs[0].dtype)
+        small = weights[0].last.dtype
+        op_weights, edge_weights = op_weights.to(small), edge_weights.to(small)
+        mixture = op_weights * edge_weights.unsqueeze(1)
+        bypass = self.sampling.bypass_weights(mixture[:, SKIP] * self.cell.unstrided, edge_weights)
+        running = None if self.cell.training else running_by_source(self.cell, small)
+
+        nodes, bypassed, halved = list(inputs), list(inputs), []
+        if self.cell.strided_edges:
+            pairs = [F.max_pool2d(x, 2, ceil_mode=True, return_indices=True) for x in inputs]
+            bypassed, halved = [x for x, _ in pairs], [places for _, places in pairs]
+        mixed = self._room_for_mixed(bypassed[0])
+        traces: list[Trace] = []
+        shifts: list[Tensor] = []
+        statistics: list[SourceStatistics] = []
+        for source in range(self.space.num_nodes - 1):
+            if source >= 2:
+                nodes.append(self._assemble(source, bypass, bypassed, mixed, shifts))
+                bypassed.append(nodes[source])
+            edges = self.space.edges_from(source)
+            sampled = self.sampling.sampled(nodes[source], edges)
+            trace, shift, found = sources.forward(
+                sampled,
+                self.sampling.rectified(sampled, edges),
+                weights[source],
+                mixture[edges],
+                running[source] if running else None,
+                mixed[source],
+            )
+            traces.append(trace)
+            shifts.append(shift)
+            if found is not None:
+                statistics.append(found)
+        nodes.append(self._assemble(self.space.num_nodes - 1, bypass, bypassed, mixed, shifts))
+        output = channels_last(torch.cat(nodes[2:], dim=1))
+        if running is None:
+            update_running(self.cell, statistics, count_pixels(output))
+        saved = Saved(
+            (inputs[0], inputs[1]),
+            tuple(bypassed),
+            tuple(halved),
+            tuple(traces),
+            tuple(weights),
+            op_weights,
+            edge_weights,
+            bypass,
+        )
+        return output, saved
+
+    def _assemble(
+        self, target: int, bypass: Tensor, bypassed: list[Tensor], mixed: list[Tensor], shifts: list[Tensor]
+    ) -> Tensor:
+        """Eq. (2): the node `target` [B, C, H, W] from what its sources sent."""
+        edges = self.space.edges_into(target)
+        shift = torch.stack([shifts[source][self._place(source, target)] for source in range(target)])
+        factors = bypass.to(bypassed[0].dtype)[:, :, None, None]
+        row = self.sampling.spread_shift(shift, edges).to(factors.dtype)[:, None, None]
+        passed = torch.addcmul(row, bypassed[0], factors[edges[0]])
+        for source, edge in enumerate(edges[1:], start=1):
+            passed.addcmul_(bypassed[source], factors[edge])
+        arrived = [self._part(mixed[source], source, target) for source in range(target)]
+        return self.sampling.assemble(passed, arrived, edges)
+
+    def backward(self, saved: Saved, grad: Tensor, with_mixture: bool, with_weights: bool) -> tuple[Tensor | None, ...]:
+        """The gradients of the input nodes, op_weights, edge_weights and the parameters."""
+        mixture = saved.op_weights * saved.edge_weights.unsqueeze(1)
+        ends = saved.bypassed[0]
+        of_nodes = [torch.zeros_like(x) for x in saved.nodes]
+        outputs = grad.to(ends.dtype).split(self.cell.plan.channels, dim=1)
+        of_nodes += [channels_last(part) for part in outputs]
+        of_bypassed = list(of_nodes)
+        if self.cell.strided_edges:
+            of_bypassed[:2] = [torch.zeros_like(ends), torch.zeros_like(ends)]
+        of_mixed = self._room_for_mixed(ends)
+        of_bypass = torch.zeros_like(saved.bypass)
+        of_mixture = torch.zeros_like(mixture)
+        of_weights: list[SourceWeights] = []
+        for source in range(self.space.num_nodes - 2, -1, -1):
+            if source > 0:
+                self._disassemble(source + 1, saved, of_nodes, of_bypassed, of_mixed, of_bypass, with_mixture)
+            edges = self.space.edges_from(source)
+            found = sources.backward(
+                saved.traces[source],
+                saved.weights[source],
+                mixture[edges],
+                channels_last(of_mixed[source]),
+                with_weights,
+            )
+            self.sampling.give_back(of_nodes[source], found.sampled, found.rectified, edges)
+            of_mixture[edges] = found.mixture
+            if found.weights is not None:
+                of_weights.append(found.weights)
+        for of_node, of_half, x, places in zip(of_nodes, of_bypassed, saved.nodes, saved.halved, strict=False):
+            of_node += torch.ops.aten.max_pool2d_with_indices_backward(
+                of_half, x, [2, 2], [2, 2], [0, 0], [1, 1], True, places
+            )
+        of_skip, of_edge_weights = self.sampling.bypass_gradients(of_bypass)
+        of_mixture[:, SKIP] += of_skip * self.cell.unstrided
+        of_edge_weights = of_edge_weights + (of_mixture * saved.op_weights).sum(dim=1)
+        of_op_weights = of_mixture * saved.edge_weights.unsqueeze(1)
+        gradients = (*of_nodes[:2], of_op_weights, of_edge_weights)
+        return (*gradients, *gradients_of_parameters(self.cell, of_weights[::-1])) if with_weights else gradients
+
+    def _disassemble(
+        self,
+        target: int,
+        saved: Saved,
+        of_nodes: list[Tensor],
+        of_bypassed: list[Tensor],
+        of_mixed: list[Tensor],
+        of_bypass: Tensor,
+        with_mixture: bool,
+    ) -> None:
+        """Hand the gradient of the node `target` to what it was assembled from."""
+        edges = self.space.edges_into(target)
+        parts = [self._part(of_mixed[source], source, target) for source in range(target)]
+        of_passed = self.sampling.disassemble(of_nodes[target], parts, edges)
+        factors = saved.bypass.to(of_passed.dtype)[:, :, None, None]
+        for source, edge in enumerate(edges):
+            of_bypassed[source].addcmul_(of_passed, factors[edge])
+            if with_mixture:
+                of_bypass[edge] = sums_over_pixels(of_passed * saved.bypassed[source])
+
+    def _room_for_mixed(self, ends: Tensor) -> list[Tensor]:
+        """Zeros for what each source sends, [B, n·C/k, H', W']; edges into one node may share theirs."""
+        width = self.sampling.width
+        counts = [len(self.space.edges_from(source)) for source in range(self.space.num_nodes - 1)]
+        batch, _, *size = ends.shape
+
+        def zeros(n: int) -> Tensor:
+            return channels_last(ends.new_zeros(batch, *size, n * width).permute(0, 3, 1, 2))
+
+        if self.sampling.sums_mixed:
+            total = zeros(counts[0])
+            return [total[:, (counts[0] - n) * width :] for n in counts]
+        return [zeros(n) for n in counts]
+
+    def _place(self, source: int, target: int) -> int:
+        """Which of the edges from `source` leads to `target`."""
+        return target - max(2, source + 1)
+
+    def _part(self, mixed: Tensor, source: int, target: int) -> Tensor:
+        """The columns of one target in what a source sends."""
+        start = self._place(source, target) * self.sampling.width
+        return mixed[:, start : start + self.sampling.width]

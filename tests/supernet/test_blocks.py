@@ -1,0 +1,33 @@
+"""One small matrix per edge, whichever way it is computed: equal to the products edge by edge."""
+
+import pytest
+import torch
+
+from pcdarts.supernet.blocks import add_product, make_blocks, make_transposed_blocks, multiply, products_over_pixels
+
+CASES = [(3, 4, torch.float32), (2, 20, torch.float32), (3, 4, torch.float64), (2, 20, torch.float64)]
+
+
+def draw(channels, dtype):
+    return torch.randn(2, channels, 3, 5, dtype=dtype).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(("n", "c", "dtype"), CASES)
+def test_blocks_act_on_every_edge(n, c, dtype, shared):
+    torch.manual_seed(0)
+    x, y = draw(c if shared else n * c, dtype), draw(n * c, dtype)
+    matrices, shift = torch.randn(n, c, c, dtype=dtype), torch.randn(n * c, dtype=dtype)
+    edges = x.unflatten(1, (1 if shared else n, c)).expand(-1, n, -1, -1, -1)
+    expected = torch.einsum("nij,bnjhw->bnihw", matrices, edges).flatten(1, 2)
+    (blocks,) = make_blocks(matrices, n, shared, dtype)
+    torch.testing.assert_close(multiply(x, blocks, shift), expected + shift[:, None, None])
+    wide = draw(n * c + 3, dtype)
+    before = wide.clone()
+    add_product(wide[:, 3:], x, blocks)
+    torch.testing.assert_close(wide, before + torch.nn.functional.pad(expected, (0, 0, 0, 0, 3, 0)))
+    (transposed,) = make_transposed_blocks(matrices, n, shared, dtype)
+    back = torch.einsum("nij,bnihw->bnjhw", matrices, y.unflatten(1, (n, c)))
+    torch.testing.assert_close(multiply(y, transposed), back.sum(dim=1) if shared else back.flatten(1, 2))
+    products = products_over_pixels([y], [x], n, shared)[0]
+    torch.testing.assert_close(products, torch.einsum("bnihw,bnjhw->nij", y.unflatten(1, (n, c)), edges))
