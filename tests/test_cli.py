@@ -97,7 +97,9 @@ def test_the_help_shows_the_defaults_of_the_recipe(capsys: Capture) -> None:
         assert "momenta of Adam (default: 0.5 0.999)" in output
 
 
-@pytest.mark.parametrize(("verb", "argument"), [("train", "--genotype"), ("test", "RUN"), ("show", "GENOTYPE")])
+@pytest.mark.parametrize(
+    ("verb", "argument"), [("train", "--genotype"), ("test", "RUN"), ("show", "GENOTYPE"), ("bench", "--shapes")]
+)
 def test_every_command_has_help(capsys: Capture, verb: str, argument: str) -> None:
     assert run_command([verb, "-h"]) == 0
     output = capsys.readouterr().out
@@ -110,7 +112,7 @@ def test_every_command_has_help(capsys: Capture, verb: str, argument: str) -> No
 
 def test_an_unknown_command_is_refused_with_the_right_one(capsys: Capture) -> None:
     assert refusal(capsys, "serch") == (
-        "there is no command serch: did you mean 'search'? (use one of search, train, test, show)"
+        "there is no command serch: did you mean 'search'? (use one of search, train, test, show, bench)"
     )
 
 
@@ -226,6 +228,12 @@ def test_a_run_is_resumed_with_its_own_configuration(capsys: Capture) -> None:
     assert "drop --config and --run" in refusal(capsys, "search", "--resume", "half", "--run", "other")
 
 
+def test_a_plan_makes_no_run(capsys: Capture) -> None:
+    for flags in (["--run", "planned"], ["--resume", "planned"]):
+        assert refusal(capsys, "search", "--plan", *flags) == "--plan makes no run: drop --run and --resume"
+    assert refusal(capsys, "train", "--plan").startswith("there is no flag --plan")
+
+
 def test_flags_that_only_repeat_the_configuration_or_say_where_to_compute_may_resume(capsys: Capture) -> None:
     begun(Path("done"), SearchConfig(k=2, seed=3), finished=True)
     flags = [
@@ -239,6 +247,8 @@ def test_flags_that_only_repeat_the_configuration_or_say_where_to_compute_may_re
         "cpu",
         "--threads",
         "1",
+        "--kernels",
+        "plain",
         "--data-root",
         "elsewhere",
     ]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pcdarts.cell.zoo import published
 from pcdarts.config import (
     MAX_YAML_BYTES,
+    BenchConfig,
     ConfigError,
     DataName,
     JobConfig,
@@ -55,7 +56,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 
 def test_every_setting_explains_itself_in_one_line() -> None:
-    for config_class in (SearchConfig, TrainConfig, TestConfig, ShowConfig):
+    for config_class in (SearchConfig, TrainConfig, TestConfig, ShowConfig, BenchConfig):
         for name, field in config_class.model_fields.items():
             assert name == "job" or (field.description and "\n" not in field.description), name
 
@@ -93,6 +94,7 @@ def test_every_data_set_can_be_configured() -> None:
         ({"cutout": -1}, "cutout is -1, but it must be at least 0"),
         ({"seed": 2**63}, f"seed is {2**63}, but it must be less than 9.22337e+18"),
         ({"threads": 0}, "threads is 0, but it must be at least 1"),
+        ({"kernels": "fast"}, "kernels is fast, but it must be auto, native or plain"),
         ({"arch_frozen": 3}, "there is no setting arch_frozen: did you mean arch_frozen_epochs?"),
         ({"zzz": 3}, "there is no setting zzz"),
         ({"job": "train"}, "job is train, but it must be search"),
@@ -134,9 +136,15 @@ def test_a_test_needs_its_run() -> None:
     assert TestConfig(run=Path("runs/x")).data is None
 
 
+def test_a_bench_is_checked_as_a_search_is() -> None:
+    assert problems(BenchConfig, k=3) == ["k is 3, but it must divide channels (16): use 1, 2, 4, 8 or 16"]
+    assert problems(BenchConfig, repeats=0) == ["repeats is 0, but it must be at least 1"]
+    assert problems(BenchConfig, kernels="all") == ["kernels is all, but it must be auto, native, plain or both"]
+
+
 def test_the_fingerprint_leaves_out_where_and_how_fast_a_run_computes() -> None:
-    here = SearchConfig(data_root=Path("/a"), device="cpu", threads=1)
-    there = SearchConfig(data_root=Path("/b"), device="cuda", threads=8)
+    here = SearchConfig(data_root=Path("/a"), device="cpu", threads=1, kernels="plain")
+    there = SearchConfig(data_root=Path("/b"), device="cuda", threads=8, kernels="native")
     assert here.fingerprint() == there.fingerprint()
     assert here.fingerprint() != SearchConfig(k=2).fingerprint()
 

@@ -13,17 +13,8 @@ from pydantic.fields import FieldInfo
 from tyro.constructors import PrimitiveConstructorSpec
 
 import pcdarts
-from pcdarts.config import (
-    JobConfig,
-    SearchConfig,
-    ShowConfig,
-    TestConfig,
-    TrainConfig,
-    closest,
-    settings,
-    shown,
-)
-from pcdarts.errors import InputError, RunError, did_you_mean
+from pcdarts.config import BenchConfig, JobConfig, SearchConfig, ShowConfig, TestConfig, TrainConfig, settings
+from pcdarts.errors import InputError, RunError, closest, did_you_mean, shown
 from pcdarts.recipes import RECIPES, resolve
 from pcdarts.run.folder import RUNS, RunFolder, write_text
 
@@ -32,16 +23,18 @@ usage: pcdarts COMMAND [flags]
 
 PC-DARTS: differentiable architecture search with partial channel connections and edge normalisation.
 
-  pcdarts search          search a cell; without flags in minutes, on the data set inside the package
+  pcdarts search          search a cell; without flags in minutes, on the data set inside the package;
+                          with --plan only say what memory and time it would take on this machine
   pcdarts train           train the network of the last cell found, and report its test error
   pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data
   pcdarts show GENOTYPE   print and draw a genotype (a published name, a file or a run) with its counts
+  pcdarts bench           time the supernet against a plain one that computes edge by edge, on this machine
 
   --help                  print this or, after a command, its flags and their defaults (those of --recipe NAME)
   --version               print the version
 """
 
-VERBS = ("search", "train", "test", "show")
+VERBS = ("search", "train", "test", "show", "bench")
 Config = TypeVar("Config", bound=JobConfig)
 Work = TypeVar("Work", SearchConfig, TrainConfig)
 
@@ -93,15 +86,28 @@ def _dispatch(arguments: Sequence[str]) -> int:
             from pcdarts.jobs.show import run_show
 
             run_show(_settle(ShowConfig, rest))
+        case "bench":
+            from pcdarts.jobs.bench import run_bench
+
+            run_bench(_settle(BenchConfig, rest))
         case _:
             raise InputError(f"there is no command {shown(verb)}: {did_you_mean(verb, VERBS)}")
     return 0
 
 
 def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
-    """Start or continue a job that has a run folder."""
-    flags, problems = _read_flags(config_class, arguments, RUN_FLAGS)
+    """Start or continue a job that has a run folder, or plan one."""
+    more = RUN_FLAGS | PLAN_FLAG if config_class is SearchConfig else RUN_FLAGS
+    flags, problems = _read_flags(config_class, arguments, more)
+    plans = flags.pop("plan", False)
     file, place, resumed = (Path(flags.pop(name)) if name in flags else None for name in RUN_FLAGS)
+    if plans:
+        if place or resumed:
+            raise InputError("--plan makes no run: drop --run and --resume")
+        planned = resolve(SearchConfig, file=file, flags=flags, problems=problems)
+        from pcdarts.jobs.plan import run_plan
+
+        return run_plan(planned)
     if resumed:
         if file or place:
             raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
@@ -109,7 +115,7 @@ def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
         config = _config_of(run, config_class, flags, problems)
         if run.is_finished:
             print(f"{run.path} is finished: there is nothing to resume")
-            return
+            return None
     else:
         config = resolve(config_class, file=file, flags=flags, problems=problems)
         run = _new_run(config, place)
@@ -177,6 +183,9 @@ RUN_FLAGS = {
 }
 """What can be said to a job with a run folder besides its settings: name, metavar, help."""
 
+PLAN_FLAG = {"plan": ("", "only measure what memory and hours it would take here, for several K and batch sizes")}
+"""The same for a search alone; without a metavar it is a switch."""
+
 
 def _read_flags(
     config_class: type[JobConfig], arguments: Sequence[str], more: Mapping[str, tuple[str, str]] | None = None
@@ -186,7 +195,10 @@ def _read_flags(
     `--help` among the arguments prints the help and exits.
     """
     fields = settings(config_class)
-    flags = {name: _flag(metavar, description) for name, (metavar, description) in (more or {}).items()}
+    flags = {
+        name: _flag(metavar, description) if metavar else Annotated[bool, tyro.conf.arg(help=description)]
+        for name, (metavar, description) in (more or {}).items()
+    }
     flags |= {name: _flag_of(name, field, config_class) for name, field in fields.items()}
     as_type = _make_typed_dict("flags", flags, total=False)  # a flag not given stays absent
     prog = f"pcdarts {config_class.model_fields['job'].default}"
@@ -210,7 +222,7 @@ def _print_help(config_class: type[JobConfig], flags: Any, prog: str, given: Map
     if config_class in RECIPES:
         file = Path(given["config"]) if "config" in given else None
         config = resolve(config_class, file=file, flags={name: given[name] for name in ("recipe",) if name in given})
-        defaults = config.model_dump(exclude={"job"}) | dict.fromkeys(RUN_FLAGS)
+        defaults = config.model_dump(exclude={"job"}) | dict.fromkeys(RUN_FLAGS) | dict.fromkeys(PLAN_FLAG, False)
         description = f"Recipe < YAML file < flags. The defaults shown are those of the recipe {defaults['recipe']}."
     else:
         fields = settings(config_class)

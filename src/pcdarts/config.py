@@ -2,8 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pcdarts.cell.space import NetworkKind
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, closest, listed, shown
 
 DataName = Literal["fashion-mini", "fashion-mnist", "cifar10", "cifar100", "folder"]
 
@@ -34,6 +32,8 @@ TrainImages = Annotated[
     Count | None, Field(description="keep so many training images at most, as many per class (none: all)")
 ]
 Kind = Annotated[NetworkKind, Field(description="stem: 'cifar' keeps the resolution, 'imagenet' reduces it eightfold")]
+Nodes = Annotated[int, Field(ge=3, description="nodes N of a cell, its two inputs included")]
+K = Annotated[Count, Field(description="1/K of the channels go through the operations, the others bypass them (Eq. 1)")]
 Channels = Annotated[int, Field(ge=1, le=4096, description="initial number of channels")]
 NumCells = Annotated[int, Field(ge=3, description="number of cells L; those at 1/3 and 2/3 of the depth reduce")]
 Epochs = Annotated[Count, Field(description="passes over the training images")]
@@ -49,6 +49,10 @@ Cutout = Annotated[int, Field(ge=0, description="side of the square cut out of t
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="seed of every random stream")]
 Device = Annotated[str, Field(description="auto, cpu, cuda or cuda:N; auto takes the GPU if there is one")]
 Threads = Annotated[Count | None, Field(description="CPU threads (none: as many as PyTorch likes)")]
+Amp = Annotated[
+    Literal["off", "bf16"],
+    Field(description="bf16 learns in mixed precision: convolutions in bfloat16, weights and losses in float32"),
+]
 
 
 class ConfigError(InputError):
@@ -69,7 +73,7 @@ class JobConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    elsewhere: ClassVar[frozenset[str]] = frozenset({"data_root", "device", "threads"})
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"data_root", "device", "threads", "kernels"})
     """Fields that say where and how fast, not what: a run may be resumed with other values of these."""
 
     job: str
@@ -109,6 +113,15 @@ class JobConfig(BaseModel):
             raise ValueError(f"learning_rate_min is {end:g}, but it must be at most learning_rate ({start:g})")
         return end
 
+    @field_validator("k", check_fields=False)
+    @classmethod
+    def _k_divides_channels(cls, k: int, info: ValidationInfo) -> int:
+        channels = info.data.get("channels")
+        if channels is not None and channels % k:
+            divisors = [str(d) for d in range(1, channels + 1) if channels % d == 0]
+            raise ValueError(f"k is {k}, but it must divide channels ({channels}): use {listed(divisors)}")
+        return k
+
     def fingerprint(self) -> dict[str, Any]:
         """The fields that decide what is computed, as plain values: a checkpoint fits a run with the same ones."""
         return self.model_dump(mode="json", exclude=set(self.elsewhere))
@@ -130,10 +143,8 @@ class SearchConfig(JobConfig):
     kind: Kind = "cifar"
     channels: Channels = 16
     num_cells: NumCells = 8
-    num_nodes: int = Field(default=6, ge=3, description="nodes N of a cell, its two inputs included")
-    k: Count = Field(
-        default=4, description="K: 1/K of the channels go through the operations, the others bypass them (Eq. 1)"
-    )
+    num_nodes: Nodes = 6
+    k: K = 4
     channel_sampling: Literal["first", "random"] = Field(
         default="first",
         description="channels sampled: the first 1/K, then a shuffle (Sec. 4.1), or a fresh random mask (Eq. 1)",
@@ -159,18 +170,20 @@ class SearchConfig(JobConfig):
     crop_padding: CropPadding = 4
     flip: Flip = True
     cutout: Cutout = 0
+    amp: Amp = "off"
     seed: Seed = 0
     device: Device = "auto"
     threads: Threads = None
+    kernels: Literal["auto", "native", "plain"] = Field(
+        default="auto", description="native (compiled on first use), plain (PyTorch alone), or auto: native if possible"
+    )
 
-    @field_validator("k")
+    @field_validator("kernels")
     @classmethod
-    def _k_divides_channels(cls, k: int, info: ValidationInfo) -> int:
-        channels = info.data.get("channels")
-        if channels is not None and channels % k:
-            divisors = [str(d) for d in range(1, channels + 1) if channels % d == 0]
-            raise ValueError(f"k is {k}, but it must divide channels ({channels}): use {listed(divisors)}")
-        return k
+    def _native_kernels_know_float32_alone(cls, kernels: str, info: ValidationInfo) -> str:
+        if kernels == "native" and info.data.get("amp") == "bf16":
+            raise ValueError("kernels is native, but these compute in float32: drop amp, or use plain")
+        return kernels
 
     @field_validator("arch_frozen_epochs")
     @classmethod
@@ -218,6 +231,7 @@ class TrainConfig(JobConfig):
     test_every: Count = Field(
         default=1, description="epochs between two measurements of the test error; the last epoch always has one"
     )
+    amp: Amp = "off"
     seed: Seed = 0
     seeds: Count = Field(default=1, description="number of seeds trained in a row, for a mean ± std")
     device: Device = "auto"
@@ -249,6 +263,31 @@ class ShowConfig(JobConfig):
     genotype: str = Field(min_length=1, description="published name, JSON or text file, run folder, or random:SEED")
     svg: Path | None = Field(default=None, description="folder to write the drawings of both cells to")
     as_json: bool = Field(default=False, alias="json", description="print the genotype as JSON and nothing else")
+
+
+class BenchConfig(JobConfig):
+    """Time the supernet side by side with a plain one that computes edge by edge, once both are found to be equal."""
+
+    job: Literal["bench"] = "bench"
+    kind: Kind = "cifar"
+    image_size: int = Field(default=32, ge=8, description="side of the random images in pixels")
+    channels: Channels = 16
+    num_cells: NumCells = 8
+    num_nodes: Nodes = 6
+    k: K = 4
+    batch_size: int = Field(default=64, ge=2, description="images per step")
+    repeats: Count = Field(default=5, description="times that each step is measured, by turns and after a warm-up")
+    shapes: bool = Field(default=False, description="time other shapes too: a table of minutes")
+    compare_with: Path | None = Field(
+        default=None,
+        description="folder with a model_search.py of the DARTS interface, whose Network is timed too: RUNS ITS CODE",
+    )
+    json_file: Path | None = Field(default=None, alias="json", description="file to write all figures to")
+    device: Device = "auto"
+    threads: Threads = None
+    kernels: Literal["auto", "native", "plain", "both"] = Field(
+        default="auto", description="the supernet's kernels: native (compiled), plain (PyTorch alone), both, or auto"
+    )
 
 
 _EXPECTATIONS = {
@@ -290,28 +329,9 @@ def _in_words(problem: ErrorDetails, config_class: type[JobConfig]) -> str:
     return f"{name} is {shown(value)}: {problem['msg']}"
 
 
-def shown(value: object) -> str:
-    """A value as the user wrote it, on one line of bounded length."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    text = text if text.isprintable() and text.strip() else repr(text)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def listed(names: Iterable[str], joint: str = "or") -> str:
-    """`a, b or c`, joined by `joint`."""
-    *first, last = names
-    return f"{', '.join(first)} {joint} {last}" if first else last
-
-
 def settings(config_class: type[JobConfig]) -> dict[str, FieldInfo]:
     """What a user may set, by name: every field but the job's name."""
     return {field.alias or name: field for name, field in config_class.model_fields.items() if name != "job"}
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """`: did you mean ...?` if a known name is close, else nothing."""
-    close = get_close_matches(name, list(known), n=1)
-    return f": did you mean {close[0]}?" if close else ""
 
 
 def read_yaml(path: Path, config_class: type[JobConfig]) -> dict[str, Any]:

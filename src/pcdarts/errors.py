@@ -18,3 +18,22 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1)
     listing = f"use one of {', '.join(known)}"
     return f"did you mean {close[0]!r}? ({listing})" if close else listing
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """`: did you mean ...?` if a known name is close, else nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def shown(value: object) -> str:
+    """A value as the user wrote it, on one line of bounded length."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = text if text.isprintable() and text.strip() else repr(text)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def listed(names: Iterable[str], joint: str = "or") -> str:
+    """`a, b or c`, joined by `joint`."""
+    *first, last = names
+    return f"{', '.join(first)} {joint} {last}" if first else last

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pcdarts.config import ConfigError, JobConfig, SearchConfig, TrainConfig, read_yaml, shown
-from pcdarts.errors import InputError, did_you_mean
+from pcdarts.config import ConfigError, JobConfig, SearchConfig, TrainConfig, read_yaml
+from pcdarts.errors import InputError, did_you_mean, shown
 
 DEFAULT = "fashion-mini"
 

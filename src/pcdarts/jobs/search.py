@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.derive import derive
+from pcdarts.cell.precision import check_amp
 from pcdarts.cell.space import CellSpace
 from pcdarts.config import SearchConfig
 from pcdarts.data.batches import Batches
@@ -34,10 +35,11 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
     """Search a cell and leave everything in `run`; returns what `result.json` holds.
 
     Raises:
-        InputError: the data or the checkpoint cannot be used.
+        InputError: the data or the checkpoint cannot be used, or the device has no bfloat16 for `amp`.
         RunError: the loss is no longer a number, or something cannot be saved.
     """
     device = choose_device(config.device, config.threads)
+    check_amp(config.amp, device.type)
     data = training_data(config)
     weight_indices, arch_indices = split_indices(data.train.labels, config.weight_fraction, config.seed)
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
@@ -75,6 +77,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
     with Progress(run, config.epochs, len(weight_batches)) as progress:
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         progress.begin(first_epoch, f"{images_used}, on {describe_device(device)}")
+        if supernet.will_compile_kernels:
+            progress.say("compiling the kernels for this processor: some seconds, once on this machine")
         for epoch in range(first_epoch, config.epochs):
             started = time.perf_counter()
             learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
@@ -135,6 +139,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
             "search_cost": {
                 "hours": seconds / 3600,
                 "device": describe_device(device),
+                "kernels": supernet.kernels,
                 "peak_memory_gb": peak_memory_gb(device),
             },
         }
@@ -155,6 +160,8 @@ def make_supernet(config: SearchConfig, space: CellSpace, data: DataSet) -> Supe
         k=config.k,
         channel_sampling=config.channel_sampling,
         image_channels=data.image_channels,
+        kernels=config.kernels,
+        amp=config.amp,
     )
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.precision import check_amp
 from pcdarts.config import TrainConfig
 from pcdarts.data.sources import DataSet
 from pcdarts.data.streams import generator
@@ -31,12 +32,13 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
     With several seeds each has a run folder of its own inside `run`, and the result is their mean ± std.
 
     Raises:
-        InputError: the genotype, the data or a checkpoint cannot be used.
+        InputError: the genotype, the data or a checkpoint cannot be used, or the device has no bfloat16 for `amp`.
         RunError: the loss is no longer a number, or something cannot be saved.
     """
     source = str(latest_search().path) if config.genotype == "latest" else config.genotype
     genotype = find_genotype(source)
     device = choose_device(config.device, config.threads)
+    check_amp(config.amp, device.type)
     data = training_data(config)
     next_line = f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}"
     if source != config.genotype:
@@ -84,7 +86,7 @@ def train_one(
     size = complexity(network, (data.image_channels, data.image_size, data.image_size))
     write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
     optimizer = torch.optim.SGD(
-        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
+        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
     )
     first_epoch, seconds = 0, 0.0
     if resume and run.checkpoint.exists():
@@ -175,4 +177,5 @@ def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, imag
         num_classes=num_classes,
         auxiliary=config.auxiliary,
         image_channels=image_channels,
+        amp=config.amp,
     )

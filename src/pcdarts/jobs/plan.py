@@ -1,0 +1,272 @@
+"""`pcdarts search --plan`: the peak memory and hours that a search would take on this machine, from measured steps."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.table import Table
+
+from pcdarts.config import SearchConfig
+from pcdarts.data.split import split_indices
+from pcdarts.errors import InputError
+from pcdarts.jobs.batches import training_data
+from pcdarts.jobs.bench_tables import console, make_table, seconds_text
+from pcdarts.jobs.child import Measured, measure_in_child
+from pcdarts.jobs.steps import SearchStep, Setting
+from pcdarts.run.device import choose_device, describe_device
+from pcdarts.run.progress import duration
+from pcdarts.supernet.supernet import Supernet
+
+KS = (1, 2, 4, 8)
+PROBE_BATCH = 16
+"""Images of the step that is measured for every K, however slow."""
+BUDGET_SECONDS = 90.0
+"""For all measurements; whatever would go beyond it is scaled."""
+PROBE_LIMIT = 60.0
+"""Seconds after which a single small step is given up."""
+
+KNOWN = {"fashion-mnist": (60_000, 1, 28, 10), "cifar10": (50_000, 3, 32, 10), "cifar100": (50_000, 3, 32, 100)}
+"""Training images, their channels and side, and classes of the data sets that a plan need not download."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a search has to do, whatever its K and batch size."""
+
+    weight_images: int
+    epochs: int
+    arch_epochs: int
+    """Epochs in which α and β are no longer frozen."""
+    data_bytes: int
+
+    def steps(self, batch_size: int) -> int:
+        """Steps in an epoch."""
+        return math.ceil(self.weight_images / batch_size)
+
+    def seconds(self, step: Measured, batch_size: int) -> float:
+        """The time of all steps: a weight step each, and an α step where α and β are not frozen."""
+        return self.steps(batch_size) * (self.epochs * step.weight_seconds + self.arch_epochs * step.arch_seconds)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A measured step, with the seconds its process took besides."""
+
+    batch_size: int
+    step: Measured
+    start_seconds: float
+
+    def scaled(self, batch_size: int) -> Measured:
+        """What a step of another batch size should take: in proportion, but for what the process holds anyway."""
+        factor = batch_size / self.batch_size
+        step_bytes = round(factor * self.step.step_bytes)
+        return Measured(
+            step_bytes=step_bytes,
+            total_bytes=self.step.total_bytes - self.step.step_bytes + step_bytes,
+            weight_seconds=factor * self.step.weight_seconds,
+            arch_seconds=factor * self.step.arch_seconds,
+        )
+
+    def expected_seconds(self, batch_size: int) -> float:
+        """How long the measurement of such a step should take."""
+        step = self.scaled(batch_size)
+        return self.start_seconds + 2 * (step.weight_seconds + step.arch_seconds)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the plan."""
+
+    k: int
+    batch_size: int
+    step: Measured | None
+    """None where not even a small step could be measured."""
+    how: str
+    """measured, scaled, or why this cannot be had."""
+
+
+def run_plan(config: SearchConfig) -> None:
+    """Measure and print the plan; no run folder is made.
+
+    Raises:
+        InputError: the data cannot be used, or the network is impossible.
+        RunError: a measurement failed.
+    """
+    device = choose_device(config.device, config.threads)
+    setting, work = prepare(config)
+    kernels, memory = rehearse(setting), free_memory(device)
+    tables = console()
+
+    def say(text: str) -> None:
+        tables.print(text, markup=False, soft_wrap=True)
+
+    say(
+        f"search {config.recipe or 'of your own'}: {work.weight_images} weight images of {setting.image_size}x"
+        f"{setting.image_size} pixels, {config.num_cells} cells of {config.channels} channels, {config.epochs} epochs "
+        f"({config.arch_frozen_epochs} with α and β frozen), {'second' if config.second_order else 'first'} order"
+    )
+    say(f"on {describe_device(device)}, {kernels} kernels; measuring single steps (a minute or two) ...")
+    rows = measure_rows(setting, work, memory)
+    tables.print(plan_table(rows, work, (config.k, setting.batch_size)))
+    say(
+        "time: all steps of all epochs (with data and augmentation; not the checkpoints and the final error); "
+        "memory: the peak of the whole process with its data"
+        + (f"; free now: {memory / 1e9:.1f} GB" if memory is not None else "")
+    )
+    if any(row.how.startswith("scaled") for row in rows):
+        say("scaled: in proportion to the images, from the largest step that was measured with the same K")
+
+
+def prepare(config: SearchConfig) -> tuple[Setting, Work]:
+    """The step of the search that `config` describes, and the work to be done by such steps.
+
+    Raises:
+        InputError: the data cannot be used, or is too small for a batch.
+    """
+    if config.data in KNOWN:
+        count, image_channels, side, num_classes = KNOWN[config.data]
+        count, side = min(count, config.train_images or count), config.image_size or side
+    else:
+        data = training_data(config)
+        count, image_channels, side = len(data.train), data.image_channels, data.image_size
+        num_classes = data.num_classes
+    weight, arch = split_indices(torch.arange(count), config.weight_fraction, config.seed)
+    batch_size = min(config.batch_size, len(weight), len(arch))
+    if batch_size < 2:
+        raise InputError(f"the smaller split has {batch_size} image, but BatchNorm needs two: give more images")
+    setting = Setting(
+        kernels="plain" if config.amp == "bf16" else config.kernels,  # as in `make_supernet`
+        amp=config.amp,
+        kind=config.kind,
+        channels=config.channels,
+        num_cells=config.num_cells,
+        num_nodes=config.num_nodes,
+        k=config.k,
+        batch_size=batch_size,
+        image_size=side,
+        image_channels=image_channels,
+        num_classes=num_classes,
+        channel_sampling=config.channel_sampling,
+        edge_normalization=config.edge_normalization,
+        second_order=config.second_order,
+        crop_padding=config.crop_padding,
+        flip=config.flip,
+        cutout=config.cutout,
+        device=config.device,
+        threads=torch.get_num_threads(),
+    )
+    pixels = count * image_channels * side * side
+    copies = 3  # as they were read, in two splits, and once more where batches are cut from them
+    return setting, Work(len(weight), config.epochs, config.epochs - config.arch_frozen_epochs, copies * pixels)
+
+
+def rehearse(setting: Setting) -> str:
+    """Make one tiny pass, for which kernels are compiled where they have to be; return their name.
+
+    Raises:
+        InputError: the images are too small for the network, or the kernels cannot be had.
+    """
+    step = SearchStep(replace(setting, batch_size=2))
+    step.forward_backward()
+    assert isinstance(step.network, Supernet)
+    return step.network.kernels
+
+
+def batch_sizes(batch_size: int) -> list[int]:
+    """The batch size asked for, half and a quarter of it, ascending."""
+    return sorted({max(2, batch_size // divisor) for divisor in (1, 2, 4)})
+
+
+def measure_rows(setting: Setting, work: Work, memory: int | None) -> list[Row]:
+    """Measure a small step of every K, then what there is time for: first the search asked for, then the quickest."""
+    deadline = time.monotonic() + BUDGET_SECONDS
+    sizes = batch_sizes(setting.batch_size)
+    ks = [k for k in sorted({*KS, setting.k}) if setting.channels % k == 0]
+    small = replace(setting, batch_size=min(PROBE_BATCH, *sizes))
+    probes = {k: measure_probe(replace(small, k=k), PROBE_LIMIT) for k in ks}
+
+    expected = {
+        (k, size): probe.expected_seconds(size)
+        for k, probe in probes.items()
+        for size in sizes
+        if probe is not None and size > probe.batch_size and fits(probe.scaled(size), work, memory)
+    }
+    found = {k: [probe] if probe else [] for k, probe in probes.items()}
+    asked = setting.k, setting.batch_size
+    for k, size in sorted(expected, key=lambda place: (place != asked, expected[place])):
+        if time.monotonic() + expected[k, size] <= deadline:
+            larger = measure_probe(replace(setting, k=k, batch_size=size), 2 * expected[k, size])
+            found[k] += [larger] if larger else []
+    return [row_of(k, size, found[k], work, memory) for k in ks for size in sizes]
+
+
+def measure_probe(setting: Setting, limit: float) -> Probe | None:
+    """A step in a process of its own; None if it takes too long or too much memory."""
+    started = time.monotonic()
+    step = measure_in_child(setting, timed=True, limit=limit)
+    if step is None:
+        return None
+    spent = time.monotonic() - started - 2 * (step.weight_seconds + step.arch_seconds)
+    return Probe(setting.batch_size, step, max(spent, 0.0))
+
+
+def row_of(k: int, batch_size: int, probes: list[Probe], work: Work, memory: int | None) -> Row:
+    """A line of the plan from what was measured with this K: the step itself, or one scaled from the largest."""
+    if not probes:
+        return Row(k, batch_size, None, "not measured: a small step takes over a minute, or too much memory")
+    largest = max(probes, key=lambda probe: probe.batch_size)
+    exact = next((probe.step for probe in probes if probe.batch_size == batch_size), None)
+    step = exact or largest.scaled(batch_size)
+    if not fits(step, work, memory):
+        return Row(k, batch_size, step, "scaled; does not fit into the memory that is free")
+    return Row(k, batch_size, step, "measured" if exact else "scaled")
+
+
+def fits(step: Measured, work: Work, memory: int | None) -> bool:
+    """Whether a search of such steps finds the memory it needs, as far as that is known."""
+    return memory is None or step.total_bytes + work.data_bytes <= memory
+
+
+def plan_table(rows: list[Row], work: Work, asked: tuple[int, int]) -> Table:
+    """The plan; the search asked for is marked."""
+    table = make_table("K", "batch", "steps/epoch", "weight step", "α step", "search", "memory", "")
+    last = None
+    for row in rows:
+        if row.k != last:
+            table.add_section()
+        last = row.k
+        how = f"{row.how}, this search" if (row.k, row.batch_size) == asked else row.how
+        steps = work.steps(row.batch_size)
+        figures = ["", "", "", ""]
+        if row.step is not None:
+            figures = [
+                seconds_text(row.step.weight_seconds),
+                seconds_text(row.step.arch_seconds),
+                duration(work.seconds(row.step, row.batch_size)),
+                f"{(row.step.total_bytes + work.data_bytes) / 1e9:.1f} GB",
+            ]
+        style = "bold" if (row.k, row.batch_size) == asked else None
+        table.add_row(str(row.k), str(row.batch_size), str(steps), *figures, how, style=style)
+    return table
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a new process may take; None where the system does not say.
+
+    On Linux what is available without swapping, within the limit of a container.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    try:
+        group = Path("/sys/fs/cgroup")
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        pass
+    return free
