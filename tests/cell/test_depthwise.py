@@ -4,13 +4,25 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pcdarts.cell.depthwise import DepthwiseConv2d, KernelGradients, depthwise_conv2d, strided_gradients
+from pcdarts.cell import depthwise
+from pcdarts.cell.depthwise import DepthwiseConv2d, KernelGradients, add_convolved, depthwise_conv2d, strided_gradients
 
 CASES = [(size, dilation, stride) for size in (3, 5, 7) for dilation in (1, 2) for stride in (1, 2)]
 
 
 def plain(x, weight, stride, dilation):
     return F.conv2d(x, weight, None, stride, dilation * (weight.shape[-1] - 1) // 2, dilation, groups=x.shape[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("size", "dilation"), [(3, 1), (5, 1), (3, 2), (5, 2)])
+def test_a_convolution_can_be_added_in_place(size, dilation, dtype):
+    torch.manual_seed(0)
+    x, out = (torch.randn(2, 3, 7, 5, dtype=dtype).contiguous(memory_format=torch.channels_last) for _ in range(2))
+    weight = torch.randn(3, 1, size, size, dtype=dtype)
+    expected = out + plain(x, weight, 1, dilation)
+    add_convolved(out, x, weight, dilation)
+    torch.testing.assert_close(out, expected)
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (7, 5), (1, 3), (2, 9)])
@@ -59,6 +71,13 @@ def test_gradients_at_stride_2_equal_the_plain_ones(size, shape):
     ):
         torch.testing.assert_close(found, wanted)
     assert strided_gradients(x.detach(), weight.detach(), grad, 2, False)[1] is None
+
+
+def test_a_gradient_at_stride_2_is_the_same_taken_a_few_images_at_a_time(monkeypatch):
+    x, weight, grad = torch.randn(5, 3, 6, 6), torch.randn(3, 1, 5, 5), torch.randn(5, 3, 3, 3)
+    expected = strided_gradients(x, weight, grad, 2, True)[1]
+    monkeypatch.setattr(depthwise, "_NUMBERS_AT_ONCE", 2 * x[0].numel())
+    torch.testing.assert_close(strided_gradients(x, weight, grad, 2, True)[1], expected)
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (7, 5), (1, 3)])

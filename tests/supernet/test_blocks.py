@@ -5,7 +5,7 @@ import torch
 
 from pcdarts.supernet.blocks import add_product, make_blocks, make_transposed_blocks, multiply, products_over_pixels
 
-CASES = [(3, 4, torch.float32), (2, 20, torch.float32), (3, 4, torch.float64), (2, 20, torch.float64)]
+CASES = [(n, c, dtype) for n, c in [(3, 4), (4, 8), (3, 8), (2, 20)] for dtype in (torch.float32, torch.float64)]
 
 
 def draw(channels, dtype):
@@ -24,7 +24,7 @@ def test_blocks_act_on_every_edge(n, c, dtype, shared):
     torch.testing.assert_close(multiply(x, blocks, shift), expected + shift[:, None, None])
     wide = draw(n * c + 3, dtype)
     before = wide.clone()
-    add_product(wide[:, 3:], x, blocks)
+    add_product(wide, x, blocks)
     torch.testing.assert_close(wide, before + torch.nn.functional.pad(expected, (0, 0, 0, 0, 3, 0)))
     (transposed,) = make_transposed_blocks(matrices, n, shared, dtype)
     back = torch.einsum("nij,bnihw->bnjhw", matrices, y.unflatten(1, (n, c)))

@@ -10,6 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+
+_NUMBERS_AT_ONCE = 2**19
+"""Of an input that is laid out anew: larger copies leave the cache, and fresh pages cost more than the work on them."""
+
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
     """Convolve every channel of x [B, C, H, W] with its own filter of weight [C, 1, k, k], k odd, "same" padding.
@@ -59,6 +64,29 @@ class _DepthwiseConv2d(torch.autograd.Function):
         return grad_x, grad_weight, None, None
 
 
+def add_convolved(out: Tensor, x: Tensor, weight: Tensor, dilation: int = 1) -> Tensor:
+    """Add `convolve(x, weight, 1, dilation)` to `out` [B, C, H, W] in place; return `out`. No gradients."""
+    if fuses_addition(x):
+        return add_convolution(out, x, weight, dilation * (weight.shape[-1] - 1) // 2, dilation, weight.shape[0])
+    return out.add_(convolve(x, weight, 1, dilation))
+
+
+def fuses_addition(x: Tensor) -> bool:
+    """Whether `add_convolution` can be had for x."""
+    return _HAS_ONEDNN and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+
+
+def add_convolution(out: Tensor, x: Tensor, weight: Tensor, padding: int, dilation: int, groups: int) -> Tensor:
+    """Add `F.conv2d(x, weight, None, 1, padding, dilation, groups)` to `out` in place; return `out`. No gradients.
+
+    It needs no room for a result of its own: a pass over memory less, and no fresh pages, which are dearer still.
+    """
+    added: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
+        out, x, weight, None, [padding] * 2, [1, 1], [dilation] * 2, groups, "add", None, None, [], None
+    )
+    return added
+
+
 def strided_gradients(
     x: Tensor, weight: Tensor, grad: Tensor, stride: int, with_weight: bool
 ) -> tuple[Tensor, Tensor | None]:
@@ -72,7 +100,11 @@ def strided_gradients(
     grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
         grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], weight.shape[0], mask
     )
-    return grad_x, _strided_5x5_gradient(x, grad) if slow and with_weight else grad_weight
+    if slow and with_weight:
+        images = max(1, _NUMBERS_AT_ONCE // x[0].numel())
+        parts = [_strided_5x5_gradient(*part) for part in zip(x.split(images), grad.split(images), strict=True)]
+        grad_weight = torch.stack(parts).sum(dim=0)
+    return grad_x, grad_weight
 
 
 def _strided_5x5_gradient(x: Tensor, grad: Tensor) -> Tensor:

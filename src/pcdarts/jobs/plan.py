@@ -107,7 +107,8 @@ def run_plan(config: SearchConfig) -> None:
         f"{setting.image_size} pixels, {config.num_cells} cells of {config.channels} channels, {config.epochs} epochs "
         f"({config.arch_frozen_epochs} with α and β frozen), {'second' if config.second_order else 'first'} order"
     )
-    say(f"on {describe_device(device)}, {kernels} kernels; measuring single steps (a minute or two) ...")
+    precision = "" if setting.amp == "off" else f" in {setting.amp}"
+    say(f"on {describe_device(device)}, {kernels} kernels{precision}; measuring single steps (a minute or two) ...")
     rows = measure_rows(setting, work, memory)
     tables.print(plan_table(rows, work, (config.k, setting.batch_size)))
     say(

@@ -50,7 +50,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
     arch = ArchParameters(CellSpace(config.num_nodes), config.edge_normalization).to(device)
     supernet = make_supernet(config, arch.space, data).to(device)
     weight_optimizer = torch.optim.SGD(
-        supernet.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
+        supernet.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
     )
     arch_optimizer = torch.optim.Adam(
         arch.parameters(), config.arch_learning_rate, config.arch_adam_betas, weight_decay=config.arch_weight_decay

@@ -81,7 +81,9 @@ class SearchStep:
         torch.manual_seed(0)
         self.arch = ArchParameters(CellSpace(setting.num_nodes), setting.edge_normalization).to(self.device)
         self.network = setting.network().to(self.device)
-        self.weight_optimizer = torch.optim.SGD(self.network.parameters(), 0.025, 0.9, weight_decay=3e-4)
+        # Fused as in jobs/search.py; the authors' script has the plain optimiser.
+        fused = setting.kernels != "per edge"
+        self.weight_optimizer = torch.optim.SGD(self.network.parameters(), 0.025, 0.9, weight_decay=3e-4, fused=fused)
         self.arch_optimizer = torch.optim.Adam(self.arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3)
         self._weight_batches = self._endless_batches("weight")
         self._arch_batches = self._endless_batches("arch")

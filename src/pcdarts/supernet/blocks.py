@@ -1,7 +1,7 @@
 """1x1 convolutions of n edges at once: activations [B, n·c, H, W], one small matrix per edge [n, c, c'].
 
-Blocks of few channels are cheapest as one product with a block-diagonal matrix, although most of its factors are zeros;
-larger ones as n groups. An input of c' channels instead of n·c' is one that all n edges share.
+Products run in groups of at least `GROUP` channels. Smaller blocks are joined to block-diagonal matrices, although most
+of their factors are zeros. An input of c' channels instead of n·c' is one that all n edges share.
 
 On the CPU these are convolutions: for as few channels as there are here, PyTorch's are up to four times faster than
 its matrix products. Elsewhere they are matrix products, which are never rounded to fewer bits behind one's back.
@@ -14,8 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GROUPED_FROM = 16
-"""Channels of a block from which n groups are faster than one product with zeros beside the blocks."""
+from pcdarts.cell.depthwise import add_convolution, fuses_addition
+
+GROUP = 16
+"""Channels of a group: below, a product with zeros beside the blocks is as fast."""
+
+FUSED_UP_TO = 32
+"""Channels of a map up to which a product is best added to it by a convolution."""
 
 
 class Blocks(NamedTuple):
@@ -30,16 +35,14 @@ def make_blocks(matrices: Tensor, n: int, shared: bool, dtype: torch.dtype) -> l
     """For matrices [operations · n, c, c'], what computes M x on every edge, for each operation."""
     matrices = matrices.to(dtype)
     _, rows, columns = matrices.shape
-    if shared or n == 1:
-        weights, groups = matrices.reshape(-1, n * rows, columns), 1
-    elif _grouped(n, rows, columns):
-        weights, groups = matrices.reshape(-1, n * rows, columns), n
-    else:
-        blocks = matrices.view(-1, n, rows, columns)
-        dense = matrices.new_zeros(len(blocks), n, rows, n, columns)
-        dense.diagonal(dim1=1, dim2=3).copy_(blocks.permute(0, 2, 3, 1))
-        weights, groups = dense.view(-1, n * rows, n * columns), 1
-    return [Blocks(weight, groups) for weight in weights.unbind()]
+    groups = 1 if shared else _groups(n, rows, columns)
+    if shared or groups == n:
+        return [Blocks(weight, groups) for weight in matrices.reshape(-1, n * rows, columns).unbind()]
+    edges = n // groups
+    blocks = matrices.view(-1, groups, edges, rows, columns)
+    dense = matrices.new_zeros(len(blocks), groups, edges, rows, edges, columns)
+    dense.diagonal(dim1=2, dim2=4).copy_(blocks.permute(0, 1, 3, 4, 2))
+    return [Blocks(weight, groups) for weight in dense.view(-1, n * rows, edges * columns).unbind()]
 
 
 def make_transposed_blocks(matrices: Tensor, n: int, shared: bool, dtype: torch.dtype) -> list[Blocks]:
@@ -66,15 +69,17 @@ def multiply(x: Tensor, blocks: Blocks, shift: Tensor | None = None) -> Tensor:
 
 
 def add_product(out: Tensor, x: Tensor, blocks: Blocks) -> Tensor:
-    """Add M x to `out` [B, channels, H, W] in place; `out` may be some channels of a wider map."""
+    """Add M x in place to the last channels of `out` [B, channels, H, W], which may have more channels than M rows."""
     weight, groups = blocks
-    if groups == 1 and _convolves(x) and x.shape[1] < GROUPED_FROM:
-        return out.add_(multiply(x, blocks))
-    rows = out.permute(0, 2, 3, 1).view(-1, out.shape[1])
+    more = out.shape[1] - len(weight)
+    if groups == 1 and out.shape[1] <= FUSED_UP_TO and fuses_addition(x):
+        weight = F.pad(weight, (0, 0, more, 0))  # zeros cost less than a view of some channels
+        return add_convolution(out, x, weight[:, :, None, None], 0, 1, 1)
+    matrix = out.permute(0, 2, 3, 1).view(-1, out.shape[1])[:, more:]
     if groups == 1:
-        rows.addmm_(as_matrix(x), weight.t())
+        matrix.addmm_(as_matrix(x), weight.t())
     else:
-        _by_group(rows, groups).baddbmm_(_by_group(as_matrix(x), groups), weight.unflatten(0, (groups, -1)).mT)
+        _by_group(matrix, groups).baddbmm_(_by_group(as_matrix(x), groups), weight.unflatten(0, (groups, -1)).mT)
     return out
 
 
@@ -88,11 +93,13 @@ def products_over_pixels(xs: Sequence[Tensor], ys: Sequence[Tensor], n: int, sha
     Summed in float32 at least: these products become statistics.
     """
     rows, columns = xs[0].shape[1] // n, ys[0].shape[1] // (1 if shared else n)
-    groups = n if not shared and _grouped(n, rows, columns) else 1
+    groups = 1 if shared else _groups(n, rows, columns)
     products = torch.stack([_product(x, y, groups) for x, y in zip(xs, ys, strict=True)])
-    if shared or groups == n:
+    if shared:
         return products.view(-1, n, rows, columns)
-    return products.view(-1, n, rows, n, columns).diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)
+    edges = n // groups
+    blocks = products.view(-1, groups, edges, rows, edges, columns).diagonal(dim1=2, dim2=4)
+    return blocks.permute(0, 1, 4, 2, 3).flatten(1, 2)
 
 
 def _product(x: Tensor, y: Tensor, groups: int) -> Tensor:
@@ -129,8 +136,10 @@ def _by_group(x: Tensor, n: int) -> Tensor:
     return x.unflatten(1, (n, -1)).transpose(0, 1)
 
 
-def _grouped(n: int, rows: int, columns: int) -> bool:
-    return n > 1 and min(rows, columns) >= GROUPED_FROM
+def _groups(n: int, rows: int, columns: int) -> int:
+    """Into how many groups of blocks [rows, columns] the n edges go; 1 if not all would be alike."""
+    edges = -(-GROUP // min(rows, columns))
+    return n // edges if n % edges == 0 else 1
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

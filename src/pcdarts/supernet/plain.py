@@ -181,7 +181,7 @@ class CellPass:
         passed = torch.addcmul(row, bypassed[0], factors[edges[0]])
         for source, edge in enumerate(edges[1:], start=1):
             passed.addcmul_(bypassed[source], factors[edge])
-        arrived = [self._part(mixed[source], source, target) for source in range(target)]
+        arrived = [self._part(mixed[source], target) for source in range(target)]
         return self.sampling.assemble(passed, arrived, edges)
 
     def backward(self, saved: Saved, grad: Tensor, with_mixture: bool, with_weights: bool) -> tuple[Tensor | None, ...]:
@@ -206,7 +206,7 @@ class CellPass:
                 saved.traces[source],
                 saved.weights[source],
                 mixture[edges],
-                channels_last(of_mixed[source]),
+                channels_last(of_mixed[source][:, -len(edges) * self.sampling.width :]),
                 with_weights,
             )
             self.sampling.give_back(of_nodes[source], found.sampled, found.rectified, edges)
@@ -236,7 +236,7 @@ class CellPass:
     ) -> None:
         """Hand the gradient of the node `target` to what it was assembled from."""
         edges = self.space.edges_into(target)
-        parts = [self._part(of_mixed[source], source, target) for source in range(target)]
+        parts = [self._part(of_mixed[source], target) for source in range(target)]
         of_passed = self.sampling.disassemble(of_nodes[target], parts, edges)
         factors = saved.bypass.to(of_passed.dtype)[:, :, None, None]
         for source, edge in enumerate(edges):
@@ -245,7 +245,7 @@ class CellPass:
                 of_bypass[edge] = sums_over_pixels(of_passed * saved.bypassed[source])
 
     def _room_for_mixed(self, ends: Tensor) -> list[Tensor]:
-        """Zeros for what each source sends, [B, n·C/k, H', W']; edges into one node may share theirs."""
+        """Zeros for what each source sends, [B, n·C/k, H', W']; if edges into one node share theirs, one for all."""
         width = self.sampling.width
         counts = [len(self.space.edges_from(source)) for source in range(self.space.num_nodes - 1)]
         batch, _, *size = ends.shape
@@ -253,16 +253,13 @@ class CellPass:
         def zeros(n: int) -> Tensor:
             return channels_last(ends.new_zeros(batch, *size, n * width).permute(0, 3, 1, 2))
 
-        if self.sampling.sums_mixed:
-            total = zeros(counts[0])
-            return [total[:, (counts[0] - n) * width :] for n in counts]
-        return [zeros(n) for n in counts]
+        return [zeros(counts[0])] * len(counts) if self.sampling.sums_mixed else [zeros(n) for n in counts]
 
     def _place(self, source: int, target: int) -> int:
         """Which of the edges from `source` leads to `target`."""
         return target - max(2, source + 1)
 
-    def _part(self, mixed: Tensor, source: int, target: int) -> Tensor:
+    def _part(self, mixed: Tensor, target: int) -> Tensor:
         """The columns of one target in what a source sends."""
-        start = self._place(source, target) * self.sampling.width
+        start = mixed.shape[1] - (self.space.num_nodes - target) * self.sampling.width
         return mixed[:, start : start + self.sampling.width]

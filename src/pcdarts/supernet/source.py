@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pcdarts.cell.depthwise import KernelGradients, convolve, strided_gradients
+from pcdarts.cell.depthwise import KernelGradients, add_convolved, convolve, strided_gradients
 from pcdarts.supernet import pooling
 from pcdarts.supernet.blocks import sums_over_pixels
 from pcdarts.supernet.fold import Statistics
@@ -87,7 +87,8 @@ def forward(
         rectified: their ReLU for each edge, [B, n·C, H, W].
         mixture: [n, primitives], the softmaxed α of each edge times its edge weight.
         running: in evaluation, the running statistics.
-        mixed: [B, n·C, H/stride, W/stride]; the stride follows from its size.
+        mixed: [B, n·C or more, H/stride, W/stride], whose last channels are those of the n edges; the stride follows
+            from its size.
 
     Returns:
         The trace, the constant part [n, C], and in training the statistics of the batch.
@@ -176,13 +177,12 @@ def _first_backward(
     rectified: Tensor, grads: list[Tensor], kernels: tuple[Tensor, ...], stride: int, with_weights: bool
 ) -> tuple[Tensor, list[Tensor]]:
     """The gradients of the ReLU and the kernels by the first depthwise convolutions of the separable ones."""
-    if stride == 1:
-        total = convolve(grads[0], kernels[0].flip(2, 3)).add_(convolve(grads[1], kernels[1].flip(2, 3)))
-        layout = KernelGradients(rectified) if with_weights else None
-        return total, [layout(g, k.shape[-1]) for g, k in zip(grads, kernels, strict=True)] if layout else []
-    pairs = [strided_gradients(rectified, k, g, stride, with_weights) for g, k in zip(grads, kernels, strict=True)]
-    total = channels_last(pairs[0][0] + pairs[1][0])
-    return total, [kernel for _, kernel in pairs if kernel is not None]
+    if stride > 1:
+        pairs = [strided_gradients(rectified, k, g, stride, with_weights) for g, k in zip(grads, kernels, strict=True)]
+        return channels_last(pairs[0][0].add_(pairs[1][0])), [kernel for _, kernel in pairs if kernel is not None]
+    total = add_convolved(convolve(grads[0], kernels[0].flip(2, 3)), grads[1], kernels[1].flip(2, 3))
+    layout = KernelGradients(rectified) if with_weights else None
+    return total, [layout(g, k.shape[-1]) for g, k in zip(grads, kernels, strict=True)] if layout else []
 
 
 def _dilated_input(rectified: Tensor, stride: int) -> tuple[Tensor, int]:
@@ -200,9 +200,11 @@ def _dilated_backward(
 ) -> list[Tensor]:
     """Add the gradient of the ReLU by the dilated convolutions to `total`; return those of their kernels."""
     around, dilation = _dilated_input(rectified, stride)
-    reached = total[:, :, ::stride, ::stride]
     for g, kernel in zip(grads, kernels, strict=True):
-        reached += convolve(g, kernel.flip(2, 3), 1, dilation)
+        if stride == 1:
+            add_convolved(total, g, kernel.flip(2, 3), dilation)
+        else:
+            total[:, :, ::stride, ::stride] += convolve(g, kernel.flip(2, 3))
     if not with_weights:
         return []
     layout = KernelGradients(around, dilation)

@@ -90,7 +90,10 @@ def outputs(stages: Stages) -> Iterator[Tensor]:
 
 
 def add_mixture(mixed: Tensor, stages: Stages, weights: Tensor) -> Tensor:
-    """Add Σ w A d to `mixed` [B, n·c, H, W] for weights [operations, n]; return what is missing, Σ w b [n, c]."""
+    """Add Σ w A d to the last n·c channels of `mixed` for weights [operations, n].
+
+    Returns what is missing, Σ w b [n, c].
+    """
     matrices = stages.fold.matrix * weights.reshape(-1, 1, 1)
     for d, matrix in zip(stages.inputs, make_blocks(matrices, stages.edges, stages.shared, mixed.dtype), strict=True):
         add_product(mixed, d, matrix)

@@ -21,6 +21,8 @@ from pcdarts.supernet.preprocess import preprocess
 
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
+_WIDEST_NATIVE = 32
+"""Sampled channels of the first cell up to which native kernels are faster: large matrices suit PyTorch's products."""
 
 
 class SupernetCell(nn.Module):
@@ -90,7 +92,8 @@ class Supernet(nn.Module):
             draws a fresh mask for every edge of every cell at each call (Eq. 1 to the letter).
         image_channels: 3 for colour, 1 for greyscale.
         kernels: "native" computes the cells with compiled kernels (`supernet/native`), "plain" with PyTorch alone;
-            "auto" is native on a CPU where they can be compiled. The attribute of that name may be set at any time.
+            "auto" is native on a CPU where they can be compiled, for 32 sampled channels or fewer in the first cell. The
+            attribute of that name may be set at any time.
         amp: "bf16" computes in mixed precision in training, which only the plain kernels can; evaluation and logits are
             float32 in any case.
 
@@ -179,8 +182,9 @@ class Supernet(nn.Module):
         """
         if self._kernels != "auto":
             return self._kernels
-        weight = self.classifier.weight
-        return "native" if self.amp == "off" and native.can_compute(weight) and native.available() else "plain"
+        if self.amp != "off" or self.cells[0].plan.channels // self.k > _WIDEST_NATIVE:
+            return "plain"
+        return "native" if native.can_compute(self.classifier.weight) and native.available() else "plain"
 
     @kernels.setter
     def kernels(self, kernels: Literal["auto", "native", "plain"]) -> None:

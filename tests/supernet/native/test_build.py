@@ -59,6 +59,35 @@ def test_a_cache_folder_that_cannot_be_written_is_said_and_the_kernels_are_used(
     assert "cannot be kept, so every start compiles them" in done.stderr
 
 
+def test_a_library_that_others_could_have_put_there_is_not_loaded(tmp_path):
+    made, library = tmp_path / "made.so", tmp_path / "pcdarts" / "kernels.so"
+    made.write_bytes(b"a library")
+    build._keep(made, library)
+    assert build._is_kept(library)
+    library.parent.chmod(0o777)
+    assert not build._is_kept(library)
+    with pytest.raises(PermissionError, match="others may write to it"):
+        build._keep(made, library)
+
+
+def test_a_user_without_a_home_keeps_the_library_in_a_folder_of_their_own(monkeypatch, tmp_path):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(build.Path, "home", no_home)
+    monkeypatch.setattr(build.tempfile, "tempdir", str(tmp_path))
+    assert build._folder().parent == tmp_path
+
+
+@needs_compiler
+def test_flags_that_cannot_be_read_are_said(monkeypatch):
+    monkeypatch.setenv("CXXFLAGS", "'")
+    with pytest.warns(UserWarning, match="could not be compiled, the plain ones are used: No closing quotation"):
+        assert build.load.__wrapped__() is None
+    assert not build.is_missing()
+
+
 @needs_compiler
 def test_several_processes_may_compile_at_once_and_leave_one_library(tmp_path):
     with ThreadPoolExecutor() as pool:

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cell.h"
+#include "direct.h"
 #include "forward.h"
 
 namespace pcdarts {
@@ -29,16 +30,14 @@ template <class T> struct Linear {
 template <class T> class BackwardSource {
 public:
     BackwardSource(const Cell<T>& cell, Index source, const CellParameters<T>& gradients, T* node_gradients,
-                   T* const* input_gradients, T* op_gradients, T* edge_gradients,
-                   T* hidden_gradients)
+                   T* const* input_gradients, T* op_gradients, T* edge_gradients, T* hidden_gradients)
         : cell(cell), source(source), edges(cell.targets(source)), c(cell.c), gradients(gradients),
-          node_gradients(node_gradients), input_gradients(input_gradients), op_gradients(op_gradients),
+          nearby(cell, source, node_gradients, input_gradients), direct(nearby), op_gradients(op_gradients),
           edge_gradients(edge_gradients), columns(FINALS * c + (cell.strided(source) ? 2 * c : 0)),
           final_products(cell.blocks, edges, c * columns), final_sums(cell.blocks, edges, 4 * c + 1),
           hidden_products(cell.blocks, edges * 2, c * c), hidden_sums(cell.blocks, edges * 2, c),
           taps(cell.blocks, edges * STAGES, cell.shape.weight_gradients ? c * TAPS : 0),
-          finals(edges * cell.finals(source)), firsts(edges * 2),
-          hidden_gradients(hidden_gradients) {}
+          finals(edges * cell.finals(source)), firsts(edges * 2), hidden_gradients(hidden_gradients) {}
 
     void run() {
         parallel(cell.blocks * edges, [&](Index item) { sum_products(item / edges, item % edges); });
@@ -46,15 +45,15 @@ public:
                  [&](Index item) { fold_final(item / cell.finals(source), item % cell.finals(source)); });
         for (Index index = 0; index < edges; ++index) mixture_gradients(index);
         if (source < 2 && !cell.shape.input_gradients) return;
-        fold_pools();
-        const Index groups = (c + 3) / 4;
+        direct.fold(final_sums);
+        const Index together = cell.rows_at_once(), groups = (c + together - 1) / together;
         parallel(cell.blocks * edges * 2 * groups, [&](Index item) {
             const Index group = item % groups, op = item / groups % 2, index = item / groups / 2 % edges;
-            second_stage(item / groups / 2 / edges, index, op, group * 4);
+            second_stage(item / groups / 2 / edges, index, op, group * together);
         });
         parallel(edges * 2, [&](Index item) { fold_hidden(item / 2, item % 2); });
         // Without shuffles the edges sample different channels: one thread takes all channels of a block.
-        const Index size = cell.shape.shuffles ? 4 : cell.used, parts = (cell.used + size - 1) / size;
+        const Index size = cell.shape.shuffles ? together : cell.used, parts = (cell.used + size - 1) / size;
         parallel(cell.blocks * parts, [&](Index item) {
             const Index begin = item % parts * size;
             arrive(item / parts, begin, std::min(begin + size, cell.used));
@@ -62,22 +61,14 @@ public:
         const Index passing = cell.shape.channels - cell.used;
         parallel(cell.blocks * passing, [&](Index item) {
             const Index block = item / passing, channel = cell.used + item % passing;
-            pass(block, channel, source >= 2, own_gradient(block, channel));
+            direct.pass(block, channel, source >= 2, nearby.own_gradient(block, channel));
         });
         if (cell.shape.weight_gradients) add_up_taps();
     }
 
 private:
-    Index target(Index index) const { return cell.first_target(source) + index; }
-    Index edge(Index index) const { return cell.edge(source, target(index)); }
-    const T* gradient(Index index, Index block, Index channel) const {
-        return cell.plane_of(node_gradients, target(index), block, cell.placed(channel));
-    }
-    T* own_gradient(Index block, Index channel) const {
-        if (source >= 2) return cell.plane_of(node_gradients, source, block, channel);
-        return input_gradients[source] +
-               (block * cell.shape.channels + channel) * cell.shape.height * cell.shape.width * LANES;
-    }
+    Index edge(Index index) const { return nearby.edge(index); }
+    const T* gradient(Index index, Index block, Index channel) const { return nearby.gradient(index, block, channel); }
     T* hidden_gradient(Index op, Index index, Index block, Index rank) const {
         return hidden_gradients + (((op * edges + index) * cell.blocks + block) * c + rank) * cell.pixels * LANES;
     }
@@ -166,7 +157,8 @@ private:
             double along = 0;
             for (Index rank = 0; rank < c; ++rank)
                 along += double(cell.pool_statistics(pool, 1, edge(index))[rank]) *
-                         (sums[(1 + pool) * c + rank] - double(cell.pool_statistics(pool, 0, edge(index))[rank]) * sums[rank]);
+                         (sums[(1 + pool) * c + rank] -
+                          double(cell.pool_statistics(pool, 0, edge(index))[rank]) * sums[rank]);
             ops[MAX_POOL + pool] = T(along);
         }
         if (!cell.strided(source)) {
@@ -182,36 +174,20 @@ private:
         edge_gradients[edge(index)] = total;
     }
 
-    // The gradient of a pool at a pixel is Σ_edges weight r g + slope p + constant.
-    void fold_pools() {
-        for (auto* values : {&pool_slopes, &pool_constants}) values->assign(2 * cell.used, T(0));
-        if (!cell.shape.training) return;
-        for (Index index = 0; index < edges; ++index) {
-            const std::vector<double> sums = final_sums.total(index);
-            for (Index rank = 0; rank < c; ++rank)
-                for (Index pool = 0; pool < 2; ++pool) {
-                    const double mean = cell.pool_statistics(pool, 0, edge(index))[rank];
-                    const double scale = cell.pool_statistics(pool, 1, edge(index))[rank];
-                    const double weight = cell.weight(edge(index), MAX_POOL + pool) / cell.count;
-                    const double slope = weight * scale * (sums[(1 + pool) * c + rank] - mean * sums[rank]);
-                    const Index at = pool * cell.used + cell.selected(edge(index), rank);
-                    pool_slopes[at] -= T(scale * scale * slope);
-                    pool_constants[at] += T(scale * scale * slope * mean - scale * weight * sums[rank]);
-                }
-        }
-    }
-
-    // Rows [begin, begin + 4) of the second stage of a separable convolution, down to the gradient of its BatchNorm.
+    // Some rows from `begin` on of the second stage of a separable convolution, down to the gradient of its BatchNorm.
     void second_stage(Index block, Index index, Index op, Index begin) {
-        const Index rows = std::min<Index>(4, c - begin), first = op ? SEP_5_FIRST : SEP_3_FIRST, stage = first + 1;
+        const Index rows = std::min(cell.rows_at_once(), c - begin), first = op ? SEP_5_FIRST : SEP_3_FIRST,
+                    stage = first + 1;
         const Index size = padded_size(cell.out_height, cell.out_width), row_length = padded_row(cell.out_width);
         const Index width = cell.out_width;
-        auto& memory = scratch<T>(8 * size);
-        T *hidden = memory.take(4 * size), *grads = memory.take(4 * size);
-        std::fill_n(hidden, 8 * size, T(0));
+        auto& memory = scratch<T>(2 * rows * size);
+        T *hidden = memory.take(rows * size), *grads = memory.take(rows * size);
+        std::fill_n(hidden, rows * size, T(0));
+        std::fill_n(grads, rows * size, T(0));
         std::vector<const T*> inputs, mixed, outgoing;
         cell.stage_planes(first, edge(index), block, inputs);
-        hidden_rows(cell, cell.fold(first, edge(index)), inputs, begin, rows, present<T>(cell.shape.batch, block), hidden);
+        hidden_rows(cell, cell.fold(first, edge(index)), inputs, begin, rows, present<T>(cell.shape.batch, block),
+                    hidden);
         gradient_planes(index, block, mixed);
         cell.stage_planes(stage, edge(index), block, mixed);
         gradient_rows(finals[index * cell.finals(source) + op], mixed, begin, rows, grads);
@@ -224,8 +200,8 @@ private:
             std::reverse_copy(weight, weight + kernel, turned);
             with_kernel(stage, [&](auto taps_across, auto dilation) {
                 if (cell.shape.weight_gradients)
-                    weight_gradient<T, taps_across(), dilation()>(h, row_length, 1, g, row_length, cell.out_height, width,
-                                                                  tap_gradient(index, stage, block, rank));
+                    weight_gradient<T, taps_across(), dilation()>(h, row_length, 1, g, row_length, cell.out_height,
+                                                                  width, tap_gradient(index, stage, block, rank));
                 convolve<T, taps_across(), dilation()>(
                     g, row_length, 1, turned, cell.out_height, width, [&](Index y, Index x, Lanes<T> value) {
                         const auto active = load(h + y * row_length + x * LANES) > T(0);
@@ -240,7 +216,8 @@ private:
     }
 
     // Rows of a Linear into padded planes whose borders are zero already.
-    void gradient_rows(const Linear<T>& linear, const std::vector<const T*>& planes, Index begin, Index rows, T* padded) {
+    void gradient_rows(const Linear<T>& linear, const std::vector<const T*>& planes, Index begin, Index rows,
+                       T* padded) {
         const Index size = padded_size(cell.out_height, cell.out_width), row_length = padded_row(cell.out_width);
         const Index width = cell.out_width, count = planes.size();
         for (Index y = 0; y < cell.out_height; ++y) {
@@ -270,20 +247,21 @@ private:
     void arrive(Index block, Index begin, Index end) {
         const Index height = cell.height(source), width = cell.width(source), size = padded_size(height, width);
         const Index out_size = padded_size(cell.out_height, cell.out_width);
-        auto& memory = scratch<T>(2 * (end - begin) * size + 4 * out_size + cell.pixels * LANES);
+        const Index together = cell.rows_at_once();
+        auto& memory = scratch<T>(2 * (end - begin) * size + together * out_size + cell.pixels * LANES);
         T *rectified = memory.take((end - begin) * size), *sums = memory.take((end - begin) * size);
-        T *grads = memory.take(4 * out_size), *pool = memory.take(cell.pixels * LANES);
+        T *grads = memory.take(together * out_size), *pool = memory.take(cell.pixels * LANES);
         std::fill_n(sums, (end - begin) * size, T(0));
-        std::fill_n(grads, 4 * out_size, T(0));
+        std::fill_n(grads, together * out_size, T(0));
         for (Index channel = begin; channel < end; ++channel)
             pad_rectified(cell.node(source, block, channel), rectified + (channel - begin) * size, height, width);
         for (Index index = 0; index < edges; ++index) {
             const Index first = cell.shape.shuffles ? begin : 0, last = cell.shape.shuffles ? end : c;
-            for (Index rank = first; rank < last; rank += 4)
-                first_stages(block, index, rank, std::min<Index>(4, last - rank), begin, rectified, sums, grads);
+            for (Index rank = first; rank < last; rank += together)
+                first_stages(block, index, rank, std::min(together, last - rank), begin, rectified, sums, grads);
         }
         for (Index channel = begin; channel < end; ++channel) {
-            T* own = own_gradient(block, channel);
+            T* own = nearby.own_gradient(block, channel);
             const T *x = cell.node(source, block, channel), *sum = interior(sums + (channel - begin) * size, width);
             for (Index y = 0; y < height; ++y)
                 for (Index at = 0; at < width * LANES; at += LANES) {
@@ -292,13 +270,13 @@ private:
                     const Lanes<T> value = load(sum + y * padded_row(width) + at);
                     store(own + pixel, before + (load(x + pixel) > T(0) ? value : zero<T>()));
                 }
-            arrive_directly(block, channel, own, pool);
+            direct.arrive(block, channel, own, pool);
         }
     }
 
     // What rows [begin, begin + rows) of all first stages on an edge add to the gradient of the rectified source.
-    void first_stages(Index block, Index index, Index begin, Index rows, Index first_channel, const T* rectified, T* sums,
-                      T* grads) {
+    void first_stages(Index block, Index index, Index begin, Index rows, Index first_channel, const T* rectified,
+                      T* sums, T* grads) {
         const Index row = padded_row(cell.width(source)), out_row = padded_row(cell.out_width);
         const Index size = padded_size(cell.height(source), cell.width(source)), stride = cell.strided(source) ? 2 : 1;
         const Index out_size = padded_size(cell.out_height, cell.out_width);
@@ -310,8 +288,8 @@ private:
             else
                 gradient_planes(index, block, planes);
             cell.stage_planes(stage, edge(index), block, planes);
-            gradient_rows(op < 2 ? firsts[index * 2 + op] : finals[index * cell.finals(source) + op], planes, begin, rows,
-                          grads);
+            gradient_rows(op < 2 ? firsts[index * 2 + op] : finals[index * cell.finals(source) + op], planes, begin,
+                          rows, grads);
             for (Index rank = begin; rank < begin + rows; ++rank) {
                 const Index at = (cell.selected(edge(index), rank) - first_channel) * size;
                 const T* g = interior(grads + (rank - begin) * out_size, cell.out_width);
@@ -321,8 +299,8 @@ private:
                         weight_gradient<T, taps_across(), dilation()>(
                             interior(rectified + at, cell.width(source)), row, stride, g, out_row, cell.out_height,
                             cell.out_width, tap_gradient(index, stage, block, rank));
-                    input_gradient<T, taps_across(), dilation()>(interior(sums + at, cell.width(source)), row, stride, g,
-                                                                 out_row, weight, cell.out_height, cell.out_width);
+                    input_gradient<T, taps_across(), dilation()>(interior(sums + at, cell.width(source)), row, stride,
+                                                                 g, out_row, weight, cell.out_height, cell.out_width);
                 });
             }
         }
@@ -338,81 +316,16 @@ private:
         const Index count = planes.size();
         for (Index odd = 0; odd < 2; ++odd) {
             const Index first = odd * c + begin;
-            combine(planes.data(), count, &linear.matrix[first * count], count, &linear.bias[first], rows, 0, cell.pixels,
-                    [&](Index row, Index pixel, Lanes<T> value) {
+            combine(planes.data(), count, &linear.matrix[first * count], count, &linear.bias[first], rows, 0,
+                    cell.pixels, [&](Index row, Index pixel, Lanes<T> value) {
                         const Index y = 2 * (pixel / cell.out_width) + odd, x = 2 * (pixel % cell.out_width) + odd;
                         if (y >= height || x >= width) return;
                         const Index channel = cell.selected(edge(index), begin + row) - first_channel;
-                        T* sum = interior(sums + channel * padded_size(height, width), width) + y * row_length + x * LANES;
+                        T* sum =
+                            interior(sums + channel * padded_size(height, width), width) + y * row_length + x * LANES;
                         store(sum, load(sum) + value);
                     });
         }
-    }
-
-    // Pools and what passes.
-    void arrive_directly(Index block, Index channel, T* own, T* pool_gradient) {
-        const T* x = cell.node(source, block, channel);
-        const Lanes<T> mask = present<T>(cell.shape.batch, block);
-        for (Index pool = 0; pool < 2; ++pool) {
-            const T* values = cell.pooled(pool, source, block, channel);
-            const T slope = pool_slopes[pool * cell.used + channel], constant = pool_constants[pool * cell.used + channel];
-            std::vector<const T*> planes{values};
-            std::vector<T> weights{slope};
-            for (Index index = 0; index < edges; ++index) {
-                const Index rank = cell.rank(edge(index), channel);
-                if (rank < 0) continue;
-                planes.push_back(gradient(index, block, channel));
-                weights.push_back(cell.weight(edge(index), MAX_POOL + pool) *
-                                  cell.pool_statistics(pool, 1, edge(index))[rank]);
-            }
-            weighted_sum(planes, weights, constant, 0, cell.pixels, pool_gradient);
-            for (Index at = 0; at < cell.pixels * LANES && (block + 1) * LANES > cell.shape.batch; at += LANES)
-                store(pool_gradient + at, load(pool_gradient + at) * mask);
-            spread_pool(pool, x, values, pool_gradient, own);
-        }
-        pass(block, channel, true, own);
-    }
-
-    // Edges that let the channel pass: the bypass where it is not sampled, else the skip-connection.
-    void pass(Index block, Index channel, bool adds, T* own) const {
-        std::vector<const T*> planes;
-        std::vector<T> weights;
-        if (adds) {
-            planes.push_back(own);
-            weights.push_back(T(1));
-        }
-        for (Index index = 0; index < edges && !cell.strided(source); ++index) {
-            const bool sampled = cell.rank(edge(index), channel) >= 0;
-            planes.push_back(gradient(index, block, channel));
-            weights.push_back(sampled ? cell.weight(edge(index), SKIP) : cell.in.edge_weights[edge(index)]);
-        }
-        weighted_sum(planes, weights, T(0), 0, cell.height(source) * cell.width(source), own);
-        for (Index index = 0; index < edges && cell.strided(source); ++index)
-            if (cell.rank(edge(index), channel) < 0) halved(block, index, channel, own);
-    }
-
-    void spread_pool(Index pool, const T* x, const T* values, const T* gradient, T* own) const {
-        const Index height = cell.height(source), width = cell.width(source), stride = cell.strided(source) ? 2 : 1;
-        for (Index y = 0; y < cell.out_height; ++y)
-            for (Index column = 0; column < cell.out_width; ++column) {
-                const Index at = (y * cell.out_width + column) * LANES;
-                const Window window = window_3x3(y, column, stride, height, width);
-                if (pool == 0)
-                    largest_gradient(x, own, width, window, load(values + at), load(gradient + at));
-                else
-                    average_gradient(own, width, window, load(gradient + at));
-            }
-    }
-
-    void halved(Index block, Index index, Index channel, T* own) const {
-        const T *grad = gradient(index, block, channel), *x = cell.node(source, block, channel);
-        const T weight = cell.in.edge_weights[edge(index)];
-        for (Index y = 0; y < cell.out_height; ++y)
-            for (Index column = 0; column < cell.out_width; ++column) {
-                const Window window = window_2x2(y, column, cell.shape.height, cell.shape.width);
-                largest_gradient(x, own, cell.shape.width, window, largest(x, cell.shape.width, window),
-                                 weight * load(grad + (y * cell.out_width + column) * LANES));
-            }
     }
 
     void add_up_taps() {
@@ -422,27 +335,27 @@ private:
                 const Index kernel = kernel_size(stage) * kernel_size(stage);
                 for (Index rank = 0; rank < c; ++rank)
                     for (Index tap = 0; tap < kernel; ++tap)
-                        gradients.depthwise[stage][(edge(index) * c + rank) * kernel + tap] = T(totals[rank * TAPS + tap]);
+                        gradients.depthwise[stage][(edge(index) * c + rank) * kernel + tap] =
+                            T(totals[rank * TAPS + tap]);
             }
     }
 
     const Cell<T>& cell;
     const Index source, edges, c;
     const CellParameters<T>& gradients;
-    T* const node_gradients;
-    T* const* const input_gradients;
+    const SourceGradients<T> nearby;
+    DirectGradients<T> direct;
     T *const op_gradients, *const edge_gradients;
     const Index columns;
     Partials<T> final_products, final_sums, hidden_products, hidden_sums, taps;
     std::vector<Linear<T>> finals, firsts;
-    std::vector<T> pool_slopes, pool_constants;
     T* const hidden_gradients;
 };
 
-template <class T>
-void Cell<T>::backward(const CellParameters<T>& gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,
-                       T* edge_gradients, T* hidden) const {
-    for (Index input = 0; input < 2; ++input)
+template <class T> void Cell<T>::backward(const CellParameters<T>& gradients, T* node_gradients,
+                                          T* const* input_gradients, T* op_gradients, T* edge_gradients,
+                                          T* hidden) const {
+    for (Index input = 0; input < 2 && shape.input_gradients; ++input)
         prefer_large_pages(input_gradients[input], blocks * shape.channels * shape.height * shape.width * LANES);
     for (Index source = shape.nodes - 2; source >= 0; --source)
         BackwardSource<T>(*this, source, gradients, node_gradients, input_gradients, op_gradients, edge_gradients,

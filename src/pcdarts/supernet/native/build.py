@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 import warnings
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch  # its OpenMP runtime, already loaded, is the one that the kernels share
 
 _SOURCES = sorted([*Path(__file__).parent.glob("*.h"), *Path(__file__).parent.glob("*.cpp")])
-_FLAGS = ["-std=c++17", "-O2", "-march=native", "-fPIC", *shlex.split(os.environ.get("CXXFLAGS", ""))]
+_FLAGS = ["-std=c++17", "-O2", "-fPIC"]
 _THREADS = [
     # Without naming a runtime, the library takes PyTorch's: one pool of threads, no contest for the cores.
     (["-fopenmp"], []),
@@ -33,7 +34,7 @@ def load() -> ctypes.CDLL | None:
     try:
         library = _library(compiler)
         return _open(library) or _compile(compiler, library)
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: quotes of $CXXFLAGS
         reason = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
         warnings.warn(
             f"the native kernels could not be compiled, the plain ones are used: {reason[:500]}", stacklevel=2
@@ -45,20 +46,38 @@ def is_missing() -> bool:
     """Whether `load` is going to compile."""
     compiler = _compiler()
     try:
-        return compiler is not None and not _library(compiler).exists()
-    except (OSError, subprocess.SubprocessError):
+        return compiler is not None and not _is_kept(_library(compiler))
+    except (OSError, ValueError, subprocess.SubprocessError):
         return False
 
 
 def _library(compiler: str) -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pcdarts"
-    return folder / f"kernels-{_fingerprint(compiler)}.so"
+    return _folder() / f"kernels-{_fingerprint(compiler)}.so"
+
+
+def _folder() -> Path:
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "pcdarts"
+    try:
+        return Path.home() / ".cache" / "pcdarts"
+    except RuntimeError:  # no home, as in some containers
+        return Path(tempfile.gettempdir()) / f"pcdarts-{os.geteuid()}"
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else can put a library there: it would run with this user's rights."""
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _is_kept(library: Path) -> bool:
+    return library.exists() and _is_own(library.parent)
 
 
 def _open(library: Path) -> ctypes.CDLL | None:
-    """None when there is no such library, or a damaged one."""
+    """None when there is no such library, a damaged one, or one that somebody else may have put there."""
     try:
-        return ctypes.CDLL(str(library))
+        return ctypes.CDLL(str(library)) if _is_kept(library) else None
     except OSError:
         return None
 
@@ -70,10 +89,15 @@ def _compiler() -> str | None:
     return next((path for name in candidates if name and (path := shutil.which(name))), None)
 
 
+def _flags() -> list[str]:
+    # The processor comes last: $CXXFLAGS of a packaging system name one that every machine has.
+    return [*_FLAGS, *shlex.split(os.environ.get("CXXFLAGS", "")), "-march=native"]
+
+
 def _fingerprint(compiler: str) -> str:
     """Changes with the sources, the compiler, PyTorch and the processor."""
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60).stdout
-    digest = hashlib.sha256(version + torch.__version__.encode() + _processor() + " ".join(_FLAGS).encode())
+    digest = hashlib.sha256(version + torch.__version__.encode() + _processor() + " ".join(_flags()).encode())
     for source in _SOURCES:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
@@ -99,7 +123,7 @@ def _compile(compiler: str, library: Path) -> ctypes.CDLL:
             objects, made = Path(folder, f"{attempt}.o"), Path(folder, f"{attempt}.so")
             try:
                 for command in (
-                    [compiler, *_FLAGS, *compiling, "-c", str(source), "-o", str(objects)],
+                    [compiler, *_flags(), *compiling, "-c", str(source), "-o", str(objects)],
                     [compiler, "-shared", str(objects), *linking, "-o", str(made)],
                 ):
                     subprocess.run(command, capture_output=True, check=True, timeout=600)
@@ -110,14 +134,31 @@ def _compile(compiler: str, library: Path) -> ctypes.CDLL:
             else:
                 break
         try:
-            library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=library.parent, delete=False) as kept:
-                kept.write(made.read_bytes())
-            os.replace(kept.name, library)
+            _keep(made, library)
         except OSError as error:
             warnings.warn(
                 f"the compiled kernels cannot be kept, so every start compiles them: {error}: set XDG_CACHE_HOME to a "
-                "folder that can be written",
+                "folder of your own that can be written",
                 stacklevel=2,
             )
     return loaded
+
+
+def _keep(made: Path, library: Path) -> None:
+    """Put the library in its place in one step.
+
+    Raises:
+        OSError: it cannot be written there, or others could replace it.
+    """
+    folder = library.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_own(folder):
+        raise PermissionError(f"{folder} belongs to another user, or others may write to it")
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(made.read_bytes())
+        os.replace(name, library)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

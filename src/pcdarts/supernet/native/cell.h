@@ -24,7 +24,9 @@ constexpr Index FROM_SOURCE[] = {SEP_3_FIRST, SEP_5_FIRST, DIL_3, DIL_5};
 constexpr Index TO_TARGET[] = {SEP_3_SECOND, SEP_5_SECOND, DIL_3, DIL_5};
 constexpr Index FINALS = 4, FINAL_SKIP = 4;  // of a strided edge the skip-connection is a fifth final convolution
 constexpr Index TAPS = 25;
-constexpr Index kernel_size(Index stage) { return stage == SEP_5_FIRST || stage == SEP_5_SECOND || stage == DIL_5 ? 5 : 3; }
+constexpr Index kernel_size(Index stage) {
+    return stage == SEP_5_FIRST || stage == SEP_5_SECOND || stage == DIL_5 ? 5 : 3;
+}
 
 // The order of primitives in op_weights [edges, 8]; `none` comes first and costs nothing.
 constexpr Index PRIMITIVES = 8, MAX_POOL = 1, AVG_POOL = 2, SKIP = 3, FIRST_CONVOLUTION = 4;
@@ -78,7 +80,8 @@ public:
         rank_.assign(edges * shape.channels, -1);
         if (in.selected != nullptr)
             for (Index edge = 0; edge < edges; ++edge)
-                for (Index rank = 0; rank < c; ++rank) rank_[edge * shape.channels + in.selected[edge * c + rank]] = rank;
+                for (Index rank = 0; rank < c; ++rank)
+                    rank_[edge * shape.channels + in.selected[edge * c + rank]] = rank;
     }
 
     const CellShape shape;
@@ -96,6 +99,12 @@ public:
     static Index edge(Index source, Index target) { return target * (target - 1) / 2 - 1 + source; }
     Index selected(Index edge, Index rank) const { return in.selected[edge * c + rank]; }
     Index rank(Index edge, Index channel) const { return rank_[edge * shape.channels + channel]; }  // or -1
+    // So many rows of a product are made at once as padded planes: they stay in the second-level cache, and what the
+    // product reads is read once for all of them.
+    Index rows_at_once() const {
+        constexpr Index cached = 1 << 17;
+        return std::min(c, std::clamp<Index>(cached / padded_size(out_height, out_width) / 4 * 4, 4, 16));
+    }
     T weight(Index edge, Index primitive) const {
         return in.op_weights[edge * PRIMITIVES + primitive] * in.edge_weights[edge];
     }
@@ -139,9 +148,7 @@ public:
         return small() + fold_size() + ((pool * 2 + statistic) * edges + edge) * c;
     }
     Index output_size() const { return blocks * (shape.nodes - 2) * shape.channels * pixels * LANES; }
-    Index saved_size() const {
-        return depthwise_size() + pooled_size() + parity_size() + fold_size() + 4 * edges * c;
-    }
+    Index saved_size() const { return depthwise_size() + pooled_size() + parity_size() + fold_size() + 4 * edges * c; }
 
     // The planes that a final convolution of an edge mixes, c of them, or 2c for a strided skip-connection.
     void final_planes(Index final, Index source, Index edge, Index block, std::vector<const T*>& planes) const {

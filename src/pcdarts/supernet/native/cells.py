@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
+from pcdarts.cell.space import PRIMITIVES
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.native.build import is_missing, load
@@ -45,20 +46,44 @@ def logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[T
     """What `Supernet.forward` returns, [B, num_classes], for checked images.
 
     Raises:
-        InputError: images on another device than the CPU, or in half precision.
+        InputError: images on another device than the CPU, or in half precision; a mixture of another space; masks that
+            are not like those of `Supernet.draw_masks`.
     """
     if not can_compute(images):
         raise InputError(
             f"the native kernels compute float32 and float64 on a CPU, not {images.dtype} on {images.device}: "
             'use kernels="plain"'
         )
+    _check_shapes(supernet, mixture, masks)
     with torch.autocast("cpu", enabled=False):
         return _logits(supernet, images, mixture, masks)
 
 
+def _check_shapes(supernet: "Supernet", mixture: Mixture, masks: list[Tensor] | None) -> None:
+    """Refuse what would send the kernels, which know no bounds, beyond the end of a tensor."""
+    edges = supernet.space.num_edges
+    for weights in (*mixture.op_weights.values(), *mixture.edge_weights.values()):
+        if weights.shape not in ((edges,), (edges, len(PRIMITIVES))):
+            raise InputError(
+                f"the mixture has weights of shape {tuple(weights.shape)}, but the supernet's cells have {edges} edges "
+                f"of {len(PRIMITIVES)} primitives"
+            )
+    if masks is None:
+        return
+    if len(masks) != len(supernet.cells):
+        raise InputError(f"there are {len(masks)} masks, but {len(supernet.cells)} cells: use supernet.draw_masks()")
+    for position, (mask, cell) in enumerate(zip(masks, supernet.cells, strict=True)):
+        channels = cell.plan.channels
+        if mask.shape != (edges, channels) or (mask.count_nonzero(dim=1) != channels // cell.k).any():
+            raise InputError(
+                f"the mask of cell {position} must select {channels // cell.k} of {channels} channels on each of "
+                f"{edges} edges: use supernet.draw_masks()"
+            )
+
+
 def _logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
     batch = len(images)
-    before_last, last = supernet.stem(images)
+    before_last, last = supernet.stem(images.contiguous())  # the kernels take planes
     shared = before_last is last
     before_last = pack(before_last)
     last = before_last if shared else pack(last)
@@ -150,7 +175,8 @@ class _Workspace:
         self.memory = free.pop() if free else torch.empty(size, dtype=dtype)
 
     def __del__(self) -> None:
-        self._free.setdefault(self._key, []).append(self.memory)
+        if hasattr(self, "memory"):  # else the system had none
+            self._free.setdefault(self._key, []).append(self.memory)
 
 
 class _CellShape(ctypes.Structure):

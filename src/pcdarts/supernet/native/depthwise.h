@@ -19,8 +19,7 @@ inline void convolve_pixels(const T* in, Index row, Index step, const T* weight,
         for (int kx = 0; kx < SIZE; ++kx) {
             const T* tap = in + (ky * DILATION - reach) * row + (kx * DILATION - reach) * LANES;
 #pragma GCC unroll 4
-            for (int pixel = 0; pixel < COUNT; ++pixel)
-                out[pixel] += weight[ky * SIZE + kx] * load(tap + pixel * step);
+            for (int pixel = 0; pixel < COUNT; ++pixel) out[pixel] += weight[ky * SIZE + kx] * load(tap + pixel * step);
         }
 }
 
@@ -44,9 +43,9 @@ inline void convolve(const T* in, Index row, Index stride, const T* weight, Inde
 }
 
 // Add to weight_gradient [SIZE, SIZE] what the output gradient `grad` [height, width] of `convolve(in, ...)` gives.
-template <class T, int SIZE, int DILATION>
-inline void weight_gradient(const T* in, Index row, Index stride, const T* grad, Index grad_row, Index height,
-                            Index width, T* result) {
+template <class T, int SIZE, int DILATION> inline void weight_gradient(const T* in, Index row, Index stride,
+                                                                       const T* grad, Index grad_row, Index height,
+                                                                       Index width, T* result) {
     constexpr Index reach = DILATION * (SIZE / 2);
     Lanes<T> total[SIZE * SIZE];
     for (auto& value : total) value = zero<T>();
@@ -65,9 +64,9 @@ inline void weight_gradient(const T* in, Index row, Index stride, const T* grad,
 }
 
 // Add to the padded plane `in_gradient` what the padded output gradient `grad` [height, width] gives.
-template <class T, int SIZE, int DILATION>
-inline void input_gradient(T* in_gradient, Index row, Index stride, const T* grad, Index grad_row, const T* weight,
-                           Index height, Index width) {
+template <class T, int SIZE, int DILATION> inline void input_gradient(T* in_gradient, Index row, Index stride,
+                                                                      const T* grad, Index grad_row, const T* weight,
+                                                                      Index height, Index width) {
     if (stride == 1) {  // a convolution with the kernel turned by 180 degrees
         T turned[SIZE * SIZE];
         std::reverse_copy(weight, weight + SIZE * SIZE, turned);

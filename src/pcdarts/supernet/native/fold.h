@@ -32,17 +32,27 @@ template <class T> inline void remember(T& running_mean, T& running_var, double 
     running_var += T(MOMENTUM) * (T(variance * count / std::max(count - 1, 1.0)) - running_var);
 }
 
+// spread [columns] = S row, in double precision; S is symmetric, so its columns are its rows.
+template <class T> inline void spread_row(const Fold<T>& fold, const T* row, Index columns, double* spread) {
+    std::fill(spread, spread + columns, 0.0);
+    for (Index k = 0; k < columns; ++k) {
+        const double factor = row[k];
+        const T* line = fold.covariance + k * columns;
+#pragma omp simd
+        for (Index j = 0; j < columns; ++j) spread[j] += factor * double(line[j]);
+    }
+}
+
 // Fill `fold` from its mean and covariance, which are set; updates the running statistics [rows].
-template <class T>
-inline void fold_batch(const Fold<T>& fold, const T* weight, Index rows, Index columns, double count, T* running_mean,
-                       T* running_var) {
+template <class T> inline void fold_batch(const Fold<T>& fold, const T* weight, Index rows, Index columns, double count,
+                                          T* running_mean, T* running_var) {
+    std::vector<double> spread(columns);
     for (Index i = 0; i < rows; ++i) {
         const T* p = weight + i * columns;
+        spread_row(fold, p, columns, spread.data());
         double mean = 0, variance = 0;
         for (Index j = 0; j < columns; ++j) {
-            double product = 0;
-            for (Index k = 0; k < columns; ++k) product += double(fold.covariance[j * columns + k]) * p[k];
-            variance += product * p[j];
+            variance += spread[j] * p[j];
             mean += double(p[j]) * fold.mean[j];
         }
         variance = std::max(variance, 0.0);
@@ -55,9 +65,8 @@ inline void fold_batch(const Fold<T>& fold, const T* weight, Index rows, Index c
 }
 
 // The same in evaluation mode, from the running statistics.
-template <class T>
-inline void fold_running(const Fold<T>& fold, const T* weight, Index rows, Index columns, const T* running_mean,
-                         const T* running_var) {
+template <class T> inline void fold_running(const Fold<T>& fold, const T* weight, Index rows, Index columns,
+                                            const T* running_mean, const T* running_var) {
     for (Index i = 0; i < rows; ++i) {
         const double scale = 1 / std::sqrt(double(running_var[i]) + EPSILON);
         for (Index j = 0; j < columns; ++j) fold.matrix[i * columns + j] = T(scale * weight[i * columns + j]);
@@ -68,26 +77,29 @@ inline void fold_running(const Fold<T>& fold, const T* weight, Index rows, Index
 
 // From products [rows, columns] = Σ g d and sums [rows] = Σ g over the n pixels, g being the gradient of A d + b: the
 // gradient of P is written to weight_gradient, and grad d = Aᵀ g + Q d + u with `quadratic` Q and `constant` u.
-template <class T>
-inline void fold_gradient(const Fold<T>& fold, Index rows, Index columns, double count, bool training,
-                          const double* products, const double* sums, T* weight_gradient, T* quadratic, T* constant) {
+template <class T> inline void fold_gradient(const Fold<T>& fold, Index rows, Index columns, double count,
+                                             bool training, const double* products, const double* sums,
+                                             T* weight_gradient, T* quadratic, T* constant) {
     std::fill(quadratic, quadratic + columns * columns, T(0));
     std::fill(constant, constant + columns, T(0));
+    std::vector<double> spread(columns);
     for (Index i = 0; i < rows; ++i) {
         const T* a = fold.matrix + i * columns;
         const double scale = fold.scale[i];
         double along = double(fold.bias[i]) * sums[i];
         for (Index j = 0; j < columns; ++j) along += double(a[j]) * products[i * columns + j];
         const double mean = training ? sums[i] / count : 0, slope = training ? along / count : 0;
-        for (Index j = 0; j < columns; ++j) {
-            double spread = 0;
-            if (training)
-                for (Index k = 0; k < columns; ++k) spread += double(fold.covariance[j * columns + k]) * a[k];
-            const double centred = training ? mean * fold.mean[j] + slope * spread : 0;
-            if (weight_gradient != nullptr)
-                weight_gradient[i * columns + j] = T(scale * (products[i * columns + j] - count * centred));
+        if (training) spread_row(fold, a, columns, spread.data());
+        for (Index j = 0; j < columns && weight_gradient != nullptr; ++j) {
+            const double centred = training ? mean * fold.mean[j] + slope * spread[j] : 0;
+            weight_gradient[i * columns + j] = T(scale * (products[i * columns + j] - count * centred));
+        }
+        for (Index j = 0; j < columns && training; ++j) {
             constant[j] -= T(a[j] * (mean + slope * fold.bias[i]));
-            for (Index k = 0; k < columns; ++k) quadratic[j * columns + k] -= T(slope * a[j] * a[k]);
+            const T factor = T(slope * a[j]);
+            T* line = quadratic + j * columns;
+#pragma omp simd
+            for (Index k = 0; k < columns; ++k) line[k] -= factor * a[k];
         }
     }
 }

@@ -8,7 +8,8 @@ namespace pcdarts {
 // Sums and products over all pixels, per block of images so that the result does not depend on the threads.
 template <class T> class Partials {
 public:
-    Partials(Index blocks, Index items, Index size) : blocks_(blocks), size_(size), values_(blocks * items * size, T(0)) {}
+    Partials(Index blocks, Index items, Index size)
+        : blocks_(blocks), size_(size), values_(blocks * items * size, T(0)) {}
     T* at(Index item, Index block) { return &values_[(item * blocks_ + block) * size_]; }
     std::vector<double> total(Index item) const {
         std::vector<double> result(size_, 0.0);
@@ -25,8 +26,8 @@ private:
 template <class T> class ForwardSource {
 public:
     ForwardSource(Cell<T>& cell, Index source)
-        : cell(cell), source(source), edges(cell.targets(source)), c(cell.c),
-          sums(cell.blocks, edges * STAGES, c), moments(cell.blocks, edges * STAGES, c * c),
+        : cell(cell), source(source), edges(cell.targets(source)), c(cell.c), sums(cell.blocks, edges * STAGES, c),
+          moments(cell.blocks, edges * STAGES, c * c),
           skip_moments(cell.blocks, edges, cell.strided(source) ? 4 * c * c + 2 * c : 0),
           pool_sums(cell.blocks, cell.used, 4) {}
 
@@ -51,7 +52,8 @@ private:
         const Index height = cell.height(source), width = cell.width(source), size = padded_size(height, width);
         T* padded = scratch<T>(c * size).take(c * size);
         for (Index rank = 0; rank < c; ++rank)
-            pad_rectified(cell.node(source, block, cell.selected(edge(index), rank)), padded + rank * size, height, width);
+            pad_rectified(cell.node(source, block, cell.selected(edge(index), rank)), padded + rank * size, height,
+                          width);
         for (Index stage : FROM_SOURCE) {
             for (Index rank = 0; rank < c; ++rank)
                 convolve_into(stage, index, block, rank, interior(padded + rank * size, width), padded_row(width),
@@ -121,10 +123,11 @@ private:
         const Fold<T> fold = cell.fold(first, edge(index));
         std::vector<const T*> planes;
         cell.stage_planes(first, edge(index), block, planes);
-        T* hidden = scratch<T>(4 * size).take(4 * size);
-        std::fill_n(hidden, 4 * size, T(0));
-        for (Index begin = 0; begin < c; begin += 4) {
-            const Index rows = std::min<Index>(4, c - begin);
+        const Index together = cell.rows_at_once();
+        T* hidden = scratch<T>(together * size).take(together * size);
+        std::fill_n(hidden, together * size, T(0));
+        for (Index begin = 0; begin < c; begin += together) {
+            const Index rows = std::min(together, c - begin);
             hidden_rows(cell, fold, planes, begin, rows, mask, hidden);
             for (Index row = 0; row < rows; ++row)
                 convolve_into(first + 1, index, block, begin + row, interior(hidden + row * size, cell.out_width),
@@ -166,7 +169,8 @@ private:
             products(&planes[row], std::min<Index>(4, size - row), &planes[row], size - row, 0, cell.pixels,
                      result + row * size + row, size);
         for (Index row = 0; row < size; ++row)
-            for (Index column = 0; column < row / 4 * 4; ++column) result[row * size + column] = result[column * size + row];
+            for (Index column = 0; column < row / 4 * 4; ++column)
+                result[row * size + column] = result[column * size + row];
     }
 
     // Fold BatchNorm with the statistics of the batch or with the running ones.
@@ -208,9 +212,9 @@ private:
 };
 
 // Rows [begin, begin + rows) of relu(A d + b), into padded planes whose borders are zero already.
-template <class T>
-inline void hidden_rows(const Cell<T>& cell, const Fold<T>& fold, const std::vector<const T*>& planes, Index begin,
-                        Index rows, Lanes<T> mask, T* hidden) {
+template <class T> inline void hidden_rows(const Cell<T>& cell, const Fold<T>& fold,
+                                           const std::vector<const T*>& planes, Index begin, Index rows, Lanes<T> mask,
+                                           T* hidden) {
     const Index size = padded_size(cell.out_height, cell.out_width), row_length = padded_row(cell.out_width);
     for (Index y = 0; y < cell.out_height; ++y) {
         T* line = interior(hidden, cell.out_width) + y * row_length;
@@ -322,8 +326,8 @@ private:
         std::vector<T*> targets;
         for (Index rank = 0; rank < c; ++rank)
             targets.push_back(out(block, cell.placed(cell.selected(cell.edge(product.begin, target), rank))));
-        combine(planes.data(), product.columns, product.matrix.data(), product.columns, product.bias.data(), c, first, last,
-                [&](Index row, Index pixel, Lanes<T> value) {
+        combine(planes.data(), product.columns, product.matrix.data(), product.columns, product.bias.data(), c, first,
+                last, [&](Index row, Index pixel, Lanes<T> value) {
                     T* to = targets[row] + pixel * LANES;
                     store(to, load(to) + value);
                 });

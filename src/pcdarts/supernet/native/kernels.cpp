@@ -3,10 +3,6 @@
 #include "forward.h"
 #include "preprocess.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 using namespace pcdarts;
 
 namespace {
@@ -44,9 +40,9 @@ template <class T> void forward(const CellShape& shape, void* const* pointers, T
     Cell<T>(shape, inputs<T>(pointers), output, saved).forward();
 }
 
-template <class T>
-void backward(const CellShape& shape, void* const* pointers, T* output, T* saved, void* const* gradients,
-              T* node_gradients, T* const* input_gradients, T* op_gradients, T* edge_gradients, T* hidden) {
+template <class T> void backward(const CellShape& shape, void* const* pointers, T* output, T* saved,
+                                 void* const* gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,
+                                 T* edge_gradients, T* hidden) {
     const CellParameters<T> parameter_gradients = parameters<T>(gradients);
     Cell<T>(shape, inputs<T>(pointers), output, saved)
         .backward(parameter_gradients, node_gradients, input_gradients, op_gradients, edge_gradients, hidden);
@@ -54,36 +50,29 @@ void backward(const CellShape& shape, void* const* pointers, T* output, T* saved
 
 }  // namespace
 
-#define PCDARTS_EXPORT(T, NAME)                                                                                          \
-    void cell_sizes_##NAME(const CellShape* shape, Index* result) { sizes<T>(*shape, result); }                          \
-    void cell_forward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved) {                       \
-        forward<T>(*shape, pointers, output, saved);                                                                     \
-    }                                                                                                                    \
-    void cell_backward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved,                        \
-                              void* const* gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,     \
-                              T* edge_gradients, T* hidden) {                                                            \
-        backward<T>(*shape, pointers, output, saved, gradients, node_gradients, input_gradients, op_gradients,           \
-                    edge_gradients, hidden);                                                                             \
-    }                                                                                                                    \
-    void preprocess_forward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,     \
-                                   T* running_mean, T* running_var, T* statistics) {                                     \
-        Preprocess<T>(*shape, input, weights, output).forward(running_mean, running_var, statistics);                    \
-    }                                                                                                                    \
-    void preprocess_backward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,    \
-                                    const T* gradient, const T* statistics, T* input_gradient,                           \
-                                    T* const* weight_gradients) {                                                        \
-        Preprocess<T>(*shape, input, weights, output).backward(gradient, statistics, input_gradient, weight_gradients);  \
+#define PCDARTS_EXPORT(T, NAME)                                                                                        \
+    void cell_sizes_##NAME(const CellShape* shape, Index* result) { sizes<T>(*shape, result); }                        \
+    void cell_forward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved) {                     \
+        forward<T>(*shape, pointers, output, saved);                                                                   \
+    }                                                                                                                  \
+    void cell_backward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved,                      \
+                              void* const* gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,   \
+                              T* edge_gradients, T* hidden) {                                                          \
+        backward<T>(*shape, pointers, output, saved, gradients, node_gradients, input_gradients, op_gradients,         \
+                    edge_gradients, hidden);                                                                           \
+    }                                                                                                                  \
+    void preprocess_forward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,   \
+                                   T* running_mean, T* running_var, T* statistics) {                                   \
+        Preprocess<T>(*shape, input, weights, output).forward(running_mean, running_var, statistics);                  \
+    }                                                                                                                  \
+    void preprocess_backward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,  \
+                                    const T* gradient, const T* statistics, T* input_gradient,                         \
+                                    T* const* weight_gradients) {                                                      \
+        Preprocess<T>(*shape, input, weights, output)                                                                  \
+            .backward(gradient, statistics, input_gradient, weight_gradients);                                         \
     }
 
 extern "C" {
 PCDARTS_EXPORT(float, float32)
 PCDARTS_EXPORT(double, float64)
-
-int threads() {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
 }

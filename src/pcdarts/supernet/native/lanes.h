@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -22,8 +23,12 @@ constexpr Index LANES = 16;
 constexpr Index PADDING = 4;  // the reach of a 5x5 kernel of dilation 2
 
 template <class T> struct LanesOf;
-template <> struct LanesOf<float> { typedef float Type __attribute__((vector_size(64), aligned(64), may_alias)); };
-template <> struct LanesOf<double> { typedef double Type __attribute__((vector_size(128), aligned(64), may_alias)); };
+template <> struct LanesOf<float> {
+    typedef float Type __attribute__((vector_size(64), aligned(64), may_alias));
+};
+template <> struct LanesOf<double> {
+    typedef double Type __attribute__((vector_size(128), aligned(64), may_alias));
+};
 template <class T> using Lanes = typename LanesOf<T>::Type;
 
 template <class T> inline Lanes<T> load(const T* pointer) { return *reinterpret_cast<const Lanes<T>*>(pointer); }
@@ -49,12 +54,11 @@ template <class T> inline Lanes<T> present(Index batch, Index block) {
 // Memory of one thread, kept from call to call, in which kernels put what nobody else reads.
 template <class T> class Scratch {
 public:
-    // `count` numbers, aligned to a vector, not initialised; what was returned before stays valid until `reset`.
+    // `count` numbers, aligned to a vector, not initialised, of those that `reset` made room for.
     T* take(Index count) {
-        Index size = (count + LANES - 1) / LANES * LANES;
-        if (used_ + size > capacity_) grow(used_ + size);
         T* start = memory_ + used_;
-        used_ += size;
+        used_ += (count + LANES - 1) / LANES * LANES;
+        if (used_ > capacity_) std::abort();  // to grow here would move what was taken before
         return start;
     }
     // Forget all; make room for `count` numbers and some vectors of rounding.
@@ -69,7 +73,10 @@ private:
     void grow(Index size) {
         std::free(memory_);
         memory_ = static_cast<T*>(std::aligned_alloc(64, static_cast<std::size_t>(size) * sizeof(T)));
-        if (memory_ == nullptr) std::abort();
+        if (memory_ == nullptr) {
+            std::fputs("pcdarts: no memory is left\n", stderr);
+            std::abort();  // threads cannot throw across OpenMP and Python
+        }
         capacity_ = size;
     }
     T* memory_ = nullptr;

@@ -39,9 +39,8 @@ template <class T> inline Lanes<T> average(const T* plane, Index width, const Wi
 }
 
 // Give the gradient to the first pixel of the window, in reading order, that holds the maximum.
-template <class T>
-inline void largest_gradient(const T* plane, T* gradient, Index width, const Window& window, Lanes<T> best,
-                             Lanes<T> grad) {
+template <class T> inline void largest_gradient(const T* plane, T* gradient, Index width, const Window& window,
+                                                Lanes<T> best, Lanes<T> grad) {
     for (Index y = window.top; y < window.bottom; ++y)
         for (Index x = window.left; x < window.right; ++x) {
             const Index pixel = (y * width + x) * LANES;
@@ -51,8 +50,7 @@ inline void largest_gradient(const T* plane, T* gradient, Index width, const Win
         }
 }
 
-template <class T>
-inline void average_gradient(T* gradient, Index width, const Window& window, Lanes<T> grad) {
+template <class T> inline void average_gradient(T* gradient, Index width, const Window& window, Lanes<T> grad) {
     grad *= T(1) / T(window.count());
     for (Index y = window.top; y < window.bottom; ++y)
         for (Index x = window.left; x < window.right; ++x) {

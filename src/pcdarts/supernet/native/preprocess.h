@@ -13,7 +13,8 @@ struct PreprocessShape {
 
 template <class T> class Preprocess {
 public:
-    // weights: one [out, in] at stride 1; two at stride 2, [out - out / 2, in] for even and [out / 2, in] for odd pixels.
+    // weights: one [out, in] at stride 1; at stride 2 [out - out / 2, in] for the even and [out / 2, in] for the odd
+    // pixels.
     Preprocess(const PreprocessShape& shape, const T* input, const T* const* weights, T* output)
         : shape(shape), input(input), weights(weights), output(output), blocks((shape.batch + LANES - 1) / LANES),
           out_height((shape.height + shape.stride - 1) / shape.stride),
@@ -77,7 +78,9 @@ public:
 
 private:
     Index halves() const { return shape.stride; }
-    Index first_half() const { return shape.stride == 1 ? shape.out_channels : shape.out_channels - shape.out_channels / 2; }
+    Index first_half() const {
+        return shape.stride == 1 ? shape.out_channels : shape.out_channels - shape.out_channels / 2;
+    }
     Index half_begin(Index half) const { return half ? first_half() : 0; }
     Index half_size(Index half) const { return half ? shape.out_channels - first_half() : first_half(); }
     Index band_top(Index band) const { return band * rows; }
@@ -116,9 +119,9 @@ private:
             take_band(block, band, half, tile, planes);
             T* out = output + (block * shape.out_channels + half_begin(half)) * pixels * LANES;
             combine<true>(planes.data(), in, weights[half], in, bias.data(), half_size(half), 0, last - first,
-                    [&](Index row, Index pixel, Lanes<T> value) {
-                        store(out + (row * pixels + first + pixel) * LANES, value);
-                    });
+                          [&](Index row, Index pixel, Lanes<T> value) {
+                              store(out + (row * pixels + first + pixel) * LANES, value);
+                          });
             for (Index row = 0; row < half_size(half); ++row) {
                 const T* values = out + row * pixels * LANES;
                 sums[half_begin(half) + row] = plane_sum(values, first, last);
@@ -128,7 +131,8 @@ private:
     }
 
     void backward_band(Index block, Index band, const T* gradient, const std::vector<T>& scales,
-                       const std::vector<T>& means, const std::vector<T>& slopes, T* input_gradient, T* weight_sums) const {
+                       const std::vector<T>& means, const std::vector<T>& slopes, T* input_gradient,
+                       T* weight_sums) const {
         const Index first = band_top(band) * out_width, size = band_bottom(band) * out_width - first;
         const Index in = shape.in_channels;
         if (shape.stride == 2) clear_rows(block, band, input_gradient);
@@ -145,7 +149,8 @@ private:
                 grads.push_back(to);
             }
             if (weight_sums != nullptr)
-                products<true>(grads.data(), half_size(half), planes.data(), in, 0, size, weight_sums + half_begin(half) * in, in);
+                products<true>(grads.data(), half_size(half), planes.data(), in, 0, size,
+                               weight_sums + half_begin(half) * in, in);
             spread_band(block, band, half, grads, planes, input_gradient);
         }
     }
@@ -160,11 +165,13 @@ private:
 
     void spread_band(Index block, Index band, Index half, const std::vector<const T*>& grads,
                      const std::vector<const T*>& planes, T* input_gradient) const {
-        const Index out = half_size(half), in = shape.in_channels, size = (band_bottom(band) - band_top(band)) * out_width;
+        const Index out = half_size(half), in = shape.in_channels,
+                    size = (band_bottom(band) - band_top(band)) * out_width;
         std::vector<T> transposed(in * out);
         const std::vector<T> bias(in, T(0));
         for (Index row = 0; row < out; ++row)
-            for (Index column = 0; column < in; ++column) transposed[column * out + row] = weights[half][row * in + column];
+            for (Index column = 0; column < in; ++column)
+                transposed[column * out + row] = weights[half][row * in + column];
         combine(grads.data(), out, transposed.data(), out, bias.data(), in, 0, size,
                 [&](Index channel, Index pixel, Lanes<T> value) {
                     const Index y = (band_top(band) + pixel / out_width) * shape.stride + half;

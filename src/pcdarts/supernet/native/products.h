@@ -25,7 +25,8 @@ inline void combine_tile(const T* const* planes, Index count, const T* matrix, I
     for (Index column = 0; column < count; ++column) {
         Lanes<T> value[COUNT];
 #pragma GCC unroll 4
-        for (int pixel = 0; pixel < COUNT; ++pixel) value[pixel] = load_as<T, RECTIFIED>(planes[column] + offset + pixel * LANES);
+        for (int pixel = 0; pixel < COUNT; ++pixel)
+            value[pixel] = load_as<T, RECTIFIED>(planes[column] + offset + pixel * LANES);
 #pragma GCC unroll 4
         for (int row = 0; row < ROWS; ++row)
 #pragma GCC unroll 4
@@ -43,9 +44,11 @@ inline void combine_rows(const T* const* planes, Index count, const T* matrix, I
                          Index offset, Index rows, Emit emit) {
     Index row = 0;
     for (; row + 4 <= rows; row += 4)
-        combine_tile<T, 4, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row, emit);
+        combine_tile<T, 4, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row,
+                                             emit);
     for (; row < rows; ++row)
-        combine_tile<T, 1, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row, emit);
+        combine_tile<T, 1, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row,
+                                             emit);
 }
 
 // For the pixels [first, last) of the planes and each of `rows` rows of the matrix: `emit(row, pixel, value)`.
@@ -54,13 +57,11 @@ inline void combine(const T* const* planes, Index count, const T* matrix, Index 
                     Index first, Index last, Emit emit) {
     Index at = first;
     for (; at + 4 <= last; at += 4)
-        combine_rows<T, 4, RECTIFIED>(
-            planes, count, matrix, stride, bias, at * LANES, rows,
-            [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
+        combine_rows<T, 4, RECTIFIED>(planes, count, matrix, stride, bias, at * LANES, rows,
+                                      [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
     for (; at < last; ++at)
-        combine_rows<T, 1, RECTIFIED>(
-            planes, count, matrix, stride, bias, at * LANES, rows,
-            [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
+        combine_rows<T, 1, RECTIFIED>(planes, count, matrix, stride, bias, at * LANES, rows,
+                                      [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
 }
 
 template <class T, int ROWS, int COLUMNS, bool RECTIFIED>
@@ -72,7 +73,8 @@ inline void products_tile(const T* const* rows, const T* const* columns, Index f
     for (Index offset = first * LANES; offset < last * LANES; offset += LANES) {
         Lanes<T> right[COLUMNS];
 #pragma GCC unroll 4
-        for (int column = 0; column < COLUMNS; ++column) right[column] = load_as<T, RECTIFIED>(columns[column] + offset);
+        for (int column = 0; column < COLUMNS; ++column)
+            right[column] = load_as<T, RECTIFIED>(columns[column] + offset);
 #pragma GCC unroll 4
         for (int row = 0; row < ROWS; ++row) {
             const Lanes<T> left = load(rows[row] + offset);
@@ -85,30 +87,33 @@ inline void products_tile(const T* const* rows, const T* const* columns, Index f
 }
 
 // Add Σ_pixels row_i column_j over the pixels [first, last) to result [row_count, column_count].
-template <bool RECTIFIED = false, class T>
-inline void products(const T* const* rows, Index row_count, const T* const* columns, Index column_count, Index first,
-                     Index last, T* result, Index stride) {
+template <bool RECTIFIED = false, class T> inline void products(const T* const* rows, Index row_count,
+                                                                const T* const* columns, Index column_count,
+                                                                Index first, Index last, T* result, Index stride) {
     Index row = 0;
     for (; row + 4 <= row_count; row += 4) {
         Index column = 0;
         for (; column + 4 <= column_count; column += 4)
-            products_tile<T, 4, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 4, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
+                                              stride);
         for (; column < column_count; ++column)
-            products_tile<T, 4, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 4, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
+                                              stride);
     }
     for (; row < row_count; ++row) {
         Index column = 0;
         for (; column + 4 <= column_count; column += 4)
-            products_tile<T, 1, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 1, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
+                                              stride);
         for (; column < column_count; ++column)
-            products_tile<T, 1, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column, stride);
+            products_tile<T, 1, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
+                                              stride);
     }
 }
 
 // to = constant + Σ_k weight_k plane_k over the vectors [first, last); `to` may be one of the planes.
-template <class T>
-inline void weighted_sum(const std::vector<const T*>& planes, const std::vector<T>& weights, T constant, Index first,
-                         Index last, T* to) {
+template <class T> inline void weighted_sum(const std::vector<const T*>& planes, const std::vector<T>& weights,
+                                            T constant, Index first, Index last, T* to) {
     const Index count = planes.size();
     Index at = first * LANES;
     for (; at + 4 * LANES <= last * LANES; at += 4 * LANES) {
