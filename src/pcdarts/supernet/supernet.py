@@ -92,8 +92,8 @@ class Supernet(nn.Module):
             draws a fresh mask for every edge of every cell at each call (Eq. 1 to the letter).
         image_channels: 3 for colour, 1 for greyscale.
         kernels: "native" computes the cells with compiled kernels (`supernet/native`), "plain" with PyTorch alone;
-            "auto" is native on a CPU where they can be compiled, for 32 sampled channels or fewer in the first cell. The
-            attribute of that name may be set at any time.
+            "auto" is native on a CPU where they can be compiled, for 32 sampled channels or fewer in the first cell.
+            The attribute of that name may be set at any time.
         amp: "bf16" computes in mixed precision in training, which only the plain kernels can; evaluation and logits are
             float32 in any case.
 
