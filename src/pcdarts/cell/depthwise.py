@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
 
 _NUMBERS_AT_ONCE = 2**19
 """Of an input that is laid out anew: larger copies leave the cache, and fresh pages cost more than the work on them."""

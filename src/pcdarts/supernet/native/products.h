@@ -86,29 +86,26 @@ inline void products_tile(const T* const* rows, const T* const* columns, Index f
         for (int column = 0; column < COLUMNS; ++column) result[row * stride + column] += sum<T>(total[row][column]);
 }
 
+// ROWS rows against all columns.
+template <bool RECTIFIED, int ROWS, class T> inline void products_rows(const T* const* rows, const T* const* columns,
+                                                                       Index column_count, Index first, Index last,
+                                                                       T* result, Index stride) {
+    Index column = 0;
+    for (; column + 4 <= column_count; column += 4)
+        products_tile<T, ROWS, 4, RECTIFIED>(rows, columns + column, first, last, result + column, stride);
+    for (; column < column_count; ++column)
+        products_tile<T, ROWS, 1, RECTIFIED>(rows, columns + column, first, last, result + column, stride);
+}
+
 // Add Σ_pixels row_i column_j over the pixels [first, last) to result [row_count, column_count].
 template <bool RECTIFIED = false, class T> inline void products(const T* const* rows, Index row_count,
                                                                 const T* const* columns, Index column_count,
                                                                 Index first, Index last, T* result, Index stride) {
     Index row = 0;
-    for (; row + 4 <= row_count; row += 4) {
-        Index column = 0;
-        for (; column + 4 <= column_count; column += 4)
-            products_tile<T, 4, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
-                                              stride);
-        for (; column < column_count; ++column)
-            products_tile<T, 4, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
-                                              stride);
-    }
-    for (; row < row_count; ++row) {
-        Index column = 0;
-        for (; column + 4 <= column_count; column += 4)
-            products_tile<T, 1, 4, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
-                                              stride);
-        for (; column < column_count; ++column)
-            products_tile<T, 1, 1, RECTIFIED>(rows + row, columns + column, first, last, result + row * stride + column,
-                                              stride);
-    }
+    for (; row + 4 <= row_count; row += 4)
+        products_rows<RECTIFIED, 4>(rows + row, columns, column_count, first, last, result + row * stride, stride);
+    for (; row < row_count; ++row)
+        products_rows<RECTIFIED, 1>(rows + row, columns, column_count, first, last, result + row * stride, stride);
 }
 
 // to = constant + Σ_k weight_k plane_k over the vectors [first, last); `to` may be one of the planes.
