@@ -16,6 +16,7 @@ from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.edges import CandidateOperations
 from pcdarts.supernet.native import cells as native
+from pcdarts.supernet.native.build import is_missing
 from pcdarts.supernet.plain import cell_output
 from pcdarts.supernet.preprocess import preprocess
 
@@ -182,9 +183,7 @@ class Supernet(nn.Module):
         """
         if self._kernels != "auto":
             return self._kernels
-        if self.amp != "off" or self.cells[0].plan.channels // self.k > _WIDEST_NATIVE:
-            return "plain"
-        return "native" if native.can_compute(self.classifier.weight) and native.available() else "plain"
+        return "native" if self._suits_native and native.available() else "plain"
 
     @kernels.setter
     def kernels(self, kernels: Literal["auto", "native", "plain"]) -> None:
@@ -199,7 +198,13 @@ class Supernet(nn.Module):
     @property
     def will_compile_kernels(self) -> bool:
         """Whether the next pass has to compile the native kernels first, which takes some seconds."""
-        return self._kernels == "auto" and native.can_compute(self.classifier.weight) and native.must_compile()
+        return self._kernels == "auto" and self._suits_native and is_missing()
+
+    @property
+    def _suits_native(self) -> bool:
+        """Whether native kernels know device and precision, and are the faster ones."""
+        narrow = self.cells[0].plan.channels // self.k <= _WIDEST_NATIVE
+        return self.amp == "off" and narrow and native.can_compute(self.classifier.weight)
 
     @property
     def samples_randomly(self) -> bool:

@@ -145,6 +145,14 @@ def test_memory_of_sizes_that_nobody_asks_for_any_more_is_given_back(monkeypatch
     assert largest not in cells._Workspace._free
 
 
+def test_nothing_is_compiled_for_a_supernet_that_takes_the_plain_kernels(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where no library is
+    space = CellSpace(3)
+    assert Supernet(space, channels=4, num_cells=1).will_compile_kernels
+    assert not Supernet(space, channels=4, num_cells=1, amp="bf16").will_compile_kernels
+    assert not Supernet(space, channels=64, num_cells=3, k=1).will_compile_kernels
+
+
 def test_auto_takes_the_kernels_that_the_weights_allow():
     supernet, _ = make()
     supernet.kernels = "auto"

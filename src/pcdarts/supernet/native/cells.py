@@ -18,23 +18,21 @@ from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.space import PRIMITIVES
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
-from pcdarts.supernet.native.build import is_missing, load
+from pcdarts.supernet.native.build import load
+from pcdarts.supernet.sampling import selected_channels
 
 if TYPE_CHECKING:
     from pcdarts.supernet.supernet import Supernet, SupernetCell
 
 LANES = 16
+_NORMS = 9
+"""How many normalisations `CellInputs` in cell.h has room for."""
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 
 def available() -> bool:
     """Whether the kernels can be used on this machine; compiles them when they never were."""
     return load() is not None
-
-
-def must_compile() -> bool:
-    """Whether the first use will have to compile the kernels, which takes some seconds."""
-    return is_missing()
 
 
 def can_compute(x: Tensor) -> bool:
@@ -90,8 +88,9 @@ def _logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[
     for position, cell in enumerate(supernet.cells):
         kind = cell.plan.kind
         node0, node1 = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)
-        first = torch.arange(cell.plan.channels // cell.k).repeat(cell.space.num_edges)
-        selected = first if masks is None else masks[position].nonzero()[:, 1]
+        width = cell.plan.channels // cell.k
+        first = torch.arange(width).expand(cell.space.num_edges, -1)
+        selected = first if masks is None else selected_channels(masks[position], width)
         output = _Cell.apply(
             cell, batch, selected, masks is None, node0, node1, mixture.op_weights[kind], mixture.edge_weights[kind],
             *cell_parameters(cell),
@@ -223,7 +222,7 @@ class _Cell(torch.autograd.Function):
         norms = _norms(cell)
         statistics: list[Tensor | None] = []
         for name in ("running_mean", "running_var"):
-            statistics += [getattr(norm, name) for norm in norms] + [None] * (9 - len(norms))
+            statistics += [getattr(norm, name) for norm in norms] + [None] * (_NORMS - len(norms))
         tensors = [node0, node1, *parameters, *statistics, op_weights, edge_weights, selected]
         _call("cell_forward", dtype, ctypes.byref(shape), _pointers(tensors), output, workspace.memory)
         ctx.shape, ctx.workspace = shape, workspace
@@ -248,7 +247,7 @@ class _Cell(torch.autograd.Function):
         mixture: list[Tensor | None] = [None, None]
         if shape.mixture_gradients:
             mixture = [torch.zeros_like(op_weights), torch.zeros_like(edge_weights)]
-        tensors = [node0, node1, *parameters, *[None] * 18, op_weights, edge_weights, selected]
+        tensors = [node0, node1, *parameters, *[None] * (2 * _NORMS), op_weights, edge_weights, selected]
         _call(
             "cell_backward", node0.dtype, ctypes.byref(shape), _pointers(tensors), output, ctx.workspace.memory,
             _pointers(weights), node_gradients.memory, _pointers([*inputs]), *mixture, hidden.memory,
