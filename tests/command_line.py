@@ -47,6 +47,7 @@ RUN_FILES = {
     "cell_normal.svg",
     "cell_reduce.svg",
     "checkpoint.pt",
+    "checkpoint.previous.pt",
     "result.json",
 }
 """What every finished run leaves in its folder; a search adds its genotypes."""
@@ -139,7 +140,7 @@ def result_of(run: Path) -> dict[str, Any]:
 def checkpoint_of(run: Path) -> dict[str, Any]:
     """All that the checkpoint of a run holds, but the seconds, by the path to each tensor or value."""
     saved = torch.load(run / "checkpoint.pt", weights_only=True)
-    return {path: value for path, value in leaves("", saved) if path != "/state/seconds"}
+    return {path: value for path, value in leaves("", saved) if not path.endswith("/seconds")}
 
 
 def leaves(path: str, value: Any) -> list[tuple[str, Any]]:
@@ -166,8 +167,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 def snapshot(folder: Path) -> dict[Path, bytes]:
-    """Every file below `folder` with its content."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file below `folder` with its content, but what only says who is working there."""
+    watching = (".lock", "state.json")
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name not in watching}
 
 
 def copy_of(run: Path, place: Path) -> Path:

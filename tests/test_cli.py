@@ -12,9 +12,11 @@ import pytest
 import pcdarts
 from command_line import lines_of
 from pcdarts.cli import HELP, VERBS, run_command
-from pcdarts.config import SearchConfig, TrainConfig, settings
+from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.job_config import settings
 from pcdarts.recipes import recipe
-from pcdarts.run.folder import RunFolder, write_text
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RunFolder
 
 Capture = pytest.CaptureFixture[str]
 
@@ -112,7 +114,7 @@ def test_every_command_has_help(capsys: Capture, verb: str, argument: str) -> No
 
 def test_an_unknown_command_is_refused_with_the_right_one(capsys: Capture) -> None:
     assert refusal(capsys, "serch") == (
-        "there is no command serch: did you mean 'search'? (use one of search, train, test, show, bench)"
+        "there is no command serch: did you mean 'search'? (use one of search, train, test, show, status, bench)"
     )
 
 
@@ -286,7 +288,9 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
     job.send_signal(signal.SIGINT)
     output, errors = job.communicate()
     assert job.returncode == 130, errors
-    assert errors == f"pcdarts: interrupted; continue with `pcdarts search --resume {run.path}`\n"
+    assert errors.startswith("pcdarts: interrupted by SIGINT after ")
+    assert errors.endswith(f", and saved; continue with `pcdarts search --resume {run.path}`\n")
+    assert errors.count("\n") == 1
     assert output.splitlines()[1].startswith("epoch 1/10000")
     assert json.loads(run.env.read_text())["threads"] == 1
     assert "epochs: 10000" in run.config.read_text()

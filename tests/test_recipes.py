@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pcdarts.config import ConfigError, JobConfig, SearchConfig, ShowConfig, TrainConfig
+from pcdarts.config import SearchConfig, ShowConfig, TrainConfig
 from pcdarts.errors import InputError
+from pcdarts.job_config import ConfigError, JobConfig
 from pcdarts.recipes import DEFAULT, RECIPES, recipe, resolve
 
 

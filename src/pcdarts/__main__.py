@@ -1,5 +1,6 @@
 """`python -m pcdarts` and the `pcdarts` command."""
 
+import io
 import sys
 import warnings
 
@@ -8,6 +9,9 @@ def main() -> None:
     """Run the command line and exit with its code."""
     from pcdarts.cli import run_command
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold anything
     # One line for a user, without the place in the source.
     warnings.formatwarning = lambda message, *_: f"pcdarts: warning: {message}\n"
     sys.exit(run_command(sys.argv[1:]))

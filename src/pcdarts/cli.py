@@ -3,20 +3,28 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_origin
 
 import tyro
 from pydantic.fields import FieldInfo
 from tyro.constructors import PrimitiveConstructorSpec
 
 import pcdarts
-from pcdarts.config import BenchConfig, JobConfig, SearchConfig, ShowConfig, TestConfig, TrainConfig, settings
+from pcdarts.config import BenchConfig, SearchConfig, ShowConfig, StatusConfig, TestConfig, TrainConfig
 from pcdarts.errors import InputError, RunError, closest, did_you_mean, shown
+from pcdarts.job_config import JobConfig, settings
 from pcdarts.recipes import RECIPES, resolve
-from pcdarts.run.folder import RUNS, RunFolder, write_text
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RUNS, RunFolder
+from pcdarts.run.lock import lock
+
+if TYPE_CHECKING:
+    from pcdarts.run.processes import Processes
 
 HELP = """\
 usage: pcdarts COMMAND [flags]
@@ -28,13 +36,14 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   pcdarts train           train the network of the last cell found, and report its test error
   pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data
   pcdarts show GENOTYPE   print and draw a genotype (a published name, a file or a run) with its counts
+  pcdarts status [RUN...] say how runs stand: running, interrupted, failed or done, their error and the time left
   pcdarts bench           time the supernet against a plain one that computes edge by edge, on this machine
 
   --help                  print this or, after a command, its flags and their defaults (those of --recipe NAME)
   --version               print the version
 """
 
-VERBS = ("search", "train", "test", "show", "bench")
+VERBS = ("search", "train", "test", "show", "status", "bench")
 Config = TypeVar("Config", bound=JobConfig)
 Work = TypeVar("Work", SearchConfig, TrainConfig)
 
@@ -42,7 +51,8 @@ Work = TypeVar("Work", SearchConfig, TrainConfig)
 def run_command(arguments: Sequence[str]) -> int:
     """Do what the arguments (those after the program's name) say.
 
-    Returns the exit code: 0 done, 1 the run failed, 2 wrong usage, configuration or input, 130 interrupted.
+    Returns the exit code: 0 done, 1 the run failed, 2 wrong usage, configuration or input; 130 and 143 interrupted by
+    SIGINT and SIGTERM.
     """
     try:
         return _dispatch(arguments)
@@ -53,13 +63,17 @@ def run_command(arguments: Sequence[str]) -> int:
     except SystemExit as done:  # the help has been printed
         return int(done.code or 0)
     except KeyboardInterrupt as interrupt:
-        return _say(str(interrupt) or "interrupted", 130)
+        return _say(str(interrupt) or "interrupted", getattr(interrupt, "exit_code", 130))
     except BrokenPipeError:  # whoever read our output (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _say(message: str, code: int) -> int:
+    rank = os.environ.get("RANK", "0")
+    if rank != "0":  # most often the first process says the same, and torchrun then ends this one
+        time.sleep(2)
+        message = f"process {rank}: {message}"
     print(f"pcdarts: {message}", file=sys.stderr)
     return code
 
@@ -86,6 +100,11 @@ def _dispatch(arguments: Sequence[str]) -> int:
             from pcdarts.jobs.show import run_show
 
             run_show(_settle(ShowConfig, rest))
+        case "status":
+            from pcdarts.jobs.status import run_status
+
+            status = _settle(StatusConfig, rest)
+            run_status(status.runs, status.as_json)
         case "bench":
             from pcdarts.jobs.bench import run_bench
 
@@ -111,26 +130,58 @@ def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
     if resumed:
         if file or place:
             raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
-        run = RunFolder.open(resumed)
-        config = _config_of(run, config_class, flags, problems)
-        if run.is_finished:
-            print(f"{run.path} is finished: there is nothing to resume")
-            return None
+        config = _config_of(RunFolder.open(resumed), config_class, flags, problems)
     else:
         config = resolve(config_class, file=file, flags=flags, problems=problems)
-        run = _new_run(config, place)
-    again = f"continue with `{shlex.join(['pcdarts', config.job, '--resume', str(run.path)])}`"
+
+    from pcdarts.run.environment import describe_environment
+    from pcdarts.run.interruption import ending_at_once
+    from pcdarts.run.processes import joined, losses_explained
+
+    with ending_at_once(), joined() as processes:
+        if not processes.is_first:
+            where = processes.share(None)
+            return _start(config, RunFolder(Path(os.fsdecode(where))), resumed, processes) if where else None
+        environment = None if resumed else describe_environment(config.device, config.threads)
+        run = RunFolder.open(resumed) if resumed else _new_folder(config, place)
+        with nullcontext() if run.is_finished else lock(run):
+            if run.is_finished:
+                processes.share(None)
+                return print(f"{run.path} is finished: there is nothing to resume")
+            if resumed:
+                run.refuse_links()
+            else:
+                RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
+            with _watched(config.job, run, resumed), losses_explained(processes):
+                if environment is not None:
+                    write_text(run.config, config.to_yaml())
+                    run.write_json(run.env, environment)
+                processes.share(os.fsencode(run.path.absolute()))
+                return _start(config, run, resumed, processes)
+
+
+@contextmanager
+def _watched(job: str, run: RunFolder, resumed: Path | None) -> Iterator[None]:
+    """However the job ends, `state.json` and the message say so, and how to go on."""
+    again = f"continue with `{shlex.join(['pcdarts', job, '--resume', str(run.path)])}`"
     try:
-        _start(config, run, resume=resumed is not None)
-    except InputError:
+        yield
+    except InputError as error:
+        run.write_state("failed", message=str(error))
         if not resumed:
             run.withdraw()
         raise
     except RunError as error:
+        run.write_state("failed", message=str(error))
         remedy = f"; mend that, then {again}" if isinstance(error.__cause__, OSError) else ""
         raise RunError(f"{error}{remedy}") from error
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {again}") from None
+    except KeyboardInterrupt as error:
+        run.write_state("interrupted")
+        error.args = (f"{error or 'interrupted'}; {again}",)
+        raise
+    except Exception as error:
+        run.write_state("failed", message=f"{type(error).__name__}: {error}")
+        raise
 
 
 def _config_of(run: RunFolder, config_class: type[Work], flags: Mapping[str, Any], problems: list[str]) -> Work:
@@ -146,26 +197,20 @@ def _config_of(run: RunFolder, config_class: type[Work], flags: Mapping[str, Any
     return config
 
 
-def _new_run(config: SearchConfig | TrainConfig, place: Path | None) -> RunFolder:
-    from pcdarts.run.environment import describe_environment
-
-    environment = describe_environment(config.device, config.threads)
+def _new_folder(config: SearchConfig | TrainConfig, place: Path | None) -> RunFolder:
     stem = f"{config.job}-{config.recipe or 'custom'}"
-    run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem)
-    write_text(run.config, config.to_yaml())
-    run.write_json(run.env, environment)
-    return run
+    return RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem)
 
 
-def _start(config: SearchConfig | TrainConfig, run: RunFolder, *, resume: bool) -> None:
+def _start(config: SearchConfig | TrainConfig, run: RunFolder, resumed: Path | None, processes: "Processes") -> None:
     if isinstance(config, SearchConfig):
         from pcdarts.jobs.search import run_search
 
-        run_search(config, run, resume)
+        run_search(config, run, resumed is not None, processes)
     else:
         from pcdarts.jobs.train import run_train
 
-        run_train(config, run, resume)
+        run_train(config, run, resumed is not None, processes)
 
 
 def _settle(config_class: type[Config], arguments: Sequence[str]) -> Config:
@@ -210,7 +255,7 @@ def _read_flags(
     empty = [name for name in read if name not in given and not (name in fields and fields[name].is_required())]
     problems = [f"{_dashed(name)} needs a value" for name in empty]
     for name, value in given.items():
-        if isinstance(value, tuple) and not (name in fields and _is_pair(fields[name])):
+        if isinstance(value, tuple) and not (name in fields and _takes_several(fields[name])):
             argument = name if name in fields and fields[name].is_required() else _dashed(name)
             problems.append(f"{argument} takes one value, not {shown(' '.join(value))}: quote a value with spaces")
             given[name] = value[0]
@@ -259,13 +304,15 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
         metavar = name.upper()
     else:
         metavar = {int: "INT", float: "FLOAT", Path: "PATH"}.get(kind, "TEXT")
-    if _is_pair(field):
-        return _flag("FLOAT FLOAT", description, values=2)
+    if _takes_several(field):
+        if get_args(kind)[-1] is not Ellipsis:
+            return _flag("FLOAT FLOAT", description, values=2)
+        return _positional[_flag("RUN", description, values=None)]
     flag = _flag(metavar, description, optional=optional)
     return _positional[flag] if field.is_required() else flag
 
 
-def _is_pair(field: FieldInfo) -> bool:
+def _takes_several(field: FieldInfo) -> bool:
     return get_origin(_plain_type(field.annotation)[0]) is tuple
 
 
@@ -277,20 +324,23 @@ def _plain_type(annotation: Any) -> tuple[Any, bool]:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind, optional
 
 
-def _flag(metavar: str, description: str, values: int = 1, optional: bool = False) -> Any:
-    """A flag that takes its values as text, a tuple if there are several; what is wrong with them is said later."""
+def _flag(metavar: str, description: str, values: int | None = 1, optional: bool = False) -> Any:
+    """A flag that takes its values as text, a tuple if there are several; what is wrong with them is said later.
+
+    With None it takes any number of them.
+    """
 
     def read(texts: list[str]) -> Any:
-        if max(values, len(texts)) > 1:
+        if values is None or max(values, len(texts)) > 1:
             return tuple(texts)
         text = texts[0] if texts else ""
         return None if optional and text == "none" else text
 
     def write(value: Any) -> list[str]:
-        return [str(item).lower() if item is None else str(item) for item in (value if values > 1 else [value])]
+        return [str(item).lower() if item is None else str(item) for item in ([value] if values == 1 else value)]
 
     spec = PrimitiveConstructorSpec(
-        nargs=tuple(range(values + 1)),
+        nargs="*" if values is None else tuple(range(values + 1)),
         metavar=metavar,
         instance_from_str=read,
         is_instance=lambda value: True,

@@ -7,9 +7,21 @@ from difflib import get_close_matches
 class InputError(ValueError):
     """Wrong usage, configuration or input (a file, a flag, a genotype, a checkpoint, a data set): exit code 2."""
 
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n  ".join(map(in_one_line, lines)))
+
 
 class RunError(RuntimeError):
     """A job that started well and then failed (a full disk, for instance): exit code 1."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(in_one_line(line))
+
+
+def in_one_line(text: str) -> str:
+    """`text` as one printable line of bounded length, whatever the file names and values that went into it hold."""
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return line if len(line) <= 1800 else f"{line[:1200]} ... {line[-500:]}"
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
@@ -26,11 +38,14 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
-def shown(value: object) -> str:
-    """A value as the user wrote it, on one line of bounded length."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+def shown(value: object, length: int = 80) -> str:
+    """A value as the user wrote it, on one line of at most `length` characters."""
+    try:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+    except ValueError:  # Python prints no integer of more than 4300 digits
+        return "a huge number"
     text = text if text.isprintable() and text.strip() else repr(text)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def listed(names: Iterable[str], joint: str = "or") -> str:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pcdarts.config import ConfigError, JobConfig, SearchConfig, TrainConfig, read_yaml
+from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.errors import InputError, did_you_mean, shown
+from pcdarts.job_config import ConfigError, JobConfig, read_yaml
 
 DEFAULT = "fashion-mini"
 

@@ -41,6 +41,7 @@ def test_every_halving_needs_two_pixels(kind, num_cells, side):
     ("images", "message"),
     [
         (torch.zeros(3, 8, 8), r"shape \[3, 8, 8\], expected \[batch, channels, height, width\]"),
+        (torch.zeros(0, 3, 8, 8), "the batch holds no images, but a network needs 1 or more"),
         (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "torch.uint8"),
         (torch.zeros(2, 1, 8, 8), "1 channels.*made for 3: make it with image_channels=1"),
         (torch.zeros(2, 3, 8, 3), "8 x 3 pixels are too small.*4 x 4 or larger"),

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import os
 import pickle
 import struct
 from importlib import resources
@@ -119,6 +120,70 @@ def test_cifar_is_read_from_its_original_files(tmp_path, monkeypatch, name, labe
         assert images.labels.tolist() == list(range(10)) * len(pixels[parts])
 
 
+class Code:
+    """What a hostile file holds: unpickling it makes a file."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.made,)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_a_cifar_file_with_another_checksum_is_not_unpickled(tmp_path, monkeypatch, name):
+    source = getattr(datasets, name.upper())
+    monkeypatch.setattr(source, "url", "http://127.0.0.1:9/nothing-listens-here.tar.gz")
+    files = [file for parts in (source.train_list, source.test_list) for file, _ in parts] + [source.meta["filename"]]
+    folder = tmp_path / source.base_folder
+    folder.mkdir()
+    for file in files:
+        save_pickle(folder / file, Code(tmp_path / "made"))
+    with pytest.raises(InputError, match="could not be read from or downloaded to"):
+        load_data(name, root=tmp_path)
+    # Even where all but the names of the classes are what they should be.
+    for parts in ("train_list", "test_list"):
+        content = {"data": np.zeros((10, 3072), dtype=np.uint8), "labels": [0] * 10}
+        entries = [[file, save_pickle(folder / file, content)] for file, _ in getattr(source, parts)]
+        monkeypatch.setattr(source, parts, entries)
+    with pytest.raises(InputError, match="metadata file not found or corrupted"):
+        load_data(name, root=tmp_path)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("saved", ["tensors", "code"])
+def test_the_old_format_of_fashion_mnist_is_read_without_unpickling_more_than_tensors(tmp_path, saved):
+    folder = tmp_path / "FashionMNIST" / "processed"
+    folder.mkdir(parents=True)
+    pixels = torch.arange(10 * 784).view(10, 28, 28).byte()
+    content = (pixels, torch.arange(10)) if saved == "tensors" else Code(tmp_path / "made")
+    for file in ("training.pt", "test.pt"):
+        torch.save(content, folder / file)
+    if saved == "tensors":
+        assert torch.equal(load_data("fashion-mnist", root=tmp_path).train.pixels, pixels.unsqueeze(1))
+    else:
+        with pytest.raises(InputError) as error:
+            load_data("fashion-mnist", root=tmp_path)
+        assert len(one_line(error)) < 1000
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("labels", [9, 11])
+def test_fashion_mnist_without_one_label_for_each_image_is_refused(tmp_path, labels):
+    save_fashion_mnist(tmp_path)
+    file = tmp_path / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    file.write_bytes(struct.pack(">2i", 0x801, labels) + bytes(labels))
+    with pytest.raises(InputError, match=f"10 images have {labels} labels: give one to each"):
+        load_data("fashion-mnist", root=tmp_path)
+
+
+def test_data_without_images_is_refused():
+    images = Images(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
+    nothing = images.subset(torch.tensor([], dtype=torch.int64))
+    with pytest.raises(InputError, match="'mine' has no test images: the file is damaged"):
+        DataSet("mine", ("a", "b"), images, nothing, (0.0,), (1.0,))
+
+
 @pytest.mark.parametrize("name", ["fashion-mnist", "cifar10", "cifar100"])
 def test_data_that_cannot_be_downloaded_says_where_to_put_it(tmp_path, name):
     (tmp_path / "file").write_text("")  # no folder, so the download ends before it starts
@@ -157,6 +222,87 @@ def test_an_image_that_is_not_kept_is_not_read(save_images):
     assert 0 < refused < 10
 
 
+def test_bad_images_are_left_out_counted_and_listed_where_that_is_wanted(save_images):
+    root = save_images(*(f"{which}/{name}/{n}.png" for which in ("train", "test") for name in "ab" for n in range(4)))
+    whole = load_data("folder", root=root)
+    (root / "train" / "a" / "2.png").write_bytes(b"")
+    (root / "test" / "b" / "0.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_data("folder", root=root)
+    data = load_data("folder", root=root, on_bad_image="skip")
+    reason = "it is no BMP, GIF, JPEG, PNG, PPM, TIFF or WEBP image"
+    assert data.skipped == (f"'{root}/train/a/2.png': {reason}", f"'{root}/test/b/0.png': {reason}")
+    for images, before, left in (
+        (data.train, whole.train, [0, 1, 3, 4, 5, 6, 7]),
+        (data.test, whole.test, [0, 1, 2, 3, 5, 6, 7]),
+    ):
+        assert torch.equal(images.pixels, before.pixels[left])
+        assert torch.equal(images.labels, before.labels[left])
+
+
+def test_skipping_moves_no_image_between_training_and_test_set(save_images):
+    root = save_images(*(f"{name}/{n}.png" for name in "ab" for n in range(10)))
+    whole = load_data("folder", root=root)
+    (root / "a" / "3.png").write_bytes(b"")
+    data = load_data("folder", root=root, on_bad_image="skip")
+    for images, before in ((data.train, whole.train), (data.test, whole.test)):
+        known = [pixels.numpy().tobytes() for pixels in before.pixels]
+        assert all(pixels.numpy().tobytes() in known for pixels in images.pixels)
+    assert len(data.train) + len(data.test) == 19
+
+
+def test_no_other_image_takes_the_place_of_a_skipped_one(save_images):
+    root = save_images(*(f"{which}/{name}/{n}.png" for which in ("train", "test") for name in "ab" for n in range(8)))
+    for n in range(4):
+        (root / "train" / "a" / f"{n}.png").write_bytes(b"")
+    counts = set()
+    for seed in range(5):
+        data = load_data("folder", root=root, train_images=8, seed=seed, on_bad_image="skip")
+        assert len(data.train) + len(data.skipped) == 8
+        counts.add(len(data.train))
+    assert max(counts) < 8
+
+
+@pytest.mark.parametrize(("which", "words"), [("train", "training"), ("test", "test")])
+def test_a_class_of_which_nothing_can_be_read_is_refused(save_images, which, words):
+    root = save_images(*(f"{which}/{name}/{n}.png" for which in ("train", "test") for name in "ab" for n in range(2)))
+    for n in range(2):
+        (root / which / "b" / f"{n}.png").write_bytes(b"")
+    with pytest.raises(InputError) as error:
+        load_data("folder", root=root, on_bad_image="skip")
+    assert f"no {words} image of class 'b' can be read (2 images were skipped; the first is '{root}" in one_line(error)
+
+
+def test_two_thousand_classes_are_read(tmp_path):
+    image = tmp_path / "image.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)).save(image)
+    for number in range(2000):
+        folder = tmp_path / "images" / f"{number:04d}"
+        folder.mkdir(parents=True)
+        for name in ("a.png", "b.png"):
+            os.link(image, folder / name)
+    data = load_data("folder", root=tmp_path / "images")
+    assert (data.num_classes, len(data.train), len(data.test)) == (2000, 2000, 2000)
+    assert data.test.labels.tolist() == list(range(2000))
+
+
+@pytest.mark.parametrize("name", ["line\nbreak", "quote'\"", "🐜", "\udcff\udcfe", "x" * 255, "a b", "Cat", "-", "~"])
+def test_a_class_may_have_any_name(save_images, name):
+    root = save_images(*(f"{folder}/{n}.png" for folder in (name, "cat") for n in range(2)))
+    assert load_data("folder", root=root).classes == tuple(sorted((name, "cat")))
+    (root / name / "0.png").write_bytes(b"")
+    (root / name / "1.png").write_bytes(b"")
+    with pytest.raises(InputError) as error:
+        load_data("folder", root=root)
+    assert one_line(error).isprintable()
+
+
+@pytest.mark.parametrize("name", ["folder", "cifar10"])
+def test_the_home_of_nobody_is_refused(name):
+    with pytest.raises(InputError, match=r"'~nobody-here/images' names the home folder of nobody known here"):
+        load_data(name, root="~nobody-here/images")
+
+
 def test_a_folder_needs_a_root():
     with pytest.raises(InputError) as error:
         load_data("folder")
@@ -175,6 +321,12 @@ def test_images_are_resized_as_pillow_does_it(size):
     for resized, image in zip(data.train.pixels, original.pixels, strict=True):
         expected = Image.fromarray(image[0].numpy()).resize((size, size), Image.Resampling.BILINEAR)
         assert (resized[0].int() - torch.from_numpy(np.array(expected)).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [2**17, 2**62, 10**30])
+def test_a_size_beyond_all_memory_is_refused(size):
+    with pytest.raises(InputError, match=rf"20 images of {size}x{size} pixels do not fit in memory"):
+        load_data("fashion-mini", image_size=size, train_images=20)
 
 
 @pytest.mark.parametrize("size", [0, 7, -3])

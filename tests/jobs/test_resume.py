@@ -17,8 +17,10 @@ from command_line import (
     metrics_of,
     process,
     result_of,
+    run_in,
     snapshot,
 )
+from pcdarts.run.folder import RunFolder
 
 METRICS = Path("run/metrics.jsonl")
 
@@ -88,19 +90,41 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(
 ) -> None:
     finished: Path = request.getfixturevalue(f"finished_{job}")
     (tmp_path / "run").mkdir()
-    for name in ("config.yaml", "env.json", "metrics.jsonl"):
+    for name in ("config.yaml", "env.json"):
         shutil.copy(finished / name, tmp_path / "run")
     done(tmp_path, job, "--resume", "run")
     assert differences(tmp_path / "run", finished) == []
 
 
-def test_metrics_ahead_of_the_checkpoint_are_not_repeated(
+def test_a_record_that_a_kill_kept_from_the_metrics_is_added_and_a_torn_line_removed(
     tmp_path: Path, killed_search: Path, finished_search: Path
 ) -> None:
     run = copy_of(killed_search, tmp_path / "run")
-    (run / "metrics.jsonl").write_bytes((finished_search / "metrics.jsonl").read_bytes()[:-10])  # torn by the kill
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:-1]) + lines[-1][:30])
     done(tmp_path, "search", "--resume", "run")
-    assert [record["epoch"] for record in metrics_of(run)] == [1, 2, 3, 4, 5]
+    assert differences(run, finished_search) == []
+
+
+@pytest.mark.parametrize("spoil", [b"", b"no checkpoint"], ids=["empty", "foreign"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_the_run_ends_as_ever(
+    tmp_path: Path, killed_search: Path, finished_search: Path, spoil: bytes
+) -> None:
+    run = copy_of(killed_search, tmp_path / "run")
+    (run / "checkpoint.pt").write_bytes(spoil)
+    epochs_before = [record["epoch"] for record in metrics_of(run)]
+    ended = run_in(tmp_path, "search", "--resume", "run")
+    assert ended.code == 0
+    assert ended.err.startswith("pcdarts: warning: ")
+    assert "run/checkpoint.previous.pt" in ended.err
+    assert ended.err.removeprefix("pcdarts: warning: ").rstrip("\n") in (run / "log.txt").read_text()
+    repeated = epochs_before[-1]  # the file only grows: what is done again is said again
+    assert [record["epoch"] for record in metrics_of(run)] == [*epochs_before, *range(repeated, 6)]
+    assert RunFolder(run).read_metrics() == [
+        {**theirs, "seconds": ours["seconds"]}
+        for theirs, ours in zip(RunFolder(finished_search).read_metrics(), RunFolder(run).read_metrics(), strict=True)
+    ]
+    assert result_of(run)["genotype"] == result_of(finished_search)["genotype"]
 
 
 def test_a_run_killed_while_it_concluded_only_concludes(tmp_path: Path, finished_search: Path) -> None:

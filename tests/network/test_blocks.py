@@ -8,7 +8,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.primitives import ReluFirst
 from pcdarts.cell.space import CellPlan
 from pcdarts.errors import InputError
-from pcdarts.network.blocks import AuxiliaryHead, Cell, PoolTo2x2, dense_gradient, drop_samples_
+from pcdarts.network.blocks import AuxiliaryHead, Cell, PoolTo2x2, dense_gradient, draw_share
 from pcdarts.network.network import Network
 
 
@@ -29,10 +29,10 @@ def images(*shape: int) -> torch.Tensor:
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     torch.manual_seed(0)
-    dropped = drop_samples_(torch.ones(20_000, 2, 1, 1, dtype=torch.float64), 0.3)
-    assert torch.equal(dropped[:, 0], dropped[:, 1])
-    torch.testing.assert_close(dropped.unique(), torch.tensor([0, 1 / 0.7], dtype=torch.float64))
-    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+    shares = draw_share(torch.ones(20_000, 2, 3, 4, dtype=torch.float64), 0.3)
+    assert shares.shape == (20_000, 1, 1, 1)
+    torch.testing.assert_close(shares.unique(), torch.tensor([0, 1 / 0.7], dtype=torch.float64))
+    assert shares.mean().item() == pytest.approx(1, abs=0.02)
 
 
 def test_a_gradient_becomes_contiguous_and_stays_the_same():
@@ -48,7 +48,7 @@ def test_drop_path_touches_every_operation_but_the_identity():
     cell = bare_cell(genotype_of(("skip_connect", 0), ("avg_pool_3x3", 1)))
     pooled = cell(first, second) - first
     torch.manual_seed(0)
-    arrived = cell(first, second, drop_path=0.5) - first
+    arrived = cell(first, second, cell.draw_shares(first, 0.5)) - first
     kept = arrived.flatten(1).abs().amax(dim=1) > 1e-9
     assert 200 < kept.sum() < 300
     torch.testing.assert_close(arrived[kept], 2 * pooled[kept])
@@ -58,15 +58,9 @@ def test_drop_path_touches_every_operation_but_the_identity():
 def test_a_skip_connection_of_stride_2_is_no_identity_and_can_be_dropped():
     cell = bare_cell(genotype_of(("skip_connect", 0), ("skip_connect", 1)), "reduce")
     torch.manual_seed(0)
-    out = cell(images(40, 2, 4, 4), images(40, 2, 4, 4), drop_path=0.5)
+    out = cell(images(40, 2, 4, 4), images(40, 2, 4, 4), cell.draw_shares(images(40, 2, 4, 4), 0.5))
     both_dropped = out.flatten(1).abs().amax(dim=1) == 0
     assert 0 < both_dropped.sum() < 25
-
-
-def test_evaluation_ignores_drop_path():
-    cell = bare_cell(genotype_of(("sep_conv_3x3", 0), ("max_pool_3x3", 1))).eval()
-    first, second = images(2, 2, 4, 4), images(2, 2, 4, 4)
-    assert torch.equal(cell(first, second, drop_path=0.9), cell(first, second))
 
 
 def test_the_drop_path_of_a_network_can_be_ramped_and_follows_the_global_seed():
@@ -81,6 +75,7 @@ def test_the_drop_path_of_a_network_can_be_ramped_and_follows_the_global_seed():
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[0], outputs[2])
     assert not torch.equal(outputs[0], plain)
+    assert torch.equal(network.eval()(batch), network(batch))
     with pytest.raises(InputError, match=r"drop_path is -0\.1"):
         network.drop_path = -0.1
 

@@ -2,10 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pcdarts.errors import InputError, RunError
-from pcdarts.run.folder import RunFolder, write_bytes, write_text
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RunFolder
 
 FullDisk = Callable[[int], AbstractContextManager[None]]
 
@@ -141,19 +138,43 @@ def test_metrics_cut_anywhere_by_a_kill_keep_their_whole_lines_and_can_go_on(tmp
         assert run.read_metrics() == [*kept, {"epoch": 9}]
 
 
-def test_truncated_metrics_end_with_the_epoch_of_the_checkpoint(tmp_path: Path) -> None:
+def test_the_last_record_of_an_epoch_counts_and_epochs_are_in_order(tmp_path: Path) -> None:
     run = begun(tmp_path / "run")
-    for epoch in (1, 2, 3):
-        run.append_metrics({"epoch": epoch})
-    run.metrics.write_bytes(run.metrics.read_bytes() + b'{"epoch": 4, "lo')
-    run.truncate_metrics(2)
+    for epoch, loss in [(1, 2.0), (2, 1.5), (3, 1.0), (2, 1.4), (3, 0.9)]:  # the checkpoint after 2 and 3 was damaged
+        run.append_metrics({"epoch": epoch, "loss": loss})
+    assert [record["loss"] for record in run.read_metrics()] == [2.0, 1.4, 0.9]
+    assert len(run.metrics.read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("line", ["[]", "1", "{}", '{"epoch": "1"}', '{"epoch": true}', "[" * 100_000, "9" * 5000])
+def test_lines_that_are_no_records_are_left_out(tmp_path: Path, line: str) -> None:
+    run = begun(tmp_path / "run")
+    run.metrics.write_text(f'{line}\n{{"epoch": 1}}\n')
+    assert run.read_metrics() == [{"epoch": 1}]
+
+
+def test_a_resumed_run_loses_torn_lines_and_nothing_else(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    for path in (run.metrics, run.log):
+        path.write_bytes(b'{"epoch": 1}\n{"epoch": 2}\n{"epoch": 3, "lo')
+    run.resume_metrics({"epoch": 1})
     assert run.metrics.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
+    assert run.log.read_text() == '{"epoch": 1}\n{"epoch": 2}\n'
 
 
-def test_metrics_that_do_not_exist_yet_are_empty_and_can_be_truncated(tmp_path: Path) -> None:
+def test_the_record_of_the_checkpoint_is_added_if_it_is_missing(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    run.append_metrics({"epoch": 1})
+    run.metrics.write_bytes(run.metrics.read_bytes() + b'{"epoch": 2, "lo')
+    for _ in range(2):
+        run.resume_metrics({"epoch": 2, "loss": 0.5})
+        assert run.metrics.read_text() == '{"epoch": 1}\n{"epoch": 2, "loss": 0.5}\n'
+
+
+def test_metrics_that_do_not_exist_yet_are_empty_and_can_be_resumed(tmp_path: Path) -> None:
     run = begun(tmp_path / "run")
     assert run.read_metrics() == []
-    run.truncate_metrics(0)
+    run.resume_metrics(None)
     assert run.read_metrics() == []
 
 
@@ -171,15 +192,6 @@ def test_a_genotype_of_an_epoch_gets_its_folder(tmp_path: Path) -> None:
     assert (run.path / "genotypes" / "epoch_007.json").read_text() == "{}"
 
 
-def test_a_full_disk_leaves_the_earlier_file_and_no_other(tmp_path: Path, full_disk: FullDisk) -> None:
-    path = tmp_path / "checkpoint.pt"
-    write_bytes(path, b"earlier")
-    with full_disk(1000), pytest.raises(RunError, match=r"cannot save .*checkpoint\.pt: File too large"):
-        write_bytes(path, b"x" * 5000)
-    assert path.read_bytes() == b"earlier"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_full_disk_leaves_the_earlier_metrics(tmp_path: Path, full_disk: FullDisk) -> None:
     run = begun(tmp_path / "run")
     run.append_metrics({"epoch": 1})
@@ -194,30 +206,78 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     try:
         with pytest.raises(InputError, match="Permission denied"):
             RunFolder.create(tmp_path / "run")
-        with pytest.raises(RunError, match="Permission denied"):
-            write_text(tmp_path / "config.yaml", "")
     finally:
         tmp_path.chmod(0o700)
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from pcdarts.run.folder import write_bytes
-while True:
-    for byte in (b"a", b"b"):
-        write_bytes(Path(sys.argv[1]), byte * 3_000_000)
-"""
+# What a job says of itself
 
 
-def test_a_file_is_whole_after_its_writer_was_killed(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.pt"
-    for _ in range(3):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)])
-        while not path.exists():
-            time.sleep(0.01)
-        time.sleep(0.05)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        assert path.read_bytes() in (b"a" * 3_000_000, b"b" * 3_000_000)
-        path.unlink()
+def test_a_state_says_who_when_and_all_details_said_before(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    assert run.read_state() == {}
+    run.write_state("running", epoch=3, step=17)
+    run.write_state("failed", message="cannot save", step=18)
+    state = run.read_state()
+    assert state.keys() == {"state", "pid", "host", "updated", "since", "epoch", "step", "message"}
+    assert (state["state"], state["pid"], state["epoch"], state["step"]) == ("failed", os.getpid(), 3, 18)
+    assert state["since"] <= state["updated"]
+
+
+@pytest.mark.parametrize("content", ["", '{"state": "run', "[1]", "[" * 100_000, "\xff"])
+def test_a_damaged_state_says_nothing(tmp_path: Path, content: str) -> None:
+    run = begun(tmp_path / "run")
+    run.state.write_text(content, "latin-1")
+    assert run.read_state() == {}
+
+
+def test_a_full_disk_keeps_the_earlier_state_and_stops_nothing(tmp_path: Path, full_disk: FullDisk) -> None:
+    run = begun(tmp_path / "run")
+    run.write_state("running", epoch=1)
+    with full_disk(10):
+        run.write_state("running", epoch=2)
+    assert run.read_state()["epoch"] == 1
+
+
+def test_a_new_run_takes_a_folder_in_which_there_is_only_a_lock_and_a_state(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.lock_file.touch()
+    run.write_state("running")
+    assert RunFolder.create(tmp_path).path == tmp_path
+
+
+def test_lock_and_state_are_withdrawn_too(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    run.lock_file.touch()
+    run.write_state("running")
+    run.withdraw()
+    run.write_state("failed", message="refused")
+    assert not run.path.exists()
+
+
+# Paths cannot escape the run folder
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "genotypes/epoch_001.json", "genotypes", "seed-1", ".lock"])
+def test_a_link_anywhere_in_a_run_is_refused(tmp_path: Path, name: str) -> None:
+    run = begun(tmp_path / "run")
+    link = run.path / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "outside")
+    with pytest.raises(InputError, match=f"{link} is a link, but the paths of a run cannot escape its folder"):
+        run.refuse_links()
+
+
+def test_a_circle_of_links_is_refused(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    (run.path / "genotypes").symlink_to(run.path)
+    with pytest.raises(InputError, match="is a link"):
+        run.refuse_links()
+
+
+def test_a_run_without_links_may_itself_be_reached_through_one(tmp_path: Path) -> None:
+    write_text(begun(tmp_path / "run").epoch_genotype(1), "{}")
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    run = RunFolder.open(tmp_path / "link")
+    run.refuse_links()
+    assert run.config.exists()

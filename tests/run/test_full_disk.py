@@ -38,4 +38,4 @@ def test_a_search_on_a_full_disk_fails_in_one_line_and_goes_on_later(
     assert run_command(["search", "--resume", str(run.path)]) == 0
     assert [record["epoch"] for record in run.read_metrics()] == [1, 2]
     assert json.loads(run.result.read_text())
-    assert not list(run.path.glob(".*"))
+    assert not list(run.path.glob(".*.tmp"))

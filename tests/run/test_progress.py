@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from pcdarts.run import progress as progress_module
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import Pace, Progress, duration
+from pcdarts.run.tracking import Tracker
 
 
 @pytest.fixture
@@ -79,6 +81,87 @@ def test_a_loss_does_not_keep_its_graph(run: RunFolder) -> None:
     assert not kept.requires_grad
 
 
+@pytest.mark.parametrize(
+    ("epochs_done", "steps_done", "ending"),
+    [(0, 0, "images"), (2, 0, "images, from epoch 3 on"), (2, 16, "images, from epoch 3, step 17 on"), (5, 0, None)],
+)
+def test_the_beginning_says_where_the_run_goes_on(
+    run: RunFolder, capsys: pytest.CaptureFixture[str], epochs_done: int, steps_done: int, ending: str | None
+) -> None:
+    with Progress(run, total_epochs=5, steps_per_epoch=20) as progress:
+        progress.begin(epochs_done, "images", steps_done)
+    assert capsys.readouterr().out == (f"{run.path}: {ending}\n" if ending else "")
+
+
+def test_a_run_resumed_in_mid_epoch_says_what_is_left_of_it(run: RunFolder) -> None:
+    with Progress(run, total_epochs=3, steps_per_epoch=100) as progress:
+        progress.begin(1, "images", steps_done=97)
+        for step in (98, 99):
+            progress.step(2, step, images=1)
+        assert progress._steps_left(2, 99) == 101
+        progress.step(2, 100, images=1)
+        progress.epoch({"epoch": 2})
+    assert run.read_state()["seconds_left"] == pytest.approx(100 * progress._pace._seconds() / 2)
+
+
+def test_the_state_of_the_run_follows(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def place() -> list[object]:
+        state = run.read_state()
+        return [state[name] for name in ("state", "epoch", "epochs", "step", "steps", "seconds_left")]
+
+    with Progress(run, total_epochs=2, steps_per_epoch=2) as progress:
+        progress.begin(0, "images")
+        assert place() == ["running", 1, 2, 0, 2, None]
+        progress.step(1, 1, images=1)
+        assert place() == ["running", 1, 2, 0, 2, None]  # too soon to say more
+        monkeypatch.setattr(progress_module, "STATE_SECONDS", 0.0)
+        progress._next_state = 0.0
+        progress.step(1, 2, images=1)
+        assert place()[:5] == ["running", 1, 2, 2, 2]
+        progress.epoch({"epoch": 1})
+        progress.step(2, 1, images=1)
+        assert place()[:5] == ["running", 2, 2, 1, 2]
+        progress.step(2, 2, images=1)
+        progress.epoch({"epoch": 2})
+        assert place() == ["running", 2, 2, 2, 2, 0.0]
+
+
+def test_a_quiet_one_prints_and_writes_nothing(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(run, total_epochs=1, steps_per_epoch=1, quiet=True) as progress:
+        progress.begin(0, "images")
+        progress.step(1, 1, images=1, loss=torch.tensor(1.0))
+        progress.epoch({"epoch": 1})
+        progress.say("done")
+        progress.warn("cold")
+    assert capsys.readouterr() == ("", "")
+    assert list(run.path.iterdir()) == []
+
+
+def test_a_warning_goes_to_the_errors_and_into_the_log(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(run, total_epochs=1, steps_per_epoch=1) as progress:
+        progress.warn("the newest checkpoint is damaged")
+    assert capsys.readouterr() == ("", "pcdarts: warning: the newest checkpoint is damaged\n")
+    assert run.log.read_text() == "warning: the newest checkpoint is damaged\n"
+
+
+def test_every_epoch_is_tracked_and_the_tracker_finished_also_after_an_error(run: RunFolder) -> None:
+    events: list[object] = []
+
+    class Listener:
+        def log(self, numbers: dict[str, float], epoch: int) -> None:
+            events.append((epoch, numbers))
+
+        def finish(self) -> None:
+            events.append("finished")
+
+    tracker = Tracker(run, lambda epoch: Listener())
+    with suppress(KeyboardInterrupt), Progress(run, 3, 1, tracker=tracker) as progress:
+        progress.epoch({"epoch": 1, "loss": 2.0})
+        progress.epoch({"epoch": 2, "loss": 1.0})
+        raise KeyboardInterrupt
+    assert events == [(1, {"loss": 2.0}), (2, {"loss": 1.0}), "finished"]
+
+
 def test_the_pace_is_that_of_the_last_steps() -> None:
     pace = Pace(window=2)
     assert (pace.images_per_second, pace.time_left(10)) == (None, None)
@@ -97,6 +180,7 @@ def test_a_duration_is_told_in_two_units_at_most(seconds: float, text: str) -> N
 
 ON_A_TERMINAL = """
 import sys
+from contextlib import suppress
 from pathlib import Path
 from pcdarts.run import progress
 from pcdarts.run.folder import RunFolder

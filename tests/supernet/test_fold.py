@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet.fold import Moments, Statistics, fold_backward, fold_batch, fold_running, weight_gradient
 
 PIXELS = 50
@@ -38,7 +39,7 @@ def test_its_gradient_is_that_of_convolution_and_norm():
     d, pointwise = d.detach(), pointwise.detach()
     fold, _ = folded(d, pointwise)
     products, sums = (grad.T @ d[0])[None], grad.sum(dim=0)[None]
-    found = fold_backward(fold, products, sums, PIXELS)
+    found = fold_backward(fold, products, sums, PIXELS, WholeBatch(1, False))
     torch.testing.assert_close(found.pointwise, of_pointwise)
     around = d[0] @ found.through_covariance[0] + found.through_mean[0]
     torch.testing.assert_close(grad @ fold.matrix[0] + around, of_d[0])
@@ -52,4 +53,4 @@ def test_running_statistics_make_a_map_that_does_not_depend_on_the_batch():
     fold = fold_running(pointwise, Statistics(mean[None], variance[None]))
     expected = F.batch_norm(d @ pointwise[0].T, mean, variance, training=False)
     torch.testing.assert_close(d @ fold.matrix[0].T + fold.shift[0], expected)
-    assert fold_backward(fold, draw(1, 4, 3), draw(1, 4), PIXELS).through_covariance is None
+    assert fold_backward(fold, draw(1, 4, 3), draw(1, 4), PIXELS, WholeBatch(1, False)).through_covariance is None

@@ -8,6 +8,7 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.edges import EdgeNorm
+from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.sampling import shuffle
 from pcdarts.supernet.supernet import Supernet
 from per_edge_supernet import PerEdgeSupernet
@@ -161,6 +162,37 @@ def test_batch_norms_in_the_cells_have_no_affine_parameters():
 def test_a_supernet_that_cannot_be_is_refused(options, message):
     with pytest.raises(InputError, match=message):
         make(**options)
+
+
+@pytest.mark.parametrize("kernels", ["plain", "auto"])
+def test_masks_and_mixtures_of_another_shape_are_refused_by_all_kernels(kernels):
+    supernet, arch = make(num_nodes=5, channel_sampling="random", kernels=kernels)
+    masks = supernet.draw_masks()
+    supernet(IMAGES, arch.mixture(), masks)
+    for wrong in (torch.zeros_like(masks[1]), torch.ones_like(masks[1]), masks[1][:8], masks[1][0]):
+        with pytest.raises(InputError, match="mask of cell 1 must select 4 of 16 channels on each of 9 edges"):
+            supernet(IMAGES, arch.mixture(), [masks[0], wrong, masks[2]])
+    with pytest.raises(InputError, match="there are 2 masks, but 3 cells"):
+        supernet(IMAGES, arch.mixture(), masks[:2])
+    with pytest.raises(InputError, match=r"weights of shape \(2, 8\), but the supernet's cells have 9 edges"):
+        supernet(IMAGES, ArchParameters(CellSpace(3)).mixture())
+    mixture = arch.mixture()
+    with pytest.raises(InputError, match=r"weights of shape \(9,\), but"):
+        supernet(IMAGES, pcdarts.Mixture(mixture.edge_weights, mixture.edge_weights))
+
+
+def test_only_the_plain_kernels_take_statistics_over_processes():
+    assert make(synchronize=True)[0].kernels == "plain"
+    if native.available():
+        with pytest.raises(InputError, match='kernels is "native", but these take batch statistics of one process'):
+            make(synchronize=True, kernels="native")
+
+
+@pytest.mark.parametrize("kernels", ["plain", "auto"])
+def test_a_batch_without_images_is_refused(kernels):
+    supernet, arch = make(kernels=kernels)
+    with pytest.raises(InputError, match="the batch holds no images, but a network needs 1 or more"):
+        supernet(IMAGES[:0], arch.mixture())
 
 
 def test_images_that_are_too_small_are_refused():

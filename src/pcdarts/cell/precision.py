@@ -1,26 +1,32 @@
-"""Mixed precision: what a network computes in bfloat16 while it learns."""
+"""Mixed precision: what a network computes in bfloat16 or float16 while it learns."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from pcdarts.errors import InputError
 
-Amp = Literal["off", "bf16"]
-"""Automatic mixed precision: none, or convolutions (and what PyTorch's autocast counts in) in bfloat16."""
+Amp = Literal["off", "bf16", "fp16"]
+"""Automatic mixed precision: none, or convolutions (and what PyTorch's autocast counts in) in bfloat16 or float16.
+
+float16 knows no number above 65,504 and hardly any below 6e-8: whoever uses it scales the loss up before the backward
+pass and the gradients down after it (`torch.amp.GradScaler`). Sums over pixels and statistics are float32 in any case.
+"""
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def mixed_precision(amp: Amp, device_type: str) -> AbstractContextManager[object]:
     """The context in which a forward pass runs; weights, running statistics and losses stay float32 in any case.
 
     Raises:
-        InputError: another name than "off" or "bf16", or a device without bfloat16 arithmetic.
+        InputError: another name than those of `Amp`, or a device without such arithmetic.
     """
     if amp == "off":
         return nullcontext()
     check_amp(amp, device_type)
-    return torch.autocast(device_type, dtype=torch.bfloat16)
+    return torch.autocast(device_type, dtype=_DTYPES[amp])
 
 
 def check_amp(amp: str, device_type: str) -> None:
@@ -29,10 +35,12 @@ def check_amp(amp: str, device_type: str) -> None:
     Raises:
         InputError: just that.
     """
-    if amp not in ("off", "bf16"):
-        raise InputError(f"amp is {amp!r}, but it must be off or bf16")
+    if amp not in get_args(Amp):
+        raise InputError(f"amp is {amp!r}, but it must be off, bf16 or fp16")
     if amp == "bf16" and not has_bf16(device_type):
         raise InputError(f"amp is bf16, but this {device_type} device has no bfloat16 arithmetic: use --amp off")
+    if amp == "fp16" and not has_fp16(device_type):
+        raise InputError(f"amp is fp16, but a {device_type} device has no float16 arithmetic here: use --amp off")
 
 
 def has_bf16(device_type: str) -> bool:
@@ -42,3 +50,8 @@ def has_bf16(device_type: str) -> bool:
     if device_type == "cpu":
         return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return False
+
+
+def has_fp16(device_type: str) -> bool:
+    """Whether everything here can be computed in float16: by GPUs, and by every CPU, though by most of them slowly."""
+    return device_type in ("cuda", "cpu")

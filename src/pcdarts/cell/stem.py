@@ -73,11 +73,13 @@ def check_images(images: Tensor, image_channels: int, smallest_side: int) -> Non
     """Refuse what is not a batch of images `[B, image_channels, H, W]` with H and W of `smallest_side` or more.
 
     Raises:
-        InputError: another number of axes or channels, integers, or images that are too small.
+        InputError: another number of axes or channels, no images, integers, or images that are too small.
     """
     shape = list(images.shape)
     if len(shape) != 4:
         raise InputError(f"images have the shape {shape}, expected [batch, channels, height, width]")
+    if shape[0] == 0:
+        raise InputError("the batch holds no images, but a network needs 1 or more")
     if not images.is_floating_point():
         raise InputError(f"images are of type {images.dtype}, expected normalised floating-point numbers")
     if shape[1] != image_channels:

@@ -44,6 +44,9 @@ class Batches:
         shuffle: a new random order every epoch; otherwise the order of `images`.
         drop_last: leave out the last batch when it is smaller than the others.
         stream: the name that keeps these random numbers apart from others of the same seed, e.g. "weight".
+        share: (which, of how many): of every batch only this part, for one of several processes. All parts together are
+            the batch that one process would have. Parts are equally large in a shuffled epoch, for which up to
+            `of how many` - 1 images of the last batch are left out; otherwise they differ by one image at most.
 
     Raises:
         InputError: no image, or not one whole batch where `drop_last` asks for whole ones.
@@ -62,6 +65,7 @@ class Batches:
         seed: int,
         stream: str,
         device: torch.device | str,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         smallest = batch_size if drop_last else 1
         if batch_size < 1 or len(images) < smallest:
@@ -76,6 +80,7 @@ class Batches:
         self.seed = seed
         self.stream = stream
         self.device = torch.device(device)
+        self.share = share
         self._labels = images.labels.to(self.device)
         pixels = images.pixels.to(self.device).permute(0, 2, 3, 1).contiguous()
         _, self._height, self._width, self._channels = pixels.shape
@@ -101,10 +106,10 @@ class Batches:
             order = torch.randperm(count, generator=generator(self.seed, self.stream, epoch, "order"))
         for batch in range(start, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield self._batch(self._chance(indices, epoch, batch))
+            yield self._batch(self._own(self._chance(indices, epoch, batch)).to(self.device, non_blocking=True))
 
     def _chance(self, indices: Tensor, epoch: int, batch: int) -> Tensor:
-        """All that a batch owes to chance, int64 `[6, B]`, drawn on the CPU and sent to the device in one piece.
+        """All that a batch owes to chance, int64 `[6, B]`, drawn on the CPU, to be sent to the device in one piece.
 
         For each image: its index; the corner (down, right) of the crop in the padded image; whether to mirror it; the
         centre (y, x) of the cutout square. All are drawn, used or not: switching cutout on leaves the crops alone.
@@ -113,7 +118,15 @@ class Batches:
         corners = 2 * self.augmentation.crop_padding + 1
         limits = (corners, corners, 2, self._height, self._width)
         drawn = [torch.randint(limit, indices.shape, generator=draw) for limit in limits]
-        return torch.stack([indices, *drawn]).to(self.device, non_blocking=True)
+        return torch.stack([indices, *drawn])
+
+    def _own(self, chance: Tensor) -> Tensor:
+        """This process's share of a batch `[6, B]`."""
+        which, of_how_many = self.share
+        count = chance.shape[1]
+        if self.shuffle:
+            chance = chance[:, : count - count % of_how_many]
+        return chance.tensor_split(of_how_many, dim=1)[which]
 
     def _batch(self, chance: Tensor) -> tuple[Tensor, Tensor]:
         # Each [B, 1], to meet the positions [H] and [W].

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pcdarts.data.folder import find_images, read_images
+from pcdarts.data.decode import OnBadImage, does_not_fit, quoted, read_images, reason
+from pcdarts.data.folder import find_images
 from pcdarts.data.split import stratified_subset
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, did_you_mean
@@ -47,10 +48,18 @@ _STATISTICS = {
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled images: `pixels` uint8 `[N, C, H, W]`, `labels` int64 `[N]`."""
+    """Labelled images: `pixels` uint8 `[N, C, H, W]`, `labels` int64 `[N]`.
+
+    Raises:
+        InputError: not one label for each image.
+    """
 
     pixels: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.pixels) != len(self.labels):
+            raise InputError(f"{len(self.pixels)} images have {len(self.labels)} labels: give one to each")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +74,8 @@ class DataSet:
     """What a job learns from (`train`) and is measured on (`test`).
 
     Raises:
-        InputError: a label that is no index of `classes`, or two sets whose images differ in shape.
+        InputError: a set without images, a label that is no index of `classes`, or two sets whose images differ in
+            shape.
     """
 
     name: str
@@ -75,9 +85,13 @@ class DataSet:
     mean: tuple[float, ...]
     """Per channel, of pixels scaled to [0, 1], as is `std`."""
     std: tuple[float, ...]
+    skipped: tuple[str, ...] = ()
+    """A line for each image that was left out because it cannot be read: its path and the reason."""
 
     def __post_init__(self) -> None:
         for what, images in (("training", self.train), ("test", self.test)):
+            if not len(images):
+                raise InputError(f"{self.name!r} has no {what} images: the file is damaged")
             low, high = (int(extreme) for extreme in images.labels.aminmax())
             if low < 0 or high >= self.num_classes:
                 raise InputError(
@@ -116,6 +130,7 @@ def load_data(
     train_images: int | None = None,
     test_images: int | None = None,
     seed: int = 0,
+    on_bad_image: OnBadImage = "stop",
 ) -> DataSet:
     """Load a data set into memory.
 
@@ -125,32 +140,38 @@ def load_data(
             they are not there); not for `fashion-mini`, which is part of this package.
         image_size: side of the images in pixels; None keeps their own.
         train_images, test_images: keep so many if there are more, equally many of each class, drawn by `seed`.
+        on_bad_image: what an image in a folder that cannot be read does: "stop" refuses the folder, "skip" leaves the
+            image out. Which images are test images, and which are kept, is settled before: no image takes its place.
 
     Raises:
-        InputError: an unknown name, data that is not there or cannot be read, a size below `MIN_IMAGE_SIZE`, or
-            fewer images to keep than there are classes.
+        InputError: an unknown name, data that is not there or cannot be read, a class of which nothing can be read,
+            a size below `MIN_IMAGE_SIZE`, more pixels than memory, or fewer images to keep than there are classes.
     """
     if name not in DATA_NAMES:
         raise InputError(f"unknown data {name!r}: {did_you_mean(name, DATA_NAMES)}")
     _check_size(image_size)
+    skipped: tuple[str, ...] = ()
     if name == "folder":
         if root is None:
             raise InputError("data 'folder' needs the folder of images: give --data-root")
-        found = find_images(Path(root).expanduser())
+        found = find_images(_expanded(root))
         classes = found.classes
         train_files = found.train.subset(_kept(found.train.labels, classes, "train", train_images, seed))
         test_files = found.test.subset(_kept(found.test.labels, classes, "test", test_images, seed))
         # Together, because the size and the number of channels are those of all images.
-        pixels = read_images(train_files.paths + test_files.paths, image_size)
-        count = len(train_files.paths)
-        train, test = Images(pixels[:count], train_files.labels), Images(pixels[count:], test_files.labels)
+        decoded = read_images(train_files.paths + test_files.paths, image_size, on_bad_image)
+        labels = torch.cat([train_files.labels, test_files.labels])[decoded.kept]
+        count = int((decoded.kept < len(train_files.paths)).sum())
+        train, test = Images(decoded.pixels[:count], labels[:count]), Images(decoded.pixels[count:], labels[count:])
+        skipped = decoded.skipped
+        _check_every_class_is_left(classes, train, test, skipped)
     else:
         classes, train, test = _fashion_mini(root) if name == "fashion-mini" else _from_torchvision(name, root)
         train = _resized(train.subset(_kept(train.labels, classes, "train", train_images, seed)), image_size)
         test = _resized(test.subset(_kept(test.labels, classes, "test", test_images, seed)), image_size)
     _check_size(train.pixels.shape[-1])
     mean, std = _STATISTICS.get(name) or pixel_statistics(train.pixels)
-    return DataSet(name, classes, train, test, mean, std)
+    return DataSet(name, classes, train, test, mean, std, skipped)
 
 
 def pixel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -182,6 +203,23 @@ def _check_size(image_size: int | None) -> None:
         )
 
 
+def _expanded(root: Path | str) -> Path:
+    try:
+        return Path(root).expanduser()
+    except (RuntimeError, ValueError):  # ~nobody
+        raise InputError(f"{quoted(root)} names the home folder of nobody known here: check --data-root") from None
+
+
+def _check_every_class_is_left(classes: tuple[str, ...], train: Images, test: Images, skipped: tuple[str, ...]) -> None:
+    for what, images in (("training", train), ("test", test)):
+        empty = (images.labels.bincount(minlength=len(classes)) == 0).nonzero().flatten().tolist()
+        if empty:
+            raise InputError(
+                f"no {what} image of class {quoted(classes[empty[0]])} can be read ({len(skipped)} images were "
+                f"skipped; the first is {skipped[0]}): repair some of them, or remove the class"
+            )
+
+
 def _kept(labels: Tensor, classes: tuple[str, ...], which: str, count: int | None, seed: int) -> Tensor:
     """Indices of the images to keep: all of them, or a stratified `count` of more."""
     if count is None or count >= len(labels):
@@ -198,7 +236,10 @@ def _resized(images: Images, image_size: int | None) -> Images:
     """Square images at another size, antialiased."""
     if image_size is None or image_size == images.pixels.shape[-1]:
         return images
-    pixels = F.interpolate(images.pixels, (image_size, image_size), mode="bilinear", antialias=True)
+    try:
+        pixels = F.interpolate(images.pixels, (image_size, image_size), mode="bilinear", antialias=True)
+    except (RuntimeError, TypeError):  # PyTorch's words for too little memory, and for too large a number
+        raise does_not_fit(len(images), images.pixels.shape[1], image_size) from None
     return Images(pixels, images.labels)
 
 
@@ -225,21 +266,23 @@ def _from_torchvision(name: str, root: Path | str | None) -> tuple[tuple[str, ..
     from torchvision import datasets  # type: ignore[import-untyped]  # slow to import, and only needed here
 
     class_name, files = _TORCHVISION[name]
-    folder = Path("data" if root is None else root).expanduser()
+    folder = _expanded("data" if root is None else root)
     try:
         sets = [getattr(datasets, class_name)(folder, train=is_train, download=True) for is_train in (True, False)]
+        train, test = (
+            Images(_channels_first(torch.as_tensor(part.data)), torch.as_tensor(part.targets).long()) for part in sets
+        )
+        classes = tuple(sets[0].classes)
     except Exception as error:  # a failed download, a damaged file, a full disk: torchvision raises nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"data {name!r} could not be read from or downloaded to {str(folder)!r} ({reason}): put {files} there, "
-            "or give another --data-root"
+            f"data {name!r} could not be read from or downloaded to {quoted(folder)} ({reason(error)}): put {files} "
+            "there, or give another --data-root"
         ) from error
-    train, test = (
-        Images(_channels_first(torch.as_tensor(part.data)), torch.as_tensor(part.targets).long()) for part in sets
-    )
-    return tuple(sets[0].classes), train, test
+    return classes, train, test
 
 
 def _channels_first(pixels: Tensor) -> Tensor:
-    """`[N, H, W]` or `[N, H, W, C]` as `[N, C, H, W]`."""
+    """uint8 `[N, H, W]` or `[N, H, W, C]` as `[N, C, H, W]`."""
+    if pixels.dtype != torch.uint8:
+        raise ValueError(f"pixels are {pixels.dtype}, not bytes")
     return pixels.unsqueeze(1) if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)

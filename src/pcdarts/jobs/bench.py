@@ -22,7 +22,7 @@ from pcdarts.jobs.timing import (
 )
 from pcdarts.run.device import choose_device
 from pcdarts.run.environment import describe_environment
-from pcdarts.run.folder import write_text
+from pcdarts.run.files import write_text
 from pcdarts.supernet.supernet import Supernet
 
 SHAPES: dict[str, dict[str, Any]] = {

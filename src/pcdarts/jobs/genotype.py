@@ -1,5 +1,6 @@
 """From what a user types after `--genotype` or `show` to a genotype, and from a genotype to its files."""
 
+import os
 from pathlib import Path
 
 from pcdarts.cell.derive import random_genotype
@@ -8,7 +9,8 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published
 from pcdarts.errors import InputError
-from pcdarts.run.folder import RUNS, RunFolder, write_text
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RUNS, RunFolder
 
 
 def find_genotype(name: str) -> Genotype:
@@ -30,12 +32,12 @@ def find_genotype(name: str) -> Genotype:
     if "Genotype(" in name:
         return Genotype.from_text(name)
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike path.is_dir() also where no file can have such a name
         run = RunFolder.open(path)
         if not run.genotype.is_file():
             raise InputError(f"{path} has no genotype.json yet: finish it with --resume {path} first")
         return Genotype.from_file(run.genotype)
-    if path.exists() or len(path.parts) > 1 or path.suffix:
+    if os.path.exists(path) or len(path.parts) > 1 or path.suffix:
         return Genotype.from_file(path)
     return published(name)
 

@@ -1,29 +1,47 @@
-"""Losses and errors of a classifier, and the end of a run whose numbers have left the finite ones."""
+"""Losses and errors of a classifier."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pcdarts.data.batches import Batches
-from pcdarts.errors import RunError
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.processes import ALONE, Processes
 
 
 @torch.no_grad()
-def top1_error(classify: Callable[[Tensor], Tensor], batches: Batches) -> float:
-    """The share, in %, of the images of one epoch whose largest logit is not that of their class."""
-    wrong = total = 0
+def top1_error(
+    classify: Callable[[Tensor], Tensor],
+    batches: Batches,
+    processes: Processes = ALONE,
+    between: Callable[[], None] = lambda: None,
+) -> float:
+    """The share, in %, of the images of one epoch whose largest logit is not that of their class.
+
+    Every process measures its share of each batch; `between` is called after each one.
+    """
+    counts = torch.zeros(2, dtype=torch.int64)
     for images, labels in batches.epoch(0):
-        wrong += int((classify(images).argmax(dim=1) != labels).sum())
-        total += len(labels)
+        if len(labels) > 0:  # the last batch may have fewer images than there are processes
+            counts += torch.tensor([int((classify(images).argmax(dim=1) != labels).sum()), len(labels)])
+        between()
+    wrong, total = processes.total(counts).tolist()
     return 100 * wrong / total
 
 
 class Average:
-    """Loss and top-1 error over the batches of an epoch, summed on the device."""
+    """Loss and top-1 error over the batches of an epoch, summed on the device.
 
-    def __init__(self) -> None:
+    With several processes each adds its share; what is saved and what `named` gives is that of all.
+    """
+
+    def __init__(self, processes: Processes = ALONE) -> None:
+        self._processes = processes
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a new epoch."""
         self.images = 0
         self.loss: Tensor | float = 0.0
         self.wrong: Tensor | float = 0.0
@@ -34,41 +52,32 @@ class Average:
         self.loss = self.loss + loss * len(labels)
         self.wrong = self.wrong + (logits.argmax(dim=1) != labels).sum()
 
-    @property
-    def is_finite(self) -> bool:
-        return bool(torch.isfinite(torch.as_tensor(self.loss)))
-
     def so_far(self, split: str) -> dict[str, Tensor]:
         """`{split}_loss` and `{split}_top1_error` in %, still on the device; nothing before the first batch."""
-        if self.images == 0:
-            return {}
-        return {
-            f"{split}_loss": torch.as_tensor(self.loss).double() / self.images,
-            f"{split}_top1_error": 100 * torch.as_tensor(self.wrong).double() / self.images,
-        }
+        return _means(split, self.images, torch.as_tensor(self.loss), torch.as_tensor(self.wrong))
 
     def named(self, split: str) -> dict[str, float]:
-        """The same as plain numbers, for which the device is waited for."""
-        return {name: float(value) for name, value in self.so_far(split).items()}
+        """The same over all processes as plain numbers, for which the device is waited for."""
+        means = _means(split, **self.state_dict())
+        return {name: float(value) for name, value in means.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums over all processes, each of which must call this."""
+        loss, wrong = torch.as_tensor(self.loss), torch.as_tensor(self.wrong)
+        if self._processes.count > 1:
+            sums = torch.stack([torch.as_tensor(float(x), dtype=torch.float64) for x in (self.images, loss, wrong)])
+            images, loss, wrong = self._processes.total(sums)
+            return {"images": int(images), "loss": loss, "wrong": wrong}
+        return {"images": self.images, "loss": loss.cpu(), "wrong": wrong.cpu()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from saved sums, which the first process keeps for all."""
+        self.clear()
+        if self._processes.is_first and state["images"] > 0:
+            self.images, self.loss, self.wrong = state["images"], state["loss"], state["wrong"]
 
 
-def stop_if_diverged(
-    run: RunFolder, epoch: int, learning_rate: float, averages: list[Average], modules: list[nn.Module]
-) -> None:
-    """End a run whose loss, weights or statistics are no longer finite after `epoch`, before they are saved.
-
-    Raises:
-        RunError: they are not.
-    """
-    if all(average.is_finite for average in averages) and all(map(_is_finite, modules)):
-        return
-    kept = f"; the checkpoint of epoch {epoch - 1} in {run.path} is intact" if epoch > 1 else ""
-    raise RunError(
-        f"the loss or the weights are not numbers any more in epoch {epoch} at learning rate {learning_rate:.4g}: "
-        f"start a new run with a lower --learning-rate{kept}"
-    )
-
-
-def _is_finite(module: nn.Module) -> bool:
-    checks = [tensor.isfinite().all() for tensor in module.state_dict().values()]
-    return bool(torch.stack(checks).all())
+def _means(split: str, images: int, loss: Tensor, wrong: Tensor) -> dict[str, Tensor]:
+    if images == 0:
+        return {}
+    return {f"{split}_loss": loss.double() / images, f"{split}_top1_error": 100 * wrong.double() / images}

@@ -138,7 +138,7 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work]:
     if batch_size < 2:
         raise InputError(f"the smaller split has {batch_size} image, but BatchNorm needs two: give more images")
     setting = Setting(
-        kernels="plain" if config.amp == "bf16" else config.kernels,  # as in `make_supernet`
+        kernels="plain" if config.amp != "off" else config.kernels,  # as in `make_supernet`
         amp=config.amp,
         kind=config.kind,
         channels=config.channels,

@@ -1,7 +1,7 @@
 """`pcdarts search`: the bilevel optimisation of weights and architecture parameters (Secs. 3 and 4.1)."""
 
-import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pcdarts.cell import compiling
+from pcdarts.cell.compiling import compile_modules
 from pcdarts.cell.derive import derive
 from pcdarts.cell.precision import check_amp
 from pcdarts.cell.space import CellSpace
@@ -17,34 +19,43 @@ from pcdarts.data.batches import Batches
 from pcdarts.data.sources import DataSet
 from pcdarts.data.split import split_indices
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import plain_batches, training_batches, training_data
-from pcdarts.jobs.measure import Average, stop_if_diverged, top1_error
+from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
+from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
+from pcdarts.jobs.measure import Average, top1_error
+from pcdarts.jobs.memory import explained
+from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.outcome import closing_lines, conclude, rounded
+from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.show import count_skips
-from pcdarts.run.checkpoint import load_checkpoint, save_checkpoint
-from pcdarts.run.device import choose_device, describe_device, peak_memory_gb
-from pcdarts.run.folder import RunFolder, write_text
+from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress
 from pcdarts.run.schedule import cosine
+from pcdarts.run.tracking import make_tracker
 from pcdarts.supernet.arch import ArchParameters
-from pcdarts.supernet.bilevel import first_order_gradients, second_order_gradients
+from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import Supernet
 
 
-def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, Any]:
-    """Search a cell and leave everything in `run`; returns what `result.json` holds.
+def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
+    """Search a cell and leave everything in `run`; returns what `result.json` holds (in the first process).
 
     Raises:
-        InputError: the data or the checkpoint cannot be used, or the device has no bfloat16 for `amp`.
-        RunError: the loss is no longer a number, or something cannot be saved.
+        InputError: the data or the checkpoint cannot be used, or the device has no such precision as `amp`.
+        RunError: a loss is no longer a number, memory runs out, or something cannot be saved.
+        Interrupted: the process was asked to end; what it had done is saved.
     """
-    device = choose_device(config.device, config.threads)
+    device = choose_device(config.device, config.threads, processes.local_rank)
+    set_determinism(config.deterministic)
     check_amp(config.amp, device.type)
-    data = training_data(config)
+    with processes.in_turn():
+        data = training_data(config)
     weight_indices, arch_indices = split_indices(data.train.labels, config.weight_fraction, config.seed)
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
-    weight_batches = training_batches(config, data, weight_images, "weight", device)
-    arch_batches = training_batches(config, data, arch_images, "arch", device)
+    weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
+    arch_batches = training_batches(config, data, arch_images, "arch", device, processes)
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     arch = ArchParameters(CellSpace(config.num_nodes), config.edge_normalization).to(device)
@@ -55,90 +66,126 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool) -> dict[str, 
     arch_optimizer = torch.optim.Adam(
         arch.parameters(), config.arch_learning_rate, config.arch_adam_betas, weight_decay=config.arch_weight_decay
     )
-    stateful: dict[str, Any] = {
+    scaler = make_scaler(config.amp, device)
+    weight_average, arch_average = Average(processes), Average(processes)
+    numbers = Numbers(config.max_skipped_batches, [supernet], processes)
+    place = Place()
+    stateful: dict[str, Stateful] = {
         "supernet": supernet,
         "arch": arch,
         "weight_optimizer": weight_optimizer,
         "arch_optimizer": arch_optimizer,
+        "scaler": scaler,
+        "weight_average": weight_average,
+        "arch_average": arch_average,
+        "numbers": numbers,
     }
-    first_epoch, seconds = 0, 0.0
-    if resume and run.checkpoint.exists():
-        checkpoint = load_checkpoint(run.checkpoint, config.fingerprint())
-        for name, part in stateful.items():
-            part.load_state_dict(checkpoint[name])
-        first_epoch, seconds = checkpoint["epoch"], checkpoint["seconds"]
-    if resume:
-        run.truncate_metrics(first_epoch)
+    saving = Saving(run, config.fingerprint(), place, stateful, minutes=config.checkpoint_minutes, processes=processes)
+    tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
+    parts = config.gradient_accumulation_steps
 
     def masks(*place: str | int) -> list[Tensor] | None:
         """Fresh channel masks for one batch, a pure function of its place in the run."""
         return supernet.draw_masks(generator(config.seed, "masks", *place)) if supernet.samples_randomly else None
 
-    with Progress(run, config.epochs, len(weight_batches)) as progress:
+    def weight_loss(
+        network: nn.Module, images: Tensor, labels: Tensor, masks: list[Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """L_weight, which is both minimised and reported, and the logits."""
+        logits = network(images, arch.mixture().detach(), masks)
+        loss = F.cross_entropy(logits, labels)
+        return loss, loss, logits
+
+    with (
+        Progress(run, config.epochs, len(weight_batches), tracker=tracker, quiet=not processes.is_first) as progress,
+        explained(config, data, config.batch_size // processes.count // parts),
+        saving.interruption.awaited(),
+    ):
+        if resume:
+            saving.restore(progress)
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
-        progress.begin(first_epoch, f"{images_used}, on {describe_device(device)}")
+        progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
+        report_skipped(data, run, progress)
         if supernet.will_compile_kernels:
             progress.say("compiling the kernels for this processor: some seconds, once on this machine")
-        for epoch in range(first_epoch, config.epochs):
-            started = time.perf_counter()
+        if config.compile:
+            compile_modules([supernet], compiling.BACKEND)
+        weight_step = WeightStep(
+            supernet,
+            weight_optimizer,
+            gradient_clip=config.gradient_clip,
+            parts=parts,
+            scaler=scaler,
+            processes=processes,
+            numbers=numbers,
+        )
+        arch_step = ArchStep(arch, arch_optimizer, scaler, numbers)
+        for epoch in range(place.epoch, config.epochs):
             learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
             weight_optimizer.param_groups[0]["lr"] = learning_rate
             arch_trains = epoch >= config.arch_frozen_epochs
-            arch_source = endless(arch_batches, epoch, config.epochs)
-            weight_average, arch_average = Average(), Average()
+            arch_source = endless(arch_batches, epoch, config.epochs, place.arch_batches)
             supernet.train()
+            place.start_clock()
 
-            for step, (images, labels) in enumerate(weight_batches.epoch(epoch)):
-                weight_batch = (images, labels, masks("weight", epoch, step))
+            for step, (images, labels) in enumerate(weight_batches.epoch(epoch, place.step), place.step):
+                weight_masks = masks("weight", epoch, step)
 
                 if arch_trains:
                     arch_batch = (*next(arch_source), masks("arch", epoch, step))
-                    if config.second_order:
-                        gradients, arch_loss, arch_logits = second_order_gradients(
-                            supernet, arch, weight_batch, arch_batch, weight_optimizer
-                        )
-                    else:
-                        gradients, arch_loss, arch_logits = first_order_gradients(supernet, arch, arch_batch)
-                    for parameter, gradient in zip(arch.parameters(), gradients, strict=True):
-                        parameter.grad = gradient
-                    arch_optimizer.step()
-                    arch_average.add(arch_loss, arch_logits, arch_batch[1])
+                    place.arch_batches += 1
+                    with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
+                        passes = Passes(parts, scaler.get_scale(), processes.average)
+                        if config.second_order:
+                            weight_batch = (images, labels, weight_masks)
+                            gradients, loss, logits = second_order_gradients(
+                                supernet, arch, weight_batch, arch_batch, weight_optimizer, passes=passes
+                            )
+                        else:
+                            gradients, loss, logits = first_order_gradients(supernet, arch, arch_batch, passes)
+                        arch_step(gradients, loss)
+                        arch_average.add(loss, logits, arch_batch[1])
 
-                logits = supernet(images, arch.mixture().detach(), weight_batch[2])
-                loss = F.cross_entropy(logits, labels)
-                weight_optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(supernet.parameters(), config.gradient_clip)
-                weight_optimizer.step()
-                weight_average.add(loss.detach(), logits.detach(), labels)
+                with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
+                    loss, logits = weight_step(images, labels, partial(weight_loss, masks=weight_masks))
+                    weight_average.add(loss, logits, labels)
+                place.finish_step()
                 losses = weight_average.so_far("weight") | arch_average.so_far("arch")
-                progress.step(epoch + 1, step + 1, images=len(images), **losses)
+                progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **losses)
+                saving.if_due()
 
             measured = weight_average.named("weight") | arch_average.named("arch")
-            seconds += time.perf_counter() - started
-            stop_if_diverged(run, epoch + 1, learning_rate, [weight_average, arch_average], [supernet, arch])
+            numbers.check_modules([supernet, arch], epoch + 1, learning_rate)
+            processes.check_same(arch, "alpha and beta")
             genotype = derive(arch)
             record = {"epoch": epoch + 1, "learning_rate": learning_rate, **measured}
-            run.append_metrics({**record, "seconds": seconds, **rounded(arch.mixture())})
-            write_text(run.epoch_genotype(epoch + 1), genotype.to_json())
-            save_checkpoint(
-                run.checkpoint,
-                {name: part.state_dict() for name, part in stateful.items()} | {"epoch": epoch + 1, "seconds": seconds},
-                config.fingerprint(),
-            )
-            progress.epoch({**record, "skip_connects": count_skips(genotype, "normal")})
+            place.finish_epoch({**record, "seconds": place.seconds, **rounded(arch.mixture())})
+            weight_average.clear()
+            arch_average.clear()
+            saving.save()
+            if processes.is_first:
+                run.append_metrics(place.record or {})
+                write_text(run.epoch_genotype(epoch + 1), genotype.to_json())
+                progress.epoch({**record, "skip_connects": count_skips(genotype, "normal")})
 
         supernet.eval()
+        processes.share_buffers(supernet)
         batch = count()
         arch_error = top1_error(
             lambda images: supernet(images, arch.mixture(), masks("final", next(batch))),
-            plain_batches(arch_images, data.mean, data.std, config.batch_size, device),
+            plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes),
+            processes,
+            saving.if_due,
         )
+        if not processes.is_first:
+            return {}
         result = conclude(run, config, data, derive(arch)) | {
             "arch_top1_error": arch_error,
+            "skipped_batches": numbers.skipped,
+            "skipped_images": len(data.skipped),
             "search_cost": {
-                "hours": seconds / 3600,
-                "device": describe_device(device),
+                "hours": place.seconds / 3600,
+                "device": describe_device(device, processes.count),
                 "kernels": supernet.kernels,
                 "peak_memory_gb": peak_memory_gb(device),
             },
@@ -162,11 +209,16 @@ def make_supernet(config: SearchConfig, space: CellSpace, data: DataSet) -> Supe
         image_channels=data.image_channels,
         kernels=config.kernels,
         amp=config.amp,
+        synchronize=config.synchronize_batch_norm,
     )
 
 
-def endless(batches: Batches, epoch: int, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches for one epoch of the weight split, however many it needs; a further round has an order of its own."""
-    while True:
-        yield from batches.epoch(epoch)
-        epoch += epochs
+def endless(batches: Batches, epoch: int, epochs: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches for one epoch of the weight split, however many it needs; a further round has an order of its own.
+
+    The first `start` of them are left out.
+    """
+    rounds, start = divmod(start, len(batches))
+    for number in count(rounds):
+        yield from batches.epoch(epoch + number * epochs, start)
+        start = 0

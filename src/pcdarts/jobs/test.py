@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor
 from pcdarts.config import TestConfig, TrainConfig
 from pcdarts.data.sources import DataSet, Images, load_data
 from pcdarts.errors import InputError
-from pcdarts.jobs.batches import plain_batches
+from pcdarts.jobs.batches import plain_batches, skipped_lines
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.jobs.measure import top1_error
 from pcdarts.jobs.train import make_network
+from pcdarts.network.network import Network
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.device import choose_device
@@ -49,28 +51,63 @@ def seed_of(path: Path) -> int:
 def test_one(config: TestConfig, run: RunFolder) -> float:
     """The top-1 error of the network trained in `run`, on its own test images or on those that `config` names."""
     trained = resolve(TrainConfig, file=run.config)
-    state = load_checkpoint(run.checkpoint, trained.fingerprint())
+    learnt = restored(trained, run)
     own = config.data is None
     data = load_data(
         trained.data if config.data is None else config.data,
         root=config.data_root or (trained.data_root if own else None),
-        image_size=config.image_size or state["image_shape"][-1],
+        image_size=config.image_size or learnt.image_size,
         train_images=trained.train_images if own else None,
         test_images=config.test_images,
         seed=trained.seed,
+        on_bad_image=config.on_bad_image or trained.on_bad_image,
     )
     device = choose_device(config.device, config.threads)
-    channels = state["image_shape"][0]
+    channels = len(learnt.mean)
     if data.image_channels != channels:
         raise InputError(
             f"{data.name} has images of {data.image_channels} channels, but {run.path} was trained on {channels}: "
             "test it on images like those"
         )
-    network = make_network(trained, find_genotype(trained.genotype), len(state["classes"]), channels).to(device)
-    network.load_state_dict(state["network"])
-    network.eval()
-    images = Images(data.test.pixels, relabelled(data, state["classes"], run))
-    return top1_error(network, plain_batches(images, state["mean"], state["std"], config.batch_size, device))
+    for line in skipped_lines(data):
+        print(line)
+    images = Images(data.test.pixels, relabelled(data, learnt.classes, run))
+    batches = plain_batches(images, learnt.mean, learnt.std, config.batch_size, device)
+    return top1_error(learnt.network.to(device).eval(), batches)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a finished training leaves in its checkpoint."""
+
+    network: Network
+    image_size: int
+    classes: list[str]
+    mean: list[float]
+    std: list[float]
+
+
+def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
+    """The network trained in `run`, and what it knows of its images.
+
+    Raises:
+        InputError: the checkpoint is missing, damaged, or not of this run.
+    """
+    state = load_checkpoint(run.checkpoint, trained.fingerprint())
+    genotype = find_genotype(trained.genotype)
+    try:
+        channels, _, image_size = map(int, state["image_shape"])
+        classes = [str(name) for name in state["classes"]]
+        mean, std = ([float(value) for value in state[name]] for name in ("mean", "std"))
+        if not len(mean) == len(std) == channels:
+            raise ValueError
+        network = make_network(trained, genotype, len(classes), channels)
+        network.load_state_dict(state["network"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        raise InputError(
+            f"{run.checkpoint} does not fit the network of its run: restore the file from a copy, or train anew"
+        ) from None
+    return Learnt(network, image_size, classes, mean, std)
 
 
 def relabelled(data: DataSet, classes: list[str], run: RunFolder) -> Tensor:

@@ -2,66 +2,88 @@
 
 import shlex
 import statistics
-import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from pcdarts.cell import compiling
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.precision import check_amp
 from pcdarts.config import TrainConfig
 from pcdarts.data.sources import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import plain_batches, training_batches, training_data
+from pcdarts.errors import InputError
+from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
-from pcdarts.jobs.measure import Average, stop_if_diverged, top1_error
+from pcdarts.jobs.learning import WeightStep, make_scaler
+from pcdarts.jobs.measure import Average, top1_error
+from pcdarts.jobs.memory import explained
+from pcdarts.jobs.numbers import Numbers
+from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
-from pcdarts.run.checkpoint import load_checkpoint, save_checkpoint
-from pcdarts.run.device import choose_device, describe_device, peak_memory_gb
-from pcdarts.run.folder import RunFolder, write_text
+from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.lock import lock
+from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress, duration
 from pcdarts.run.schedule import cosine, drop_path_rate
+from pcdarts.run.tracking import make_tracker
 
 
-def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, Any]:
-    """Train the network of a genotype with one seed or several; returns what `result.json` holds.
+def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
+    """Train the network of a genotype with one seed or several; returns what `result.json` holds (first process).
 
     With several seeds each has a run folder of its own inside `run`, and the result is their mean ± std.
 
     Raises:
-        InputError: the genotype, the data or a checkpoint cannot be used, or the device has no bfloat16 for `amp`.
-        RunError: the loss is no longer a number, or something cannot be saved.
+        InputError: the genotype, the data or a checkpoint cannot be used, or the device has no such precision as `amp`.
+        RunError: the loss is no longer a number, memory runs out, or something cannot be saved.
+        Interrupted: the process was asked to end; what it had done is saved.
     """
     source = str(latest_search().path) if config.genotype == "latest" else config.genotype
     genotype = find_genotype(source)
-    device = choose_device(config.device, config.threads)
+    device = choose_device(config.device, config.threads, processes.local_rank)
+    set_determinism(config.deterministic)
     check_amp(config.amp, device.type)
-    data = training_data(config)
-    next_line = f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}"
+    with processes.in_turn():
+        data = training_data(config)
+    job = Training(run, genotype, device, processes)
     if source != config.genotype:
-        print(f"the latest search is {source}", flush=True)
+        job.print(f"the latest search is {source}")
     # Printed into the configuration, so that `latest` or a run folder means the same cell for ever.
     config = config.model_copy(update={"genotype": genotype.to_text()})
+    next_line = f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}"
     if config.seeds == 1:
-        result = train_one(config, run, resume, genotype, data, device)
-        print(next_line)
+        result = train_one(config, job, resume, data)
+        job.print(next_line)
         return result
 
-    write_text(run.config, config.to_yaml())
+    if processes.is_first:
+        write_text(run.config, config.to_yaml())
     results: list[dict[str, Any]] = []
     for seed in range(config.seed, config.seed + config.seeds):
-        print(f"seed {seed} ({len(results) + 1} of {config.seeds})", flush=True)
+        job.print(f"seed {seed} ({len(results) + 1} of {config.seeds})")
         one = RunFolder(run.path / f"seed-{seed}")
-        if one.is_finished:
-            results.append(one.read_result())
+        if processes.any(one.is_finished)[0]:
+            results.append(one.read_result() if processes.is_first else {})
             continue
         of_one = config.model_copy(update={"seed": seed, "seeds": 1})
         if config.train_images is not None and seed != config.seed:  # the seed decides which images are kept
             data = training_data(of_one)
-        results.append(train_one(of_one, one, resume, genotype, data, device))
+        try:
+            with lock(one) if processes.is_first else nullcontext():
+                results.append(train_one(of_one, replace(job, run=one), resume, data))
+        except InputError:
+            one.withdraw()
+            raise
+    if not processes.is_first:
+        return {}
     errors = [result["test_top1_error"] for result in results]
     mean, std = statistics.mean(errors), statistics.stdev(errors)
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
@@ -74,95 +96,144 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool) -> dict[str, An
     return result
 
 
-def train_one(
-    config: TrainConfig, run: RunFolder, resume: bool, genotype: Genotype, data: DataSet, device: torch.device
-) -> dict[str, Any]:
-    """Train with one seed and leave everything in `run`."""
-    train_batches = training_batches(config, data, data.train, "train", device)
-    test_batches = plain_batches(data.test, data.mean, data.std, config.batch_size, device)
+@dataclass(frozen=True)
+class Training:
+    """What all seeds of a job have in common, and the folder of the one at hand."""
+
+    run: RunFolder
+    genotype: Genotype
+    device: torch.device
+    processes: Processes
+
+    def print(self, line: str) -> None:
+        """Print, once for all processes."""
+        if self.processes.is_first:
+            print(line, flush=True)
+
+
+def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -> dict[str, Any]:
+    """Train with one seed and leave everything in the run folder of `job`."""
+    run, device, processes = job.run, job.device, job.processes
+    train_batches = training_batches(config, data, data.train, "train", device, processes)
+    test_batches = plain_batches(data.test, data.mean, data.std, config.batch_size, device, processes)
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
-    network = make_network(config, genotype, data.num_classes, data.image_channels).to(device)
+    network = make_network(config, job.genotype, data.num_classes, data.image_channels).to(device)
     network = network.to(memory_format=torch.channels_last)
     size = complexity(network, (data.image_channels, data.image_size, data.image_size))
-    write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
+    if processes.is_first:
+        write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
     optimizer = torch.optim.SGD(
         network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
     )
-    first_epoch, seconds = 0, 0.0
-    if resume and run.checkpoint.exists():
-        checkpoint = load_checkpoint(run.checkpoint, config.fingerprint())
-        network.load_state_dict(checkpoint["network"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-        first_epoch, seconds = checkpoint["epoch"], checkpoint["seconds"]
-    if resume:
-        run.truncate_metrics(first_epoch)
+    scaler = make_scaler(config.amp, device)
+    average = Average(processes)
+    numbers = Numbers(config.max_skipped_batches, [network], processes)
+    place = Place()
+    stateful: dict[str, Stateful] = {
+        "network": network,
+        "optimizer": optimizer,
+        "scaler": scaler,
+        "average": average,
+        "numbers": numbers,
+    }
+    saving = Saving(
+        run,
+        config.fingerprint(),
+        place,
+        stateful,
+        minutes=config.checkpoint_minutes,
+        processes=processes,
+        constants={
+            "classes": list(data.classes),
+            "image_shape": list(data.train.pixels.shape[1:]),
+            "mean": list(data.mean),
+            "std": list(data.std),
+        },
+    )
+    tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
+    parts = config.gradient_accumulation_steps
 
-    with Progress(run, config.epochs, len(train_batches)) as progress:
+    def train_loss(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is minimised, with the auxiliary head's share; the loss that is reported; and the logits."""
+        output = network(images)
+        logits, auxiliary_logits = output if config.auxiliary else (output, None)
+        loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+        if auxiliary_logits is None:
+            return loss, loss, logits
+        auxiliary_loss = F.cross_entropy(auxiliary_logits, labels, label_smoothing=config.label_smoothing)
+        return loss + config.auxiliary_weight * auxiliary_loss, loss, logits
+
+    with (
+        Progress(run, config.epochs, len(train_batches), tracker=tracker, quiet=not processes.is_first) as progress,
+        explained(config, data, config.batch_size // processes.count // parts),
+        saving.interruption.awaited(),
+    ):
+        if resume:
+            saving.restore(progress)
         images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
-        progress.begin(first_epoch, f"{images_used}, on {describe_device(device)}")
-        for epoch in range(first_epoch, config.epochs):
-            started = time.perf_counter()
+        progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
+        report_skipped(data, run, progress)
+        if config.compile:
+            images_per_pass = config.batch_size // processes.count // parts
+            network.compile_parts((images_per_pass, *data.train.pixels.shape[1:]), compiling.BACKEND)
+        train_step = WeightStep(
+            network,
+            optimizer,
+            gradient_clip=config.gradient_clip,
+            parts=parts,
+            scaler=scaler,
+            processes=processes,
+            numbers=numbers,
+        )
+        for epoch in range(place.epoch, config.epochs):
             learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
             optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_rate(epoch, config.epochs, config.drop_path)
-            average = Average()
             network.train()
+            place.start_clock()
 
-            for step, (images, labels) in enumerate(train_batches.epoch(epoch)):
-                torch.manual_seed(generator(config.seed, "drop path", epoch, step).initial_seed())
-                output = network(images)
-                logits, auxiliary_logits = output if config.auxiliary else (output, None)
-                loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-                total = loss
-                if auxiliary_logits is not None:
-                    total = loss + config.auxiliary_weight * F.cross_entropy(
-                        auxiliary_logits, labels, label_smoothing=config.label_smoothing
-                    )
-                optimizer.zero_grad()
-                total.backward()
-                nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
-                optimizer.step()
-                average.add(loss.detach(), logits.detach(), labels)
-                progress.step(epoch + 1, step + 1, images=len(images), **average.so_far("train"))
+            for step, (images, labels) in enumerate(train_batches.epoch(epoch, place.step), place.step):
+                # Every process drops paths of its own images.
+                other = (processes.rank,) if processes.rank > 0 else ()
+                torch.manual_seed(generator(config.seed, "drop path", epoch, step, *other).initial_seed())
+                with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
+                    loss, logits = train_step(images, labels, train_loss)
+                    average.add(loss, logits, labels)
+                place.finish_step()
+                progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **average.so_far("train"))
+                saving.if_due()
 
-            stop_if_diverged(run, epoch + 1, learning_rate, [average], [network])
-            seconds += time.perf_counter() - started
-            network.eval()
-            measured = (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs
+            numbers.check_modules([network], epoch + 1, learning_rate)
             record = {"epoch": epoch + 1, "learning_rate": learning_rate, **average.named("train")}
-            if measured:
-                record["test_top1_error"] = top1_error(network, test_batches)
-            run.append_metrics({**record, "seconds": seconds})
-            save_checkpoint(
-                run.checkpoint,
-                {
-                    "network": network.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "epoch": epoch + 1,
-                    "seconds": seconds,
-                    "classes": list(data.classes),
-                    "image_shape": list(data.train.pixels.shape[1:]),
-                    "mean": list(data.mean),
-                    "std": list(data.std),
-                },
-                config.fingerprint(),
-            )
-            progress.epoch(record)
+            if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
+                network.eval()
+                processes.share_buffers(network)
+                record["test_top1_error"] = top1_error(network, test_batches, processes, saving.if_due)
+            place.finish_epoch({**record, "seconds": place.seconds})
+            average.clear()
+            saving.save()
+            if processes.is_first:
+                run.append_metrics(place.record or {})
+                progress.epoch(record)
 
+        if not processes.is_first or place.record is None:
+            return {}
         result = {
-            "test_top1_error": run.read_metrics()[-1]["test_top1_error"],
+            "test_top1_error": place.record["test_top1_error"],
             "params": size.params,
             "mult_adds": size.mult_adds,
-            "train_seconds": seconds,
-            "device": describe_device(device),
+            "train_seconds": place.seconds,
+            "device": describe_device(device, processes.count),
             "peak_memory_gb": peak_memory_gb(device),
-            "genotype": genotype.to_text(),
+            "skipped_batches": numbers.skipped,
+            "skipped_images": len(data.skipped),
+            "genotype": job.genotype.to_text(),
         }
-        save_genotype(run, genotype)
+        save_genotype(run, job.genotype)
         run.finish(result)
         progress.say(
             f"top-1 test error {result['test_top1_error']:.2f} % after the last epoch; {size.params / 1e6:.2f} M "
-            f"parameters, {size.mult_adds / 1e6:.1f} M mult-adds; {duration(seconds)} on {result['device']}"
+            f"parameters, {size.mult_adds / 1e6:.1f} M mult-adds; {duration(place.seconds)} on {result['device']}"
         )
     return result
 
@@ -178,4 +249,5 @@ def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, imag
         auxiliary=config.auxiliary,
         image_channels=image_channels,
         amp=config.amp,
+        synchronize=config.synchronize_batch_norm,
     )

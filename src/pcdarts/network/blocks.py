@@ -1,5 +1,6 @@
 """The parts of a derived network: its cells, drop-path, and the auxiliary head."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, make_op
 from pcdarts.cell.space import CellPlan, NetworkKind
+from pcdarts.cell.synchronize import SynchronizedBatchNorm2d, process_count
 from pcdarts.errors import InputError
 
 
@@ -32,21 +34,28 @@ class Cell(nn.Module):
             for primitive, source in edges
         )
 
-    def forward(self, before_last: Tensor, last: Tensor, drop_path: float = 0.0) -> Tensor:
+    def forward(self, before_last: Tensor, last: Tensor, shares: Sequence[Tensor | None] | None = None) -> Tensor:
         """Compute `[B, out_channels, H', W']` from what ReLU makes of the outputs of the two cells before.
 
-        `drop_path` is the probability that an operation is dropped, in training only.
+        `shares` says what drop-path leaves of every operation (see `draw_shares`); all of it when absent.
         """
         nodes: list[Tensor] = [self.preprocess0.after_relu(before_last), self.preprocess1.after_relu(last)]
         rectified: dict[int, Tensor] = {}
-        if not self.training:
-            drop_path = 0.0
+        left = [None] * len(self.ops) if shares is None else shares
         for first in range(0, len(self.ops), 2):
-            one, other = (self._edge(index, nodes, rectified, drop_path) for index in (first, first + 1))
+            one, other = (self._edge(index, nodes, rectified, left[index]) for index in (first, first + 1))
             nodes.append(dense_gradient(one + other))
         return torch.cat([nodes[node] for node in self.concat], dim=1)
 
-    def _edge(self, index: int, nodes: list[Tensor], rectified: dict[int, Tensor], drop_path: float) -> Tensor:
+    def draw_shares(self, like: Tensor, drop_path: float) -> list[Tensor | None]:
+        """What drop-path with this probability leaves of each operation; nothing ever drops the identity.
+
+        For a batch `like` [B, ...]: [B, 1, 1, 1], see `draw_share`. Drawn outside of `forward`, which may be compiled:
+        so compiled or not, the numbers are the same, and another probability needs no other code.
+        """
+        return [None if isinstance(op, nn.Identity) else draw_share(like, drop_path) for op in self.ops]
+
+    def _edge(self, index: int, nodes: list[Tensor], rectified: dict[int, Tensor], share: Tensor | None) -> Tensor:
         """What operation `index` sends to its node; `rectified` collects the nodes after ReLU, each computed once."""
         op, source = self.ops[index], self.sources[index]
         if isinstance(op, nn.Identity):
@@ -57,13 +66,16 @@ class Cell(nn.Module):
             out = op.after_relu(rectified[source])
         else:
             out = op(nodes[source])
-        return drop_samples_(out, drop_path) if drop_path else out
+        return out if share is None else out.mul_(share)
 
 
-def drop_samples_(x: Tensor, probability: float) -> Tensor:
-    """Drop-path, in place: zero each sample of x `[B, C, H, W]` with `probability`; others grow to keep the mean."""
-    keep = 1 - probability
-    return x.mul_(x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep).div_(keep))
+def draw_share(like: Tensor, drop_path: float) -> Tensor:
+    """Drop-path: 0 with this probability for each sample of `like` `[B, ...]`, else 1 / (1 - drop_path); [B, 1, 1, 1].
+
+    Multiplied by this, an operation keeps its mean.
+    """
+    keep = 1 - drop_path
+    return like.new_empty(len(like), 1, 1, 1).bernoulli_(keep).div_(keep)
 
 
 def dense_gradient(x: Tensor) -> Tensor:
@@ -108,7 +120,8 @@ class AuxiliaryHead(nn.Module):
         self.classifier = nn.Linear(768, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.kind == "cifar" and len(x) == 1:
+        synchronized = isinstance(self.features[3], SynchronizedBatchNorm2d) and process_count() > 1
+        if self.training and self.kind == "cifar" and len(x) == 1 and not synchronized:
             raise InputError("a batch of 1 image cannot train the auxiliary head: use 2 or more, or auxiliary=False")
         logits: Tensor = self.classifier(self.features.after_relu(x).flatten(1))
         return logits

@@ -1,6 +1,6 @@
 """The network that a genotype becomes: stem, cells, global average pooling and a linear classifier."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,10 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated, translate_state
+from pcdarts.cell.compiling import compile_modules
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.cell.space import CELL_KINDS, STEM_MULTIPLIER, NetworkKind, macro_plan
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
+from pcdarts.cell.synchronize import process_count, synchronize_norms
 from pcdarts.errors import InputError
 from pcdarts.network.blocks import AuxiliaryHead, Cell, dense_gradient
 
@@ -31,7 +33,10 @@ class Network(nn.Module):
         auxiliary: whether a second classifier, fed by the cell at 2/3 of the depth, helps in training.
         image_channels: 3 for colour, 1 for greyscale.
         drop_path: the probability that an operation is dropped for a sample in training; set the attribute to ramp it.
-        amp: "bf16" computes in mixed precision in training; evaluation and logits are float32 in any case.
+        amp: "bf16" and "fp16" compute in mixed precision in training; evaluation and logits are float32 in any case.
+            The gradients of "fp16" vanish unless the loss is scaled up.
+        synchronize: whether BatchNorm takes its statistics of the images of all processes of `torch.distributed`. See
+            `cell/synchronize.py` for what gradients then are.
 
     Raises:
         InputError: an argument is out of range.
@@ -49,6 +54,7 @@ class Network(nn.Module):
         image_channels: int = 3,
         drop_path: float = 0.0,
         amp: Amp = "off",
+        synchronize: bool = False,
     ) -> None:
         super().__init__()
         if kind not in ("cifar", "imagenet"):
@@ -61,6 +67,8 @@ class Network(nn.Module):
         self.genotype = genotype
         self.drop_path = drop_path
         self.amp = amp
+        self.synchronize = synchronize
+        self._compiled_for: tuple[int, ...] | None = None
         self.image_channels = image_channels
         self.smallest_image_side = smallest_image_side(kind, num_cells)
         self.auxiliary_position = 2 * num_cells // 3
@@ -69,11 +77,13 @@ class Network(nn.Module):
         self.stem = make_stem(kind, stem_channels, image_channels)
         concat_sizes = {cell_kind: len(genotype.concat(cell_kind)) for cell_kind in CELL_KINDS}
         cells = [Cell(genotype, plan) for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels)]
-        self.cells = nn.ModuleList(cells)
+        self.cells: list[Cell] = nn.ModuleList(cells)  # type: ignore[assignment]  # a list that registers its items
         self.auxiliary_head = (
             AuxiliaryHead(cells[self.auxiliary_position].out_channels, num_classes, kind) if auxiliary else None
         )
         self.classifier = nn.Linear(cells[-1].out_channels, num_classes)
+        if synchronize:
+            synchronize_norms(self)
 
     @property
     def drop_path(self) -> float:
@@ -104,17 +114,34 @@ class Network(nn.Module):
 
     def _classify(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         auxiliary_logits: Tensor | None = None
+        compiled = self.training and images.shape == self._compiled_for
         # Whatever reads the output of the stem or of a cell, but the classifier, begins with a ReLU: one serves all.
         larger, output = self.stem(images.contiguous(memory_format=torch.channels_last))
         last = F.relu(output)
         before_last = last if larger is output else F.relu(larger)
         for position, cell in enumerate(self.cells):
-            output = cell(before_last, last, self.drop_path)
+            compute = cell if compiled or self._compiled_for is None else cell.forward
+            drops = compiled or (self.training and self.drop_path > 0)  # one code for all probabilities
+            output = compute(before_last, last, cell.draw_shares(last, self.drop_path) if drops else None)
             before_last, last = last, F.relu(output)
             if position == self.auxiliary_position and self.auxiliary_head is not None and self.training:
                 auxiliary_logits = self.auxiliary_head(last)
         logits: Tensor = self.classifier(dense_gradient(output).mean(dim=(2, 3)))
         return logits if auxiliary_logits is None else (logits, auxiliary_logits)
+
+    def compile_parts(self, batch_shape: Sequence[int], backend: str = "inductor") -> None:
+        """Let `torch.compile` make code of the cells, for training with batches of `batch_shape` [B, C, H, W].
+
+        The first such pass makes it, which takes minutes. Other batches and evaluation run as before: code for them
+        would take as long again. State dict, random numbers and, but for rounding, results stay the same.
+
+        Raises:
+            InputError: BatchNorm takes statistics over several processes, which compiled code cannot.
+        """
+        if self.synchronize and process_count() > 1:
+            raise InputError("batch statistics over all processes cannot be compiled: drop one of the two")
+        compile_modules(self.cells, backend)
+        self._compiled_for = tuple(batch_shape)
 
     def load_authors_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load what the DARTS and PC-DARTS training scripts save (`cells.0._ops.3.op.1.weight`, ...).

@@ -1,12 +1,16 @@
 """Where a job computes."""
 
+import os
+
 import torch
 
 from pcdarts.errors import InputError
 
 
-def choose_device(name: str, threads: int | None) -> torch.device:
+def choose_device(name: str, threads: int | None, local_rank: int = 0) -> torch.device:
     """The device called `name` ("auto": the GPU if there is one, else the CPU), with so many CPU threads.
+
+    Without a number the GPU is that of `local_rank`, so that the processes of one machine have one each.
 
     Raises:
         InputError: a GPU that this machine does not have.
@@ -14,8 +18,8 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     if threads is not None:
         torch.set_num_threads(threads)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(f"cuda:{local_rank}" if name == "cuda" and local_rank > 0 else name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device is {name}, but this machine has {torch.cuda.device_count()} GPUs: use --device cpu")
     return device
@@ -32,9 +36,18 @@ def peak_memory_gb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
 
 
-def describe_device(device: torch.device) -> str:
-    """The device as a search cost names it: the GPU's model, or the CPU with the threads used."""
+def describe_device(device: torch.device, processes: int = 1) -> str:
+    """The device as a search cost names it: the GPU's model, or the CPU with its threads; and how many of them."""
+    times = f"{processes} x " if processes > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return times + torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+    return f"{times}cpu ({threads} thread{'s' if threads > 1 else ''})"
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Whether only algorithms may run that give the same bits every time; where PyTorch has none, it says so."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False

@@ -3,22 +3,29 @@
 import json
 import math
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
 from pcdarts.cell.space import CellKind
 from pcdarts.errors import InputError, RunError
+from pcdarts.run.files import append_line, cut_torn_line, write_text
 
 RUNS = Path("runs")
 """Where runs go that are given no folder of their own."""
+
+State = Literal["running", "interrupted", "failed"]
+"""What a job can say of itself; that it is done is said by `result.json`."""
 
 
 class RunFolder:
     """A folder that holds one run; `result.json`, written last, means done.
 
     Files are replaced whole or not at all; `metrics.jsonl` and `log.txt` grow by whole lines. Epochs count from 1.
+    While a job works on the run it holds `.lock` (`run/lock.py`) and tells in `state.json` where it stands.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,6 +37,9 @@ class RunFolder:
         self.genotype = path / "genotype.json"
         self.checkpoint = path / "checkpoint.pt"
         self.result = path / "result.json"
+        self.state = path / "state.json"
+        self.lock_file = path / ".lock"
+        self._details: dict[str, Any] = {}
 
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
@@ -48,7 +58,7 @@ class RunFolder:
                 raise InputError(
                     f"{path} already holds an unfinished run: continue it with --resume {path}, or choose another --run"
                 )
-            if path.exists() and any(path.iterdir()):
+            if path.exists() and not set(path.iterdir()) <= {run.lock_file, run.state}:
                 raise InputError(f"{path} is not empty and holds no run: choose another --run")
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -87,9 +97,28 @@ class RunFolder:
             raise InputError(f"{path} is not a run folder: it {lack}")
         return run
 
+    def refuse_links(self) -> None:
+        """Make sure that nothing in the folder leads out of it, before a job writes there; the folder may be a link.
+
+        Raises:
+            InputError: a symbolic link, or the folder cannot be searched.
+        """
+
+        def cannot_search(error: OSError) -> None:
+            raise InputError(f"cannot search the run folder {self.path}: {error.strerror}")
+
+        for folder, folders, files in os.walk(self.path, onerror=cannot_search):
+            for path in (Path(folder) / name for name in folders + files):
+                if path.is_symlink():
+                    raise InputError(
+                        f"{path} is a link, but the paths of a run cannot escape its folder: replace it by a file"
+                    )
+                if not (path.is_file() or path.is_dir()):
+                    raise InputError(f"{path} is no plain file: remove it, or start a new run")
+
     def withdraw(self) -> None:
         """Remove the folder if it holds no more than a job's beginning: the job was refused before it did anything."""
-        beginning = (self.config, self.env, self.log)
+        beginning = (self.config, self.env, self.log, self.state, self.lock_file)
         with suppress(OSError):
             if set(self.path.iterdir()) <= set(beginning):
                 for path in beginning:
@@ -123,6 +152,9 @@ class RunFolder:
             RunError: it cannot be saved.
         """
         self.write_json(self.result, result)
+        with suppress(OSError):  # nobody works here any more
+            self.state.unlink(missing_ok=True)
+            self.lock_file.unlink(missing_ok=True)
 
     def read_result(self) -> dict[str, Any]:
         """What `finish` wrote.
@@ -130,12 +162,9 @@ class RunFolder:
         Raises:
             InputError: there is no result yet, or the file is damaged.
         """
-        try:
-            result = json.loads(self.result.read_text("utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{self.path} is not finished: finish it with --resume {self.path} first") from None
-        except (OSError, ValueError):
-            result = None
+        if not self.is_finished:
+            raise InputError(f"{self.path} is not finished: finish it with --resume {self.path} first")
+        result = _read_json(self.result)
         if not isinstance(result, dict):
             raise InputError(f"{self.result} is damaged: restore it from a copy, or run the job again")
         return result
@@ -146,20 +175,35 @@ class RunFolder:
         Raises:
             RunError: it cannot be saved.
         """
-        _append_line(self.metrics, json.dumps(_finite(record)))
+        append_line(self.metrics, json.dumps(_finite(record)))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The records of `metrics.jsonl` in order; a line torn by a kill is left out."""
-        return list(_records(self.metrics))
+        """The last record of each epoch, in the order of epochs; a line torn by a kill is left out.
 
-    def truncate_metrics(self, epoch: int) -> None:
-        """Keep the records up to and including `epoch`, that of the checkpoint from which the run continues.
+        An epoch has several where an older checkpoint had to be used and it was done again.
 
         Raises:
+            InputError: the file cannot be read.
+        """
+        try:
+            records = {record["epoch"]: record for record in _records(self.metrics)}
+        except OSError as error:
+            raise InputError(f"cannot read {self.metrics}: {error.strerror}") from None
+        return [records[epoch] for epoch in sorted(records)]
+
+    def resume_metrics(self, record: Mapping[str, Any] | None) -> None:
+        """Let metrics and log go on after a kill: lines that it tore are removed, nothing else is.
+
+        `record` is that of the last epoch in the checkpoint; it is added if the kill came before it was.
+
+        Raises:
+            InputError: the file cannot be read.
             RunError: it cannot be saved.
         """
-        kept = [record for record in self.read_metrics() if record["epoch"] <= epoch]
-        write_text(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
+        cut_torn_line(self.log)
+        cut_torn_line(self.metrics)
+        if record is not None and record["epoch"] not in [known["epoch"] for known in self.read_metrics()]:
+            self.append_metrics(record)
 
     def append_log(self, line: str) -> None:
         """Add one line to `log.txt`.
@@ -167,64 +211,44 @@ class RunFolder:
         Raises:
             RunError: it cannot be saved.
         """
-        _append_line(self.log, line)
+        append_line(self.log, line)
 
+    def write_state(self, state: State, **details: Any) -> None:
+        """Say in `state.json` what the job is doing; details given before, to this object, are said again.
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8), whole or not at all.
+        Watching never stops a run: what cannot be saved is not, and a folder that was withdrawn is not made again.
+        """
+        if not self.path.is_dir():
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._details = {"since": now, **self._details, **details}
+        about = {"state": state, "pid": os.getpid(), "host": platform.node(), "updated": now}
+        with suppress(RunError):
+            self.write_json(self.state, about | self._details)
 
-    Raises:
-        RunError: it cannot be saved; an earlier version stays as it was.
-    """
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Replace `path` by `content`, whole or not at all, and wait until the disk has it.
-
-    Raises:
-        RunError: it cannot be saved; an earlier version stays as it was.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise _cannot_save(path, error) from error
-
-
-def _append_line(path: Path, line: str) -> None:
-    try:
-        with path.open("ab+") as file:
-            if file.tell() and _last_byte(file) != b"\n":
-                file.write(b"\n")
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise _cannot_save(path, error) from error
-
-
-def _last_byte(file: BinaryIO) -> bytes:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
+    def read_state(self) -> dict[str, Any]:
+        """What `write_state` wrote last; empty if that is missing or damaged."""
+        state = _read_json(self.state)
+        return state if isinstance(state, dict) else {}
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a JSON-lines file; lines that are torn are skipped."""
-    if not path.exists():
+    """The lines of a JSON-lines file that are records of an epoch; torn and foreign ones are skipped."""
+    if not path.is_file():
         return
     for line in path.read_text("utf-8", errors="replace").split("\n"):
-        with suppress(json.JSONDecodeError):
+        with suppress(ValueError, RecursionError):
             record = json.loads(line)
-            if isinstance(record, dict):
+            if isinstance(record, dict) and type(record.get("epoch")) is int:
                 yield record
+
+
+def _read_json(path: Path) -> Any:
+    """What a JSON file holds; None if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _finite(value: Any) -> Any:
@@ -234,21 +258,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the disk has the folder's entries: a rename survives a power cut only then."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
-
-
-def _cannot_save(path: Path, error: OSError) -> RunError:
-    return RunError(f"cannot save {path}: {error.strerror} (nothing saved before is lost)")

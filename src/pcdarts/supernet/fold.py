@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pcdarts.cell.synchronize import WholeBatch
+
 EPSILON = 1e-5
 
 
@@ -73,10 +75,11 @@ def fold_running(pointwise: Tensor, statistics: Statistics) -> Fold:
     return Fold(scale.unsqueeze(2) * pointwise, statistics.mean * -scale, scale, None, None)
 
 
-def fold_backward(fold: Fold, products: Tensor, sums: Tensor, pixels: int) -> FoldGradient:
-    """The gradient of z = A d + b from G = Σ g dᵀ [maps, c, c'] and Σ g [maps, c] over `pixels` pixels, g = dL/dz.
+def fold_backward(fold: Fold, products: Tensor, sums: Tensor, pixels: int, batch: WholeBatch) -> FoldGradient:
+    """The gradient of z = A d + b from G = Σ g dᵀ [maps, c, c'] and Σ g [maps, c] over the pixels here, g = dL/dz.
 
-    With ḡ = Σ g / n and γ = Σ g z / n, the gradient of BatchNorm's input is r (g - ḡ - γ z).
+    With ḡ = Σ g / n and γ = Σ g z / n over the n = `pixels` pixels of the whole batch, the gradient of BatchNorm's
+    input is r (g - ḡ - γ z). The gradient of P is a sum over pixels, of which other processes have their share.
     """
     matrix, shift, scale, mean, spread = fold
     if mean is None or spread is None:
@@ -84,6 +87,7 @@ def fold_backward(fold: Fold, products: Tensor, sums: Tensor, pixels: int) -> Fo
     along = (matrix * products).sum(dim=2).addcmul_(shift, sums)
     pointwise = torch.baddbmm(products, sums.unsqueeze(2), mean.unsqueeze(1), alpha=-1)
     pointwise.addcmul_(along.unsqueeze(2), spread, value=-1).mul_(scale.unsqueeze(2))
+    along, sums = batch.sums(along, sums)
     transposed, gamma = matrix.mT, along / -pixels
     constant = torch.addcmul(sums / -pixels, gamma, shift).unsqueeze(2)
     return FoldGradient(

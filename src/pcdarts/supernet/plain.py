@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet import source as sources
 from pcdarts.supernet.blocks import sums_over_pixels
 from pcdarts.supernet.gather import (
@@ -25,7 +26,6 @@ from pcdarts.supernet.images import channels_last
 from pcdarts.supernet.sampling import FirstChannels, MaskedChannels, selected_channels
 from pcdarts.supernet.saved import put_tensors, take_tensors
 from pcdarts.supernet.source import SourceStatistics, SourceWeights, Trace
-from pcdarts.supernet.stages import count_pixels
 
 if TYPE_CHECKING:
     from pcdarts.supernet.supernet import SupernetCell
@@ -35,7 +35,12 @@ SKIP = 3
 
 
 def cell_output(
-    cell: "SupernetCell", inputs: tuple[Tensor, Tensor], op_weights: Tensor, edge_weights: Tensor, mask: Tensor | None
+    cell: "SupernetCell",
+    inputs: tuple[Tensor, Tensor],
+    op_weights: Tensor,
+    edge_weights: Tensor,
+    mask: Tensor | None,
+    batch: WholeBatch,
 ) -> Tensor:
     """Eqs. (1) and (2) for one cell.
 
@@ -43,11 +48,12 @@ def cell_output(
         inputs: its two input nodes [B, C, H, W].
         op_weights, edge_weights: [edges, primitives] and [edges], of the cell's kind.
         mask: the boolean S of Eq. (1), [edges, C], or None for the first C/k channels and a shuffle.
+        batch: what the statistics of the batch are taken of.
 
     Returns:
         The intermediate nodes side by side, [B, intermediate nodes · C, H', W'].
     """
-    output: Tensor = _Cell.apply(cell, mask, *inputs, op_weights, edge_weights, *parameters(cell.operations))
+    output: Tensor = _Cell.apply(cell, mask, batch, *inputs, op_weights, edge_weights, *parameters(cell.operations))
     return output
 
 
@@ -57,6 +63,7 @@ class _Cell(torch.autograd.Function):
         ctx: Any,
         cell: "SupernetCell",
         mask: Tensor | None,
+        batch: WholeBatch,
         input0: Tensor,
         input1: Tensor,
         op_weights: Tensor,
@@ -67,7 +74,7 @@ class _Cell(torch.autograd.Function):
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else input0.dtype
         with torch.autocast(device, enabled=False):
             inputs = [channels_last(x.to(dtype)) for x in (input0, input1)]
-            cell_pass = CellPass(cell, mask)
+            cell_pass = CellPass(cell, mask, batch)
             output, saved = cell_pass.forward(inputs, op_weights, edge_weights, tensors)
         ctx.cell_pass = cell_pass
         found: list[Tensor] = []
@@ -82,10 +89,11 @@ class _Cell(torch.autograd.Function):
         needed = ctx.needs_input_grad
         with torch.autocast(grads[0].device.type, enabled=False):
             gradients = ctx.cell_pass.backward(
-                saved, grads[0], with_mixture=any(needed[4:6]), with_weights=any(needed[6:])
+                saved, grads[0], with_mixture=any(needed[5:7]), with_weights=any(needed[7:])
             )
-        gradients = (*gradients, *[None] * (len(needed) - 2 - len(gradients)))
-        return None, None, *(g if wanted else None for g, wanted in zip(gradients, needed[2:], strict=True))
+        gradients = (*gradients, *[None] * (len(needed) - 3 - len(gradients)))
+        wanted = (g if need else None for g, need in zip(gradients, needed[3:], strict=True))
+        return None, None, None, *wanted
 
 
 class Saved(NamedTuple):
@@ -108,9 +116,9 @@ class Saved(NamedTuple):
 class CellPass:
     """The computation of one cell on one batch: `forward`, and `backward` from what that saved."""
 
-    def __init__(self, cell: "SupernetCell", mask: Tensor | None) -> None:
+    def __init__(self, cell: "SupernetCell", mask: Tensor | None, batch: WholeBatch) -> None:
         channels = cell.plan.channels
-        self.cell, self.space = cell, cell.space
+        self.cell, self.space, self.batch = cell, cell.space, batch
         self.sampling: FirstChannels | MaskedChannels
         if mask is None:
             self.sampling = FirstChannels(channels, cell.k)
@@ -149,6 +157,7 @@ class CellPass:
                 mixture[edges],
                 running[source] if running else None,
                 mixed[source],
+                self.batch,
             )
             traces.append(trace)
             shifts.append(shift)
@@ -157,7 +166,7 @@ class CellPass:
         nodes.append(self._assemble(self.space.num_nodes - 1, bypass, bypassed, mixed, shifts))
         output = channels_last(torch.cat(nodes[2:], dim=1))
         if running is None:
-            update_running(self.cell, statistics, count_pixels(output))
+            update_running(self.cell, statistics, self.batch.pixels(output))
         saved = Saved(
             (inputs[0], inputs[1]),
             tuple(bypassed),

@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
+from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet.blocks import Blocks, as_image, as_matrix, multiply, products_over_pixels
 from pcdarts.supernet.images import channels_last
 
 
-def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor) -> Tensor:
-    """`module(x)` for x = x.relu(): [B, in_channels, H, W] to [B, out_channels, H, W], or to half of H and W."""
+def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor, batch: WholeBatch) -> Tensor:
+    """`module(x)` for x = x.relu(): [B, in_channels, H, W] to [B, out_channels, H, W], or to half of H and W.
+
+    `batch` is what the statistics of the batch are taken of.
+    """
     norm: nn.Module
     convolutions: list[nn.Module]
     if isinstance(module, FactorizedReduce):
@@ -26,13 +30,15 @@ def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor) -> Tensor:
     else:
         norm, convolutions = module[2], [module[1]]
     weights = [convolution.weight for convolution in convolutions]
-    output: Tensor = _Preprocess.apply(x, norm, isinstance(module, FactorizedReduce), *weights)
+    output: Tensor = _Preprocess.apply(x, norm, isinstance(module, FactorizedReduce), batch, *weights)
     return output
 
 
 class _Preprocess(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, norm: nn.BatchNorm2d, strided: bool, *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, norm: nn.BatchNorm2d, strided: bool, batch: WholeBatch, *weights: Tensor
+    ) -> Tensor:
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
         with torch.autocast(device, enabled=False):
@@ -41,9 +47,9 @@ class _Preprocess(torch.autograd.Function):
             grids = _grids(x, strided)
             products = [multiply(grid, Blocks(matrix, 1)) for grid, matrix in zip(grids, matrices, strict=False)]
             mixed = products[0] if len(products) == 1 else torch.cat(products, dim=1)
-            normalized, scale = _normalize(as_matrix(mixed), norm)
+            normalized, scale = _normalize(as_matrix(mixed), norm, batch.pixels(mixed), batch)
             output = as_image(normalized.to(dtype), mixed)
-        ctx.strided, ctx.training = strided, norm.training
+        ctx.strided, ctx.training, ctx.batch = strided, norm.training, batch
         ctx.save_for_backward(x, output, scale, *matrices)
         return output
 
@@ -53,11 +59,14 @@ class _Preprocess(torch.autograd.Function):
         x, output, scale, *matrices = ctx.saved_tensors
         with torch.autocast(x.device.type, enabled=False):
             grad = as_matrix(channels_last(grads[0].to(x.dtype)))
-            grad = _normalize_backward(grad, as_matrix(output), scale) if ctx.training else grad * scale.to(grad.dtype)
+            if ctx.training:
+                grad = _normalize_backward(grad, as_matrix(output), scale, ctx.batch.pixels(output), ctx.batch)
+            else:
+                grad = grad * scale.to(grad.dtype)
             parts = as_image(grad, output).split([len(matrix) for matrix in matrices], dim=1)
             parts = [channels_last(part) for part in parts]
             of_weights: list[Tensor | None] = [None] * len(matrices)
-            if any(ctx.needs_input_grad[3:]):
+            if any(ctx.needs_input_grad[4:]):
                 grids = _grids(x, ctx.strided)
                 of_weights = [
                     products_over_pixels([g], [grid], 1, False)[0, 0, :, :, None, None]
@@ -67,7 +76,7 @@ class _Preprocess(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 of_grids = [multiply(g, Blocks(matrix.t(), 1)) for g, matrix in zip(parts, matrices, strict=True)]
                 of_x = _spread_grids(of_grids, x) if ctx.strided else of_grids[0]
-        return of_x, None, None, *of_weights
+        return of_x, None, None, None, *of_weights
 
 
 def _grids(x: Tensor, strided: bool) -> list[Tensor]:
@@ -89,8 +98,8 @@ def _spread_grids(of_grids: list[Tensor], like: Tensor) -> Tensor:
     return of_x
 
 
-def _normalize(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """BatchNorm of x [pixels, C], overwritten, as `norm` does it; and the scale [C]."""
+def _normalize(x: Tensor, norm: nn.BatchNorm2d, pixels: int, batch: WholeBatch) -> tuple[Tensor, Tensor]:
+    """BatchNorm of x [pixels, C], overwritten, as `norm` does it with `pixels` in the whole batch; the scale [C]."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     running_mean, running_var = norm.running_mean, norm.running_var
     assert running_mean is not None
@@ -99,10 +108,9 @@ def _normalize(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     if not norm.training:
         scale = (running_var.to(x.dtype) + norm.eps).rsqrt()
         return x.sub_(running_mean.to(x.dtype)).mul_(scale), scale
-    pixels = x.shape[0]
-    mean = x.sum(dim=0) / pixels
+    mean = batch.sums(x.sum(dim=0))[0] / pixels
     x.sub_(mean)
-    variance = (x * x).sum(dim=0) / pixels
+    variance = batch.sums((x * x).sum(dim=0))[0] / pixels
     scale = (variance + norm.eps).rsqrt()
     momentum = 0.1 if norm.momentum is None else norm.momentum
     running_mean.lerp_(mean.to(running_mean.dtype), momentum)
@@ -111,11 +119,10 @@ def _normalize(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return x.mul_(scale), scale
 
 
-def _normalize_backward(grad: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+def _normalize_backward(grad: Tensor, output: Tensor, scale: Tensor, pixels: int, batch: WholeBatch) -> Tensor:
     """The gradient of BatchNorm's input, r (g - mean(g) - z mean(g z)), for its output z [pixels, C] and scale r."""
-    pixels = grad.shape[0]
     dtype = scale.dtype
-    mean, along = grad.sum(dim=0, dtype=dtype) / pixels, (grad * output).sum(dim=0, dtype=dtype) / pixels
-    constant, slope, scale = ((-scale * mean), (-scale * along), scale)
+    mean, along = batch.sums(grad.sum(dim=0, dtype=dtype), (grad * output).sum(dim=0, dtype=dtype))
+    constant, slope = -scale * (mean / pixels), -scale * (along / pixels)
     result = torch.addcmul(constant.to(grad.dtype), output, slope.to(grad.dtype))
     return result.addcmul_(grad, scale.to(grad.dtype))

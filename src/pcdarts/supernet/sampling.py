@@ -133,6 +133,18 @@ def selected_channels(mask: Tensor, width: int) -> Tensor:
     return mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :width]
 
 
+def fitting_masks(masks: Sequence[Tensor], channels: Sequence[int], edges: int, k: int) -> list[bool]:
+    """Which of the masks, one for each cell, are [edges, C] and select C/k channels of every edge."""
+    fits = [
+        (mask.count_nonzero(dim=1) == width // k).all()
+        if mask.shape == (edges, width)
+        else torch.tensor(False, device=mask.device)
+        for mask, width in zip(masks, channels, strict=True)
+    ]
+    found: list[bool] = torch.stack(fits).tolist()  # a GPU waits once, not for every mask
+    return found
+
+
 def shuffle(x: Tensor, k: int) -> Tensor:
     """Shuffle the channels of x [B, C, H, W] in k groups: [k, C/k] becomes [C/k, k], as in ShuffleNet (Sec. 4.1).
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pcdarts.cell.depthwise import KernelGradients, add_convolved, convolve, strided_gradients
+from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet import pooling
 from pcdarts.supernet.blocks import sums_over_pixels
 from pcdarts.supernet.fold import Statistics
@@ -77,6 +78,7 @@ def forward(
     mixture: Tensor,
     running: SourceStatistics | None,
     mixed: Tensor,
+    batch: WholeBatch,
 ) -> tuple[Trace, Tensor, SourceStatistics | None]:
     """Add the weighted sum over primitives of Eq. (1), less its constant part, to `mixed` on n edges.
 
@@ -89,30 +91,31 @@ def forward(
         running: in evaluation, the running statistics.
         mixed: [B, n·C or more, H/stride, W/stride], whose last channels are those of the n edges; the stride follows
             from its size.
+        batch: what the statistics of the batch are taken of.
 
     Returns:
         The trace, the constant part [n, C], and in training the statistics of the batch.
     """
     stride = 1 if mixed.shape[2:] == rectified.shape[2:] else 2
     strided = tuple(convolve(rectified, kernel, stride) for kernel in weights.depthwise[:2])
-    first, first_statistics = make_stages(strided, weights.first, running and running.first)
+    first, first_statistics = make_stages(strided, weights.first, running and running.first, batch)
     hidden = tuple(z.relu_() for z in outputs(first))
 
     depthwise = [convolve(h, k) for h, k in zip(hidden, weights.depthwise[2:4], strict=True)]
     around, dilation = _dilated_input(rectified, stride)
     depthwise += [convolve(around, kernel, 1, dilation) for kernel in weights.depthwise[4:]]
-    last, last_statistics = make_stages(tuple(depthwise), weights.last, running and running.last)
+    last, last_statistics = make_stages(tuple(depthwise), weights.last, running and running.last, batch)
     shift = add_mixture(mixed, last, mixture.t()[CONVOLUTIONS])
 
     largest, winners = pooling.max_pool(sampled, stride)
     pooled = (largest, pooling.avg_pool(sampled, stride))
-    pools, pool_statistics = make_stages(pooled, _identity(weights.last, 2), running and running.pools)
+    pools, pool_statistics = make_stages(pooled, _identity(weights.last, 2), running and running.pools, batch)
     shift += add_mixture(mixed, pools, mixture.t()[POOLS])
 
     skip = skip_statistics = None
     if weights.skip is not None:
         grids = shifted_grids(sampled.relu(), _blocks(sampled, weights))
-        skip, skip_statistics = make_stages((grids,), weights.skip, running and running.skip)
+        skip, skip_statistics = make_stages((grids,), weights.skip, running and running.skip, batch)
         shift += add_mixture(mixed, skip, mixture.t()[SKIP])
 
     statistics = None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet.blocks import (
     add_product,
     make_blocks,
@@ -39,6 +40,7 @@ class Stages(NamedTuple):
     """Of operations · n maps."""
     edges: int
     """n."""
+    batch: WholeBatch
 
     @property
     def shared(self) -> bool:
@@ -54,13 +56,14 @@ class StageGradients(NamedTuple):
 
 
 def make_stages(
-    inputs: tuple[Tensor, ...], pointwise: Tensor, running: Statistics | None
+    inputs: tuple[Tensor, ...], pointwise: Tensor, running: Statistics | None, batch: WholeBatch
 ) -> tuple[Stages, Statistics | None]:
     """Fold the stages of weights `pointwise` [operations, n, c, c'].
 
     Args:
         inputs: per operation [B, n·c', H, W] or, shared, [B, c', H, W].
         running: in evaluation, the running statistics; in training None.
+        batch: what the statistics of the batch are taken of.
 
     Returns:
         The stages, and in training the statistics of the batch, [operations, n, c].
@@ -69,16 +72,18 @@ def make_stages(
     maps = pointwise.flatten(0, 1)
     if running is not None:
         flat = Statistics(running.mean.flatten(0, 1), running.variance.flatten(0, 1))
-        return Stages(inputs, fold_running(maps, flat), n), None
+        return Stages(inputs, fold_running(maps, flat), n, batch), None
     blocks = inputs[0].shape[1] // width
-    pixels = count_pixels(inputs[0])
-    means = (torch.stack([sums_over_pixels(d) for d in inputs]) / pixels).view(operations, blocks, width)
-    second = products_over_pixels(inputs, inputs, blocks, shared=False) / pixels
+    pixels = batch.pixels(inputs[0])
+    sums, products = batch.sums(
+        torch.stack([sums_over_pixels(d) for d in inputs]), products_over_pixels(inputs, inputs, blocks, shared=False)
+    )
+    means, second = (sums / pixels).view(operations, blocks, width), products / pixels
     if blocks < n:
         means, second = means.expand(-1, n, -1), second.expand(-1, n, -1, -1)
     fold, statistics = fold_batch(maps, Moments(means.flatten(0, 1), second.flatten(0, 1)))
     by_operation = Statistics(*(value.unflatten(0, (operations, n)) for value in statistics))
-    return Stages(inputs, fold, n), by_operation
+    return Stages(inputs, fold, n, batch), by_operation
 
 
 def outputs(stages: Stages) -> Iterator[Tensor]:
@@ -119,7 +124,7 @@ def mixture_backward(
     sums = grad_sums.repeat(operations, 1)
     scales = weights.reshape(-1, 1)
     scaled = scales.unsqueeze(2)
-    pieces = fold_backward(stages.fold, products * scaled, sums * scales, count_pixels(grad))
+    pieces = fold_backward(stages.fold, products * scaled, sums * scales, stages.batch.pixels(grad), stages.batch)
     gradients = StageGradients(
         pieces.pointwise.unflatten(0, (operations, n)),
         weight_gradient(stages.fold, products, sums).view(operations, n),
@@ -132,7 +137,7 @@ def outputs_backward(stages: Stages, grads: tuple[Tensor, ...]) -> tuple[Iterato
     n = stages.edges
     products = products_over_pixels(grads, stages.inputs, n, stages.shared).flatten(0, 1)
     sums = torch.stack([sums_over_pixels(g) for g in grads]).view(len(products), -1)
-    pieces = fold_backward(stages.fold, products, sums, count_pixels(grads[0]))
+    pieces = fold_backward(stages.fold, products, sums, stages.batch.pixels(grads[0]), stages.batch)
     pointwise = pieces.pointwise.unflatten(0, (len(grads), n))
     return _input_gradients(stages, stages.fold.matrix, pieces, grads), pointwise
 
@@ -155,8 +160,3 @@ def _input_gradients(
     shifts = shift.reshape(len(grads), -1)
     for g, d, away, back, constant in zip(grads, stages.inputs, direct, around, shifts, strict=True):
         yield add_product(multiply(d, back, constant), g, away)
-
-
-def count_pixels(x: Tensor) -> int:
-    """Values per channel of x [B, C, H, W]."""
-    return x.numel() // x.shape[1]

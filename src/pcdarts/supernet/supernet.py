@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated
+from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
-from pcdarts.cell.space import STEM_MULTIPLIER, CellPlan, CellSpace, NetworkKind, macro_plan
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, STEM_MULTIPLIER, CellPlan, CellSpace, NetworkKind, macro_plan
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
+from pcdarts.cell.synchronize import WholeBatch, synchronize_norms
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.authors import from_authors_state_dict
@@ -19,6 +21,7 @@ from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.build import is_missing
 from pcdarts.supernet.plain import cell_output
 from pcdarts.supernet.preprocess import preprocess
+from pcdarts.supernet.sampling import fitting_masks
 
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
@@ -62,16 +65,25 @@ class SupernetCell(nn.Module):
         }.items():
             self.register_buffer(name, torch.tensor(values), persistent=False)
 
+    @never_compiled  # plain or native, a cell is a function with a gradient of its own
     def forward(
-        self, before_last: Tensor, last: Tensor, op_weights: Tensor, edge_weights: Tensor, mask: Tensor | None
+        self,
+        before_last: Tensor,
+        last: Tensor,
+        op_weights: Tensor,
+        edge_weights: Tensor,
+        mask: Tensor | None,
+        batch: WholeBatch | None = None,
     ) -> Tensor:
         """Compute the cell's output [B, intermediate nodes · C, H', W'] from those of the two cells before, rectified.
 
         `op_weights` [edges, primitives] and `edge_weights` [edges] are those of the cell's kind; `mask` is the boolean
-        S of Eq. (1), [edges, C] with C/k channels of each edge selected, or None for the first C/k and a shuffle.
+        S of Eq. (1), [edges, C] with C/k channels of each edge selected, or None for the first C/k and a shuffle. The
+        statistics of the batch are taken of `batch`; of the images here when it is absent.
         """
-        inputs = preprocess(self.preprocess0, before_last), preprocess(self.preprocess1, last)
-        return cell_output(self, inputs, op_weights, edge_weights, mask)
+        batch = batch or WholeBatch.of(last, False)
+        inputs = preprocess(self.preprocess0, before_last, batch), preprocess(self.preprocess1, last, batch)
+        return cell_output(self, inputs, op_weights, edge_weights, mask, batch)
 
 
 def _inverse(order: list[int]) -> list[int]:
@@ -95,8 +107,10 @@ class Supernet(nn.Module):
         kernels: "native" computes the cells with compiled kernels (`supernet/native`), "plain" with PyTorch alone;
             "auto" is native on a CPU where they can be compiled, for 32 sampled channels or fewer in the first cell.
             The attribute of that name may be set at any time.
-        amp: "bf16" computes in mixed precision in training, which only the plain kernels can; evaluation and logits are
-            float32 in any case.
+        amp: "bf16" and "fp16" compute in mixed precision in training, which only the plain kernels can; evaluation and
+            logits are float32 in any case. The gradients of "fp16" vanish unless the loss is scaled up.
+        synchronize: whether BatchNorm takes its statistics of the images of all processes of `torch.distributed`, which
+            only the plain kernels can. See `cell/synchronize.py` for what gradients then are.
 
     Raises:
         InputError: k does not divide the channels, or another argument is out of range.
@@ -115,6 +129,7 @@ class Supernet(nn.Module):
         image_channels: int = 3,
         kernels: Literal["auto", "native", "plain"] = "auto",
         amp: Amp = "off",
+        synchronize: bool = False,
     ) -> None:
         super().__init__()
         if k < 1 or channels < 1 or channels % k:
@@ -126,6 +141,7 @@ class Supernet(nn.Module):
         self.space, self.k, self.channel_sampling = space, k, channel_sampling
         self.image_channels = image_channels
         self.amp: Amp = amp
+        self.synchronize = synchronize
         self.kernels = kernels
         self.smallest_side = smallest_image_side(kind, num_cells)
         self.stem = make_stem(kind, STEM_MULTIPLIER * channels, image_channels)
@@ -137,6 +153,8 @@ class Supernet(nn.Module):
             SupernetCell(space, plan, k) for plan in plans
         )
         self.classifier = nn.Linear(width * plans[-1].channels, num_classes)
+        if synchronize:
+            synchronize_norms(self)
 
     def forward(self, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:
         """Return logits [B, num_classes] for images [B, image_channels, H, W].
@@ -145,15 +163,18 @@ class Supernet(nn.Module):
         `draw_masks`). When absent, "random" draws new ones and "first" needs none.
 
         Raises:
-            InputError: images of another shape or type, or too small for the network; or a precision that their device
-                or the native kernels do not have.
+            InputError: no images, or of another shape or type, or too small for the network; a mixture of another
+                space; masks that are not like those of `draw_masks`; or a precision that the device of the images or
+                the native kernels do not have.
+            MemoryError: the native kernels found none.
         """
         check_images(images, self.image_channels, self.smallest_side)
+        self._check_mixing(mixture, masks)
         if masks is None and self.samples_randomly:
             masks = self.draw_masks()
         if self.kernels == "native":
-            if self.amp == "bf16":
-                raise InputError("amp is bf16, but kernels is native, which computes in float32: use plain")
+            if self.amp != "off":
+                raise InputError(f"amp is {self.amp}, but kernels is native, which computes in float32: use plain")
             return native.logits(self, images, mixture, masks)
         if self.amp == "off" or not self.training:
             return self._plain_logits(images, mixture, masks)
@@ -161,7 +182,34 @@ class Supernet(nn.Module):
             logits = self._plain_logits(images, mixture, masks)
         return logits.float()
 
+    @never_compiled
+    def _check_mixing(self, mixture: Mixture, masks: list[Tensor] | None) -> None:
+        """Refuse what the cells would misread, and native kernels read beyond its end."""
+        edges = self.space.num_edges
+        expected = {(edges, len(PRIMITIVES)): mixture.op_weights, (edges,): mixture.edge_weights}
+        for shape, weights in expected.items():
+            for found in (tuple(weights[kind].shape) for kind in CELL_KINDS):
+                if found != shape:
+                    raise InputError(
+                        f"the mixture has weights of shape {found}, but the supernet's cells have {edges} edges of "
+                        f"{len(PRIMITIVES)} primitives"
+                    )
+        if masks is None:
+            return
+        if len(masks) != len(self.cells):
+            raise InputError(f"there are {len(masks)} masks, but {len(self.cells)} cells: use supernet.draw_masks()")
+        for position, fits in enumerate(
+            fitting_masks(masks, [cell.plan.channels for cell in self.cells], edges, self.k)
+        ):
+            if not fits:
+                channels = self.cells[position].plan.channels
+                raise InputError(
+                    f"the mask of cell {position} must select {channels // self.k} of {channels} channels on each of "
+                    f"{edges} edges: use supernet.draw_masks()"
+                )
+
     def _plain_logits(self, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
+        batch = WholeBatch.of(images, self.synchronize and self.training)
         first, output = self.stem(images.contiguous(memory_format=torch.channels_last))
         # Two cells read an output, and both through a ReLU: one is enough.
         last = output.relu()
@@ -171,7 +219,7 @@ class Supernet(nn.Module):
                 before_last, last = last, output.relu()
             kind = cell.plan.kind
             mask = None if masks is None else masks[position]
-            output = cell(before_last, last, mixture.op_weights[kind], mixture.edge_weights[kind], mask)
+            output = cell(before_last, last, mixture.op_weights[kind], mixture.edge_weights[kind], mask, batch)
         logits: Tensor = self.classifier(output.mean(dim=(2, 3)))
         return logits
 
@@ -193,6 +241,8 @@ class Supernet(nn.Module):
             raise InputError(
                 'kernels is "native", but no C++ compiler works here: install g++ or clang, or use "plain"'
             )
+        if kernels == "native" and self.synchronize:
+            raise InputError('kernels is "native", but these take batch statistics of one process: use "plain"')
         self._kernels = kernels
 
     @property
@@ -202,9 +252,9 @@ class Supernet(nn.Module):
 
     @property
     def _suits_native(self) -> bool:
-        """Whether native kernels know device and precision, and are the faster ones."""
+        """Whether native kernels know device, precision and statistics, and are the faster ones."""
         narrow = self.cells[0].plan.channels // self.k <= _WIDEST_NATIVE
-        return self.amp == "off" and narrow and native.can_compute(self.classifier.weight)
+        return self.amp == "off" and not self.synchronize and narrow and native.can_compute(self.classifier.weight)
 
     @property
     def samples_randomly(self) -> bool:

@@ -109,18 +109,6 @@ def test_frozen_weights_get_no_gradient_and_change_none_of_the_others():
         assert torch.equal(ours, theirs)
 
 
-def test_masks_and_mixtures_of_another_shape_are_refused_instead_of_read_beyond_their_end():
-    supernet, arch = make(sampling="random")
-    masks = supernet.draw_masks()
-    masks[1] = torch.zeros_like(masks[1])
-    with pytest.raises(InputError, match="mask of cell 1 must select 4 of 16 channels on each of 9 edges"):
-        supernet(draw_images(), arch.mixture(), masks)
-    with pytest.raises(InputError, match="there are 2 masks, but 3 cells"):
-        supernet(draw_images(), arch.mixture(), masks[:2])
-    with pytest.raises(InputError, match=r"weights of shape \(2, 8\), but the supernet's cells have 9 edges"):
-        supernet(draw_images(), ArchParameters(CellSpace(3)).mixture())
-
-
 def test_half_precision_is_refused_with_the_way_out():
     supernet, arch = make()
     with pytest.raises(InputError, match=r"float32 and float64 on a CPU, not torch.bfloat16 on cpu: use kernels"):

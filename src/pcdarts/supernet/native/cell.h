@@ -1,6 +1,7 @@
 // One cell of the supernet: its sizes, its memory, and what forward and backward passes share.
 #pragma once
 
+#include <atomic>
 #include <type_traits>
 
 #include "depthwise.h"
@@ -52,9 +53,18 @@ template <class T> struct CellInputs {
     const Index* selected;  // [edges, c]: the channels of S in Eq. (1)
 };
 
+// Where memory runs out, std::bad_alloc is thrown by the calling thread: none can be thrown across OpenMP.
 template <class Body> void parallel(Index items, Body body) {
+    std::atomic<bool> failed{false};
 #pragma omp parallel for schedule(dynamic, 1)
-    for (Index item = 0; item < items; ++item) body(item);
+    for (Index item = 0; item < items; ++item) {
+        try {
+            body(item);
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+    }
+    if (failed) throw std::bad_alloc();
 }
 
 // Call body(size, dilation) with compile-time constants.

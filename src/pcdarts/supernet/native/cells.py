@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
-from pcdarts.cell.space import PRIMITIVES
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.native.build import load
@@ -30,6 +30,7 @@ _NORMS = 9
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 
+@never_compiled
 def available() -> bool:
     """Whether the kernels can be used on this machine; compiles them when they never were."""
     return load() is not None
@@ -40,43 +41,20 @@ def can_compute(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in _NAMES
 
 
+@never_compiled
 def logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
-    """What `Supernet.forward` returns, [B, num_classes], for checked images.
+    """What `Supernet.forward` returns, [B, num_classes], for checked images, mixture and masks.
 
     Raises:
-        InputError: images on another device than the CPU, or in half precision; a mixture of another space; masks that
-            are not like those of `Supernet.draw_masks`.
+        InputError: images on another device than the CPU, or in half precision.
     """
     if not can_compute(images):
         raise InputError(
             f"the native kernels compute float32 and float64 on a CPU, not {images.dtype} on {images.device}: "
             'use kernels="plain"'
         )
-    _check_shapes(supernet, mixture, masks)
     with torch.autocast("cpu", enabled=False):
         return _logits(supernet, images, mixture, masks)
-
-
-def _check_shapes(supernet: "Supernet", mixture: Mixture, masks: list[Tensor] | None) -> None:
-    """Refuse what would send the kernels, which know no bounds, beyond the end of a tensor."""
-    edges = supernet.space.num_edges
-    for weights in (*mixture.op_weights.values(), *mixture.edge_weights.values()):
-        if weights.shape not in ((edges,), (edges, len(PRIMITIVES))):
-            raise InputError(
-                f"the mixture has weights of shape {tuple(weights.shape)}, but the supernet's cells have {edges} edges "
-                f"of {len(PRIMITIVES)} primitives"
-            )
-    if masks is None:
-        return
-    if len(masks) != len(supernet.cells):
-        raise InputError(f"there are {len(masks)} masks, but {len(supernet.cells)} cells: use supernet.draw_masks()")
-    for position, (mask, cell) in enumerate(zip(masks, supernet.cells, strict=True)):
-        channels = cell.plan.channels
-        if mask.shape != (edges, channels) or (mask.count_nonzero(dim=1) != channels // cell.k).any():
-            raise InputError(
-                f"the mask of cell {position} must select {channels // cell.k} of {channels} channels on each of "
-                f"{edges} edges: use supernet.draw_masks()"
-            )
 
 
 def _logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
@@ -143,12 +121,18 @@ def _pointers(tensors: list[Tensor | None]) -> Any:
 
 
 def _call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
+    """Call a function of kernels.cpp.
+
+    Raises:
+        MemoryError: just that; what the function writes is not to be used then.
+    """
     function = getattr(load(), f"{name}_{_NAMES[dtype]}")
-    function.restype = None
+    function.restype = ctypes.c_bool
     converted = [
         ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor) else argument for argument in arguments
     ]
-    function(*converted)
+    if not function(*converted):
+        raise MemoryError("the native kernels found no memory for what they compute with")
 
 
 class _Workspace:

@@ -1,4 +1,5 @@
-// The functions that Python calls, in single and in double precision. See native/cells.py.
+// The functions that Python calls, in single and in double precision; they return false where memory ran out. See
+// native/cells.py.
 #include "backward.h"
 #include "forward.h"
 #include "preprocess.h"
@@ -48,28 +49,46 @@ template <class T> void backward(const CellShape& shape, void* const* pointers, 
         .backward(parameter_gradients, node_gradients, input_gradients, op_gradients, edge_gradients, hidden);
 }
 
+// Whether memory sufficed: Python must not see an exception.
+template <class Body> bool succeeds(Body body) {
+    try {
+        body();
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 #define PCDARTS_EXPORT(T, NAME)                                                                                        \
-    void cell_sizes_##NAME(const CellShape* shape, Index* result) { sizes<T>(*shape, result); }                        \
-    void cell_forward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved) {                     \
-        forward<T>(*shape, pointers, output, saved);                                                                   \
+    bool cell_sizes_##NAME(const CellShape* shape, Index* result) {                                                    \
+        return succeeds([&] { sizes<T>(*shape, result); });                                                            \
     }                                                                                                                  \
-    void cell_backward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved,                      \
+    bool cell_forward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved) {                     \
+        return succeeds([&] { forward<T>(*shape, pointers, output, saved); });                                         \
+    }                                                                                                                  \
+    bool cell_backward_##NAME(const CellShape* shape, void* const* pointers, T* output, T* saved,                      \
                               void* const* gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,   \
                               T* edge_gradients, T* hidden) {                                                          \
-        backward<T>(*shape, pointers, output, saved, gradients, node_gradients, input_gradients, op_gradients,         \
-                    edge_gradients, hidden);                                                                           \
+        return succeeds([&] {                                                                                          \
+            backward<T>(*shape, pointers, output, saved, gradients, node_gradients, input_gradients, op_gradients,     \
+                        edge_gradients, hidden);                                                                       \
+        });                                                                                                            \
     }                                                                                                                  \
-    void preprocess_forward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,   \
+    bool preprocess_forward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,   \
                                    T* running_mean, T* running_var, T* statistics) {                                   \
-        Preprocess<T>(*shape, input, weights, output).forward(running_mean, running_var, statistics);                  \
+        return succeeds([&] {                                                                                          \
+            Preprocess<T>(*shape, input, weights, output).forward(running_mean, running_var, statistics);              \
+        });                                                                                                            \
     }                                                                                                                  \
-    void preprocess_backward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,  \
+    bool preprocess_backward_##NAME(const PreprocessShape* shape, const T* input, const T* const* weights, T* output,  \
                                     const T* gradient, const T* statistics, T* input_gradient,                         \
                                     T* const* weight_gradients) {                                                      \
-        Preprocess<T>(*shape, input, weights, output)                                                                  \
-            .backward(gradient, statistics, input_gradient, weight_gradients);                                         \
+        return succeeds([&] {                                                                                          \
+            Preprocess<T>(*shape, input, weights, output)                                                              \
+                .backward(gradient, statistics, input_gradient, weight_gradients);                                     \
+        });                                                                                                            \
     }
 
 extern "C" {

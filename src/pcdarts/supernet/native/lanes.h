@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #ifdef __linux__
@@ -72,11 +72,9 @@ public:
 private:
     void grow(Index size) {
         std::free(memory_);
+        capacity_ = 0;
         memory_ = static_cast<T*>(std::aligned_alloc(64, static_cast<std::size_t>(size) * sizeof(T)));
-        if (memory_ == nullptr) {
-            std::fputs("pcdarts: no memory is left\n", stderr);
-            std::abort();  // threads cannot throw across OpenMP and Python
-        }
+        if (memory_ == nullptr) throw std::bad_alloc();
         capacity_ = size;
     }
     T* memory_ = nullptr;

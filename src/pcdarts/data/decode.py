@@ -1,0 +1,208 @@
+"""Image files to pixels: many files, whatever they hold, as one uint8 tensor."""
+
+import os
+import stat
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from pcdarts.errors import InputError
+
+OnBadImage = Literal["stop", "skip"]
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What Pillow may take a file for: nothing that would start another program, as its EPS reader does."""
+
+MAX_FILE_BYTES = 2**30
+"""More than any image of Pillow's largest number of pixels needs; some decoders read a file whole."""
+
+THREADS_PAY_FROM = 16_384
+"""Bytes of an image file: a smaller one is decoded before another thread has the interpreter's lock (measured)."""
+
+
+class BadImage(InputError):
+    """An image that cannot be read; `line` says which and why, without a remedy."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"image {quoted(path)} cannot be read ({why}): repair or remove it, or leave out all such images with "
+            "--on-bad-image skip"
+        )
+        self.line = f"{quoted(path)}: {why}"
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImages:
+    """Those of some image files that can be read, and what is wrong with the others."""
+
+    pixels: Tensor
+    """uint8 `[M, C, S, S]` in channels_last memory format: one channel if all are greyscale, else RGB."""
+    kept: Tensor
+    """Which files these are: their indices, int64 `[M]`, ascending."""
+    skipped: tuple[str, ...]
+    """A line for each of the others: its path and the reason."""
+
+
+def read_images(
+    paths: Sequence[Path], image_size: int | None = None, on_bad_image: OnBadImage = "stop"
+) -> DecodedImages:
+    """Decode image files.
+
+    Args:
+        image_size: S; an image's short side is resized to it (antialiased) and the centre cropped. When None, all
+            images must have one square size already.
+        on_bad_image: what an image that cannot be read does: end it all, or be left out.
+
+    Raises:
+        InputError: an image that cannot be read (it is named), or, where these are skipped, nothing but such images;
+            images of several sizes without `image_size`; more pixels than memory.
+    """
+    skipped: dict[int, str] = {}
+
+    def read(index: int) -> NDArray[np.uint8] | None:
+        try:
+            return _read_image(paths[index], image_size)
+        except BadImage as error:
+            if on_bad_image == "stop":
+                raise
+            skipped[index] = error.line
+            return None
+
+    def first_readable() -> tuple[Path, int]:
+        for index, path in enumerate(paths):
+            if (image := read(index)) is not None:
+                _check_square(path, image)
+                return path, len(image)
+        raise InputError(f"none of the {len(paths)} images can be read; the first is {skipped[0]}")
+
+    def read_into_place(index: int) -> bool:
+        image = read(index)
+        if image is None:
+            return True
+        if image.shape[:2] != (size, size):
+            raise InputError(
+                f"{quoted(paths[index])} is {image.shape[1]}x{image.shape[0]} pixels but {quoted(first)} is "
+                f"{size}x{size}: give --image-size"
+            )
+        pixels[index] = image  # a single channel becomes three equal ones
+        return bool(image.shape[2] == 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # odd metadata, as some ImageNet photographs have
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        first, size = first_readable() if image_size is None else (paths[0], image_size)
+        pixels = _allocate(len(paths), size)
+        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+            run = pool.map if any(map(_is_large, paths[:8])) else map
+            greyscale = list(run(read_into_place, range(len(paths))))
+    kept = [index for index in range(len(paths)) if index not in skipped]
+    if not kept:
+        raise InputError(f"none of the {len(paths)} images can be read; the first is {skipped[0]}")
+    for place, index in enumerate(kept):  # move up, within the memory that is there
+        if place != index:
+            pixels[place] = pixels[index]
+    pixels = pixels[: len(kept)]
+    if all(greyscale):
+        pixels = np.ascontiguousarray(pixels[..., :1])
+    return DecodedImages(
+        torch.from_numpy(pixels).permute(0, 3, 1, 2),
+        torch.tensor(kept),
+        tuple(skipped[index] for index in sorted(skipped)),
+    )
+
+
+def quoted(path: Path | str) -> str:
+    """A path or a part of one for a message: in quotes, on one line of bounded length whatever it holds."""
+    text = repr(str(path))
+    return text if len(text) <= 500 else f"{text[:240]}...{text[-240:]}"
+
+
+def _check_square(path: Path, image: NDArray[np.uint8]) -> None:
+    height, width, _ = image.shape
+    if height != width:
+        raise InputError(f"{quoted(path)} is {width}x{height} pixels, not square: give --image-size")
+
+
+def _is_large(path: Path) -> bool:
+    try:
+        return path.stat().st_size >= THREADS_PAY_FROM
+    except OSError:
+        return False
+
+
+def _allocate(count: int, size: int) -> NDArray[np.uint8]:
+    try:
+        return np.empty((count, size, size, 3), dtype=np.uint8)
+    except (MemoryError, ValueError, OverflowError):  # the others: more bytes than can be counted
+        raise does_not_fit(count, 3, size) from None
+
+
+def does_not_fit(count: int, channels: int, size: int) -> InputError:
+    """What to say of more images than memory; shared with the data sets that are resized."""
+    return InputError(
+        f"{count} images of {size}x{size} pixels do not fit in memory ({channels * count * size**2 // 10**9} GB): "
+        "use a smaller --image-size or --train-images"
+    )
+
+
+def _read_image(path: Path, image_size: int | None) -> NDArray[np.uint8]:
+    """Decode one image, upright, as `[H, W, C]`: one channel if it is greyscale, else RGB.
+
+    Raises:
+        BadImage: it cannot be read.
+        InputError: it can, but not in the memory that is left.
+    """
+    try:
+        _check_file(path)
+        with Image.open(path, formats=FORMATS) as opened:
+            opened.load()
+            with suppress(Exception):  # damaged metadata, which may be all that is damaged
+                ImageOps.exif_transpose(opened, in_place=True)
+            image = _in_eight_bits(opened)
+        if image_size is not None and image.size != (image_size, image_size):
+            image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(image.height, image.width, -1)
+    except MemoryError:
+        raise InputError(f"there is not enough memory left to decode the image {quoted(path)}") from None
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise BadImage(path, reason(error)) from error
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
+        raise ValueError("it is not a file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"its {status.st_size} bytes are more than any image needs")
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, on one line of bounded length."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Convert any mode to "L" (greyscale modes) or "RGB" (the others); transparency is dropped."""
+    if image.mode.startswith("I"):  # 16 bits: keep the upper eight, where Pillow's own conversion would clip at 255
+        return Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if image.mode in ("1", "L", "LA", "La"):
+        return image.convert("L")
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")

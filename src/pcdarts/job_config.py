@@ -1,0 +1,220 @@
+"""How a job is told what to do: a flat, frozen, checked configuration, its YAML file, and the words of its problems."""
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from pcdarts.errors import InputError, closest, listed, shown
+
+
+class ConfigError(InputError):
+    """Everything that is wrong with a configuration: a single problem as it is, several under one heading."""
+
+    def __init__(self, problems: list[str]) -> None:
+        heading = [f"{len(problems)} problems with the configuration:"] if len(problems) > 1 else []
+        super().__init__(*heading, *problems)
+        self.problems = problems
+
+
+class JobConfig(BaseModel):
+    """What the configurations of all jobs have in common: fields are checked together, once, and never change.
+
+    Raises:
+        ConfigError: lists everything that is wrong, one line each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    elsewhere: ClassVar[frozenset[str]] = frozenset(
+        {
+            "checkpoint_minutes",
+            "compile",
+            "data_root",
+            "deterministic",
+            "device",
+            "kernels",
+            "max_skipped_batches",
+            "threads",
+            "track",
+        }
+    )
+    """Fields that say where, how fast and how carefully, not what: a run may be resumed with other values of these."""
+
+    job: str
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigError([_in_words(e, type(self)) for e in error.errors(include_url=False)]) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"{info.field_name} is {str(value).lower()}, but it is not a switch")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _a_number_can_be_counted_to(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int) and value >= 2**63:
+            raise ValueError(f"{info.field_name} is {shown(value)}, but it must be less than 2**63")
+        return value
+
+    @field_validator("device", check_fields=False)
+    @classmethod
+    def _device_is_known(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,2})?", device):
+            raise ValueError(f"device is {shown(device)}, but it must be auto, cpu, cuda or cuda:N")
+        return device
+
+    @field_validator("data_root", check_fields=False)
+    @classmethod
+    def _a_folder_needs_a_root(cls, root: Path | None, info: ValidationInfo) -> Path | None:
+        if root is None and info.data.get("data") == "folder":
+            raise ValueError("data is folder, but data_root is not given: name the folder of class folders")
+        return root
+
+    @field_validator("learning_rate_min", check_fields=False)
+    @classmethod
+    def _learning_rate_falls(cls, end: float, info: ValidationInfo) -> float:
+        start = info.data.get("learning_rate")
+        if start is not None and end > start:
+            raise ValueError(f"learning_rate_min is {end:g}, but it must be at most learning_rate ({start:g})")
+        return end
+
+    @field_validator("k", check_fields=False)
+    @classmethod
+    def _k_divides_channels(cls, k: int, info: ValidationInfo) -> int:
+        channels = info.data.get("channels")
+        if channels is not None and channels % k:
+            divisors = [str(d) for d in range(1, channels + 1) if channels % d == 0]
+            raise ValueError(f"k is {k}, but it must divide channels ({channels}): use {listed(divisors)}")
+        return k
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The fields that decide what is computed, as plain values: a checkpoint fits a run with the same ones."""
+        return self.model_dump(mode="json", exclude=set(self.elsewhere))
+
+    def to_yaml(self) -> str:
+        """Every field on a line of its own, as a file that `--config` reads back to an equal configuration.
+
+        Where the data is, is written in full, so that it is found from any folder.
+        """
+        fields = self.model_dump(mode="json")
+        if fields.get("data_root") is not None:
+            fields["data_root"] = os.path.abspath(os.path.expanduser(fields["data_root"]))
+        return yaml.safe_dump(fields, sort_keys=False, default_flow_style=False, width=math.inf)
+
+
+_EXPECTATIONS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "missing": "two numbers",
+    "path_type": "a path",
+    "string_too_short": "a name",
+    "string_type": "a text",
+    "too_long": "two numbers",
+    "tuple_type": "two numbers",
+}
+
+
+def _in_words(problem: ErrorDetails, config_class: type[JobConfig]) -> str:
+    value, context = problem["input"], problem.get("ctx", {})
+    name = str(problem["loc"][0]) if problem["loc"] else "the name of a setting"  # it may be no Unicode text
+    if problem["type"] == "value_error":
+        return str(context["error"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {name}{closest(name, settings(config_class))}"
+    if problem["type"] == "missing" and len(problem["loc"]) == 1:
+        return f"{name} is missing: {settings(config_class)[name].description}"
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        return f"{name} is {shown(value)}, but it must be {listed(choices)}{closest(str(value), choices)}"
+    if problem["type"] in _EXPECTATIONS:
+        return f"{name} is {shown(value)}, but it must be {_EXPECTATIONS[problem['type']].format(**context)}"
+    return f"{name} is {shown(value)}: {problem['msg']}"
+
+
+def settings(config_class: type[JobConfig]) -> dict[str, FieldInfo]:
+    """What a user may set, by name: every field but the job's name."""
+    return {field.alias or name: field for name, field in config_class.model_fields.items() if name != "job"}
+
+
+def read_yaml(path: Path, config_class: type[JobConfig]) -> dict[str, Any]:
+    """Read a configuration file of the job of `config_class`: some or all of its fields, not yet checked.
+
+    Raises:
+        InputError: no such file, too large, not YAML, not a mapping, a key twice, or written for another job.
+    """
+    fields = _load_mapping(path)
+    job = config_class.model_fields["job"].default
+    if fields.get("job", job) != job:
+        raise InputError(
+            f"{path} configures the job {shown(fields['job'])}, not {job}: "
+            f"use it with `pcdarts {shown(fields['job'])}`, or give that of a {job} run"
+        )
+    return fields
+
+
+MAX_YAML_BYTES = 64 * 1024
+
+
+class _FlatLoader(yaml.SafeLoader):
+    """Safe YAML in which a key stands once and nothing refers to something else (so nothing can blow up)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="an alias (*) is not accepted")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="the name of a setting is one word", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _load_mapping(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_YAML_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot read the configuration {path}: {error.strerror}") from None
+    if len(content) > MAX_YAML_BYTES:
+        raise InputError(f"{path} is too large for a configuration (over {MAX_YAML_BYTES // 1024} KiB)")
+    try:
+        fields = yaml.load(content.decode("utf-8"), _FlatLoader)
+    except yaml.MarkedYAMLError as error:
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{path} is not a configuration: {error.problem}{where}") from None
+    except Exception:  # what PyYAML makes of odd values may fail in any way
+        raise InputError(f"{path} is not a configuration: not readable as YAML") from None
+    if fields is None:
+        return {}
+    if not isinstance(fields, dict):
+        raise InputError(f"{path} is not a configuration: expected lines such as `epochs: 50`")
+    return {str(key): value for key, value in fields.items()}

@@ -1,0 +1,131 @@
+"""Out of memory: what was too large, and what would fit, found out by trying in fresh processes.
+
+`python -m pcdarts.jobs.memory ORDER` is such a process: it computes one step and ends well if it could.
+"""
+
+import gc
+import json
+import math
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.data.sources import DataSet
+from pcdarts.errors import RunError
+
+
+@contextmanager
+def explained(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> Iterator[None]:
+    """Turn a lack of memory inside, where passes of so many images are made, into one line.
+
+    Raises:
+        RunError: memory ran out.
+    """
+    try:
+        yield
+        return
+    except (MemoryError, RuntimeError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold what the step has computed
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    raise RunError(
+        f"out of memory in a step of {images} images with {_needs(config, data)}; {_remedy(config, data, images)}"
+    )
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """On a CPU, PyTorch and oneDNN have no error of their own for it."""
+    words = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a", "could not execute a")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(part in str(error) for part in words)
+
+
+def _needs(config: SearchConfig | TrainConfig, data: DataSet) -> str:
+    """What decides how much memory a step needs, in words."""
+    network = (
+        f"{config.num_cells} cells of {config.channels} channels, images of {data.image_size}x{data.image_size} pixels"
+    )
+    if isinstance(config, TrainConfig):
+        return network
+    return f"K = {config.k}, {network}, {'second' if config.second_order else 'first'} order"
+
+
+def _remedy(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> str:
+    """What fits on this machine now."""
+    remedies = []
+    fitting = _largest_fitting(config, data, images // 2)
+    if fitting is not None:
+        parts = math.ceil(config.batch_size / fitting)
+        remedies.append(
+            f"one of {fitting} images fits: use --batch-size {fitting}, or compute the batch in parts with "
+            f"--gradient-accumulation-steps {parts}"
+        )
+    if isinstance(config, SearchConfig) and config.channels % (2 * config.k) == 0:
+        sparser = config.model_copy(update={"k": 2 * config.k})
+        with_sparser = _largest_fitting(sparser, data, images)
+        if with_sparser is not None and with_sparser > (fitting or 0):
+            remedies.append(f"with --k {sparser.k} one of {with_sparser} images fits")
+    return "; ".join(remedies) or "not even two images fit: use a smaller network or image size"
+
+
+def _largest_fitting(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> int | None:
+    """The most images of which a step fits, halving `images` until one does; None if not even two do."""
+    while images >= 2 and not _fits(config, data, images):
+        images //= 2
+    return images if images >= 2 else None
+
+
+def _fits(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> bool:
+    order = {
+        "config": config.model_dump(mode="json"),
+        "images": images,
+        "shape": list(data.train.pixels.shape[1:]),
+        "num_classes": data.num_classes,
+    }
+    command = [sys.executable, "-m", "pcdarts.jobs.memory", json.dumps(order)]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+def _try(order: dict[str, Any]) -> None:
+    """Compute the passes of one step on zeros."""
+    from pcdarts.cell.space import CellSpace
+    from pcdarts.data.sources import Images
+    from pcdarts.jobs.genotype import find_genotype
+    from pcdarts.jobs.search import make_supernet
+    from pcdarts.jobs.train import make_network
+    from pcdarts.run.device import choose_device
+    from pcdarts.supernet.arch import ArchParameters
+    from pcdarts.supernet.bilevel import second_order_gradients
+
+    labels = torch.zeros(order["images"], dtype=torch.int64)
+    if order["config"]["job"] == "train":
+        training = TrainConfig(**order["config"])
+        device = choose_device(training.device, training.threads)
+        network = make_network(training, find_genotype(training.genotype), order["num_classes"], order["shape"][0])
+        output = network.to(device)(torch.zeros(order["images"], *order["shape"], device=device))
+        sum(logits.sum() for logits in (output if training.auxiliary else [output])).backward()
+        return
+    config = SearchConfig(**order["config"])
+    device = choose_device(config.device, config.threads)
+    few = Images(torch.zeros(1, *order["shape"], dtype=torch.uint8), labels[:1])
+    names = tuple(map(str, range(order["num_classes"])))
+    arch = ArchParameters(CellSpace(config.num_nodes), config.edge_normalization).to(device)
+    supernet = make_supernet(config, arch.space, DataSet("zeros", names, few, few, (0.0,), (1.0,))).to(device)
+    masks = supernet.draw_masks() if supernet.samples_randomly else None
+    batch = (torch.zeros(order["images"], *order["shape"], device=device), labels.to(device), masks)
+    if config.second_order:
+        second_order_gradients(supernet, arch, batch, batch, torch.optim.SGD(supernet.parameters(), 0.1))
+    F.cross_entropy(supernet(batch[0], arch.mixture().detach(), masks), batch[1]).backward()
+
+
+if __name__ == "__main__":
+    _try(json.loads(sys.argv[1]))

@@ -1,0 +1,207 @@
+"""`pcdarts status`: what runs are doing and how far they are, from what they write down about themselves."""
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pcdarts.errors import InputError, shown
+from pcdarts.run.folder import RUNS, RunFolder, State
+from pcdarts.run.lock import is_locked
+from pcdarts.run.progress import duration
+
+ERRORS = {"search": ("arch_top1_error", "weight_top1_error"), "train": ("test_top1_error",)}
+"""Which error counts, by job; the first that a record has: that of the arch split, but while α and β are frozen."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """One run as `--json` tells it; what is not known is None. Errors are in %, times in seconds and UTC."""
+
+    run: str
+    job: str | None
+    state: Literal[State, "done"]
+    seed: int | None
+    """Which of several seeds, from 1 on, `epoch` and `error` are about; None with a single one."""
+    seeds: int
+    epoch: int
+    epochs: int | None
+    error: float | None
+    error_name: str | None
+    seconds_left: float | None
+    updated: str
+    message: str | None
+
+
+def run_status(runs: Sequence[Path], as_json: bool) -> None:
+    """Print a table of `runs` (all in runs/ if there are none), or a list of objects.
+
+    Raises:
+        InputError: one or more are no run folders; the others are printed before.
+    """
+    wanted = runs or sorted(path.parent for path in RUNS.glob("*/config.yaml"))
+    found, problems = [], []
+    for path in wanted:
+        try:
+            found.append(status_of(RunFolder.open(path)))
+        except InputError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"cannot read the run folder {shown(path)}: {error.strerror}")
+    if as_json:
+        print(json.dumps([asdict(status) for status in found], indent=2))
+    elif found:
+        print(*_table(found), sep="\n")
+    elif not wanted:
+        print(f"there are no runs in {RUNS}/: `pcdarts search` makes one")
+    if problems:
+        raise InputError(*problems)
+
+
+def status_of(run: RunFolder) -> Status:
+    """What one run is doing; damaged files are as if they were not there.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    settings = _settings(run)
+    job, epochs = settings.get("job"), _count(settings.get("epochs"))
+    seeds = _count(settings.get("seeds")) or 1
+    seed, current = _current_seed(run, _count(settings.get("seed")) or 0, seeds)
+    said, records = current.read_state(), _records(current)
+    state = _state(run)
+    done = max([record["epoch"] for record in records], default=0)
+    told = _count(said.get("epoch"))
+    if state == "running":
+        left = _number(said.get("seconds_left"))
+    else:
+        left = None if state == "done" else _estimate(records, (epochs or done) - done)
+    if left is not None and seeds > seed:
+        later = _estimate(records, (epochs or done) * (seeds - seed))
+        left = None if later is None else left + later
+    error_name, error = _newest_error(run, job, records, state)
+    return Status(
+        run=str(run.path),
+        job=job,
+        state=state,
+        seed=seed if seeds > 1 else None,
+        seeds=seeds,
+        epoch=done if told is None or state == "done" else told,
+        epochs=epochs,
+        error=error,
+        error_name=error_name,
+        seconds_left=left,
+        updated=_updated(run, current),
+        message=str(run.read_state().get("message", "")) or None if state == "failed" else None,
+    )
+
+
+def _state(run: RunFolder) -> Literal[State, "done"]:
+    if run.is_finished:
+        return "done"
+    said = run.read_state().get("state")
+    locked = is_locked(run)
+    if not locked and run.path.name.startswith("seed-"):  # the job that works on it has locked the folder above
+        locked = is_locked(RunFolder(run.path.parent))
+    if locked or (locked is None and said == "running"):
+        return "running"
+    return "failed" if said == "failed" else "interrupted"
+
+
+def _current_seed(run: RunFolder, first: int, seeds: int) -> tuple[int, RunFolder]:
+    """The first of several seeds that is not finished, else the last: its number, from 1 on, and its folder."""
+    if seeds == 1:
+        return 1, run
+    folders = (RunFolder(run.path / f"seed-{seed}") for seed in range(first, first + seeds))
+    return next(
+        ((number, folder) for number, folder in enumerate(folders, 1) if number == seeds or not folder.is_finished)
+    )
+
+
+def _settings(run: RunFolder) -> dict[str, str]:
+    """The settings that count here, as text; a whole YAML parser would take longer than all the rest."""
+    text = run.config.read_text("utf-8", errors="replace")
+    return dict(re.findall(r"^(job|epochs|seed|seeds): (\w+)$", text, re.MULTILINE))
+
+
+def _records(run: RunFolder) -> list[dict[str, Any]]:
+    with suppress(InputError):
+        return [record for record in run.read_metrics() if _count(record["epoch"])]
+    return []
+
+
+def _newest_error(
+    run: RunFolder, job: str | None, records: Sequence[dict[str, Any]], state: str
+) -> tuple[str | None, float | None]:
+    results = []
+    if state == "done":
+        with suppress(InputError):
+            results.append(run.read_result())
+    for record in [*results, *reversed(records)]:
+        for name in ERRORS.get(job or "", ()):
+            if (error := _number(record.get(name))) is not None:
+                return name, error
+    return None, None
+
+
+def _estimate(records: Sequence[dict[str, Any]], epochs: int) -> float | None:
+    """Seconds for so many more epochs, from those that the finished ones took."""
+    seconds = _number(records[-1].get("seconds")) if records else None
+    return None if seconds is None else epochs * seconds / records[-1]["epoch"]
+
+
+def _updated(*folders: RunFolder) -> str:
+    """When one of them last changed."""
+    files = [file for run in folders for file in (run.config, run.state, run.log, run.metrics, run.result)]
+    newest = max(file.stat().st_mtime for file in files if file.exists())
+    return datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds")
+
+
+def _table(found: Sequence[Status]) -> Iterator[str]:
+    rows = [("run", "job", "state", "epoch", "top-1 error", "time left", "updated"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        if number and (message := found[number - 1].message):
+            yield f"  {shown(message, 500)}"
+
+
+def _row(status: Status) -> tuple[str, ...]:
+    epoch = f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch)
+    if status.seed is not None and status.state != "done":
+        epoch = f"seed {status.seed} of {status.seeds}, epoch {epoch}"
+    split = (status.error_name or "").removesuffix("_top1_error")
+    return (
+        shown(status.run, 200),
+        status.job or "-",
+        status.state,
+        epoch,
+        "-" if status.error is None else f"{status.error:.2f} % ({split})",
+        "-" if status.seconds_left is None else duration(status.seconds_left),
+        _ago(time.time() - datetime.fromisoformat(status.updated).timestamp()),
+    )
+
+
+def _ago(seconds: float) -> str:
+    days = int(seconds // 86400)
+    return f"{days} days ago" if days > 1 else f"{duration(max(seconds, 0))} ago"
+
+
+def _count(value: Any) -> int | None:
+    """A whole number of sensible size, written or read; None if it is something else."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _number(value: Any) -> float | None:
+    """A finite number that is not negative; None if it is something else."""
+    with suppress(OverflowError):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+            return float(value)
+    return None

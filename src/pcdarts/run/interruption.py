@@ -1,0 +1,72 @@
+"""SIGINT (Ctrl-C), SIGTERM (preemption) and SIGHUP (a terminal closed): how they end a job, at once or after a step."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+IMPATIENCE_SECONDS = 3.0
+"""A second signal that comes later means: at once. (Sooner, it is torchrun passing on what everybody has got.)"""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to end. Not an `Exception`, so that nothing takes it for an error of its own."""
+
+    def __init__(self, number: int, where: str = "") -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}{where}")
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the number of the signal, as shells have it."""
+        return 128 + self.number
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """A signal raises `Interrupted` wherever it finds the program."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    with _handled_by(end):
+        yield
+
+
+class Interruption:
+    """The first signal, remembered."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        """Its number."""
+        self._at = 0.0
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """The first signal is only remembered; one more, some seconds later, raises `Interrupted`."""
+        with _handled_by(self._remember):
+            yield
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received, self._at = number, time.monotonic()
+        elif time.monotonic() - self._at > IMPATIENCE_SECONDS:
+            raise Interrupted(number)
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Signals go to `handler`, afterwards where they went before; only a main thread can have that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # `nohup` ignores one
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

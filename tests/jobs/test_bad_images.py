@@ -1,0 +1,46 @@
+"""Images that cannot be read: they stop a job, or are left out, counted and listed."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command_line import SEARCH, TRAIN, refused, run_in
+
+DATA = "--data", "folder", "--data-root", "images", "--epochs", "2"
+
+
+@pytest.fixture
+def folder_with_bad_images(tmp_path: Path, colour_images: Path) -> Path:
+    """A folder that holds `images`, three classes of eight, of which one is empty and one cut short."""
+    images = tmp_path / "images"
+    shutil.copytree(colour_images, images)
+    (images / "ant" / "0.png").write_bytes(b"")
+    (images / "wasp" / "1.png").write_bytes((images / "wasp" / "1.png").read_bytes()[:-300])
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", [[*SEARCH, "--arch-frozen-epochs", "1"], TRAIN], ids=["search", "train"])
+def test_bad_images_stop_a_job_or_are_skipped_and_listed(folder_with_bad_images: Path, command: list[str]) -> None:
+    line = refused(folder_with_bad_images, *command, *DATA)
+    assert line.startswith("image 'images/ant/0.png' cannot be read (")
+    assert line.endswith(": repair or remove it, or leave out all such images with --on-bad-image skip")
+
+    ended = run_in(folder_with_bad_images, *command, *DATA, "--on-bad-image", "skip", "--run", "run")
+    assert ended.code == 0
+    assert "skipped 2 of 24 images that cannot be read: run/skipped_images.txt lists them" in ended.out + ended.err
+    first, second = (folder_with_bad_images / "run" / "skipped_images.txt").read_text().splitlines()
+    assert first.startswith("'images/ant/0.png': ")
+    assert second.startswith("'images/wasp/1.png': ")
+
+
+def test_a_network_is_tested_without_bad_images_too(folder_with_bad_images: Path) -> None:
+    skip = "--on-bad-image", "skip"
+    assert run_in(folder_with_bad_images, *TRAIN, *DATA, *skip, "--run", "run").code == 0
+    assert "cannot be read" in refused(folder_with_bad_images, "test", "run")
+    ended = run_in(folder_with_bad_images, "test", "run", *skip)
+    assert (ended.code, ended.err) == (0, "")
+    first, *listed, error = ended.out.splitlines()
+    assert first == "skipped 2 of 24 images that cannot be read"
+    assert len(listed) == 2
+    assert error.startswith("run: top-1 error ")

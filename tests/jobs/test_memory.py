@@ -1,0 +1,52 @@
+"""Out of memory: one line that names what was too large, and what would fit."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LITTLE_MEMORY = """
+import resource, sys
+import torch, pcdarts.jobs.search, pcdarts.jobs.train
+from pcdarts.cli import run_command
+torch.nn.functional.conv2d(torch.zeros(2, 4, 8, 8), torch.zeros(4, 4, 3, 3))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+limit = used + 700 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(run_command(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "needs"),
+    [
+        (
+            "search --kernels plain --k 1 --channels 16 --batch-size 600",
+            "K = 1, 5 cells of 16 channels, images of 28x28 pixels, first order",
+        ),
+        (
+            "train --genotype darts_v1 --channels 32 --num-cells 5 --batch-size 600",
+            "5 cells of 32 channels, images of 28x28 pixels",
+        ),
+    ],
+    ids=["search", "train"],
+)
+def test_a_step_too_large_for_the_memory_ends_in_a_line_that_says_what_would_fit(
+    tmp_path: Path, command: str, needs: str
+) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux limits the memory of a process")
+    arguments = [*command.split(), "--train-images", "1300", "--threads", "1", "--run", "run"]
+    ended = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, *arguments], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.startswith("pcdarts: error: out of memory in a step of 600 images with " + needs)
+    assert ended.stderr.count("\n") == 1
+    found = re.search(r"; one of (\d+) images fits: use --batch-size (\d+), or compute .*-steps (\d+)", ended.stderr)
+    assert found
+    fitting, batch_size, parts = map(int, found.groups())
+    assert 2 <= fitting == batch_size <= 300
+    assert parts * fitting >= 600

@@ -1,0 +1,130 @@
+"""A few steps of a search in float64, for one process or for several that share its batches; not a test itself.
+
+`python tests/search_steps.py FOLDER`, alone or under torchrun, saves weights, α and β after the steps, first and second
+order.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcdarts import ArchParameters, CellSpace, Genotype, Network, Supernet
+from pcdarts.jobs.learning import ArchStep, Forward, WeightStep, make_scaler
+from pcdarts.jobs.numbers import Numbers
+from pcdarts.run.processes import Processes, joined
+from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
+
+CPU = torch.device("cpu")
+STEPS, BATCH = 3, 8
+
+
+def batch(step: int, processes: Processes, twice: bool = False) -> tuple[Tensor, Tensor]:
+    """This process's share of a batch of coloured noise, whose second half may be the first one again."""
+    noise = torch.Generator().manual_seed(step)
+    images = torch.randn(BATCH, 3, 8, 8, dtype=torch.float64, generator=noise)
+    labels = torch.randint(5, (BATCH,), generator=noise)
+    if twice:
+        images[BATCH // 2 :], labels[BATCH // 2 :] = images[: BATCH // 2], labels[: BATCH // 2]
+    return images.tensor_split(processes.count)[processes.rank], labels.tensor_split(processes.count)[processes.rank]
+
+
+def learn(network: nn.Module, processes: Processes, parts: int) -> tuple[WeightStep, torch.optim.SGD, Numbers]:
+    optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=3e-4, fused=True)
+    numbers = Numbers(0, [network], processes)
+    step = WeightStep(
+        network,
+        optimizer,
+        gradient_clip=0.5,
+        parts=parts,
+        scaler=make_scaler("off", CPU),
+        processes=processes,
+        numbers=numbers,
+    )
+    return step, optimizer, numbers
+
+
+def search(
+    processes: Processes, second_order: bool, sampling: str, parts: int = 1, twice: bool = False
+) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    arch = ArchParameters(CellSpace(4)).double()
+    supernet = Supernet(
+        arch.space,
+        channels=4,
+        k=2,
+        num_cells=3,
+        num_classes=5,
+        channel_sampling=sampling,
+        kernels="plain",
+        synchronize=True,
+    ).double()
+    weight_step, weight_optimizer, numbers = learn(supernet, processes, parts)
+    arch_step = ArchStep(arch, torch.optim.Adam(arch.parameters(), 0.1, (0.5, 0.999)), make_scaler("off", CPU), numbers)
+    passes = Passes(parts=parts, average=processes.average)
+
+    def masks(step: int) -> list[Tensor] | None:
+        return supernet.draw_masks(torch.Generator().manual_seed(step)) if sampling == "random" else None
+
+    def loss_of(network: nn.Module, images: Tensor, labels: Tensor, masks: list[Tensor] | None) -> tuple[Tensor, ...]:
+        logits = network(images, arch.mixture().detach(), masks)
+        loss = F.cross_entropy(logits, labels)
+        return loss, loss, logits
+
+    for step in range(STEPS):
+        weight_batch = (*batch(step, processes, twice), masks(step))
+        arch_batch = (*batch(100 + step, processes, twice), masks(100 + step))
+        if second_order:
+            gradients, loss, _ = second_order_gradients(
+                supernet, arch, weight_batch, arch_batch, weight_optimizer, passes=passes
+            )
+        else:
+            gradients, loss, _ = first_order_gradients(supernet, arch, arch_batch, passes)
+        arch_step(gradients, loss)
+        forward: Forward = partial(loss_of, masks=weight_batch[2])  # type: ignore[assignment]
+        weight_step(weight_batch[0], weight_batch[1], forward)
+    processes.check_same(arch, "alpha and beta")
+    return {**supernet.state_dict(prefix="supernet."), **arch.state_dict(prefix="arch.")}
+
+
+GENOTYPE = Genotype(
+    normal=(("sep_conv_3x3", 0), ("skip_connect", 1), ("dil_conv_3x3", 2), ("max_pool_3x3", 0)),
+    normal_concat=(2, 3),
+    reduce=(("max_pool_3x3", 0), ("skip_connect", 1), ("sep_conv_5x5", 0), ("dil_conv_5x5", 2)),
+    reduce_concat=(2, 3),
+)
+
+
+def train(processes: Processes) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    network = Network(GENOTYPE, channels=4, num_cells=3, num_classes=5, auxiliary=True, synchronize=True).double()
+    step, _, _ = learn(network, processes, 1)
+
+    def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, auxiliary_logits = network(images)
+        loss = F.cross_entropy(logits, labels)
+        return loss + 0.4 * F.cross_entropy(auxiliary_logits, labels), loss, logits
+
+    network.train()
+    for number in range(STEPS):
+        step(*batch(number, processes), loss_of)
+    return network.state_dict()
+
+
+def everything(processes: Processes) -> dict[str, dict[str, Tensor]]:
+    return {
+        "first order": search(processes, False, "first"),
+        "first order, random sampling": search(processes, False, "random"),
+        "second order": search(processes, True, "first"),
+        "second order, random sampling": search(processes, True, "random"),
+        "training": train(processes),
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with joined() as together:
+        torch.save(everything(together), Path(sys.argv[1]) / f"process-{together.rank}-of-{together.count}.pt")
