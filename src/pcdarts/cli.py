@@ -63,19 +63,24 @@ def run_command(arguments: Sequence[str]) -> int:
     except SystemExit as done:  # the help has been printed
         return int(done.code or 0)
     except KeyboardInterrupt as interrupt:
-        return _say(str(interrupt) or "interrupted", getattr(interrupt, "exit_code", 130))
+        code = getattr(interrupt, "exit_code", 130)
+        return _say(str(interrupt) or "interrupted", code) if _is_first_process() else code
     except BrokenPipeError:  # whoever read our output (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def _say(message: str, code: int) -> int:
-    rank = os.environ.get("RANK", "0")
-    if rank != "0":  # most often the first process says the same, and torchrun then ends this one
+    if not _is_first_process():  # most often that says the same, and torchrun then ends this one
         time.sleep(2)
-        message = f"process {rank}: {message}"
+        message = f"process {os.environ['RANK']}: {message}"
     print(f"pcdarts: {message}", file=sys.stderr)
     return code
+
+
+def _is_first_process() -> bool:
+    """Whether torchrun started this process first, or did not start it."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

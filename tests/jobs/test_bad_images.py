@@ -37,8 +37,8 @@ def test_bad_images_stop_a_job_or_are_skipped_and_listed(folder_with_bad_images:
 def test_a_network_is_tested_without_bad_images_too(folder_with_bad_images: Path) -> None:
     skip = "--on-bad-image", "skip"
     assert run_in(folder_with_bad_images, *TRAIN, *DATA, *skip, "--run", "run").code == 0
-    assert "cannot be read" in refused(folder_with_bad_images, "test", "run")
-    ended = run_in(folder_with_bad_images, "test", "run", *skip)
+    assert "cannot be read" in refused(folder_with_bad_images, "test", "run", "--on-bad-image", "stop")
+    ended = run_in(folder_with_bad_images, "test", "run")  # as in the run
     assert (ended.code, ended.err) == (0, "")
     first, *listed, error = ended.out.splitlines()
     assert first == "skipped 2 of 24 images that cannot be read"

@@ -13,7 +13,7 @@ import torch, pcdarts.jobs.search, pcdarts.jobs.train
 from pcdarts.cli import run_command
 torch.nn.functional.conv2d(torch.zeros(2, 4, 8, 8), torch.zeros(4, 4, 3, 3))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-limit = used + 700 * 2**20
+limit = used + 400 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 sys.exit(run_command(sys.argv[1:]))
 """
@@ -23,12 +23,12 @@ sys.exit(run_command(sys.argv[1:]))
     ("command", "needs"),
     [
         (
-            "search --kernels plain --k 1 --channels 16 --batch-size 600",
-            "K = 1, 5 cells of 16 channels, images of 28x28 pixels, first order",
+            "search --kernels plain --k 4 --channels 4 --batch-size 600",
+            "K = 4, 5 cells of 4 channels, images of 28x28 pixels, first order",
         ),
         (
-            "train --genotype darts_v1 --channels 32 --num-cells 5 --batch-size 600",
-            "5 cells of 32 channels, images of 28x28 pixels",
+            "train --genotype darts_v1 --channels 8 --num-cells 5 --batch-size 600",
+            "5 cells of 8 channels, images of 28x28 pixels",
         ),
     ],
     ids=["search", "train"],

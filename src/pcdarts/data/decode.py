@@ -90,9 +90,9 @@ def read_images(
         if image is None:
             return True
         if image.shape[:2] != (size, size):
+            shape = f"{image.shape[1]}x{image.shape[0]} pixels"
             raise InputError(
-                f"{quoted(paths[index])} is {image.shape[1]}x{image.shape[0]} pixels but {quoted(first)} is "
-                f"{size}x{size}: give --image-size"
+                f"{quoted(paths[index])} is {shape} but {quoted(first)} is {size}x{size}: give --image-size"
             )
         pixels[index] = image  # a single channel becomes three equal ones
         return bool(image.shape[2] == 1)
@@ -108,10 +108,7 @@ def read_images(
     kept = [index for index in range(len(paths)) if index not in skipped]
     if not kept:
         raise InputError(f"none of the {len(paths)} images can be read; the first is {skipped[0]}")
-    for place, index in enumerate(kept):  # move up, within the memory that is there
-        if place != index:
-            pixels[place] = pixels[index]
-    pixels = pixels[: len(kept)]
+    pixels = _moved_up(pixels, kept)
     if all(greyscale):
         pixels = np.ascontiguousarray(pixels[..., :1])
     return DecodedImages(
@@ -138,6 +135,14 @@ def _is_large(path: Path) -> bool:
         return path.stat().st_size >= THREADS_PAY_FROM
     except OSError:
         return False
+
+
+def _moved_up(pixels: NDArray[np.uint8], kept: list[int]) -> NDArray[np.uint8]:
+    """The images at the places `kept`, ascending, within the memory that is there."""
+    for place, index in enumerate(kept):
+        if place != index:
+            pixels[place] = pixels[index]
+    return pixels[: len(kept)]
 
 
 def _allocate(count: int, size: int) -> NDArray[np.uint8]:

@@ -162,10 +162,11 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             place.finish_epoch({**record, "seconds": place.seconds, **rounded(arch.mixture())})
             weight_average.clear()
             arch_average.clear()
+            if processes.is_first:
+                write_text(run.epoch_genotype(epoch + 1), genotype.to_json())
             saving.save()
             if processes.is_first:
                 run.append_metrics(place.record or {})
-                write_text(run.epoch_genotype(epoch + 1), genotype.to_json())
                 progress.epoch({**record, "skip_connects": count_skips(genotype, "normal")})
 
         supernet.eval()
