@@ -16,6 +16,7 @@ from command_line import (
     kill_after_epochs,
     metrics_of,
     process,
+    refused,
     result_of,
     run_in,
     snapshot,
@@ -168,3 +169,11 @@ def test_a_full_disk_leaves_the_last_checkpoint_to_resume_from(
 
     done(tmp_path, "search", "--resume", "run")
     assert differences(run, finished_search) == []
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, colour_images: Path) -> None:
+    images = copy_of(colour_images, tmp_path / "images")
+    kill_after_epochs(1, METRICS, tmp_path, *SEARCH, "--data", "folder", "--data-root", "images", "--run", "run")
+    (images / "ant" / "1.png").write_bytes((images / "bee" / "1.png").read_bytes())
+    message = "run was begun with other images than those that are there now: restore the data, or start a new run"
+    assert refused(tmp_path, "search", "--resume", "run") == message

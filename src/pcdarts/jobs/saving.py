@@ -64,6 +64,7 @@ class Saving:
     Args:
         place: where the run stands.
         parts: what else moves while the job goes on, by name.
+        data: the digest of the images; a run does not go on with others.
         constants: plain values to save besides, for whoever reads the checkpoint.
         minutes: between two checkpoints in mid-epoch; None: there are none.
     """
@@ -75,13 +76,14 @@ class Saving:
         place: Place,
         parts: Mapping[str, Stateful],
         *,
+        data: str,
         minutes: float | None,
         processes: Processes,
         constants: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.fingerprint, self.place = run, fingerprint, place
         self.parts: dict[str, Stateful] = {**parts, "place": place}
-        self.constants = dict(constants or {})
+        self.constants = {**(constants or {}), "data": data}
         self.processes = processes
         self.interruption = Interruption()
         self._interval = 60 * minutes if minutes is not None else float("inf")
@@ -91,7 +93,7 @@ class Saving:
         """Go on from the newest checkpoint that is not damaged, if there is one.
 
         Raises:
-            InputError: all checkpoints are damaged, or they belong to another configuration.
+            InputError: all checkpoints are damaged, or they belong to another configuration or to other images.
         """
         found = read_newest(self.run.checkpoint) if self.processes.is_first else None
         content = self.processes.share(found[0] if found else None)
@@ -99,6 +101,11 @@ class Saving:
             progress.warn(found[1])
         if content is not None:
             state = load_state(content, self.run.checkpoint, self.fingerprint)
+            if state.get("data") != self.constants["data"]:
+                raise InputError(
+                    f"{self.run.path} was begun with other images than those that are there now: restore the data, or "
+                    "start a new run"
+                )
             try:
                 for name, part in self.parts.items():
                     part.load_state_dict(state[name])

@@ -80,7 +80,15 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         "arch_average": arch_average,
         "numbers": numbers,
     }
-    saving = Saving(run, config.fingerprint(), place, stateful, minutes=config.checkpoint_minutes, processes=processes)
+    saving = Saving(
+        run,
+        config.fingerprint(),
+        place,
+        stateful,
+        data=data.digest(),
+        minutes=config.checkpoint_minutes,
+        processes=processes,
+    )
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
     parts = config.gradient_accumulation_steps
 

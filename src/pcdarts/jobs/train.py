@@ -141,6 +141,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         config.fingerprint(),
         place,
         stateful,
+        data=data.digest(),
         minutes=config.checkpoint_minutes,
         processes=processes,
         constants={

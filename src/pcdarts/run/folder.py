@@ -58,7 +58,7 @@ class RunFolder:
                 raise InputError(
                     f"{path} already holds an unfinished run: continue it with --resume {path}, or choose another --run"
                 )
-            if path.exists() and not set(path.iterdir()) <= {run.lock_file, run.state}:
+            if path.exists() and not all(map(_is_no_work, path.iterdir())):
                 raise InputError(f"{path} is not empty and holds no run: choose another --run")
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -118,11 +118,12 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """Remove the folder if it holds no more than a job's beginning: the job was refused before it did anything."""
-        beginning = (self.config, self.env, self.log, self.state, self.lock_file)
+        beginning = (self.config, self.env, self.log)
         with suppress(OSError):
-            if set(self.path.iterdir()) <= set(beginning):
-                for path in beginning:
-                    path.unlink(missing_ok=True)
+            left = list(self.path.iterdir())
+            if all(path in beginning or _is_no_work(path) for path in left):
+                for path in left:
+                    path.unlink()
                 self.path.rmdir()
 
     @property
@@ -230,6 +231,11 @@ class RunFolder:
         """What `write_state` wrote last; empty if that is missing or damaged."""
         state = _read_json(self.state)
         return state if isinstance(state, dict) else {}
+
+
+def _is_no_work(path: Path) -> bool:
+    """Whether a file only says who works there, or is what a kill left of a file that was not whole yet."""
+    return path.name in (".lock", "state.json") or (path.name.startswith(".") and path.name.endswith(".tmp"))
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
