@@ -41,7 +41,9 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], fingerprint: Mapping[s
     buffer = io.BytesIO()  # in memory first: an error while writing is then an OSError, never one of the zip writer
     torch.save({"format": FORMAT, "fingerprint": dict(fingerprint), "state": dict(state)}, buffer)
     _seal(buffer)
-    write_bytes(path, buffer.getbuffer(), previous=previous_of(path) if _is_whole(path) else None)
+    # Released here in any case: Python 3.12.1 crashes when its garbage collector has to do it after an error.
+    with buffer.getbuffer() as content:
+        write_bytes(path, content, previous=previous_of(path) if _is_whole(path) else None)
 
 
 def previous_of(path: Path) -> Path:
