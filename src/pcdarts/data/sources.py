@@ -123,8 +123,8 @@ class DataSet:
         found = blake2b(digest_size=16)
         for tensor in (self.train.pixels, self.train.labels, self.test.pixels, self.test.labels):
             found.update(repr(tuple(tensor.shape)).encode())
-            for part in tensor.contiguous().split(1024):
-                found.update(part.numpy())
+            for part in tensor.split(1024):
+                found.update(part.contiguous().numpy())
         return found.hexdigest()
 
     def __str__(self) -> str:
