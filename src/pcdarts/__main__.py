@@ -4,10 +4,17 @@ import io
 import sys
 import warnings
 
+from pcdarts.run.interruption import Interrupted, ending_afterwards
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from pcdarts.cli import run_command
+    try:
+        with ending_afterwards():
+            from pcdarts.cli import run_command
+    except Interrupted as interrupt:
+        print(f"pcdarts: {interrupt}", file=sys.stderr)
+        sys.exit(interrupt.exit_code)
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,14 +1,12 @@
 """The command line: verbs, flags (the settings of a job's configuration), run folders and exit codes."""
 
 import os
-import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_origin
 
 import tyro
 from pydantic.fields import FieldInfo
@@ -19,12 +17,8 @@ from pcdarts.config import BenchConfig, SearchConfig, ShowConfig, StatusConfig, 
 from pcdarts.errors import InputError, RunError, closest, did_you_mean, shown
 from pcdarts.job_config import JobConfig, settings
 from pcdarts.recipes import RECIPES, resolve
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RUNS, RunFolder
-from pcdarts.run.lock import lock
-
-if TYPE_CHECKING:
-    from pcdarts.run.processes import Processes
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.interruption import ending_afterwards
 
 HELP = """\
 usage: pcdarts COMMAND [flags]
@@ -132,61 +126,15 @@ def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
         from pcdarts.jobs.plan import run_plan
 
         return run_plan(planned)
+    if resumed and (file or place):
+        raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
     if resumed:
-        if file or place:
-            raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
         config = _config_of(RunFolder.open(resumed), config_class, flags, problems)
     else:
         config = resolve(config_class, file=file, flags=flags, problems=problems)
-
-    from pcdarts.run.environment import describe_environment
-    from pcdarts.run.interruption import ending_at_once
-    from pcdarts.run.processes import joined, losses_explained
-
-    with ending_at_once(), joined() as processes:
-        if not processes.is_first:
-            where = processes.share(None)
-            return _start(config, RunFolder(Path(os.fsdecode(where))), resumed, processes) if where else None
-        environment = None if resumed else describe_environment(config.device, config.threads)
-        run = RunFolder.open(resumed) if resumed else _new_folder(config, place)
-        with nullcontext() if run.is_finished else lock(run):
-            if run.is_finished:
-                processes.share(None)
-                return print(f"{run.path} is finished: there is nothing to resume")
-            if resumed:
-                run.refuse_links()
-            else:
-                RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
-            with _watched(config.job, run, resumed), losses_explained(processes):
-                if environment is not None:
-                    write_text(run.config, config.to_yaml())
-                    run.write_json(run.env, environment)
-                processes.share(os.fsencode(run.path.absolute()))
-                return _start(config, run, resumed, processes)
-
-
-@contextmanager
-def _watched(job: str, run: RunFolder, resumed: Path | None) -> Iterator[None]:
-    """However the job ends, `state.json` and the message say so, and how to go on."""
-    again = f"continue with `{shlex.join(['pcdarts', job, '--resume', str(run.path)])}`"
-    try:
-        yield
-    except InputError as error:
-        run.write_state("failed", message=str(error))
-        if not resumed:
-            run.withdraw()
-        raise
-    except RunError as error:
-        run.write_state("failed", message=str(error))
-        remedy = f"; mend that, then {again}" if isinstance(error.__cause__, OSError) else ""
-        raise RunError(f"{error}{remedy}") from error
-    except KeyboardInterrupt as error:
-        run.write_state("interrupted")
-        error.args = (f"{error or 'interrupted'}; {again}",)
-        raise
-    except Exception as error:
-        run.write_state("failed", message=f"{type(error).__name__}: {error}")
-        raise
+    with ending_afterwards():  # half an import is worse than a moment's wait
+        from pcdarts.jobs.launch import begin, go_on
+    return go_on(config, resumed) if resumed else begin(config, place)
 
 
 def _config_of(run: RunFolder, config_class: type[Work], flags: Mapping[str, Any], problems: list[str]) -> Work:
@@ -202,22 +150,6 @@ def _config_of(run: RunFolder, config_class: type[Work], flags: Mapping[str, Any
     return config
 
 
-def _new_folder(config: SearchConfig | TrainConfig, place: Path | None) -> RunFolder:
-    stem = f"{config.job}-{config.recipe or 'custom'}"
-    return RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem)
-
-
-def _start(config: SearchConfig | TrainConfig, run: RunFolder, resumed: Path | None, processes: "Processes") -> None:
-    if isinstance(config, SearchConfig):
-        from pcdarts.jobs.search import run_search
-
-        run_search(config, run, resumed is not None, processes)
-    else:
-        from pcdarts.jobs.train import run_train
-
-        run_train(config, run, resumed is not None, processes)
-
-
 def _settle(config_class: type[Config], arguments: Sequence[str]) -> Config:
     flags, problems = _read_flags(config_class, arguments)
     return resolve(config_class, flags=flags, problems=problems)
@@ -228,7 +160,10 @@ _positional: Any = tyro.conf.Positional
 
 RUN_FLAGS = {
     "config": ("FILE", "YAML file of settings, such as a run's config.yaml: stronger than the recipe"),
-    "run": ("FOLDER", "folder to make for the run (none: the next free runs/JOB-RECIPE-NNN)"),
+    "run": (
+        "FOLDER",
+        "folder to make for the run (none: the next free runs/JOB-RECIPE-NNN); torchrun wants `-m -- pcdarts` then",
+    ),
     "resume": ("RUN", "continue the unfinished run in this folder, with its own configuration"),
 }
 """What can be said to a job with a run folder besides its settings: name, metavar, help."""
@@ -312,7 +247,7 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
     if _takes_several(field):
         if get_args(kind)[-1] is not Ellipsis:
             return _flag("FLOAT FLOAT", description, values=2)
-        return _positional[_flag("RUN", description, values=None)]
+        return _positional[_flag("RUN ...", description, values=None)]
     flag = _flag(metavar, description, optional=optional)
     return _positional[flag] if field.is_required() else flag
 

@@ -45,7 +45,10 @@ class JobConfig(BaseModel):
             "track",
         }
     )
-    """Fields that say where, how fast and how carefully, not what: a run may be resumed with other values of these."""
+    """Fields that say where, how fast and how carefully, not what: a run may be resumed with other values of these.
+
+    What may be skipped is among them, so that a run that a bad batch has stopped can go on.
+    """
 
     job: str
 

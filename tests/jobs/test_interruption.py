@@ -111,6 +111,43 @@ def test_a_second_job_on_a_run_is_refused_and_the_first_goes_on(
     assert differences(run, finished_search) == []
 
 
+def test_a_job_refused_for_another_one_on_its_second_seed_leaves_that_alone(tmp_path: Path, two_seeds: Path) -> None:
+    run = copy_of(two_seeds, tmp_path / "run")
+    (run / "result.json").unlink()
+    for path in (run / "seed-1").iterdir():
+        if path.name != "config.yaml":
+            path.unlink()
+    other = process(tmp_path, "train", "--resume", "run/seed-1", "--checkpoint-minutes", "1e-9")
+    while other.poll() is None and not (run / "seed-1" / "log.txt").exists():
+        time.sleep(0.002)
+    os.kill(other.pid, signal.SIGSTOP)
+    message = refused(tmp_path, "train", "--resume", "run")
+    os.kill(other.pid, signal.SIGCONT)
+    assert message.startswith(f"run/seed-1 is being worked on by process {other.pid} on ")
+    assert end_of(other).code == 0
+    assert differences(run / "seed-1", two_seeds / "seed-1") == []
+
+
+def test_a_signal_during_imports_ends_the_process_after_them(tmp_path: Path) -> None:
+    for delay in (0.05, 0.4, 0.8, 1.2):
+        started = process(tmp_path, *SEARCH, "--run", f"run-{delay}")
+        time.sleep(delay)
+        started.send_signal(signal.SIGINT)
+        ended = end_of(started)
+        assert ended.code in (128 + signal.SIGINT, -signal.SIGINT)  # or Python itself had not begun
+        assert delay == 0.05 or ended.err.count("\n") == 1, ended.err
+
+
+def test_a_training_of_the_latest_search_means_the_same_one_for_ever(tmp_path: Path, finished_search: Path) -> None:
+    copy_of(finished_search, tmp_path / "runs" / "search-1")
+    started = process(tmp_path, *TRAIN[:-2], "--run", "run")
+    while started.poll() is None and not (tmp_path / "run" / "config.yaml").exists():
+        time.sleep(0.002)
+    started.kill()
+    end_of(started)
+    assert "genotype: Genotype(" in (tmp_path / "run" / "config.yaml").read_text()
+
+
 def test_a_finished_run_is_never_overwritten(tmp_path: Path, finished_search: Path) -> None:
     run = copy_of(finished_search, tmp_path / "run")
     before = snapshot(run)

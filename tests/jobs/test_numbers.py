@@ -1,6 +1,7 @@
 """A loss or a gradient that is not a number: nothing comes of the step; the run stops, or leaves the batch out."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,41 @@ def test_a_skipped_batch_leaves_no_trace_in_running_statistics_and_the_next_one_
         "pcdarts: warning: the training loss is nan in epoch 3, step 7, at learning rate 0.05: "
         "this batch is skipped (1 of 1 that may be)\n"
     )
-    message = r"in epoch 3, step 8, at learning rate 0.05 \(1 batches were skipped before\)"
+    message = "in epoch 3, step 8, at learning rate 0.05; nothing came of this step: 1 batches were skipped before"
     with pytest.raises(RunError, match=message), numbers.guarded(progress, 3, 8, 0.05):
         step(*batch(bad=True), forward)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0**14])
+def test_in_float16_an_overflow_backs_off_to_a_scale_of_one_and_no_further(scale: float) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    scaler.scale(torch.ones(()))
+    net = network().float()
+    numbers = Numbers(0, [net], ALONE)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, numbers=numbers)
+    images, labels = batch()
+
+    def steep(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        loss, _, logits = forward(network, images, labels)
+        return loss + (loss - loss.detach()).sqrt(), loss, logits
+
+    before = [parameter.clone() for parameter in net.parameters()]
+    for _ in range(max(0, round(math.log2(scale)))):
+        step(images.float(), labels, steep)
+    with pytest.raises(NotFinite, match="the norm of the weights' gradient"):
+        step(images.float(), labels, steep)
+    assert all(torch.equal(now, then) for now, then in zip(net.parameters(), before, strict=True))
+    step(images.float(), labels, forward)  # the next good batch is learnt from, whatever the scale
+    assert not torch.equal(next(iter(net.parameters())), before[0])
+
+
+def test_running_statistics_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    flags = ["--learning-rate", "1e12", "--max-skipped-batches", "4", "--checkpoint-minutes", "1e-9", "--run", "run"]
+    assert run_in(tmp_path, *SEARCH, *flags).code == 1
+    for path in (tmp_path / "run").glob("checkpoint*.pt"):
+        saved = torch.load(path, weights_only=True)["state"]
+        assert all(value.isfinite().all() for value in saved["supernet"].values()), path
 
 
 class Poisoned(Batches):

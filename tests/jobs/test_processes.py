@@ -81,7 +81,7 @@ def test_a_search_of_two_processes_stopped_and_gone_on_with_one_is_that_of_one(t
     ended = end_of(started)
     said = ours(ended)
     assert said[0].startswith("pcdarts: interrupted by SIGTERM after ")
-    assert said[0].endswith("; continue with `pcdarts search --resume run`")
+    assert said[0].endswith("; continue with `torchrun --nproc-per-node 2 -m pcdarts search --resume run`")
     place = checkpoint_of(tmp_path / "run")
     assert place["/state/place/epoch"] >= 2
 

@@ -1,5 +1,6 @@
 """One step of the weights, and one of α and β: in parts, in 16 bits, over several processes, of finite numbers only."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
@@ -19,6 +20,19 @@ def make_scaler(amp: str, device: torch.device) -> torch.amp.GradScaler:
     scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
     scaler.scale(torch.ones((), device=device))  # from now on it has a state that can be saved and changed
     return scaler
+
+
+def images_per_pass(batch_size: int, parts: int, processes: Processes) -> int:
+    """Of a whole batch, as many go through the network at once."""
+    return math.ceil(batch_size // processes.count / parts)
+
+
+def overflowed(scaler: torch.amp.GradScaler, norm: Tensor) -> bool:
+    """Whether a gradient of this norm is too large for float16 only because its loss was scaled up.
+
+    Then the next loss is scaled by less, and there is no step. Without a scale there is no such excuse.
+    """
+    return scaler.is_enabled() and scaler.get_scale() > 1 and not bool(norm.isfinite())
 
 
 class WeightStep:
@@ -63,12 +77,14 @@ class WeightStep:
             logits.append(output.detach())
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
-        if not self.scaler.is_enabled():
-            self.numbers.check("the norm of the weights' gradient", norm)
-        self.scaler.step(self.optimizer)  # in float16, nothing where the scaled gradient overflowed
+        if not overflowed(self.scaler, norm):
+            try:
+                self.numbers.check("the norm of the weights' gradient", norm)
+            except NotFinite:
+                self.scaler.update()  # it must not wait for a step
+                raise
+        self.scaler.step(self.optimizer)  # which it leaves out where the gradient overflowed
         self.scaler.update()
-        if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
-            raise NotFinite("the norm of the weights' gradient, even of an unscaled loss, is not finite")
         return torch.stack(losses).sum(), torch.cat(logits)
 
 
@@ -89,9 +105,9 @@ class ArchStep:
         """
         self.numbers.check("the arch loss", loss)
         norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
-        if self.scaler.is_enabled() and not bool(norm.isfinite()):
+        if overflowed(self.scaler, norm):
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
-            return  # an overflow in float16 is nothing unusual: the next loss is scaled by less
+            return
         self.numbers.check("the norm of the gradient of alpha and beta", norm)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient

@@ -49,7 +49,7 @@ class Average:
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Count one batch; `loss` is its mean."""
         self.images += len(labels)
-        self.loss = self.loss + loss * len(labels)
+        self.loss = self.loss + loss.double() * len(labels)
         self.wrong = self.wrong + (logits.argmax(dim=1) != labels).sum()
 
     def so_far(self, split: str) -> dict[str, Tensor]:

@@ -19,11 +19,16 @@ import torch.nn.functional as F
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.data.sources import DataSet
 from pcdarts.errors import RunError
+from pcdarts.jobs.learning import images_per_pass
+from pcdarts.run.processes import Processes
+from pcdarts.run.progress import Progress
 
 
 @contextmanager
-def explained(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> Iterator[None]:
-    """Turn a lack of memory inside, where passes of so many images are made, into one line.
+def explained(
+    config: SearchConfig | TrainConfig, data: DataSet, batch_size: int, processes: Processes, progress: Progress
+) -> Iterator[None]:
+    """Turn a lack of memory inside, where batches of so many images are computed, into one line.
 
     Raises:
         RunError: memory ran out.
@@ -38,9 +43,12 @@ def explained(config: SearchConfig | TrainConfig, data: DataSet, images: int) ->
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    raise RunError(
-        f"out of memory in a step of {images} images with {_needs(config, data)}; {_remedy(config, data, images)}"
-    )
+    images = images_per_pass(batch_size, config.gradient_accumulation_steps, processes)
+    remedy = "start a new run with a smaller --batch-size, or with more --gradient-accumulation-steps"
+    if processes.count == 1:
+        progress.say("out of memory: trying what would fit, which may take a minute")
+        remedy = _remedy(config, data, batch_size, images)
+    raise RunError(f"out of memory in a step of {images} images with {_needs(config, data)}; {remedy}")
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
@@ -59,22 +67,21 @@ def _needs(config: SearchConfig | TrainConfig, data: DataSet) -> str:
     return f"K = {config.k}, {network}, {'second' if config.second_order else 'first'} order"
 
 
-def _remedy(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> str:
+def _remedy(config: SearchConfig | TrainConfig, data: DataSet, batch_size: int, images: int) -> str:
     """What fits on this machine now."""
     remedies = []
     fitting = _largest_fitting(config, data, images // 2)
     if fitting is not None:
-        parts = math.ceil(config.batch_size / fitting)
         remedies.append(
-            f"one of {fitting} images fits: use --batch-size {fitting}, or compute the batch in parts with "
-            f"--gradient-accumulation-steps {parts}"
+            f"one of {fitting} images fits: start a new run with --batch-size {fitting}, or with "
+            f"--gradient-accumulation-steps {math.ceil(batch_size / fitting)}"
         )
     if isinstance(config, SearchConfig) and config.channels % (2 * config.k) == 0:
         sparser = config.model_copy(update={"k": 2 * config.k})
         with_sparser = _largest_fitting(sparser, data, images)
         if with_sparser is not None and with_sparser > (fitting or 0):
             remedies.append(f"with --k {sparser.k} one of {with_sparser} images fits")
-    return "; ".join(remedies) or "not even two images fit: use a smaller network or image size"
+    return "; ".join(remedies) or "nothing smaller was found to fit: use a smaller network or image size"
 
 
 def _largest_fitting(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> int | None:

@@ -20,13 +20,14 @@ class Numbers:
     """Stops a run at a batch whose numbers are not finite, or skips up to `at_most` of these.
 
     Args:
-        modules: whose running statistics a skipped batch must not leave traces in.
+        modules: in whose running statistics a skipped batch must leave no traces, and which must stay finite.
     """
 
     def __init__(self, at_most: int, modules: list[nn.Module], processes: Processes) -> None:
         self.at_most, self.skipped = at_most, 0
+        self._modules, self._processes = modules, processes
         self._buffers = [buffer for module in modules for buffer in module.buffers()]
-        self._processes = processes
+        self._where = ""
 
     def check(self, what: str, value: Tensor) -> None:
         """Make sure that a loss or the norm of a gradient is finite in every process.
@@ -34,8 +35,9 @@ class Numbers:
         Raises:
             NotFinite: it is not; in all processes, if it is so in one.
         """
-        if self._processes.any(not bool(value.isfinite().all()))[0]:
-            raise NotFinite(f"{what} is {value.item():.4g}")
+        finite = bool(value.isfinite())
+        if self._processes.any(not finite)[0]:
+            raise NotFinite(f"{what} {'of another process is not finite' if finite else f'is {value.item():.4g}'}")
 
     @contextmanager
     def guarded(self, progress: Progress, epoch: int, step: int, learning_rate: float) -> Iterator[None]:
@@ -44,33 +46,35 @@ class Numbers:
         Raises:
             RunError: it did, and no more batches may be skipped.
         """
+        self._where = f"epoch {epoch}, step {step}, at learning rate {learning_rate:.4g}"
         before = [buffer.clone() for buffer in self._buffers] if self.skipped < self.at_most else None
         try:
             yield
         except NotFinite as found:
-            what = f"{found} in epoch {epoch}, step {step}, at learning rate {learning_rate:.4g}"
+            what = f"{found} in {self._where}"
             if before is None:
-                used_up = f" ({self.skipped} batches were skipped before)" if self.skipped else ""
-                raise RunError(
-                    f"{what}{used_up}; nothing came of this step: start a new run with a lower --learning-rate, or "
-                    f"resume this one with --max-skipped-batches {self.skipped + 10}"
-                ) from None
+                remedy = "start a new run with a lower --learning-rate"
+                if self.skipped:
+                    remedy = f"{self.skipped} batches were skipped before: {remedy}"
+                else:
+                    remedy += ", or resume this one with --max-skipped-batches 10"
+                raise RunError(f"{what}; nothing came of this step: {remedy}") from None
             for buffer, earlier in zip(self._buffers, before, strict=True):
                 buffer.copy_(earlier)
             self.skipped += 1
             progress.warn(f"{what}: this batch is skipped ({self.skipped} of {self.at_most} that may be)")
 
-    def check_modules(self, modules: list[nn.Module], epoch: int, learning_rate: float) -> None:
+    def check_modules(self) -> None:
         """Make sure, before they are saved, that weights and running statistics are finite.
 
         Raises:
             RunError: they are not.
         """
-        finite = all(_is_finite(module) for module in modules)
+        finite = all(map(_is_finite, self._modules))
         if self._processes.any(not finite)[0]:
             raise RunError(
-                f"the weights or their running statistics are not numbers any more after epoch {epoch}, at learning "
-                f"rate {learning_rate:.4g}; they are not saved: start a new run with a lower --learning-rate"
+                f"the weights or their running statistics are not numbers any more after {self._where}; they are not "
+                "saved: start a new run with a lower --learning-rate"
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pcdarts.errors import InputError
@@ -55,6 +55,9 @@ class Place:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        record = state["record"]
+        if record is not None and type(record["epoch"]) is not int:
+            raise ValueError("the record of an epoch says which")
         vars(self).update({name: state[name] for name in self.state_dict()})
 
 
@@ -66,6 +69,7 @@ class Saving:
         parts: what else moves while the job goes on, by name.
         data: the digest of the images; a run does not go on with others.
         constants: plain values to save besides, for whoever reads the checkpoint.
+        check: what has to be so before anything is saved; else raises RunError.
         minutes: between two checkpoints in mid-epoch; None: there are none.
     """
 
@@ -77,6 +81,7 @@ class Saving:
         parts: Mapping[str, Stateful],
         *,
         data: str,
+        check: Callable[[], None],
         minutes: float | None,
         processes: Processes,
         constants: Mapping[str, Any] | None = None,
@@ -84,7 +89,7 @@ class Saving:
         self.run, self.fingerprint, self.place = run, fingerprint, place
         self.parts: dict[str, Stateful] = {**parts, "place": place}
         self.constants = {**(constants or {}), "data": data}
-        self.processes = processes
+        self.processes, self._check = processes, check
         self.interruption = Interruption()
         self._interval = 60 * minutes if minutes is not None else float("inf")
         self._last = time.monotonic()
@@ -116,13 +121,16 @@ class Saving:
                 ) from None
         if self.processes.is_first:
             self.run.resume_metrics(self.place.record)
+        if self.place.record is not None:
+            progress.track(self.place.record)  # a kill may have come between saving it and tracking it
 
     def save(self) -> None:
         """Save now.
 
         Raises:
-            RunError: it cannot be saved.
+            RunError: it cannot be saved, or must not be.
         """
+        self._check()
         state = {name: part.state_dict() for name, part in self.parts.items()}  # averages are those of all processes
         if self.processes.is_first:
             save_checkpoint(self.run.checkpoint, self.constants | state, self.fingerprint)
@@ -142,7 +150,7 @@ class Saving:
         if asked:
             epoch, step = self.place.epoch + 1, self.place.step
             if self.processes.is_first:
-                self.run.write_state("interrupted", epoch=epoch, step=step)
+                self.run.write_state("interrupted", epoch=epoch if step else epoch - 1, step=step)
             where = (
                 f" after step {step} of epoch {epoch}, and saved" if step else f" after epoch {epoch - 1}, and saved"
             )

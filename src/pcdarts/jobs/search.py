@@ -68,7 +68,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     )
     scaler = make_scaler(config.amp, device)
     weight_average, arch_average = Average(processes), Average(processes)
-    numbers = Numbers(config.max_skipped_batches, [supernet], processes)
+    numbers = Numbers(config.max_skipped_batches, [supernet, arch], processes)
     place = Place()
     stateful: dict[str, Stateful] = {
         "supernet": supernet,
@@ -86,6 +86,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         place,
         stateful,
         data=data.digest(),
+        check=numbers.check_modules,
         minutes=config.checkpoint_minutes,
         processes=processes,
     )
@@ -106,7 +107,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
 
     with (
         Progress(run, config.epochs, len(weight_batches), tracker=tracker, quiet=not processes.is_first) as progress,
-        explained(config, data, config.batch_size // processes.count // parts),
+        explained(config, data, weight_batches.batch_size, processes, progress),
         saving.interruption.awaited(),
     ):
         if resume:
@@ -163,7 +164,6 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 saving.if_due()
 
             measured = weight_average.named("weight") | arch_average.named("arch")
-            numbers.check_modules([supernet, arch], epoch + 1, learning_rate)
             processes.check_same(arch, "alpha and beta")
             genotype = derive(arch)
             record = {"epoch": epoch + 1, "learning_rate": learning_rate, **measured}

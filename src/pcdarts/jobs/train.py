@@ -16,10 +16,10 @@ from pcdarts.cell.precision import check_amp
 from pcdarts.config import TrainConfig
 from pcdarts.data.sources import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
-from pcdarts.jobs.learning import WeightStep, make_scaler
+from pcdarts.jobs.learning import WeightStep, images_per_pass, make_scaler
 from pcdarts.jobs.measure import Average, top1_error
 from pcdarts.jobs.memory import explained
 from pcdarts.jobs.numbers import Numbers
@@ -36,6 +36,19 @@ from pcdarts.run.schedule import cosine, drop_path_rate
 from pcdarts.run.tracking import make_tracker
 
 
+def pinned(config: TrainConfig) -> TrainConfig:
+    """The genotype printed into the configuration, so that `latest`, a file or a run means the same cell for ever.
+
+    Raises:
+        InputError: there is no such genotype.
+    """
+    source = config.genotype
+    if source == "latest":
+        source = str(latest_search().path)
+        print(f"the latest search is {source}", flush=True)
+    return config.model_copy(update={"genotype": find_genotype(source).to_text()})
+
+
 def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
     """Train the network of a genotype with one seed or several; returns what `result.json` holds (first process).
 
@@ -46,18 +59,13 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
         RunError: the loss is no longer a number, memory runs out, or something cannot be saved.
         Interrupted: the process was asked to end; what it had done is saved.
     """
-    source = str(latest_search().path) if config.genotype == "latest" else config.genotype
-    genotype = find_genotype(source)
+    genotype = find_genotype(config.genotype)
     device = choose_device(config.device, config.threads, processes.local_rank)
     set_determinism(config.deterministic)
     check_amp(config.amp, device.type)
     with processes.in_turn():
         data = training_data(config)
     job = Training(run, genotype, device, processes)
-    if source != config.genotype:
-        job.print(f"the latest search is {source}")
-    # Printed into the configuration, so that `latest` or a run folder means the same cell for ever.
-    config = config.model_copy(update={"genotype": genotype.to_text()})
     next_line = f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}"
     if config.seeds == 1:
         result = train_one(config, job, resume, data)
@@ -76,12 +84,17 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
         of_one = config.model_copy(update={"seed": seed, "seeds": 1})
         if config.train_images is not None and seed != config.seed:  # the seed decides which images are kept
             data = training_data(of_one)
-        try:
-            with lock(one) if processes.is_first else nullcontext():
+        with lock(one) if processes.is_first else nullcontext():
+            try:
                 results.append(train_one(of_one, replace(job, run=one), resume, data))
-        except InputError:
-            one.withdraw()
-            raise
+            except InputError:
+                if processes.is_first:
+                    one.withdraw()
+                raise
+            except RunError as error:
+                if processes.is_first:
+                    one.write_state("failed", message=str(error))
+                raise
     if not processes.is_first:
         return {}
     errors = [result["test_top1_error"] for result in results]
@@ -142,6 +155,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         place,
         stateful,
         data=data.digest(),
+        check=numbers.check_modules,
         minutes=config.checkpoint_minutes,
         processes=processes,
         constants={
@@ -166,7 +180,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
 
     with (
         Progress(run, config.epochs, len(train_batches), tracker=tracker, quiet=not processes.is_first) as progress,
-        explained(config, data, config.batch_size // processes.count // parts),
+        explained(config, data, train_batches.batch_size, processes, progress),
         saving.interruption.awaited(),
     ):
         if resume:
@@ -175,8 +189,8 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
         report_skipped(data, run, progress)
         if config.compile:
-            images_per_pass = config.batch_size // processes.count // parts
-            network.compile_parts((images_per_pass, *data.train.pixels.shape[1:]), compiling.BACKEND)
+            at_once = images_per_pass(train_batches.batch_size, parts, processes)
+            network.compile_parts((at_once, *data.train.pixels.shape[1:]), compiling.BACKEND)
         train_step = WeightStep(
             network,
             optimizer,
@@ -204,7 +218,6 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
                 progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **average.so_far("train"))
                 saving.if_due()
 
-            numbers.check_modules([network], epoch + 1, learning_rate)
             record = {"epoch": epoch + 1, "learning_rate": learning_rate, **average.named("train")}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 network.eval()

@@ -49,5 +49,6 @@ def set_determinism(deterministic: bool) -> None:
     """Whether only algorithms may run that give the same bits every time; where PyTorch has none, it says so."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # to ask for it imports all of the compiler
+        torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False

@@ -36,6 +36,18 @@ def ending_at_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def ending_afterwards() -> Iterator[None]:
+    """A signal raises `Interrupted` at the end of the context, whatever happened in it: imports must not be torn."""
+    interruption = Interruption()
+    try:
+        with interruption.awaited():
+            yield
+    finally:
+        if interruption.received is not None:
+            raise Interrupted(interruption.received)
+
+
 class Interruption:
     """The first signal, remembered."""
 

@@ -25,7 +25,7 @@ def lock(run: RunFolder) -> Iterator[None]:
         held.acquire()
     except Timeout:
         raise InputError(
-            f"{run.path} is being worked on by {_holder(run)}: wait for it, or choose another --run"
+            f"{run.path} is being worked on by {_holder(run)}: wait for it, or use another run folder"
         ) from None
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error

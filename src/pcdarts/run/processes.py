@@ -167,7 +167,7 @@ def losses_explained(processes: Processes) -> Iterator[None]:
         raise RunError(
             f"process {processes.rank} of {processes.count} has lost another one, which ended or cannot be reached; "
             "what was saved is intact"
-        ) from None
+        ) from ConnectionError(str(error))
 
 
 def _is_loss_of_a_process(error: RuntimeError) -> bool:

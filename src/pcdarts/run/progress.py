@@ -112,7 +112,11 @@ class Progress:
         self._next_display = time.monotonic() + (REFRESH_SECONDS if self._live else LINE_SECONDS)
         self.say("  ".join(parts))
         self._write_state(record["epoch"], self._steps_per_epoch)
-        if self._tracker:
+        self.track(record)
+
+    def track(self, record: Mapping[str, Any]) -> None:
+        """Send an epoch's record to the tracker alone."""
+        if self._tracker and not self.quiet:
             self._tracker.log(record)
 
     def say(self, text: str) -> None:

@@ -126,10 +126,12 @@ def _compile(compiler: str, library: Path) -> ctypes.CDLL:
                     [compiler, *_flags(), *compiling, "-c", str(source), "-o", str(objects)],
                     [compiler, "-shared", str(objects), *linking, "-o", str(made)],
                 ):
-                    subprocess.run(command, capture_output=True, check=True, timeout=600)
+                    # In a session of its own: Ctrl-C is for us, and would look like a flag that does not work.
+                    subprocess.run(command, capture_output=True, check=True, timeout=600, start_new_session=True)
                 loaded = ctypes.CDLL(str(made))
-            except (OSError, subprocess.SubprocessError):
-                if attempt + 1 == len(_THREADS):
+            except (OSError, subprocess.SubprocessError) as error:
+                killed = isinstance(error, subprocess.CalledProcessError) and error.returncode < 0
+                if killed or attempt + 1 == len(_THREADS):
                     raise
             else:
                 break

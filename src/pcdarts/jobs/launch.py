@@ -1,0 +1,116 @@
+"""A job and its run folder, begun or gone on with: locked, watched, in one process or in several."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.errors import InputError, RunError
+from pcdarts.jobs.search import run_search
+from pcdarts.jobs.train import pinned, run_train
+from pcdarts.run.environment import describe_environment
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RUNS, RunFolder
+from pcdarts.run.interruption import ending_at_once
+from pcdarts.run.lock import lock
+from pcdarts.run.processes import Processes, joined, losses_explained
+
+
+def begin(config: SearchConfig | TrainConfig, place: Path | None) -> None:
+    """Do the job in a new folder at `place`, or in the next free one below runs/.
+
+    Raises:
+        InputError: something is wrong with configuration, folder or data; the folder is as it was.
+        RunError: the job began well and failed.
+        Interrupted: the process was asked to end.
+    """
+    with ending_at_once(), joined() as processes:
+        if not processes.is_first:
+            _follow(type(config), False, processes)
+            return
+        environment = describe_environment(config.device, config.threads)
+        if isinstance(config, TrainConfig):
+            config = pinned(config)
+        stem = f"{config.job}-{config.recipe or 'custom'}"
+        run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem)
+        with lock(run):
+            RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
+            with _watched(config.job, run, False, processes):
+                write_text(run.config, config.to_yaml())
+                run.write_json(run.env, environment)
+                _lead(config, run, False, processes)
+
+
+def go_on(config: SearchConfig | TrainConfig, place: Path) -> None:
+    """Continue the job in the folder at `place`, from its last checkpoint if it has one.
+
+    Raises:
+        InputError: something is wrong with folder, checkpoint or data; all is as it was.
+        RunError, Interrupted: as in `begin`.
+    """
+    with ending_at_once(), joined() as processes:
+        if not processes.is_first:
+            _follow(type(config), True, processes)
+            return
+        run = RunFolder.open(place)
+        with nullcontext() if run.is_finished else lock(run):
+            if run.is_finished:
+                processes.share(None)
+                print(f"{run.path} is finished: there is nothing to resume")
+                return
+            run.refuse_links()
+            with _watched(config.job, run, True, processes):
+                _lead(config, run, True, processes)
+
+
+def _lead(config: SearchConfig | TrainConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+    """Do the job as the first process, once the others know what and where."""
+    order = {"config": config.model_dump(mode="json"), "run": str(run.path.absolute())}
+    with losses_explained(processes):
+        processes.share(json.dumps(order).encode())
+        _do(config, run, resume, processes)
+
+
+def _follow(config_class: type[SearchConfig | TrainConfig], resume: bool, processes: Processes) -> None:
+    """Do the same as the first process, which writes and prints for all."""
+    with losses_explained(processes):
+        shared = processes.share(None)
+        if shared is not None:
+            order = json.loads(shared)
+            _do(config_class(**order["config"]), RunFolder(Path(order["run"])), resume, processes)
+
+
+def _do(config: SearchConfig | TrainConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+    if isinstance(config, SearchConfig):
+        run_search(config, run, resume, processes)
+    else:
+        run_train(config, run, resume, processes)
+
+
+@contextmanager
+def _watched(job: str, run: RunFolder, resume: bool, processes: Processes) -> Iterator[None]:
+    """However the job ends, `state.json` and the message say so, and how to go on."""
+    command = ["pcdarts", job, "--resume", str(run.path)]
+    if processes.count > 1:
+        command = ["torchrun", "--nproc-per-node", str(processes.count), "-m", *command]
+    again = f"continue with `{shlex.join(command)}`"
+    try:
+        yield
+    except InputError as error:
+        run.write_state("failed", message=str(error))
+        if not resume:
+            run.withdraw()
+        raise
+    except RunError as error:
+        run.write_state("failed", message=str(error))
+        remedy = f"; mend that, then {again}" if isinstance(error.__cause__, OSError) else ""
+        raise RunError(f"{error}{remedy}") from error
+    except KeyboardInterrupt as error:
+        run.write_state("interrupted")
+        error.args = (f"{error or 'interrupted'}; {again}",)
+        raise
+    except Exception as error:
+        run.write_state("failed", message=f"{type(error).__name__}: {error}")
+        raise
