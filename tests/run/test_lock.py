@@ -54,7 +54,7 @@ def test_a_second_job_is_refused_and_told_who_works_on_the_run(run: RunFolder) -
         told = run.read_state()
     assert str(refusal.value) == (
         f"{run.path} is being worked on by process {holder.pid} on {told['host']} (since {told['since']}): "
-        "wait for it, or choose another --run"
+        "wait for it, or use another run folder"
     )
 
 
