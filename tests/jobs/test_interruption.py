@@ -69,7 +69,7 @@ def test_a_signal_ends_a_job_after_its_step_and_it_goes_on_there_bit_by_bit(
 
 
 @pytest.mark.parametrize("job", ["search", "train"])
-def test_a_job_killed_between_two_epochs_goes_on_from_its_last_checkpoint_in_mid_epoch(
+def test_a_job_killed_in_mid_epoch_goes_on_from_the_step_that_was_saved_last(
     tmp_path: Path, undisturbed: dict[str, Path], job: str
 ) -> None:
     run = tmp_path / "run"
@@ -78,8 +78,9 @@ def test_a_job_killed_between_two_epochs_goes_on_from_its_last_checkpoint_in_mid
     time.sleep(0.2)
     started.kill()
     assert end_of(started).code == -signal.SIGKILL
+    step = checkpoint_of(run)["/state/place/step"]
     printed = done(tmp_path, job, "--resume", "run", "--checkpoint-minutes", "none")
-    assert ", step " in printed.splitlines()[0]
+    assert (f", step {step + 1} on" in printed.splitlines()[0]) == (step > 0)
     assert differences(run, undisturbed[job]) == []
 
 

@@ -1,6 +1,7 @@
 """The processes that share a job: one alone, or those that torchrun started; what they tell each other."""
 
 import os
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pcdarts.errors import RunError
+
+LAST_MOMENT_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ def joined() -> Iterator[Processes]:
     finally:
         with suppress(Exception):
             dist.destroy_process_group()
+        # Gloo's threads let go of their last tensors now: when Python has ended, that would abort the process.
+        time.sleep(LAST_MOMENT_SECONDS)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ images = torch.randn(16, 3, 24, 24)
 supernet(images, arch.mixture()).sum().backward()  # what is made once is made
 
 def attempt(spare):
+    supernet(torch.randn(2, 3, 8, 8), arch.mixture())  # the C library gives a thread its own data, or ends the process
     held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + spare, resource.RLIM_INFINITY))
     try:
