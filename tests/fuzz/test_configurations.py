@@ -108,7 +108,7 @@ def check_resolved(config: JobConfig | None) -> None:
             assert resolve(type(config), file=folder / "again.yaml").to_yaml() == config.to_yaml()
 
 
-def resolve_file(job: type[JobConfig], content: bytes, name: str = "my.yaml") -> None:
+def check_file(job: type[JobConfig], content: bytes, name: str = "my.yaml") -> None:
     with new_folder() as folder:
         (folder / name).write_bytes(content)
         check_resolved(outcome(lambda: resolve(job, file=folder / name)))
@@ -118,7 +118,7 @@ def resolve_file(job: type[JobConfig], content: bytes, name: str = "my.yaml") ->
 @cases(100)
 @given(jobs, st.one_of(st.binary(max_size=40), damaged(GOOD.encode())))
 def test_a_file_of_damaged_bytes_is_read_or_refused(job: type[JobConfig], content: bytes) -> None:
-    resolve_file(job, content)
+    check_file(job, content)
 
 
 @cases(300)
@@ -135,21 +135,21 @@ def test_a_file_of_damaged_bytes_is_read_or_refused(job: type[JobConfig], conten
 @example(SearchConfig, "? {a: b}\n: 1\n")
 @example(SearchConfig, "".join(f"setting_{number}: 1\n" for number in range(3000)))
 def test_a_changed_file_is_read_or_refused(job: type[JobConfig], text: str) -> None:
-    resolve_file(job, text.encode("utf-8", "surrogatepass"))
+    check_file(job, text.encode("utf-8", "surrogatepass"))
 
 
 @cases(150)
 @given(jobs, st.lists(pieces, max_size=12).map("".join), st.sampled_from(["a.yaml", "a\nb", "\udcff", "é" * 100]))
 def test_loose_pieces_of_yaml_are_read_or_refused(job: type[JobConfig], text: str, name: str) -> None:
-    resolve_file(job, text.encode("utf-8", "surrogatepass"), name)
+    check_file(job, text.encode("utf-8", "surrogatepass"), name)
 
 
 @cases(300)
 @given(jobs, fields)
 def test_settings_of_any_value_are_taken_or_refused(job: type[JobConfig], changes: dict[str, Any]) -> None:
     check_resolved(outcome(lambda: resolve(job, flags=changes)))
-    resolve_file(job, yaml.safe_dump(changes, allow_unicode=False).encode("utf-8", "surrogatepass"))
-    resolve_file(job, json.dumps(changes, default=repr).encode())
+    check_file(job, yaml.safe_dump(changes, allow_unicode=False).encode("utf-8", "surrogatepass"))
+    check_file(job, json.dumps(changes, default=repr).encode())
 
 
 arguments = st.lists(

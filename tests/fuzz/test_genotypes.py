@@ -50,7 +50,7 @@ pieces = st.one_of(
 )
 
 
-def read_back(genotype: Genotype | None) -> None:
+def check_read_back(genotype: Genotype | None) -> None:
     """What was accepted is a consistent genotype: both of its written forms give it again."""
     if genotype is not None:
         assert Genotype.from_text(genotype.to_text()) == genotype
@@ -64,13 +64,13 @@ def read_back(genotype: Genotype | None) -> None:
 @example("Genotype(normal=" + "9" * 90_000 + ")")
 @example("Genotype(" + "\\N{" * 1000 + ")")
 def test_a_changed_printed_genotype_is_read_or_refused(text: str) -> None:
-    read_back(outcome(lambda: Genotype.from_text(text)))
+    check_read_back(outcome(lambda: Genotype.from_text(text)))
 
 
 @cases(200)
 @given(st.lists(st.one_of(pieces, st.sampled_from(PRINTED.split())), max_size=20).map(" ".join))
 def test_loose_pieces_of_genotypes_are_read_or_refused(text: str) -> None:
-    read_back(outcome(lambda: Genotype.from_text(f"Genotype({text})")))
+    check_read_back(outcome(lambda: Genotype.from_text(f"Genotype({text})")))
 
 
 @cases(300)
@@ -79,7 +79,7 @@ def test_loose_pieces_of_genotypes_are_read_or_refused(text: str) -> None:
 @example('{"normal": ' + "[" * 40_000 + "]" * 40_000 + "}")
 @example('{"normal": ' + "9" * 90_000 + "}")
 def test_a_changed_json_genotype_is_read_or_refused(text: str) -> None:
-    read_back(outcome(lambda: Genotype.from_json(text)))
+    check_read_back(outcome(lambda: Genotype.from_json(text)))
 
 
 scalars = st.one_of(
@@ -106,8 +106,8 @@ members = st.one_of(values, st.lists(st.tuples(scalars, scalars), max_size=6), s
 )
 def test_any_json_value_is_read_or_refused(changes: dict[str, Any], others: dict[str, Any]) -> None:
     text = json.dumps({**others, **changes})
-    read_back(outcome(lambda: Genotype.from_json(text)))
-    read_back(outcome(lambda: Genotype.from_json(json.dumps(list(changes.values())))))
+    check_read_back(outcome(lambda: Genotype.from_json(text)))
+    check_read_back(outcome(lambda: Genotype.from_json(json.dumps(list(changes.values())))))
 
 
 @cases(100)
@@ -116,7 +116,7 @@ def test_any_python_value_is_taken_or_refused(changes: dict[str, Any]) -> None:
     whole = {
         name: getattr(published("darts_v1"), name) for name in ("normal", "normal_concat", "reduce", "reduce_concat")
     }
-    read_back(outcome(lambda: Genotype(**{**whole, **changes})))
+    check_read_back(outcome(lambda: Genotype(**{**whole, **changes})))
 
 
 @cases(150)
@@ -132,5 +132,5 @@ def test_any_python_value_is_taken_or_refused(changes: dict[str, Any]) -> None:
 def test_a_file_of_anything_is_read_or_refused_by_its_name(content: bytes, name: str) -> None:
     with new_folder() as folder:
         (folder / name).write_bytes(content)
-        read_back(outcome(lambda: Genotype.from_file(folder / name), name if name.isprintable() else "fuzz"))
+        check_read_back(outcome(lambda: Genotype.from_file(folder / name), name if name.isprintable() else "fuzz"))
         assert (folder / name).read_bytes() == content

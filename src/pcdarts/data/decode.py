@@ -89,11 +89,7 @@ def read_images(
         image = read(index)
         if image is None:
             return True
-        if image.shape[:2] != (size, size):
-            shape = f"{image.shape[1]}x{image.shape[0]} pixels"
-            raise InputError(
-                f"{quoted(paths[index])} is {shape} but {quoted(first)} is {size}x{size}: give --image-size"
-            )
+        _check_size(paths[index], image, first, size)
         pixels[index] = image  # a single channel becomes three equal ones
         return bool(image.shape[2] == 1)
 
@@ -128,6 +124,14 @@ def _check_square(path: Path, image: NDArray[np.uint8]) -> None:
     height, width, _ = image.shape
     if height != width:
         raise InputError(f"{quoted(path)} is {width}x{height} pixels, not square: give --image-size")
+
+
+def _check_size(path: Path, image: NDArray[np.uint8], first: Path, size: int) -> None:
+    height, width, _ = image.shape
+    if (height, width) != (size, size):
+        raise InputError(
+            f"{quoted(path)} is {width}x{height} pixels but {quoted(first)} is {size}x{size}: give --image-size"
+        )
 
 
 def _is_large(path: Path) -> bool:
