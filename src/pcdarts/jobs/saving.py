@@ -2,10 +2,13 @@
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.data.sources import DataSet
 from pcdarts.errors import InputError
+from pcdarts.jobs.numbers import Numbers
 from pcdarts.run.checkpoint import load_state, read_newest, save_checkpoint
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.interruption import Interrupted, Interruption
@@ -66,31 +69,30 @@ class Saving:
 
     Args:
         place: where the run stands.
-        parts: what else moves while the job goes on, by name.
-        data: the digest of the images; a run does not go on with others.
+        parts: what else moves while the job goes on, by name; the numbers' count is added.
+        data: the images; a run does not go on with others.
+        numbers: whose modules must be finite before anything is saved.
         constants: plain values to save besides, for whoever reads the checkpoint.
-        check: what has to be so before anything is saved; else raises RunError.
-        minutes: between two checkpoints in mid-epoch; None: there are none.
     """
 
     def __init__(
         self,
+        config: SearchConfig | TrainConfig,
         run: RunFolder,
-        fingerprint: Mapping[str, Any],
         place: Place,
         parts: Mapping[str, Stateful],
         *,
-        data: str,
-        check: Callable[[], None],
-        minutes: float | None,
+        data: DataSet,
+        numbers: Numbers,
         processes: Processes,
         constants: Mapping[str, Any] | None = None,
     ) -> None:
-        self.run, self.fingerprint, self.place = run, fingerprint, place
-        self.parts: dict[str, Stateful] = {**parts, "place": place}
-        self.constants = {**(constants or {}), "data": data}
-        self.processes, self._check = processes, check
+        self.run, self.fingerprint, self.place = run, config.fingerprint(), place
+        self.parts: dict[str, Stateful] = {**parts, "numbers": numbers, "place": place}
+        self.constants = {**(constants or {}), "data": data.digest()}
+        self.processes, self._numbers = processes, numbers
         self.interruption = Interruption()
+        minutes = config.checkpoint_minutes
         self._interval = 60 * minutes if minutes is not None else float("inf")
         self._last = time.monotonic()
 
@@ -130,7 +132,7 @@ class Saving:
         Raises:
             RunError: it cannot be saved, or must not be.
         """
-        self._check()
+        self._numbers.check_modules()
         state = {name: part.state_dict() for name, part in self.parts.items()}  # averages are those of all processes
         if self.processes.is_first:
             save_checkpoint(self.run.checkpoint, self.constants | state, self.fingerprint)

@@ -78,18 +78,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         "scaler": scaler,
         "weight_average": weight_average,
         "arch_average": arch_average,
-        "numbers": numbers,
     }
-    saving = Saving(
-        run,
-        config.fingerprint(),
-        place,
-        stateful,
-        data=data.digest(),
-        check=numbers.check_modules,
-        minutes=config.checkpoint_minutes,
-        processes=processes,
-    )
+    saving = Saving(config, run, place, stateful, data=data, numbers=numbers, processes=processes)
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
     parts = config.gradient_accumulation_steps
 

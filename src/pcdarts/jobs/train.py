@@ -147,16 +147,14 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         "optimizer": optimizer,
         "scaler": scaler,
         "average": average,
-        "numbers": numbers,
     }
     saving = Saving(
+        config,
         run,
-        config.fingerprint(),
         place,
         stateful,
-        data=data.digest(),
-        check=numbers.check_modules,
-        minutes=config.checkpoint_minutes,
+        data=data,
+        numbers=numbers,
         processes=processes,
         constants={
             "classes": list(data.classes),
