@@ -14,6 +14,7 @@ LAYERS = [
     "data",
     "run",
     "job_config",
+    "config_fields",
     "config",
     "recipes",
     "jobs",
@@ -57,4 +58,4 @@ def test_a_module_imports_only_from_layers_above_its_own():
 def test_what_is_searched_and_trained_never_sees_a_configuration():
     for layer, path in modules():
         if layer in SEES_NO_CONFIG:
-            assert not imported(path) & {"job_config", "config", "recipes", "run", "jobs"}, path.relative_to(PACKAGE)
+            assert not imported(path) & {"job_config", "config_fields", "config", "recipes", "run", "jobs"}, path.relative_to(PACKAGE)
