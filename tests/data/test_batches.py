@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.sources import Images
+from pcdarts.data.images import Images
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 

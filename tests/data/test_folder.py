@@ -8,7 +8,7 @@ from pcdarts.errors import InputError
 
 
 def names(files: ImageFiles, root: Path) -> list[str]:
-    return sorted(path.relative_to(root).as_posix() for path in files.paths)
+    return sorted(path.relative_to(root).as_posix() for path in files.sources)
 
 
 def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
@@ -37,14 +37,14 @@ def test_without_sets_a_fifth_of_each_class_becomes_the_test_set(save_images):
 
 def test_the_test_set_of_a_folder_without_one_is_the_same_every_time(save_images):
     root = save_images(*numbered("cat", 10), *numbered("dog", 20))
-    assert find_images(root).test.paths == find_images(root).test.paths
+    assert list(find_images(root).test.sources) == list(find_images(root).test.sources)
 
 
 def test_train_alone_is_split_too(save_images):
     root = save_images(*numbered("train/cat", 5), *numbered("train/dog", 5))
     found = find_images(root)
     assert found.classes == ("cat", "dog")
-    assert (len(found.train.paths), len(found.test.paths)) == (8, 2)
+    assert (len(found.train.sources), len(found.test.sources)) == (8, 2)
 
 
 @pytest.mark.parametrize("test_folder", ["test", "val", "valid", "validation", "Test"])
@@ -60,7 +60,7 @@ def test_with_train_val_and_test_val_joins_the_training_set(save_images):
     root = save_images(*(f"{which}/{name}/a.png" for which in ("train", "val", "test") for name in ("cat", "dog")))
     found = find_images(root)
     assert names(found.train, root) == ["train/cat/a.png", "train/dog/a.png", "val/cat/a.png", "val/dog/a.png"]
-    assert [found.classes[label] for label in found.train.labels] == [path.parent.name for path in found.train.paths]
+    assert [found.classes[label] for label in found.train.labels] == [path.parent.name for path in found.train.sources]
     assert names(found.test, root) == ["test/cat/a.png", "test/dog/a.png"]
 
 
@@ -97,7 +97,7 @@ def test_links_are_followed_once_and_circles_end(save_images):
     (root / "cat" / "up").symlink_to(root, target_is_directory=True)
     found = find_images(root)
     assert found.classes == ("cat", "dog")
-    assert len(found.train.paths) + len(found.test.paths) == 4
+    assert len(found.train.sources) + len(found.test.sources) == 4
 
 
 # Bad input
@@ -133,7 +133,7 @@ def test_a_link_that_leads_nowhere_is_no_folder(save_images, target):
     (root / "cat" / "loop").symlink_to(root / "cat" / target)
     found = find_images(root)
     assert found.classes == ("cat", "dog")
-    assert len(found.train.paths) + len(found.test.paths) == 4
+    assert len(found.train.sources) + len(found.test.sources) == 4
 
 
 @pytest.mark.parametrize("names", [("train", "val", "valid"), ("Train", "train"), ("Train", "test", "train")])

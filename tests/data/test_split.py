@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcdarts.data.split import split_indices, stratified_split, stratified_subset
+from pcdarts.data.split import split_each_class, split_indices, stratified_split, stratified_subset
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 
@@ -65,3 +65,34 @@ def test_a_stratified_split_covers_everything_and_holds_the_fraction_in_every_cl
     expected = (fraction * sizes.float()).clamp(min=1)
     assert ((labels[second].bincount() - expected).abs() <= 0.5001).all()
     assert labels[first].bincount(minlength=5)[sizes > 1].min() >= 1 if (sizes > 1).any() else True
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(2, 60), min_size=1, max_size=5), st.floats(0.05, 0.7), st.floats(0.02, 0.3), st.integers(0, 5)
+)
+def test_splits_of_each_class_are_disjoint_and_have_their_share_of_each(sizes, weight_fraction, arch_fraction, seed):
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))[torch.randperm(sum(sizes))]
+    weight, arch = split_each_class(labels, weight_fraction, arch_fraction, seed)
+    assert len({*weight.tolist(), *arch.tolist()}) == len(weight) + len(arch)
+    for which, fraction in ((weight, weight_fraction), (arch, arch_fraction)):
+        counts = labels[which].bincount(minlength=len(sizes)).tolist()
+        for count, size in zip(counts, sizes, strict=True):
+            assert count >= 1
+            assert abs(count - fraction * size) <= 1
+    again = split_each_class(labels, weight_fraction, arch_fraction, seed)
+    assert all(torch.equal(one, other) for one, other in zip((weight, arch), again, strict=True))
+
+
+def test_a_tenth_and_a_fortieth_of_each_class_of_imagenet():
+    labels = torch.arange(10).repeat_interleave(1300)
+    weight, arch = split_each_class(labels, 0.1, 0.025, 0)
+    assert labels[weight].bincount().tolist() == [130] * 10
+    assert labels[arch].bincount().tolist() == [32] * 10
+
+
+def test_splits_of_each_class_that_cannot_be_are_refused():
+    with pytest.raises(InputError, match="more than all images"):
+        split_each_class(torch.zeros(9, dtype=torch.int64), 0.8, 0.3, 0)
+    with pytest.raises(InputError, match="a class has one training image"):
+        split_each_class(torch.tensor([0, 0, 1]), 0.5, 0.5, 0)

@@ -3,10 +3,11 @@
 import os
 import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from pcdarts.data.files import ImageFile
 from pcdarts.errors import InputError
 
 OnBadImage = Literal["stop", "skip"]
@@ -33,12 +35,12 @@ THREADS_PAY_FROM = 16_384
 class BadImage(InputError):
     """An image that cannot be read; `line` says which and why, without a remedy."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, source: ImageFile, why: str) -> None:
         super().__init__(
-            f"image {quoted(path)} cannot be read ({why}): repair or remove it, or leave out all such images with "
+            f"image {quoted(source)} cannot be read ({why}): repair or remove it, or leave out all such images with "
             "--on-bad-image skip"
         )
-        self.line = f"{quoted(path)}: {why}"
+        self.line = f"{quoted(source)}: {why}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +56,17 @@ class DecodedImages:
 
 
 def read_images(
-    paths: Sequence[Path], image_size: int | None = None, on_bad_image: OnBadImage = "stop"
+    sources: Sequence[ImageFile],
+    image_size: int | None = None,
+    on_bad_image: OnBadImage = "stop",
+    border: float = 0.0,
 ) -> DecodedImages:
     """Decode image files.
 
     Args:
         image_size: S; an image's short side is resized to it (antialiased) and the centre cropped. When None, all
             images must have one square size already.
+        border: what is cut off either side before, see `fitted`.
         on_bad_image: what an image that cannot be read does: end it all, or be left out.
 
     Raises:
@@ -71,39 +77,40 @@ def read_images(
 
     def read(index: int) -> NDArray[np.uint8] | None:
         try:
-            return _read_image(paths[index], image_size)
+            image = decoded(sources[index])
+            if image_size is not None:
+                image = fitted(image, image_size, border)
+            return np.asarray(image).reshape(image.height, image.width, -1)
         except BadImage as error:
             if on_bad_image == "stop":
                 raise
             skipped[index] = error.line
             return None
 
-    def first_readable() -> tuple[Path, int]:
-        for index, path in enumerate(paths):
+    def first_readable() -> tuple[ImageFile, int]:
+        for index, source in enumerate(sources):
             if (image := read(index)) is not None:
-                _check_square(path, image)
-                return path, len(image)
-        raise InputError(f"none of the {len(paths)} images can be read; the first is {skipped[0]}")
+                _check_square(source, image)
+                return source, len(image)
+        raise InputError(f"none of the {len(sources)} images can be read; the first is {skipped[0]}")
 
     def read_into_place(index: int) -> bool:
         image = read(index)
         if image is None:
             return True
-        _check_size(paths[index], image, first, size)
+        _check_size(sources[index], image, first, size)
         pixels[index] = image  # a single channel becomes three equal ones
         return bool(image.shape[2] == 1)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # odd metadata, as some ImageNet photographs have
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        first, size = first_readable() if image_size is None else (paths[0], image_size)
-        pixels = _allocate(len(paths), size)
+    with warnings_settled():
+        first, size = first_readable() if image_size is None else (sources[0], image_size)
+        pixels = _allocate(len(sources), size)
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            run = pool.map if any(map(_is_large, paths[:8])) else map
-            greyscale = list(run(read_into_place, range(len(paths))))
-    kept = [index for index in range(len(paths)) if index not in skipped]
+            run = pool.map if any(map(_is_large, sources[:8])) else map
+            greyscale = list(run(read_into_place, range(len(sources))))
+    kept = [index for index in range(len(sources)) if index not in skipped]
     if not kept:
-        raise InputError(f"none of the {len(paths)} images can be read; the first is {skipped[0]}")
+        raise InputError(f"none of the {len(sources)} images can be read; the first is {skipped[0]}")
     pixels = _moved_up(pixels, kept)
     if all(greyscale):
         pixels = np.ascontiguousarray(pixels[..., :1])
@@ -114,19 +121,28 @@ def read_images(
     )
 
 
-def quoted(path: Path | str) -> str:
+@contextmanager
+def warnings_settled() -> Iterator[None]:
+    """Where images are decoded: Pillow's warnings are errors or nothing. Not to be entered by several threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # odd metadata, as some ImageNet photographs have
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def quoted(path: ImageFile | str) -> str:
     """A path or a part of one for a message: in quotes, on one line of bounded length whatever it holds."""
     text = repr(str(path))
     return text if len(text) <= 500 else f"{text[:240]}...{text[-240:]}"
 
 
-def _check_square(path: Path, image: NDArray[np.uint8]) -> None:
+def _check_square(path: ImageFile, image: NDArray[np.uint8]) -> None:
     height, width, _ = image.shape
     if height != width:
         raise InputError(f"{quoted(path)} is {width}x{height} pixels, not square: give --image-size")
 
 
-def _check_size(path: Path, image: NDArray[np.uint8], first: Path, size: int) -> None:
+def _check_size(path: ImageFile, image: NDArray[np.uint8], first: ImageFile, size: int) -> None:
     height, width, _ = image.shape
     if (height, width) != (size, size):
         raise InputError(
@@ -134,9 +150,9 @@ def _check_size(path: Path, image: NDArray[np.uint8], first: Path, size: int) ->
         )
 
 
-def _is_large(path: Path) -> bool:
+def _is_large(source: ImageFile) -> bool:
     try:
-        return path.stat().st_size >= THREADS_PAY_FROM
+        return isinstance(source, Path) and source.stat().st_size >= THREADS_PAY_FROM
     except OSError:
         return False
 
@@ -164,35 +180,46 @@ def does_not_fit(count: int, channels: int, size: int) -> InputError:
     )
 
 
-def _read_image(path: Path, image_size: int | None) -> NDArray[np.uint8]:
-    """Decode one image, upright, as `[H, W, C]`: one channel if it is greyscale, else RGB.
+def fitted(image: Image.Image, size: int, border: float = 0.0) -> Image.Image:
+    """The short side resized to `size` (bilinear, antialiased), the centre cropped to a square.
+
+    Before that, `border` of either side is cut off: 1/16 gives the 224 pixels in the middle of 256.
+    """
+    if image.size == (size, size) and border == 0:
+        return image
+    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR, border)
+
+
+def decoded(source: ImageFile, upright: bool = True) -> Image.Image:
+    """Decode one image, of mode "L" if it is greyscale, else "RGB"; `upright` as its EXIF orientation says.
 
     Raises:
         BadImage: it cannot be read.
         InputError: it can, but not in the memory that is left.
     """
     try:
-        _check_file(path)
-        with Image.open(path, formats=FORMATS) as opened:
+        with Image.open(_checked(source), formats=FORMATS) as opened:
             opened.load()
-            with suppress(Exception):  # damaged metadata, which may be all that is damaged
-                ImageOps.exif_transpose(opened, in_place=True)
-            image = _in_eight_bits(opened)
-        if image_size is not None and image.size != (image_size, image_size):
-            image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-        return np.asarray(image).reshape(image.height, image.width, -1)
+            if upright:
+                with suppress(Exception):  # damaged metadata, which may be all that is damaged
+                    ImageOps.exif_transpose(opened, in_place=True)
+            return _in_eight_bits(opened)
     except MemoryError:
-        raise InputError(f"there is not enough memory left to decode the image {quoted(path)}") from None
+        raise InputError(f"there is not enough memory left to decode the image {quoted(source)}") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise BadImage(path, reason(error)) from error
+        raise BadImage(source, reason(error)) from error
 
 
-def _check_file(path: Path) -> None:
-    status = path.stat()
+def _checked(source: ImageFile) -> Path | BytesIO:
+    """What Pillow may open: a plain file of a size that an image may have, or the bytes of an image."""
+    if not isinstance(source, Path):
+        return BytesIO(source.read_bytes())
+    status = source.stat()
     if not stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
         raise ValueError("it is not a file")
     if status.st_size > MAX_FILE_BYTES:
         raise ValueError(f"its {status.st_size} bytes are more than any image needs")
+    return source
 
 
 def reason(error: Exception) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from pcdarts.data.decode import quoted
+from pcdarts.data.files import ImageFiles, ImagePaths
 from pcdarts.data.split import stratified_split
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, listed, shown
@@ -21,17 +21,6 @@ TEST_FRACTION = 0.2
 """The share of each class that becomes the test set of a folder without one."""
 
 _SET_OF = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-
-
-@dataclass(frozen=True, eq=False)
-class ImageFiles:
-    """Image files and their classes: `labels`, int64 `[N]`, index the classes of the folder."""
-
-    paths: list[Path]
-    labels: Tensor
-
-    def subset(self, indices: Tensor) -> "ImageFiles":
-        return ImageFiles([self.paths[index] for index in indices.tolist()], self.labels[indices])
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +54,10 @@ def find_images(root: Path) -> ImageFolder:
     if sets and len(sets) == len(folders) and "train" not in sets:
         raise InputError(f"image folder {quoted(root)} has {' and '.join(sorted(sets))} but no folder train: add one")
     if "train" not in sets or len(sets) == 1 < len(folders):
-        return _split_by_class(_images_by_class(root))
+        return _split_by_class(root, _images_by_class(root))
     train = _images_by_class(sets["train"])
     if len(sets) == 1:
-        return _split_by_class(train)
+        return _split_by_class(root, train)
     others = {name: _images_by_class(sets[name]) for name in ("val", "test") if name in sets}
     for name, by_class in others.items():
         _check_same_classes(train, by_class, sets[name])
@@ -76,7 +65,7 @@ def find_images(root: Path) -> ImageFolder:
         val = others.pop("val")
         train = {name: paths + val[name] for name, paths in train.items()}
     (test,) = others.values()
-    return ImageFolder(tuple(train), _labelled(train), _labelled(test))
+    return ImageFolder(tuple(train), _labelled(root, train), _labelled(root, test))
 
 
 def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -122,7 +111,7 @@ def _images_by_class(root: Path) -> dict[str, list[Path]]:
         raise InputError(
             f"image folder {quoted(root)} has only one class, {quoted(folders[0].name)}: a classifier needs two or more"
         )
-    by_class = {folder.name: _images_under(folder, {os.path.realpath(root)}) for folder in folders}
+    by_class = {folder.name: images_under(folder, {os.path.realpath(root)}) for folder in folders}
     for folder in folders:
         if not by_class[folder.name]:
             raise InputError(
@@ -131,7 +120,7 @@ def _images_by_class(root: Path) -> dict[str, list[Path]]:
     return by_class
 
 
-def _images_under(folder: Path, visited: set[str]) -> list[Path]:
+def images_under(folder: Path, visited: set[str]) -> list[Path]:
     """All images below `folder`; `visited` folders are not entered (again), so that links in a circle end."""
     found: list[Path] = []
     pending = [folder]
@@ -165,19 +154,19 @@ def _some(names: list[str]) -> str:
     return ", ".join(shown(repr(name)) for name in names[:5]) + more
 
 
-def _labelled(by_class: dict[str, list[Path]]) -> ImageFiles:
+def _labelled(root: Path, by_class: dict[str, list[Path]]) -> ImageFiles:
     sizes = torch.tensor([len(paths) for paths in by_class.values()])
     labels = torch.arange(len(by_class)).repeat_interleave(sizes)
-    return ImageFiles([path for paths in by_class.values() for path in paths], labels)
+    return ImageFiles(ImagePaths(root, [path for paths in by_class.values() for path in paths]), labels)
 
 
-def _split_by_class(by_class: dict[str, list[Path]]) -> ImageFolder:
+def _split_by_class(root: Path, by_class: dict[str, list[Path]]) -> ImageFolder:
     for name, paths in by_class.items():
         if len(paths) == 1:
             raise InputError(
                 f"class {quoted(name)} has only one image, {quoted(paths[0])}: it takes one to train and one to test, "
                 "or folders train and test"
             )
-    files = _labelled(by_class)
+    files = _labelled(root, by_class)
     train, test = stratified_split(files.labels, TEST_FRACTION, generator(0, "test set of an image folder"))
     return ImageFolder(tuple(by_class), files.subset(train), files.subset(test))

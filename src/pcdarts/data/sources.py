@@ -1,9 +1,8 @@
-"""Images in: a data set by name, held whole in memory as uint8."""
+"""Images in: a data set by name, held whole in memory as uint8 or, if it is too large for that, streamed from files."""
 
-from dataclasses import dataclass
-from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,10 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcdarts.data.decode import OnBadImage, does_not_fit, quoted, read_images, reason
-from pcdarts.data.folder import find_images
+from pcdarts.data.folder import ImageFolder, find_images
+from pcdarts.data.hub import find_hub_images
+from pcdarts.data.images import DataSet, Images, pixel_statistics
 from pcdarts.data.split import stratified_subset
+from pcdarts.data.streaming import STREAMED_CHANNELS, StreamedImages
 from pcdarts.data.streams import generator
-from pcdarts.errors import InputError, did_you_mean
+from pcdarts.errors import InputError, did_you_mean, listed
+
+Loading = Literal["auto", "resident", "streaming"]
 
 MIN_IMAGE_SIZE = 8
 """Pixels: two reduction cells leave 2 of them, and less is no image."""
@@ -38,7 +42,16 @@ _TORCHVISION = {
     "cifar10": ("CIFAR10", "cifar-10-python.tar.gz"),
     "cifar100": ("CIFAR100", "cifar-100-python.tar.gz"),
 }
-DATA_NAMES = ("fashion-mini", *_TORCHVISION, "folder")
+FILES = ("folder", "imagenet", "huggingface")
+"""Data sets of encoded images, which can be streamed; `imagenet` is a folder with a place of its own."""
+
+DATA_NAMES = ("fashion-mini", *_TORCHVISION, *FILES)
+
+RESIDENT_BYTES = 2 * 10**9
+"""Images that need more are streamed, unless told otherwise: the same on every machine, so that a run can move."""
+
+IMAGENET_STATISTICS: tuple[tuple[float, ...], tuple[float, ...]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""What everyone normalises photographs with; those of streamed images would take a pass over all of them."""
 
 # Mean and standard deviation of the training images where everyone uses the same (CIFAR-10: the authors' figures).
 _STATISTICS = {
@@ -47,162 +60,110 @@ _STATISTICS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Labelled images: `pixels` uint8 `[N, C, H, W]`, `labels` int64 `[N]`.
-
-    Raises:
-        InputError: not one label for each image.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-
-    def __post_init__(self) -> None:
-        if len(self.pixels) != len(self.labels):
-            raise InputError(f"{len(self.pixels)} images have {len(self.labels)} labels: give one to each")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def subset(self, indices: Tensor) -> "Images":
-        """The images at `indices` `[M]`, in that order."""
-        return Images(self.pixels[indices], self.labels[indices])
-
-
-@dataclass(frozen=True, eq=False)
-class DataSet:
-    """What a job learns from (`train`) and is measured on (`test`).
-
-    Raises:
-        InputError: a set without images, a label that is no index of `classes`, or two sets whose images differ in
-            shape.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    train: Images
-    test: Images
-    mean: tuple[float, ...]
-    """Per channel, of pixels scaled to [0, 1], as is `std`."""
-    std: tuple[float, ...]
-    skipped: tuple[str, ...] = ()
-    """A line for each image that was left out because it cannot be read: its path and the reason."""
-
-    def __post_init__(self) -> None:
-        for what, images in (("training", self.train), ("test", self.test)):
-            if not len(images):
-                raise InputError(f"{self.name!r} has no {what} images: the file is damaged")
-            low, high = (int(extreme) for extreme in images.labels.aminmax())
-            if low < 0 or high >= self.num_classes:
-                raise InputError(
-                    f"the {what} labels of {self.name!r} run from {low} to {high}, but its {self.num_classes} classes "
-                    f"are 0 to {self.num_classes - 1}: the file is damaged or of another data set"
-                )
-        if self.train.pixels.shape[1:] != self.test.pixels.shape[1:]:
-            raise InputError(
-                f"the training images of {self.name!r} are {list(self.train.pixels.shape[1:])} and its test images "
-                f"{list(self.test.pixels.shape[1:])} (channels, height, width): they must agree"
-            )
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.classes)
-
-    @property
-    def image_channels(self) -> int:
-        return self.train.pixels.shape[1]
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square images, in pixels."""
-        return self.train.pixels.shape[-1]
-
-    def digest(self) -> str:
-        """A fingerprint of all images and labels: the same if and only if they are."""
-        found = blake2b(digest_size=16)
-        for tensor in (self.train.pixels, self.train.labels, self.test.pixels, self.test.labels):
-            found.update(repr(tuple(tensor.shape)).encode())
-            for part in tensor.split(1024):
-                found.update(part.contiguous().numpy())
-        return found.hexdigest()
-
-    def __str__(self) -> str:
-        colours = "colour" if self.image_channels > 1 else "greyscale"
-        return f"{self.name} ({self.num_classes} classes, {self.image_size}x{self.image_size} {colours})"
-
-
 def load_data(
     name: str,
     *,
     root: Path | str | None = None,
+    hub_name: str | None = None,
     image_size: int | None = None,
     train_images: int | None = None,
     test_images: int | None = None,
     seed: int = 0,
     on_bad_image: OnBadImage = "stop",
+    loading: Loading = "auto",
+    border: float = 0.0,
+    workers: int = 0,
 ) -> DataSet:
-    """Load a data set into memory.
+    """Load a data set into memory, or find out what to stream.
 
     Args:
         name: one of `DATA_NAMES`.
-        root: the image folder for `folder`; where torchvision keeps its data sets (`data` when None, downloaded if
-            they are not there); not for `fashion-mini`, which is part of this package.
+        root: the image folder for `folder` and `imagenet`; where torchvision keeps its data sets (`data` when None,
+            downloaded if they are not there); not for `fashion-mini`, which is part of this package.
+        hub_name: for `huggingface`, see `find_hub_images`.
         image_size: side of the images in pixels; None keeps their own.
         train_images, test_images: keep so many if there are more, equally many of each class, drawn by `seed`.
         on_bad_image: what an image in a folder that cannot be read does: "stop" refuses the folder, "skip" leaves the
             image out. Which images are test images, and which are kept, is settled before: no image takes its place.
+            Streamed images are read, and stop a job or are left out, when their turn comes.
+        loading: "resident" in memory, "streaming" from files; "auto" streams what needs more than `RESIDENT_BYTES`.
+        border: what is cut off either side of an image in a file before it is resized, see `decode.fitted`.
+        workers: the processes that read streamed images; 0 is this one.
 
     Raises:
         InputError: an unknown name, data that is not there or cannot be read, a class of which nothing can be read,
-            a size below `MIN_IMAGE_SIZE`, more pixels than memory, or fewer images to keep than there are classes.
+            a size below `MIN_IMAGE_SIZE`, more pixels than memory, fewer images to keep than there are classes, or
+            a data set to stream that has no files.
     """
     if name not in DATA_NAMES:
         raise InputError(f"unknown data {name!r}: {did_you_mean(name, DATA_NAMES)}")
     _check_size(image_size)
-    skipped: tuple[str, ...] = ()
-    if name == "folder":
-        if root is None:
-            raise InputError("data 'folder' needs the folder of images: give --data-root")
-        found = find_images(_expanded(root))
-        classes = found.classes
-        train_files = found.train.subset(_kept(found.train.labels, classes, "train", train_images, seed))
-        test_files = found.test.subset(_kept(found.test.labels, classes, "test", test_images, seed))
-        # Together, because the size and the number of channels are those of all images.
-        decoded = read_images(train_files.paths + test_files.paths, image_size, on_bad_image)
-        labels = torch.cat([train_files.labels, test_files.labels])[decoded.kept]
-        count = int((decoded.kept < len(train_files.paths)).sum())
-        train, test = Images(decoded.pixels[:count], labels[:count]), Images(decoded.pixels[count:], labels[count:])
-        skipped = decoded.skipped
-        _check_every_class_is_left(classes, train, test, skipped)
-    else:
-        classes, train, test = _fashion_mini(root) if name == "fashion-mini" else _from_torchvision(name, root)
-        train = _resized(train.subset(_kept(train.labels, classes, "train", train_images, seed)), image_size)
-        test = _resized(test.subset(_kept(test.labels, classes, "test", test_images, seed)), image_size)
-    _check_size(train.pixels.shape[-1])
+    if name in FILES:
+        found = _find(name, root, hub_name)
+        found = ImageFolder(
+            found.classes,
+            found.train.subset(_kept(found.train.labels, found.classes, "train", train_images, seed)),
+            found.test.subset(_kept(found.test.labels, found.classes, "test", test_images, seed)),
+        )
+        if _is_streamed(found, loading, image_size):
+            streams = [
+                StreamedImages(files, image_size or 0, border, on_bad_image, workers)
+                for files in (found.train, found.test)
+            ]
+            mean, std = IMAGENET_STATISTICS
+            return DataSet(name, found.classes, streams[0], streams[1], mean, std, (), found.train.sources)
+        return _decoded(name, found, image_size, border, on_bad_image)
+    if loading == "streaming":
+        raise InputError(f"data {name!r} is read whole and cannot be streamed: drop --loading, or use {listed(FILES)}")
+    classes, train, test = _fashion_mini(root) if name == "fashion-mini" else _from_torchvision(name, root)
+    train = _resized(train.subset(_kept(train.labels, classes, "train", train_images, seed)), image_size)
+    test = _resized(test.subset(_kept(test.labels, classes, "test", test_images, seed)), image_size)
+    _check_size(train.shape[-1])
     mean, std = _STATISTICS.get(name) or pixel_statistics(train.pixels)
-    return DataSet(name, classes, train, test, mean, std, skipped)
+    return DataSet(name, classes, train, test, mean, std)
 
 
-def pixel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of uint8 `[N, C, H, W]`, of pixels scaled to [0, 1].
+def _find(name: str, root: Path | str | None, hub_name: str | None) -> ImageFolder:
+    """All images of a data set of encoded images."""
+    if name == "huggingface":
+        if hub_name is None:
+            raise InputError("data 'huggingface' needs the name of a data set: give --hub-name")
+        if root is not None:
+            raise InputError("data 'huggingface' is found by --hub-name: drop --data-root")
+        return find_hub_images(hub_name)
+    if name == "folder" and root is None:
+        raise InputError("data 'folder' needs the folder of images: give --data-root")
+    return find_images(_expanded("data/imagenet" if root is None else root))
 
-    Counted, not summed: 256 exact counts per channel give both in float64 with no copy of the images.
+
+def _is_streamed(found: ImageFolder, loading: Loading, image_size: int | None) -> bool:
+    """Whether these files are decoded batch by batch.
 
     Raises:
-        InputError: a channel with the same value everywhere, which cannot be normalised.
+        InputError: they are, but nobody knows at which size.
     """
-    values = torch.arange(256, dtype=torch.float64) / 255
-    mean, std = [], []
-    for index, channel in enumerate(pixels.unbind(1)):
-        counts = channel.flatten().bincount(minlength=256).cpu().double()
-        average = (counts @ values / counts.sum()).item()
-        deviation = (counts @ (values - average).square() / counts.sum()).sqrt().item()
-        if counts.count_nonzero() == 1:
-            raise InputError(f"channel {index} of all training images has one value everywhere: nothing can be learnt")
-        mean.append(average)
-        std.append(deviation)
-    return tuple(mean), tuple(std)
+    if image_size is None:  # they all have one size, or cannot be used
+        if loading == "streaming":
+            raise InputError("images can only be streamed at a size that is given: add --image-size")
+        return False
+    count = len(found.train) + len(found.test)
+    return loading == "streaming" or (loading == "auto" and count * STREAMED_CHANNELS * image_size**2 > RESIDENT_BYTES)
+
+
+def _decoded(name: str, found: ImageFolder, image_size: int | None, border: float, on_bad_image: OnBadImage) -> DataSet:
+    """All files in memory."""
+    # Together, because the size and the number of channels are those of all images.
+    sources = [files.sources[index] for files in (found.train, found.test) for index in range(len(files))]
+    decoded = read_images(sources, image_size, on_bad_image, border)
+    labels = torch.cat([found.train.labels, found.test.labels])[decoded.kept]
+    count = int((decoded.kept < len(found.train)).sum())
+    train, test = Images(decoded.pixels[:count], labels[:count]), Images(decoded.pixels[count:], labels[count:])
+    _check_every_class_is_left(found.classes, train, test, decoded.skipped)
+    _check_size(train.shape[-1])
+    known = name == "imagenet" and train.shape[0] == STREAMED_CHANNELS
+    mean, std = IMAGENET_STATISTICS if known else pixel_statistics(train.pixels)
+    kept = found.train.sources.subset(decoded.kept[:count])
+    return DataSet(name, found.classes, train, test, mean, std, decoded.skipped, kept)
 
 
 def _check_size(image_size: int | None) -> None:

@@ -33,6 +33,38 @@ def split_indices(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, T
     return order[:weight_count], order[weight_count:]
 
 
+def split_each_class(labels: Tensor, weight_fraction: float, arch_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw disjoint `weight` and `arch` splits as fractions of each class (Sec. 4.3: 10 % and 2.5 % of ImageNet).
+
+    Of a class of n images, `fraction * n` rounded, and one at least, go to either.
+
+    Args:
+        labels: int64 `[N]`.
+
+    Returns:
+        The weight and the arch indices, int64, class by class, in random order within a class.
+
+    Raises:
+        InputError: the fractions are more than there is, or a class has a single image.
+    """
+    if weight_fraction + arch_fraction > 1:
+        raise InputError(
+            f"weight_fraction {weight_fraction:g} and arch_fraction {arch_fraction:g} are more than all images: use "
+            "fractions whose sum is at most 1"
+        )
+    order, rank = _shuffled_classes(labels, generator(seed, "weight and arch splits of each class"))
+    sizes = labels.bincount()
+    if bool((sizes[labels] < 2).any()):
+        raise InputError("a class has one training image, but each split needs one of it: add images, or remove it")
+    weight = (sizes * weight_fraction).round().clamp(min=1)
+    arch = torch.minimum((sizes * arch_fraction).round().clamp(min=1), sizes - 1)
+    weight = torch.minimum(weight, sizes - arch)
+    of_image = labels[order]
+    is_weight = rank < weight[of_image]
+    is_arch = ~is_weight & (rank < (weight + arch)[of_image])
+    return order[is_weight], order[is_arch]
+
+
 def stratified_subset(labels: Tensor, count: int, draw: torch.Generator) -> Tensor:
     """Indices, ascending, of `count` of the images `[N]`, as equally many of each class as there are."""
     order, rank = _shuffled_classes(labels, draw)

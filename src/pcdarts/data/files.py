@@ -1,0 +1,85 @@
+"""Images that are not decoded yet, and their classes."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from torch import Tensor
+
+
+class ImageFile(Protocol):
+    """An encoded image somewhere; `str()` of it is its name. A `Path` is one."""
+
+    def read_bytes(self) -> bytes: ...
+
+
+class ImageSources(Protocol):
+    """Many encoded images, which can be sent to another process."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> ImageFile: ...
+
+    def subset(self, indices: Tensor) -> Self:
+        """Those at `indices` `[M]`, in that order."""
+        ...
+
+    def names(self) -> list[str]:
+        """Of each image a name that holds wherever the data lies."""
+        ...
+
+    def identities(self) -> Iterator[tuple[str, int]]:
+        """The names, each with a number that changes when the image does, such as its size in bytes."""
+        ...
+
+
+class ImagePaths:
+    """Image files below a folder: of a million of them, Python objects would need ten times the memory.
+
+    Args:
+        root: the folder.
+        paths: files below it.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[Path]) -> None:
+        self.root = root
+        self._relative = np.array([os.fsencode(path.relative_to(root)) for path in paths], dtype=np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self._relative)
+
+    def __getitem__(self, index: int) -> Path:
+        return self.root / os.fsdecode(self._relative[index].tobytes().rstrip(b"\0"))
+
+    def __iter__(self) -> Iterator[Path]:
+        return map(self.__getitem__, range(len(self)))
+
+    def subset(self, indices: Tensor) -> "ImagePaths":
+        chosen = ImagePaths(self.root, [])
+        chosen._relative = self._relative[indices.numpy()]
+        return chosen
+
+    def names(self) -> list[str]:
+        """The paths below the root, with slashes."""
+        return [path.relative_to(self.root).as_posix() for path in self]
+
+    def identities(self) -> Iterator[tuple[str, int]]:
+        for name, path in zip(self.names(), self, strict=True):
+            yield name, path.stat().st_size if path.is_file() else -1
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Encoded images and their classes: `labels`, int64 `[N]`, index the classes of the data set."""
+
+    sources: ImageSources
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> "ImageFiles":
+        """The images at `indices` `[M]`, in that order."""
+        return ImageFiles(self.sources.subset(indices), self.labels[indices])

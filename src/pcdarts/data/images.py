@@ -1,0 +1,140 @@
+"""Labelled images in memory, and a data set: what a job learns from and what it is measured on."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+from pcdarts.data.files import ImageSources
+from pcdarts.data.streaming import StreamedImages
+from pcdarts.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled images: `pixels` uint8 `[N, C, H, W]`, `labels` int64 `[N]`.
+
+    Raises:
+        InputError: not one label for each image.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.pixels) != len(self.labels):
+            raise InputError(f"{len(self.pixels)} images have {len(self.labels)} labels: give one to each")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    def subset(self, indices: Tensor) -> "Images":
+        """The images at `indices` `[M]`, in that order."""
+        return Images(self.pixels[indices], self.labels[indices])
+
+    def relabelled(self, labels: Tensor) -> "Images":
+        """The same images with other labels `[N]`."""
+        return Images(self.pixels, labels)
+
+    def update(self, found: blake2b) -> None:
+        """Add all pixels and labels to a fingerprint."""
+        for tensor in (self.pixels, self.labels):
+            found.update(repr(tuple(tensor.shape)).encode())
+            for part in tensor.split(1024):
+                found.update(part.contiguous().numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """What a job learns from (`train`) and is measured on (`test`).
+
+    Raises:
+        InputError: a set without images, a label that is no index of `classes`, or two sets whose images differ in
+            shape.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Images | StreamedImages
+    test: Images | StreamedImages
+    mean: tuple[float, ...]
+    """Per channel, of pixels scaled to [0, 1], as is `std`."""
+    std: tuple[float, ...]
+    left_out: tuple[str, ...] = ()
+    """A line for each image that could not be read when all were: its path and the reason."""
+    train_sources: ImageSources | None = None
+    """The files of the training images, in their order, if they are files."""
+
+    def __post_init__(self) -> None:
+        for what, images in (("training", self.train), ("test", self.test)):
+            if not len(images):
+                raise InputError(f"{self.name!r} has no {what} images: the file is damaged")
+            low, high = (int(extreme) for extreme in images.labels.aminmax())
+            if low < 0 or high >= self.num_classes:
+                raise InputError(
+                    f"the {what} labels of {self.name!r} run from {low} to {high}, but its {self.num_classes} classes "
+                    f"are 0 to {self.num_classes - 1}: the file is damaged or of another data set"
+                )
+        if self.train.shape != self.test.shape:
+            raise InputError(
+                f"the training images of {self.name!r} are {list(self.train.shape)} and its test images "
+                f"{list(self.test.shape)} (channels, height, width): they must agree"
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def image_channels(self) -> int:
+        return self.train.shape[0]
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images, in pixels."""
+        return self.train.shape[-1]
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """A line for each image that was left out so far because it cannot be read: its path and the reason."""
+        streams = [images for images in (self.train, self.test) if isinstance(images, StreamedImages)]
+        return (*self.left_out, *(line for images in streams for line in images.skipped.values()))
+
+    def digest(self) -> str:
+        """A fingerprint of all images and labels, of streamed ones by their names and sizes: other data has another."""
+        found = blake2b(digest_size=16)
+        for images in (self.train, self.test):
+            images.update(found)
+        return found.hexdigest()
+
+    def __str__(self) -> str:
+        colours = "colour" if self.image_channels > 1 else "greyscale"
+        return f"{self.name} ({self.num_classes} classes, {self.image_size}x{self.image_size} {colours})"
+
+
+def pixel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of uint8 `[N, C, H, W]`, of pixels scaled to [0, 1].
+
+    Counted, not summed: 256 exact counts per channel give both in float64 with no copy of the images.
+
+    Raises:
+        InputError: a channel with the same value everywhere, which cannot be normalised.
+    """
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean, std = [], []
+    for index, channel in enumerate(pixels.unbind(1)):
+        counts = channel.flatten().bincount(minlength=256).cpu().double()
+        average = (counts @ values / counts.sum()).item()
+        deviation = (counts @ (values - average).square() / counts.sum()).sqrt().item()
+        if counts.count_nonzero() == 1:
+            raise InputError(f"channel {index} of all training images has one value everywhere: nothing can be learnt")
+        mean.append(average)
+        std.append(deviation)
+    return tuple(mean), tuple(std)
