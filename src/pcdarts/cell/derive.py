@@ -6,7 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import PRIMITIVES, CellKind, CellSpace
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
 
 _NONE = PRIMITIVES.index("none")
 
@@ -32,18 +32,20 @@ def derive(arch: _ArchParameters) -> Genotype:
     edge normalisation it is softmax(α) alone, as in DARTS. `none` takes part in the softmax but is never kept.
     The two edges of a node are listed strongest first, as the authors print them; ties go to the earlier one.
     """
-    mixture = arch.mixture()
-    strengths: dict[CellKind, list[list[float]]] = {
-        kind: (mixture.op_weights[kind] * mixture.edge_weights[kind].unsqueeze(1)).tolist()
-        for kind in ("normal", "reduce")
-    }
+    found = strengths(arch)
     concat = tuple(range(2, arch.space.num_nodes))
     return Genotype(
-        normal=_strongest_edges(arch.space, strengths["normal"]),
+        normal=_strongest_edges(arch.space, found["normal"]),
         normal_concat=concat,
-        reduce=_strongest_edges(arch.space, strengths["reduce"]),
+        reduce=_strongest_edges(arch.space, found["reduce"]),
         reduce_concat=concat,
     )
+
+
+def strengths(arch: _ArchParameters) -> dict[CellKind, list[list[float]]]:
+    """What decides: softmax(α)·softmax(β) as `[edges][primitives]` for each kind of cell, `none` among them."""
+    mixture = arch.mixture()
+    return {kind: (mixture.op_weights[kind] * mixture.edge_weights[kind].unsqueeze(1)).tolist() for kind in CELL_KINDS}
 
 
 def _strongest_edges(space: CellSpace, strengths: list[list[float]]) -> tuple[tuple[str, int], ...]:

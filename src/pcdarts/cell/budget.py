@@ -1,0 +1,228 @@
+"""Derivation under a budget: the best genotypes whose networks cost no more, by exact search.
+
+The paper's mobile setting (Sec. 4.1: at most 600 M mult-adds) is such a budget.
+"""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.errors import InputError, listed
+
+RESOURCES = ("mult_adds", "params", "skips")
+"""What a budget limits, in the order of every `resources` axis; skips are the skip-connections of the normal cell."""
+
+_BLOCK = 512
+"""Partial choices compared at once: they fit the cache."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a network may have at most; None is no limit. `max_skips` counts in the normal cell, as P-DARTS does."""
+
+    max_mult_adds: int | None = None
+    max_params: int | None = None
+    max_skips: int | None = None
+
+    @property
+    def limits(self) -> tuple[int | None, ...]:
+        """The limit of each of `RESOURCES`."""
+        return self.max_mult_adds, self.max_params, self.max_skips
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkCosts:
+    """What the networks of all genotypes of a space cost: the rest, and what each edge kept adds to it."""
+
+    space: CellSpace
+    choices: dict[CellKind, NDArray[np.int64]]
+    """`[edges, primitives, resources]`: what an operation adds, in all cells of the kind together."""
+    rest: NDArray[np.int64]
+    """`[resources]`: everything that is on no edge, such as stem and classifier."""
+
+    def of(self, genotype: Genotype) -> dict[str, int]:
+        """What the network of `genotype` costs, by the names in `RESOURCES`."""
+        total = self.rest.copy()
+        for kind in CELL_KINDS:
+            for index, (primitive, source) in enumerate(genotype.edges(kind)):
+                edge = self.space.edges_into(2 + index // 2)[source]
+                total += self.choices[kind][edge, PRIMITIVES.index(primitive)]
+        return dict(zip(RESOURCES, total.tolist(), strict=True))
+
+    def smallest(self) -> dict[str, int]:
+        """The least that any genotype costs, of each resource by itself."""
+        total = self.rest.copy()
+        for kind in CELL_KINDS:
+            of_edges = self.choices[kind][:, 1:].min(axis=1)
+            for target in range(2, self.space.num_nodes):
+                total += np.sort(of_edges[self.space.edges_into(target)], axis=0)[:2].sum(axis=0)
+        return dict(zip(RESOURCES, total.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A genotype, and the logarithm of the product of the strengths of all that it keeps."""
+
+    genotype: Genotype
+    log_product: float
+
+
+def check_budget(costs: NetworkCosts, budget: Budget) -> None:
+    """Refuse a budget that no genotype keeps to, whatever a search will find.
+
+    Raises:
+        InputError: says what the smallest network has.
+    """
+    for (resource, least), limit in zip(costs.smallest().items(), budget.limits, strict=True):
+        if limit is not None and limit < least:
+            raise InputError(
+                f"max_{resource} is {limit}, but the smallest network that can be derived has {least} "
+                f"{resource.replace('_', '-')}: give {least} or more"
+            )
+
+
+def best_genotypes(
+    strengths: Mapping[CellKind, Sequence[Sequence[float]]], costs: NetworkCosts, budget: Budget, count: int = 1
+) -> list[Ranked]:
+    """The `count` best genotypes within the budget, best first; fewer if there are no more.
+
+    Best is the largest product of the strengths of all operations kept, in both cells. Without a budget the first is
+    what `derive` finds, to the order of the edges and the ties. A strength of 0 counts as the least positive number.
+
+    The search is exact. It goes through the nodes of both cells and keeps partial choices, whose costs and logarithms
+    of strengths add up. One is dropped only if nothing completes it within the budget, or if `count` others are as good
+    and cost no more of anything limited: whatever completes it completes each of them, to something no worse.
+
+    Args:
+        strengths: `[edges][primitives]` for each kind of cell (`derive.strengths`).
+
+    Raises:
+        InputError: no genotype keeps to the budget.
+    """
+    check_budget(costs, budget)
+    limited = [index for index, limit in enumerate(budget.limits) if limit is not None]
+    limits = np.array([limit for limit in budget.limits if limit is not None], dtype=np.int64)
+    left = limits - np.array(list(costs.smallest().values()))[limited]
+    nodes = [
+        _choices(costs.space.edges_into(target), strengths[kind], costs.choices[kind][:, :, limited], left, count)
+        for kind in CELL_KINDS
+        for target in range(2, costs.space.num_nodes)
+    ]
+    scores, surplus = np.zeros(1), np.zeros((1, len(limited)), dtype=np.int64)
+    steps: list[_Step] = []
+    for node in nodes:
+        scores = np.add.outer(scores, node.scores).ravel()
+        surplus = (surplus[:, np.newaxis] + node.surplus).reshape(len(scores), len(limited))
+        kept = _undominated(scores, surplus, left, count)
+        scores, surplus = scores[kept], surplus[kept]
+        steps.append(_Step(node, *np.divmod(kept, len(node.scores))))
+    if not len(scores):
+        names = [f"max_{RESOURCES[index]} {limit}" for index, limit in enumerate(budget.limits) if limit is not None]
+        raise InputError(f"no genotype keeps to {listed(names, 'and')} at once: raise one of them")
+    return [Ranked(_genotype(costs.space, steps, rank), float(scores[rank])) for rank in range(len(scores))[:count]]
+
+
+class _Candidate(NamedTuple):
+    """An operation on an edge into some node."""
+
+    strength: float
+    primitive: str
+    source: int
+    costs: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Choices:
+    """What one node may keep, best first."""
+
+    pairs: list[tuple[_Candidate, _Candidate]]
+    """Two operations on two edges, the stronger one first."""
+    scores: NDArray[np.float64]
+    """`[pairs]`: the logarithm of the product of both strengths."""
+    surplus: NDArray[np.int64]
+    """`[pairs, resources]`: what they cost more than the cheapest of the node's pairs."""
+
+
+class _Step(NamedTuple):
+    """How the partial choices that were kept after a node came about, `[partial choices]` each."""
+
+    node: _Choices
+    before: NDArray[np.intp]
+    """Which partial choice of the step before is continued."""
+    chosen: NDArray[np.intp]
+    """With which pair of the node."""
+
+
+def _choices(
+    edges: Sequence[int],
+    strengths: Sequence[Sequence[float]],
+    costs: NDArray[np.int64],
+    left: NDArray[np.int64],
+    count: int,
+) -> _Choices:
+    """What a node may keep that `edges` enter, without what is dominated.
+
+    `strengths` are `[edges][primitives]` and `costs` `[edges, primitives, resources]`, of all edges of the cell.
+    """
+    of_edges = [
+        [
+            _Candidate(max(strengths[edge][index], sys.float_info.min), primitive, source, costs[edge, index])
+            for index, primitive in enumerate(PRIMITIVES)
+            if primitive != "none"
+        ]
+        for source, edge in enumerate(edges)
+    ]
+    pairs = [
+        (one, other) if one.strength >= other.strength else (other, one)
+        for first, second in combinations(of_edges, 2)
+        for one, other in product(first, second)
+    ]
+    # Two logarithms of different strengths may be equal: the strengths decide then, as when deriving.
+    pairs.sort(key=lambda pair: (-_score(pair), -pair[0].strength, -pair[1].strength))
+    scores = np.array([_score(pair) for pair in pairs])
+    total = np.array([one.costs + other.costs for one, other in pairs])
+    surplus = total - total.min(axis=0)
+    kept = _undominated(scores, surplus, left, count)
+    return _Choices([pairs[index] for index in kept], scores[kept], surplus[kept])
+
+
+def _score(pair: tuple[_Candidate, _Candidate]) -> float:
+    return math.log(pair[0].strength) + math.log(pair[1].strength)
+
+
+def _undominated(
+    scores: NDArray[np.float64], surplus: NDArray[np.int64], left: NDArray[np.int64], count: int
+) -> NDArray[np.intp]:
+    """Which partial choices are worth keeping: their indices, best first; of equals the earlier one is better.
+
+    Those that do not go beyond what is `left`, and that fewer than `count` better ones undercut in every resource.
+    """
+    affordable = np.flatnonzero((surplus <= left).all(axis=1))
+    order = affordable[np.argsort(-scores[affordable], kind="stable")]
+    kept = order[:0]
+    for start in range(0, len(order), _BLOCK):
+        block = order[start : start + _BLOCK]
+        rivals = np.concatenate([kept, block])
+        undercut = np.tri(len(block), len(rivals), len(kept) - 1, dtype=np.bool_)  # by better ones alone
+        for resource in surplus.T:
+            undercut &= resource[rivals] <= resource[block, np.newaxis]
+        kept = np.concatenate([kept, block[undercut.sum(axis=1) < count]])
+    return kept
+
+
+def _genotype(space: CellSpace, steps: Sequence[_Step], rank: int) -> Genotype:
+    """Follow the choices that led to the partial choice `rank` back to the first node."""
+    edges: list[tuple[str, int]] = []
+    for step in reversed(steps):
+        edges[:0] = [(candidate.primitive, candidate.source) for candidate in step.node.pairs[step.chosen[rank]]]
+        rank = int(step.before[rank])
+    half, concat = len(edges) // 2, tuple(range(2, space.num_nodes))
+    return Genotype(tuple(edges[:half]), concat, tuple(edges[half:]), concat)

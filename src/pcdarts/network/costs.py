@@ -1,0 +1,69 @@
+"""What each choice of an edge and an operation adds to the costs of an evaluation network."""
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from pcdarts.cell.budget import NetworkCosts
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.primitives import make_op
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, STEM_MULTIPLIER, CellSpace, NetworkKind, macro_plan
+from pcdarts.network.complexity import complexity
+from pcdarts.network.network import Network
+
+
+def network_costs(
+    space: CellSpace,
+    *,
+    kind: NetworkKind,
+    channels: int,
+    num_cells: int,
+    num_classes: int,
+    image_channels: int,
+    image_size: int,
+) -> NetworkCosts:
+    """The costs of all networks of this setting: for any genotype of `space`, exactly those of `complexity`.
+
+    Raises:
+        InputError: there is no such network, or the images are too small for it.
+    """
+    nodes = range(2, space.num_nodes)
+    pools = tuple(("max_pool_3x3", source) for _ in nodes for source in (0, 1))
+    with torch.device("meta"):
+        # Pools cost nothing: what is left is the rest.
+        bare = Network(
+            Genotype(pools, tuple(nodes), pools, tuple(nodes)),
+            kind=kind,
+            channels=channels,
+            num_cells=num_cells,
+            num_classes=num_classes,
+            auxiliary=False,
+            image_channels=image_channels,
+        )
+    rest = complexity(bare, (image_channels, image_size, image_size))
+
+    @cache
+    def op_costs(primitive: str, channels: int, stride: int, side: int) -> tuple[int, int]:
+        with torch.device("meta"):
+            op = make_op(primitive, channels, stride, affine=True)
+        size = complexity(op, (channels, side, side))
+        return size.mult_adds, size.params
+
+    shape = (space.num_edges, len(PRIMITIVES), 3)
+    choices = {cell_kind: np.zeros(shape, dtype=np.int64) for cell_kind in CELL_KINDS}
+    side = image_size if kind == "cifar" else -(-image_size // 8)
+    stem_channels = STEM_MULTIPLIER * channels if kind == "cifar" else channels
+    concat_sizes = dict.fromkeys(CELL_KINDS, space.num_intermediate)
+    for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels):
+        reduced = -(-side // 2) if plan.kind == "reduce" else side
+        for index, edge in enumerate(space.edges):
+            stride = 2 if plan.kind == "reduce" and edge.source < 2 else 1
+            for p, primitive in enumerate(PRIMITIVES):
+                if primitive != "none":
+                    choices[plan.kind][index, p, :2] += op_costs(
+                        primitive, plan.channels, stride, side if edge.source < 2 else reduced
+                    )
+        side = reduced
+    choices["normal"][:, PRIMITIVES.index("skip_connect"), 2] = 1
+    return NetworkCosts(space, choices, np.array([rest.mult_adds, rest.params, 0]))
