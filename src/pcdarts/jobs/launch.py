@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.search import run_search
 from pcdarts.jobs.train import pinned, run_train
@@ -17,8 +18,11 @@ from pcdarts.run.interruption import ending_at_once
 from pcdarts.run.lock import lock
 from pcdarts.run.processes import Processes, joined, losses_explained
 
+LongConfig = SearchConfig | TrainConfig | DetectTrainConfig
+"""That of a job with a run folder."""
 
-def begin(config: SearchConfig | TrainConfig, place: Path | None) -> None:
+
+def begin(config: LongConfig, place: Path | None) -> None:
     """Do the job in a new folder at `place`, or in the next free one below runs/.
 
     Raises:
@@ -31,9 +35,8 @@ def begin(config: SearchConfig | TrainConfig, place: Path | None) -> None:
             _follow(type(config), False, processes)
             return
         environment = describe_environment(config.device, config.threads)
-        if isinstance(config, TrainConfig):
-            config = pinned(config)
-        stem = f"{config.job}-{config.recipe or 'custom'}"
+        config = _pinned(config)
+        stem = f"{config.job.replace(' ', '-')}-{config.recipe or 'custom'}"
         run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem)
         with lock(run):
             RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
@@ -43,7 +46,7 @@ def begin(config: SearchConfig | TrainConfig, place: Path | None) -> None:
                 _lead(config, run, False, processes)
 
 
-def go_on(config: SearchConfig | TrainConfig, place: Path) -> None:
+def go_on(config: LongConfig, place: Path) -> None:
     """Continue the job in the folder at `place`, from its last checkpoint if it has one.
 
     Raises:
@@ -65,7 +68,7 @@ def go_on(config: SearchConfig | TrainConfig, place: Path) -> None:
                 _lead(config, run, True, processes)
 
 
-def _lead(config: SearchConfig | TrainConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+def _lead(config: LongConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
     """Do the job as the first process, once the others know what and where."""
     order = {"config": config.model_dump(mode="json"), "run": str(run.path.absolute())}
     with losses_explained(processes):
@@ -73,7 +76,7 @@ def _lead(config: SearchConfig | TrainConfig, run: RunFolder, resume: bool, proc
         _do(config, run, resume, processes)
 
 
-def _follow(config_class: type[SearchConfig | TrainConfig], resume: bool, processes: Processes) -> None:
+def _follow(config_class: type[LongConfig], resume: bool, processes: Processes) -> None:
     """Do the same as the first process, which writes and prints for all."""
     with losses_explained(processes):
         shared = processes.share(None)
@@ -82,17 +85,32 @@ def _follow(config_class: type[SearchConfig | TrainConfig], resume: bool, proces
             _do(config_class(**order["config"]), RunFolder(Path(order["run"])), resume, processes)
 
 
-def _do(config: SearchConfig | TrainConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+def _pinned(config: LongConfig) -> LongConfig:
+    """The configuration in which everything that it refers to is fixed for ever."""
+    if isinstance(config, TrainConfig):
+        return pinned(config)
+    if isinstance(config, DetectTrainConfig):
+        from pcdarts.jobs.detect import pinned_detection
+
+        return pinned_detection(config)
+    return config
+
+
+def _do(config: LongConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
     if isinstance(config, SearchConfig):
         run_search(config, run, resume, processes)
-    else:
+    elif isinstance(config, TrainConfig):
         run_train(config, run, resume, processes)
+    else:
+        from pcdarts.jobs.detect import run_detect  # torchvision's detectors, which other jobs need not wait for
+
+        run_detect(config, run, resume, processes)
 
 
 @contextmanager
 def _watched(job: str, run: RunFolder, resume: bool, processes: Processes) -> Iterator[None]:
     """However the job ends, `state.json` and the message say so, and how to go on."""
-    command = ["pcdarts", job, "--resume", str(run.path)]
+    command = ["pcdarts", *job.split(), "--resume", str(run.path)]
     if processes.count > 1:
         command = ["torchrun", "--nproc-per-node", str(processes.count), "-m", *command]
     again = f"continue with `{shlex.join(command)}`"

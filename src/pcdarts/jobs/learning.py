@@ -75,6 +75,15 @@ class WeightStep:
                 self.scaler.scale(share * objective).backward()
             losses.append(share * loss.detach())
             logits.append(output.detach())
+        self.finish()
+        return torch.stack(losses).sum(), torch.cat(logits)
+
+    def finish(self) -> None:
+        """Take the step on gradients that are there.
+
+        Raises:
+            NotFinite: their norm is not; the weights are as they were.
+        """
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
         if not overflowed(self.scaler, norm):
@@ -85,7 +94,6 @@ class WeightStep:
                 raise
         self.scaler.step(self.optimizer)  # which it leaves out where the gradient overflowed
         self.scaler.update()
-        return torch.stack(losses).sum(), torch.cat(logits)
 
 
 class ArchStep:

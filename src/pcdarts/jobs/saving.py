@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.data.sources import DataSet
+from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.run.checkpoint import load_state, read_newest, save_checkpoint
@@ -21,6 +21,12 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
+
+
+class Data(Protocol):
+    """Images of any kind."""
+
+    def digest(self) -> str: ...
 
 
 class Place:
@@ -77,12 +83,12 @@ class Saving:
 
     def __init__(
         self,
-        config: SearchConfig | TrainConfig,
+        config: SearchConfig | TrainConfig | DetectTrainConfig,
         run: RunFolder,
         place: Place,
         parts: Mapping[str, Stateful],
         *,
-        data: DataSet,
+        data: Data,
         numbers: Numbers,
         processes: Processes,
         constants: Mapping[str, Any] | None = None,

@@ -1,6 +1,6 @@
 """The network that a genotype becomes: stem, cells, global average pooling and a linear classifier."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from pcdarts.cell.authors import load_translated, translate_state
 from pcdarts.cell.compiling import compile_modules
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.precision import Amp, mixed_precision
-from pcdarts.cell.space import CELL_KINDS, STEM_MULTIPLIER, NetworkKind, macro_plan
+from pcdarts.cell.space import CELL_KINDS, STEM_MULTIPLIER, NetworkKind, macro_plan, reduction_positions
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
 from pcdarts.cell.synchronize import process_count, synchronize_norms
 from pcdarts.errors import InputError
@@ -112,22 +112,55 @@ class Network(nn.Module):
             outputs = self._classify(images)
         return outputs.float() if isinstance(outputs, Tensor) else (outputs[0].float(), outputs[1].float())
 
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The last map of each resolution, after its ReLU: what a detector reads.
+
+        Of images `[B, image_channels, H, W]`, with the stem for ImageNet: `[B, feature_channels[i], H/s, W/s]` (ceiled)
+        for s = 8, 16 and 32; float32 whatever `amp` is.
+
+        Raises:
+            InputError: as `forward`.
+        """
+        check_images(images, self.image_channels, self.smallest_image_side)
+        wanted = self.feature_positions
+        amp: Amp = self.amp if self.training else "off"
+        with mixed_precision(amp, images.device.type):
+            maps = [last for position, (_, last) in enumerate(self._cell_outputs(images)) if position in wanted]
+        return maps if amp == "off" else [map_.float() for map_ in maps]
+
+    @property
+    def feature_positions(self) -> list[int]:
+        """The cells whose outputs are `features`: those before each reduction cell, and the last one."""
+        before = [position - 1 for position in sorted(reduction_positions(len(self.cells))) if position > 0]
+        return [*before, len(self.cells) - 1]
+
+    @property
+    def feature_channels(self) -> list[int]:
+        """How many channels each of `features` has."""
+        return [self.cells[position].out_channels for position in self.feature_positions]
+
     def _classify(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         auxiliary_logits: Tensor | None = None
+        output = images
+        for position, (output, last) in enumerate(self._cell_outputs(images)):  # noqa: B007  # the last one counts
+            if position == self.auxiliary_position and self.auxiliary_head is not None and self.training:
+                auxiliary_logits = self.auxiliary_head(last)
+        logits: Tensor = self.classifier(dense_gradient(output).mean(dim=(2, 3)))
+        return logits if auxiliary_logits is None else (logits, auxiliary_logits)
+
+    def _cell_outputs(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Compute one cell after the other: its output, and that after ReLU."""
         compiled = self.training and images.shape == self._compiled_for
         # Whatever reads the output of the stem or of a cell, but the classifier, begins with a ReLU: one serves all.
         larger, output = self.stem(images.contiguous(memory_format=torch.channels_last))
         last = F.relu(output)
         before_last = last if larger is output else F.relu(larger)
-        for position, cell in enumerate(self.cells):
+        for cell in self.cells:
             compute = cell if compiled or self._compiled_for is None else cell.forward
             drops = compiled or (self.training and self.drop_path > 0)  # one code for all probabilities
             output = compute(before_last, last, cell.draw_shares(last, self.drop_path) if drops else None)
             before_last, last = last, F.relu(output)
-            if position == self.auxiliary_position and self.auxiliary_head is not None and self.training:
-                auxiliary_logits = self.auxiliary_head(last)
-        logits: Tensor = self.classifier(dense_gradient(output).mean(dim=(2, 3)))
-        return logits if auxiliary_logits is None else (logits, auxiliary_logits)
+            yield output, last
 
     def compile_parts(self, batch_shape: Sequence[int], backend: str = "inductor") -> None:
         """Let `torch.compile` make code of the cells, for training with batches of `batch_shape` [B, C, H, W].

@@ -28,6 +28,8 @@ class Processes:
     count: int = 1
     local_rank: int = 0
     """The rank among those of this machine: the number of the GPU to use."""
+    local_count: int = 1
+    """How many there are on this machine."""
 
     @property
     def is_first(self) -> bool:
@@ -49,6 +51,18 @@ class Processes:
             values = values.clone()
             dist.all_reduce(values)
         return values
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows [n, m] of all processes, which may differ in n, one process after the other; on the CPU."""
+        if self.count == 1:
+            return rows.cpu()
+        counts = torch.zeros(self.count, dtype=torch.int64)
+        counts[self.rank] = len(rows)
+        counts = self.total(counts)
+        together = torch.zeros(int(counts.sum()), *rows.shape[1:], dtype=rows.dtype)
+        start = int(counts[: self.rank].sum())
+        together[start : start + len(rows)] = rows.cpu()
+        return self.total(together)
 
     def any(self, *facts: bool) -> list[bool]:
         """Of each fact, whether it is so in any process."""
@@ -138,7 +152,8 @@ def joined() -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
         yield ALONE
         return
-    processes = Processes(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"]))
+    numbers = [int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")]
+    processes = Processes(*numbers)
     # The name that is to replace it does not exist in every version, and means something else.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     # Kernels of depthwise convolutions have strides of their own: a copy more, and no error.

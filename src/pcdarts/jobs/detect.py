@@ -1,0 +1,249 @@
+"""`pcdarts detect train`: SSD on a derived network, trained to find objects (Sec. 4.5)."""
+
+import math
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pcdarts.cell.precision import check_amp
+from pcdarts.config import TrainConfig
+from pcdarts.data.streams import generator
+from pcdarts.detect_config import DetectTrainConfig
+from pcdarts.errors import InputError, RunError
+from pcdarts.jobs.average_precision import average_precision
+from pcdarts.jobs.detecting import (
+    BoxLosses,
+    detection_data,
+    find_objects,
+    learning_batches,
+    make_detector,
+    measuring_batches,
+    report_skipped,
+)
+from pcdarts.jobs.genotype import find_genotype, save_genotype
+from pcdarts.jobs.learning import WeightStep, make_scaler
+from pcdarts.jobs.memory import is_lack_of_memory
+from pcdarts.jobs.numbers import Numbers
+from pcdarts.jobs.saving import Place, Saving, Stateful
+from pcdarts.jobs.test import Learnt, restored
+from pcdarts.network.detector import detector_complexity
+from pcdarts.recipes import resolve
+from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.processes import ALONE, Processes
+from pcdarts.run.progress import Progress, duration
+from pcdarts.run.schedule import cosine, linear, warmed_up
+from pcdarts.run.tracking import make_tracker
+
+IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+"""Of pixels scaled to [0, 1], by colour; what a detector without a classifier normalises with."""
+
+
+def pinned_detection(config: DetectTrainConfig) -> DetectTrainConfig:
+    """The genotype printed into the configuration; with a classifier its genotype and size.
+
+    Raises:
+        InputError: there is no such genotype, or no classifier that can be a detector's backbone.
+    """
+    if config.classifier is None:
+        return config.model_copy(update={"genotype": find_genotype(config.genotype).to_text()})
+    run, trained = _classifier_run(config.classifier)
+    update = {
+        "classifier": Path(os.path.abspath(run.path)),
+        "genotype": find_genotype(trained.genotype).to_text(),
+        "channels": trained.channels,
+        "num_cells": trained.num_cells,
+    }
+    return config.model_copy(update=update)
+
+
+def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
+    """Train a detector and leave everything in `run`; returns what `result.json` holds (first process).
+
+    Raises:
+        InputError: the genotype, the classifier, the data or a checkpoint cannot be used, or pycocotools is missing.
+        RunError: the loss is no longer a number, memory runs out, or something cannot be saved.
+        Interrupted: the process was asked to end; what it had done is saved.
+    """
+    device = choose_device(config.device, config.threads, processes.local_rank)
+    set_determinism(config.deterministic)
+    check_amp(config.amp, device.type)
+    with processes.in_turn():
+        data = detection_data(config)
+        classifier = load_classifier(config.classifier) if config.classifier else None
+    mean, std = (classifier.mean, classifier.std) if classifier else (IMAGENET_MEAN, IMAGENET_STD)
+    train_batches = learning_batches(config, data.train, mean, std, device, processes)
+    test_batches = measuring_batches(config, data.test, config.image_size, mean, std, device, processes)
+    torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
+    detector = make_detector(config, len(data.classes))
+    if classifier:
+        detector.load_backbone(classifier.network.state_dict())
+    detector = detector.to(device=device, memory_format=torch.channels_last)
+    size = detector_complexity(detector)
+    if processes.is_first:
+        write_text(run.config, config.to_yaml())
+    optimizer = torch.optim.SGD(
+        detector.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
+    )
+    scaler = make_scaler(config.amp, device)
+    losses_so_far = BoxLosses(processes)
+    numbers = Numbers(config.max_skipped_batches, [detector], processes)
+    place = Place()
+    stateful: dict[str, Stateful] = {
+        "detector": detector,
+        "optimizer": optimizer,
+        "scaler": scaler,
+        "losses": losses_so_far,
+    }
+    saving = Saving(
+        config,
+        run,
+        place,
+        stateful,
+        data=data,
+        numbers=numbers,
+        processes=processes,
+        constants={"classes": list(data.classes), "mean": list(mean), "std": list(std)},
+    )
+    tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
+
+    with (
+        Progress(run, config.epochs, len(train_batches), tracker=tracker, quiet=not processes.is_first) as progress,
+        _memory_explained(config, train_batches.batch_size // processes.count),
+        saving.interruption.awaited(),
+    ):
+        if resume:
+            saving.restore(progress)
+        learnt_from = f"{len(data.train)} images of {data.train.name} to learn from"
+        tested_on = f"{len(data.test)} of {data.test.name} to test on"
+        on_device = f"on {describe_device(device, processes.count)}"
+        progress.begin(place.epoch, f"{learnt_from}, {tested_on}, {on_device}", place.step)
+        report_skipped(data.skipped, run, progress)
+        step_of = WeightStep(
+            detector,
+            optimizer,
+            gradient_clip=config.gradient_clip,
+            parts=1,
+            scaler=scaler,
+            processes=processes,
+            numbers=numbers,
+        )
+        for epoch in range(place.epoch, config.epochs):
+            schedule = {"cosine": cosine, "linear": linear}[config.learning_rate_schedule]
+            learning_rate = schedule(epoch, config.epochs, config.learning_rate)
+            learning_rate = warmed_up(epoch, config.lr_warmup_epochs, config.learning_rate, learning_rate)
+            optimizer.param_groups[0]["lr"] = learning_rate
+            detector.train()
+            place.start_clock()
+
+            for step, batch in enumerate(train_batches.epoch(epoch, place.step), place.step):
+                with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
+                    optimizer.zero_grad()
+                    losses = step_of.network(batch.images, batch.targets)
+                    # Each process has divided by what it has matched; together they divide by what all have.
+                    matched = losses["num_matched"].float()
+                    share = processes.count * matched / processes.total(matched).clamp(min=1)
+                    loss = share * (losses["bbox_regression"] + losses["classification"])
+                    numbers.check("the training loss", loss.detach())
+                    scaler.scale(loss).backward()
+                    step_of.finish()
+                    losses_so_far.add(losses)
+                place.finish_step()
+                images = len(batch.images) * processes.count
+                progress.step(epoch + 1, step + 1, images=images, **losses_so_far.so_far())
+                saving.if_due()
+
+            record: dict[str, Any] = {"epoch": epoch + 1, "learning_rate": learning_rate, **losses_so_far.named()}
+            if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
+                processes.share_buffers(detector)
+                found = find_objects(detector, test_batches, processes, saving.if_due)
+                if processes.is_first:
+                    measured = average_precision(data.test, found)
+                    record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
+            place.finish_epoch({**record, "seconds": place.seconds})
+            losses_so_far.clear()
+            skipped = [*data.skipped, *train_batches.skipped.values(), *test_batches.skipped.values()]
+            report_skipped(skipped, run, progress)
+            saving.save()
+            if processes.is_first:
+                run.append_metrics(place.record or {})
+                progress.epoch(record)
+
+        if not processes.is_first or place.record is None:
+            return {}
+        precision = {name: value for name, value in place.record.items() if name.startswith("AP")}
+        result = {
+            **precision,
+            "params": size["all"].params,
+            "mult_adds": size["all"].mult_adds,
+            "mult_adds_of_parts": {name: part.mult_adds for name, part in size.items() if name != "all"},
+            "train_seconds": place.seconds,
+            "device": describe_device(device, processes.count),
+            "peak_memory_gb": peak_memory_gb(device),
+            "skipped_batches": numbers.skipped,
+            "genotype": config.genotype,
+        }
+        save_genotype(run, find_genotype(config.genotype))
+        run.finish(result)
+        progress.say(
+            f"average precision {precision['AP']:.2f} % (AP50 {precision['AP50']:.2f} %) after the last epoch; "
+            f"{result['params'] / 1e6:.2f} M parameters, {result['mult_adds'] / 1e6:.1f} M mult-adds; "
+            f"{duration(place.seconds)} on {result['device']}"
+        )
+    print(f"next: {shlex.join(['pcdarts', 'detect', 'test', str(run.path)])}")
+    return result
+
+
+def load_classifier(path: Path) -> Learnt:
+    """The classifier trained in the run at `path`.
+
+    Raises:
+        InputError: there is none, or none that can be a detector's backbone.
+    """
+    run, trained = _classifier_run(path)
+    learnt = restored(trained, run)
+    if len(learnt.mean) != 3:
+        raise InputError(f"the classifier {path} was trained on greyscale images, but a detector looks at colour ones")
+    return learnt
+
+
+def _classifier_run(path: Path) -> tuple[RunFolder, TrainConfig]:
+    """The run at `path` and its configuration, if it is a finished training with the stem for ImageNet."""
+    run = RunFolder.open(path)
+    trained = resolve(TrainConfig, file=run.config)
+    run.read_result()
+    if trained.seeds > 1:
+        raise InputError(
+            f"the classifier {path} is a run of {trained.seeds} seeds: name one, such as {path}/seed-{trained.seed}"
+        )
+    if trained.kind != "imagenet":
+        raise InputError(
+            f"the classifier {path} has a {trained.kind} stem, but a detector reads maps of strides 8, 16 and 32: "
+            "train one with --kind imagenet"
+        )
+    return run, trained
+
+
+@contextmanager
+def _memory_explained(config: DetectTrainConfig, images: int) -> Iterator[None]:
+    """Turn a lack of memory inside, where so many images are computed at once, into one line.
+
+    Raises:
+        RunError: memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        side = config.image_size
+        raise RunError(
+            f"out of memory in a step of {images} images of {side}x{side} pixels with {config.num_cells} cells of "
+            f"{config.channels} channels: start a new run with a smaller --batch-size or --image-size, or --amp bf16"
+        ) from None

@@ -1,0 +1,101 @@
+"""`pcdarts detect test`: the average precision of a trained detector, its detections for COCO's server, and drawn."""
+
+from dataclasses import dataclass
+
+from pcdarts.data.coco import CocoImages, load_coco_test
+from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
+from pcdarts.errors import InputError
+from pcdarts.jobs.average_precision import average_precision, write_submission
+from pcdarts.jobs.detecting import detection_data, find_objects, make_detector, measuring_batches
+from pcdarts.jobs.draw_boxes import draw_detections
+from pcdarts.network.detector import Detector
+from pcdarts.recipes import resolve
+from pcdarts.run.checkpoint import load_checkpoint
+from pcdarts.run.device import choose_device
+from pcdarts.run.folder import RunFolder
+
+DRAWN_IMAGES = 16
+"""On one sheet, in columns of four."""
+
+
+def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
+    """Print and return the average precision of a trained detector; write or draw its detections, as asked.
+
+    Raises:
+        InputError: there is no finished detect train run, or the data does not fit what it was trained on.
+        RunError: a file cannot be saved.
+    """
+    run = RunFolder.open(config.run)
+    trained = resolve(DetectTrainConfig, file=run.config)
+    run.read_result()
+    learnt = restored_detector(trained, run)
+    images = _test_images(config, trained)
+    if images.classes != tuple(learnt.classes):
+        raise InputError(
+            f"{images.name} and the training data of {run.path} differ in their categories: "
+            "test it on images with the categories it was trained on"
+        )
+    if not images.has_annotations and not (config.submission or config.draw):
+        raise InputError(f"{images.name} has no annotations to measure against: give --submission FILE, or --draw FILE")
+    device = choose_device(config.device, config.threads)
+    batches = measuring_batches(config, images, trained.image_size, learnt.mean, learnt.std, device)
+    found = find_objects(learnt.detector.to(device), batches)
+    for line in batches.skipped.values():
+        print(f"skipped: {line}")
+    if config.submission:
+        write_submission(config.submission, images, found)
+        print(f"{config.submission}: the detections in {len(images)} images of {images.name}")
+    if config.draw:
+        some = images.subset(range(min(DRAWN_IMAGES, len(images))))
+        draw_detections(some, found, config.draw, threshold=config.threshold, columns=4)
+        print(f"{config.draw}: what was found in {len(some)} images with a score of {config.threshold:g} or more")
+    if not images.has_annotations:
+        return {}
+    precision = average_precision(images, found)
+    figures = "  ".join(f"{name.replace('_', ' ')} {value:.2f} %" for name, value in precision.items())
+    print(f"{run.path} on {len(images)} images of {images.name}: {figures}")
+    return precision
+
+
+def _test_images(config: DetectTestConfig, trained: DetectTrainConfig) -> CocoImages:
+    """Those that `config` names, or those of the run."""
+    update = {"data_root": config.data_root, "test_images": config.test_images, "on_bad_image": config.on_bad_image}
+    like = trained.model_copy(update={name: value for name, value in update.items() if value is not None})
+    test_set = config.test_set
+    if test_set is None:
+        return detection_data(like).test
+    assert like.data_root is not None  # else it would not have been trained
+    return load_coco_test(
+        like.data_root, test_set, test_images=config.test_images, seed=like.seed, on_bad_image=like.on_bad_image
+    )
+
+
+@dataclass(frozen=True)
+class LearntDetector:
+    """What a finished training leaves in its checkpoint."""
+
+    detector: Detector
+    classes: list[str]
+    mean: list[float]
+    std: list[float]
+
+
+def restored_detector(trained: DetectTrainConfig, run: RunFolder) -> LearntDetector:
+    """The detector trained in `run`, and what it knows of its images.
+
+    Raises:
+        InputError: the checkpoint is missing, damaged, or not of this run.
+    """
+    state = load_checkpoint(run.checkpoint, trained.fingerprint())
+    try:
+        classes = [str(name) for name in state["classes"]]
+        mean, std = ([float(value) for value in state[name]] for name in ("mean", "std"))
+        if not len(mean) == len(std) == 3:
+            raise ValueError
+        detector = make_detector(trained, len(classes))
+        detector.load_state_dict(state["detector"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        raise InputError(
+            f"{run.checkpoint} does not fit the detector of its run: restore the file from a copy, or train anew"
+        ) from None
+    return LearntDetector(detector, classes, mean, std)

@@ -1,0 +1,224 @@
+"""What learning to detect and measuring it share: the data, the detector, and what it finds in a set of images."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pcdarts.data.boxes import BoxBatches
+from pcdarts.data.coco import CocoData, CocoImages, load_coco
+from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
+from pcdarts.errors import InputError
+from pcdarts.extras import import_extra
+from pcdarts.jobs.batches import reading_processes
+from pcdarts.jobs.genotype import find_genotype
+from pcdarts.network.detector import Detector
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.processes import ALONE, Processes
+from pcdarts.run.progress import Progress
+
+Detections = dict[str, Any]
+"""Of one image: "image_id"; "boxes" [n, 4] (left, top, right, bottom in stored pixels), "scores" [n], "labels" [n]."""
+
+
+def detection_data(config: DetectTrainConfig) -> CocoData:
+    """The data that `config` names.
+
+    Raises:
+        InputError: it is not there or cannot be used, or what measures on it is not installed.
+    """
+    import_extra("pycocotools.cocoeval", "detection", "average precision")  # said now, not after the first epochs
+    if config.data_root is None:
+        raise InputError(
+            "data_root is not given, but a detector needs images with boxes: name a folder in COCO's layout"
+        )
+    data = load_coco(
+        config.data_root,
+        train_sets=config.train_sets,
+        test_set=config.test_set,
+        held_out=config.held_out,
+        train_images=config.train_images,
+        test_images=config.test_images,
+        seed=config.seed,
+        on_bad_image=config.on_bad_image,
+    )
+    for images in (data.train, data.test):
+        if images.objects.crowd.all():  # or if there are none
+            raise InputError(f"the objects in {images.name!r} are not known, or there are none: use another set")
+    return data
+
+
+def learning_batches(
+    config: DetectTrainConfig,
+    images: CocoImages,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    processes: Processes,
+) -> BoxBatches:
+    """Shuffled batches to learn from; every process has an equal share of each.
+
+    Raises:
+        InputError: the batches cannot be shared out, or a share would be a single image.
+    """
+    count = processes.count
+    batch_size = min(config.batch_size, len(images))
+    if config.batch_size % count:
+        raise InputError(
+            f"batch_size is {config.batch_size}, but {count} processes share a batch: use a multiple of {count}"
+        )
+    if batch_size < 2 * count:
+        raise InputError(
+            f"the batches would be single images ({len(images)} in all, batch_size {config.batch_size}), "
+            "but BatchNorm needs two: raise --batch-size, or give more images"
+        )
+    return BoxBatches(
+        images,
+        batch_size=batch_size,
+        image_size=config.image_size,
+        mean=mean,
+        std=std,
+        augment=config.augment,
+        shuffle=True,
+        seed=config.seed,
+        stream="train",
+        device=device,
+        drop_last=0 < len(images) % batch_size < 2 * count,  # a single image has no statistics to normalise with
+        share=(processes.rank, count),
+        workers=reading_processes(config.workers, device, processes),
+    )
+
+
+def measuring_batches(
+    config: DetectTrainConfig | DetectTestConfig,
+    images: CocoImages,
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    processes: Processes = ALONE,
+) -> BoxBatches:
+    """Batches for a measurement: in order, and nothing done to the images but resizing and normalising."""
+    return BoxBatches(
+        images,
+        batch_size=config.batch_size,
+        image_size=image_size,
+        mean=mean,
+        std=std,
+        augment=False,
+        shuffle=False,
+        seed=0,
+        stream="test",
+        device=device,
+        share=(processes.rank, processes.count),
+        workers=reading_processes(config.workers, device, processes),
+    )
+
+
+def report_skipped(lines: Iterable[str], run: RunFolder, progress: Progress) -> None:
+    """List the images that cannot be read in the run folder, and say so, where it does not list them yet.
+
+    Raises:
+        RunError: the list cannot be saved.
+    """
+    place = run.path / "skipped_images.txt"
+    listed = place.read_text("utf-8", "replace").splitlines() if place.is_file() else []
+    together = list(dict.fromkeys([*listed, *lines]))
+    if len(together) > len(listed) and not progress.quiet:
+        write_text(place, "\n".join([*together, ""]))
+        progress.warn(f"{len(together)} images that cannot be read are skipped: {place} lists them")
+
+
+def make_detector(config: DetectTrainConfig, num_classes: int) -> Detector:
+    """The detector that `config` describes, with random weights."""
+    return Detector(
+        find_genotype(config.genotype),
+        channels=config.channels,
+        num_cells=config.num_cells,
+        num_classes=num_classes,
+        image_size=config.image_size,
+        head_channels=config.head_channels,
+        amp=config.amp,
+        synchronize=config.synchronize_batch_norm,
+    )
+
+
+@torch.no_grad()
+def find_objects(
+    detector: Detector,
+    batches: BoxBatches,
+    processes: Processes = ALONE,
+    between: Callable[[], None] = lambda: None,
+) -> list[Detections]:
+    """What `detector` finds in the images of one epoch, by image id; images in which it finds nothing are left out.
+
+    Every process looks at its share of each batch, and is told what all have found; `between` is called after each one.
+    """
+    detector.eval()
+    rows = [torch.empty(0, 7, dtype=torch.float64)]
+    seen = 0
+    for seen, batch in enumerate(batches.epoch(0), 1):  # noqa: B007  # counted for below
+        found = detector(batch.images)
+        for image_id, objects, size in zip(batch.image_ids, found, batch.sizes.cpu(), strict=True):
+            scale = (size.flip(0).double() / detector.image_size).repeat(2)  # width, height, width, height
+            boxes = objects["boxes"].cpu().double() * scale
+            scores, labels = (objects[name].cpu().double().unsqueeze(1) for name in ("scores", "labels"))
+            rows.append(torch.cat([torch.full_like(scores, image_id), boxes, scores, labels], dim=1))
+        between()
+    for _ in range(seen, len(batches)):  # of small batches a process may have no share, but all must meet
+        between()
+    together = processes.gather(torch.cat(rows))
+    together = together[together[:, 0].argsort(stable=True)]
+    _, counts = together[:, 0].unique_consecutive(return_counts=True)
+    return [
+        {
+            "image_id": int(of_image[0, 0]),
+            "boxes": of_image[:, 1:5].float(),
+            "scores": of_image[:, 5].float(),
+            "labels": of_image[:, 6].long(),
+        }
+        for of_image in together.split(counts.tolist())
+    ]
+
+
+class BoxLosses:
+    """The losses of an epoch so far, per default box that was matched, over all processes."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a new epoch."""
+        self.sums: Tensor = torch.zeros(3, dtype=torch.float64)
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Count what `Detector` gives for a batch."""
+        matched = losses["num_matched"].double()
+        of_batch = [losses[name].detach().double() * matched for name in ("bbox_regression", "classification")]
+        self.sums = self.sums.to(matched.device) + torch.stack([*of_batch, matched])
+
+    def so_far(self) -> dict[str, Tensor]:
+        """`train_loss` and its parts `train_box_loss` and `train_class_loss`, of this process, still on the device."""
+        return _per_match(self.sums)
+
+    def named(self) -> dict[str, float]:
+        """The same of all processes, as plain numbers."""
+        return {name: float(loss) for name, loss in _per_match(self.state_dict()["sums"]).items()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The sums over all processes, each of which must call this."""
+        return {"sums": self._processes.total(self.sums.cpu())}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from saved sums, which the first process keeps for all."""
+        self.clear()
+        if self._processes.is_first:
+            self.sums = state["sums"]
+
+
+def _per_match(sums: Tensor) -> dict[str, Tensor]:
+    box, classes = sums[:2] / sums[2].clamp(min=1)
+    return {"train_loss": box + classes, "train_box_loss": box, "train_class_loss": classes}
