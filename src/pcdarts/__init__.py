@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from pcdarts.cell.space import CellSpace
     from pcdarts.cell.zoo import published
     from pcdarts.errors import InputError, RunError
+    from pcdarts.hub import from_pretrained, push_to_hub
+    from pcdarts.network.classifier import Classifier, load_classifier, load_network
     from pcdarts.network.complexity import complexity
     from pcdarts.network.network import Network
     from pcdarts.supernet.arch import ArchParameters, Mixture
@@ -19,6 +21,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ArchParameters": "pcdarts.supernet.arch",
     "CellSpace": "pcdarts.cell.space",
+    "Classifier": "pcdarts.network.classifier",
     "Genotype": "pcdarts.cell.genotype",
     "InputError": "pcdarts.errors",
     "Mixture": "pcdarts.supernet.arch",
@@ -27,12 +30,17 @@ _HOMES = {
     "Supernet": "pcdarts.supernet.supernet",
     "complexity": "pcdarts.network.complexity",
     "derive": "pcdarts.cell.derive",
+    "from_pretrained": "pcdarts.hub",
+    "load_classifier": "pcdarts.network.classifier",
+    "load_network": "pcdarts.network.classifier",
     "published": "pcdarts.cell.zoo",
+    "push_to_hub": "pcdarts.hub",
 }
 
 __all__ = [
     "ArchParameters",
     "CellSpace",
+    "Classifier",
     "Genotype",
     "InputError",
     "Mixture",
@@ -41,7 +49,11 @@ __all__ = [
     "Supernet",
     "complexity",
     "derive",
+    "from_pretrained",
+    "load_classifier",
+    "load_network",
     "published",
+    "push_to_hub",
 ]
 
 

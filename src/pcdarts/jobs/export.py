@@ -1,0 +1,231 @@
+"""`pcdarts export`: a trained network as a file that others can use, checked, with a model card."""
+
+import json
+import os
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+from jinja2 import Environment, StrictUndefined
+from torch import Tensor
+
+from pcdarts import hub
+from pcdarts.config import ExportConfig, TrainConfig
+from pcdarts.data.images import DataSet
+from pcdarts.data.sources import FILES, load_data
+from pcdarts.errors import InputError, RunError, shown
+from pcdarts.extras import import_extra
+from pcdarts.jobs.batches import how_to_read, plain_batches
+from pcdarts.jobs.genotype import draw_cells
+from pcdarts.jobs.test import Learnt, restored, trained_runs
+from pcdarts.network.classifier import Blueprint, Classifier
+from pcdarts.network.complexity import complexity
+from pcdarts.network.export import FORMATS, check
+from pcdarts.recipes import resolve
+from pcdarts.run.device import choose_device
+from pcdarts.run.files import write_text
+from pcdarts.run.folder import RunFolder
+
+CHECKED_IMAGES = 32
+"""Test images that an exported file and the network must agree on."""
+
+_DATASETS = {
+    "cifar10": "uoft-cs/cifar10",
+    "cifar100": "uoft-cs/cifar100",
+    "fashion-mini": "zalando-datasets/fashion_mnist",
+    "fashion-mnist": "zalando-datasets/fashion_mnist",
+    "imagenet": "ILSVRC/imagenet-1k",
+}
+"""What the Hugging Face Hub calls the data sets that are there."""
+
+
+def run_export(config: ExportConfig) -> None:
+    """Write the network of a run to a file, check it on test images, and put a card, settings and drawings beside it.
+
+    Raises:
+        InputError: there is no finished train run, its data is gone, a library is missing, or the file is there.
+        RunError: the file does not give the network's logits, it cannot be saved, or not be uploaded.
+    """
+    if config.push is not None:
+        import_extra("huggingface_hub", "hf", "--push")
+    folder = config.out or config.run / "export"
+    target = folder / FORMATS[config.format].file_name
+    if not os.path.lexists(target):
+        export_one(config, folder, target)
+    elif config.push is None:
+        raise InputError(f"{target} is there already: remove it, or choose another folder with --out")
+    if config.push is not None:
+        print(f"uploading {folder}", flush=True)
+        print(hub.push_to_hub(folder, config.push, private=config.private))
+
+
+def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
+    """Export to `target` in `folder`, which keeps the other formats that are there."""
+    choose_device("cpu", config.threads)
+    form = FORMATS[config.format]
+    for library in form.libraries:
+        import_extra(library, config.format, f"--format {config.format}")
+    run, *others = trained_runs(config.run)
+    if others:
+        print(f"of {1 + len(others)} seeds the first: {run.path}", flush=True)
+    trained = resolve(TrainConfig, file=run.config)
+    learnt = restored(trained, run)
+    blueprint = blueprint_of(trained, learnt)
+    data = own_data(trained, learnt, config.data_root)
+    pixels, normalized = some_images(data, learnt)
+    about = {
+        "network": blueprint.model_dump(mode="json"),
+        "counts": counts(learnt, data),
+        "test": {"images": len(data.test), **errors_of(run)},
+        "training": trained.fingerprint(),
+    }
+    files = files_beside(folder, about)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
+            beside = Path(scratch) / target.name
+            form.save(Classifier(blueprint, learnt.network.state_dict()), pixels[:2], beside)
+            difference = check(beside, form, learnt.network.eval(), pixels, normalized)
+            files[target.name] = {"largest_difference": difference, "images": len(pixels)}
+            draw_cells(blueprint.genotype, RunFolder(folder))
+            describe(folder, about, files)
+            beside.replace(target)  # last: its presence means done
+    except (InputError, RunError):
+        raise
+    except Exception as error:  # of the disk, or of the exporters, which may fail in any way
+        reason = shown(" ".join(str(error).split()) or type(error).__name__, 300)
+        raise RunError(f"{target} cannot be exported: {reason}") from error
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # if nothing came of it
+    print(
+        f"{target}: {target.stat().st_size / 1e6:.2f} MB, logits of {len(pixels)} test images within {difference:.2g} "
+        f"of the network's; {folder / hub.CARD} says how to load it"
+    )
+
+
+def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
+    """What the network of a run is, and what it knows of its images."""
+    return Blueprint(
+        genotype=learnt.network.genotype,
+        kind=trained.kind,
+        channels=trained.channels,
+        num_cells=trained.num_cells,
+        classes=tuple(learnt.classes),
+        mean=tuple(learnt.mean),
+        std=tuple(learnt.std),
+        image_size=learnt.image_size,
+        border=how_to_read(trained if trained.data in FILES else None)["border"],
+    )
+
+
+def own_data(trained: TrainConfig, learnt: Learnt, root: Path | None) -> DataSet:
+    """The data that a run was trained and tested on, which may have moved to `root`."""
+    return load_data(
+        trained.data,
+        root=root or trained.data_root,
+        hub_name=trained.hub_name,
+        image_size=learnt.image_size,
+        train_images=trained.train_images,
+        seed=trained.seed,
+        on_bad_image=trained.on_bad_image,
+        **how_to_read(trained if trained.data in FILES else None),
+    )
+
+
+def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
+    """`CHECKED_IMAGES` of the test images, as pixels in [0, 1] and normalised, both [B, C, H, W]."""
+    count = min(len(data.test), CHECKED_IMAGES)
+    images = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
+    plain = [0.0] * len(learnt.mean), [1.0] * len(learnt.std)
+    pixels, normalized = (
+        next(plain_batches(images, mean, std, count, torch.device("cpu")).epoch(0))[0]
+        for mean, std in (plain, (learnt.mean, learnt.std))
+    )
+    return pixels.contiguous(), normalized
+
+
+def errors_of(run: RunFolder) -> dict[str, float]:
+    """The test errors of a run, in %: top-1, and top-5 where it is known."""
+    result = run.read_result()
+    errors = {name: result.get(f"test_{name}") for name in ("top1_error", "top5_error")}
+    if not isinstance(errors["top1_error"], float | int):
+        raise InputError(f"{run.result} has no test error: restore it from a copy, or run the job again")
+    return {name: error for name, error in errors.items() if error is not None}
+
+
+def counts(learnt: Learnt, data: DataSet) -> dict[str, int]:
+    """Parameters and mult-adds."""
+    size = complexity(learnt.network, data.test.shape)
+    return {"params": size.params, "mult_adds": size.mult_adds}
+
+
+def files_beside(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What an export folder holds so far: a record of each exported file.
+
+    Raises:
+        InputError: it belongs to another network, or to something else.
+    """
+    earlier = settings_of(folder)
+    if earlier is None:
+        return {}
+    if {name: earlier.get(name) for name in about} != json.loads(json.dumps(about)):
+        raise InputError(f"{folder / hub.SETTINGS} belongs to another network: choose another folder with --out")
+    return dict(earlier["files"])
+
+
+def settings_of(folder: Path) -> dict[str, Any] | None:
+    """What `describe` wrote there, None if there is nothing.
+
+    Raises:
+        InputError: something else is there.
+    """
+    path = folder / hub.SETTINGS
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict) or not isinstance(settings.get("files"), dict):
+        raise InputError(f"{path} is not of pcdarts: choose another folder with --out")
+    return settings
+
+
+def describe(folder: Path, about: dict[str, Any], files: dict[str, Any]) -> None:
+    """Write card and settings; a card that somebody has edited stays as it is.
+
+    Raises:
+        RunError: they cannot be saved.
+    """
+    card = folder / hub.CARD
+    earlier = settings_of(folder)
+    if card.exists() and (earlier is None or card.read_text("utf-8", "replace") != model_card(earlier)):
+        print(f"{card} is not as pcdarts wrote it, and stays as it is")
+    else:
+        write_text(card, model_card({**about, "files": files}))
+    settings = {"library_name": "pcdarts", **about, "files": files}
+    write_text(folder / hub.SETTINGS, json.dumps(settings, indent=2) + "\n")
+
+
+def model_card(about: dict[str, Any]) -> str:
+    """The card in the form of the Hugging Face Hub: Markdown with YAML before it."""
+    training = about["training"]
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string(resources.files("pcdarts.jobs").joinpath("model_card.md.j2").read_text("utf-8"))
+    name = "Image" if training["data"] == "folder" else training["data"]
+    return template.render(
+        **about,
+        title=f"{name} classifier: {training['num_cells']} cells, {training['channels']} channels",
+        dataset=_DATASETS.get(training["data"]),
+        size=about["network"]["image_size"],
+        rounded=lambda values: [round(value, 4) for value in values],
+        settings=yaml.safe_dump(training, sort_keys=False, width=1000),
+    )

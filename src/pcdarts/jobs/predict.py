@@ -1,0 +1,144 @@
+"""`pcdarts predict`: what a trained network sees in images."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcdarts.config import PredictConfig, TrainConfig
+from pcdarts.data.decode import BadImage, decoded, fitted, quoted, warnings_settled
+from pcdarts.data.folder import images_under
+from pcdarts.errors import InputError, in_one_line
+from pcdarts.jobs.export import blueprint_of
+from pcdarts.jobs.test import restored, trained_runs
+from pcdarts.network.classifier import Blueprint, Classifier, load_classifier
+from pcdarts.recipes import resolve
+from pcdarts.run.device import choose_device
+from pcdarts.run.folder import RunFolder
+
+BATCH_SIZE = 32
+
+
+def run_predict(config: PredictConfig) -> None:
+    """Print the most probable classes of every image, as it comes; then, in an error, those that cannot be read.
+
+    Raises:
+        InputError: there is no such network, a folder without images, or images that cannot be read (after the others).
+    """
+    device = choose_device(config.device, config.threads)
+    classifier = find_classifier(config.run, quiet=config.as_json).to(device)
+    paths = list(all_images(config.images))
+    predictions = []
+    for prediction in predict(classifier, paths, config.top):
+        predictions.append(prediction)
+        if not config.as_json and prediction.problem is None:
+            print(prediction, flush=True)
+    if config.as_json:
+        print(json.dumps([prediction.as_json() for prediction in predictions], indent=2))
+    problems = [prediction.problem for prediction in predictions if prediction.problem is not None]
+    if len(problems) == 1:
+        raise InputError(f"cannot use {problems[0]}")
+    if problems:
+        raise InputError(f"{len(problems)} of {len(predictions)} images cannot be used:", *problems)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of an image, with their probabilities, or why there are none."""
+
+    path: Path
+    classes: tuple[tuple[str, float], ...] = ()
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{name} {100 * probability:.1f} %" for name, probability in self.classes)
+        return in_one_line(f"{self.path}: {named}")
+
+    def as_json(self) -> dict[str, Any]:
+        """`image` and either `classes` or `error`."""
+        if self.problem is not None:
+            return {"image": str(self.path), "error": self.problem}
+        return {"image": str(self.path), "classes": [{"class": name, "probability": p} for name, p in self.classes]}
+
+
+def find_classifier(path: Path, quiet: bool) -> Classifier:
+    """The classifier that a train run (of several seeds the first) or an export left at `path`.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not RunFolder(path).config.is_file():
+        return load_classifier(path)
+    run, *others = trained_runs(path)
+    if others and not quiet:
+        print(f"of {1 + len(others)} seeds the first: {run.path}", flush=True)
+    trained = resolve(TrainConfig, file=run.config)
+    learnt = restored(trained, run)
+    return Classifier(blueprint_of(trained, learnt), learnt.network.state_dict())
+
+
+def all_images(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files among `paths`, and all images below the folders among them.
+
+    Raises:
+        InputError: a folder that cannot be listed, or without images.
+    """
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+            continue
+        found = images_under(path, set())
+        if not found:
+            raise InputError(f"there are no images below {quoted(path)}: name image files or another folder")
+        yield from found
+
+
+@torch.no_grad()
+def predict(classifier: Classifier, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
+    """The `top` classes of each image, the most probable first, or what is wrong with it; in the order of `paths`."""
+    classes, device = classifier.blueprint.classes, classifier.mean.device
+    for start in range(0, len(paths), BATCH_SIZE):
+        batch = [(path, pixels_or_problem(path, classifier.blueprint)) for path in paths[start : start + BATCH_SIZE]]
+        images = [pixels for _, pixels in batch if isinstance(pixels, Tensor)]
+        if images:
+            probabilities = classifier(torch.stack(images).to(device) / 255).softmax(dim=1)
+            best = probabilities.topk(min(top, len(classes)))
+            rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        for path, found in batch:
+            if isinstance(found, str):
+                yield Prediction(path, problem=found)
+            else:
+                indices, values = next(rows)
+                yield Prediction(path, tuple(zip([classes[index] for index in indices], values, strict=True)))
+
+
+def pixels_or_problem(path: Path, blueprint: Blueprint) -> Tensor | str:
+    """What `read_pixels` reads, or what is wrong with the image."""
+    try:
+        return read_pixels(path, blueprint)
+    except BadImage as error:
+        return error.line
+    except InputError as error:
+        return str(error)
+
+
+def read_pixels(path: Path, blueprint: Blueprint) -> Tensor:
+    """An image as the network's test images were made, uint8 [C, S, S]; a greyscale one may have three equal colours.
+
+    Raises:
+        InputError: it cannot be read, or has colours that the network does not know.
+    """
+    with warnings_settled():
+        image = decoded(path)
+    if image.mode != "L" and blueprint.image_channels == 1:
+        raise InputError(f"{quoted(path)}: it has colours, but the network knows greyscale images alone")
+    image = fitted(
+        image.convert("L" if blueprint.image_channels == 1 else "RGB"), blueprint.image_size, blueprint.border
+    )
+    return torch.from_numpy(np.array(image).reshape(*image.size, -1)).permute(2, 0, 1)

@@ -1,0 +1,179 @@
+"""A trained network as it ships: with what it knows of its images and classes, in one safetensors file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialized
+from torch import Tensor, nn
+
+import pcdarts
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import NetworkKind
+from pcdarts.errors import InputError, shown
+from pcdarts.network.network import Network
+
+WEIGHTS = "model.safetensors"
+"""What a file of weights is called in an export folder."""
+
+_KEY = "pcdarts"
+"""Where the metadata of such a file keeps the blueprint."""
+
+_MAX_FIELD = 1_000_000
+"""Characters of a blueprint; a thousand classes with long names need a tenth."""
+
+
+class Blueprint(BaseModel):
+    """All that a trained network is but its weights: what builds it, and what it knows of its images and classes."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    genotype: Genotype
+    kind: NetworkKind
+    channels: Annotated[int, Field(ge=1, le=4096)]
+    num_cells: Annotated[int, Field(ge=1, le=1000)]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    """Their names, in the order of the logits."""
+    mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    """Per channel, of pixels scaled to [0, 1], as is `std`: what images were normalised with in training."""
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+    image_size: Annotated[int, Field(ge=1)]
+    """Side of the square images in pixels, to which others are resized."""
+    border: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """The share of an image that is cut off at either side before it is resized."""
+    version: str = pcdarts.__version__
+    """That of pcdarts which wrote it."""
+
+    @model_validator(mode="after")
+    def _channels_agree(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} channels and std {len(self.std)}")
+        return self
+
+    @property
+    def image_channels(self) -> int:
+        """1 for greyscale, 3 for colour."""
+        return len(self.mean)
+
+    def build(self, weights: Mapping[str, Tensor]) -> Network:
+        """The network, made of `weights` (a state dict of float32, not copied), without an auxiliary head.
+
+        Raises:
+            InputError: there can be no such network, or it has other weights.
+        """
+        if self.num_cells > len(weights):  # before a thousand cells are built for nothing
+            raise InputError(f"{self.num_cells} cells cannot be made of {len(weights)} tensors")
+        try:
+            with torch.device("meta"):
+                network = Network(
+                    self.genotype,
+                    kind=self.kind,
+                    channels=self.channels,
+                    num_cells=self.num_cells,
+                    num_classes=len(self.classes),
+                    auxiliary=False,
+                    image_channels=self.image_channels,
+                )
+        except (RuntimeError, OverflowError):  # more numbers than can be counted
+            raise InputError("a network of so many channels cannot exist") from None
+        forms, wanted = (
+            {name: _form(weight) for name, weight in some.items()} for some in (weights, network.state_dict())
+        )
+        for name in sorted(forms.keys() | wanted.keys()):
+            if forms.get(name) != wanted.get(name):
+                raise InputError(
+                    f"the tensor {shown(name)} is {forms.get(name, 'missing')}, but the network has "
+                    f"{wanted.get(name, 'none of that name')}"
+                )
+        network.load_state_dict(weights, assign=True)
+        return network
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+class Classifier(nn.Module):
+    """A network that normalises its images itself: it takes pixels in [0, 1] and gives logits.
+
+    `[B, image_channels, H, W]` to `[B, num_classes]`, in evaluation mode.
+
+    Args:
+        blueprint: what the network is.
+        weights: its state dict; those of an auxiliary head are left out.
+
+    Raises:
+        InputError: the network has other weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, blueprint: Blueprint, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.blueprint = blueprint
+        self.network = blueprint.build(
+            {name: weight for name, weight in weights.items() if not name.startswith("auxiliary_head.")}
+        )
+        for name in ("mean", "std"):
+            statistics = torch.tensor(getattr(blueprint, name)).view(-1, 1, 1)
+            self.register_buffer(name, statistics, persistent=False)
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return cast(Tensor, self.network((pixels - self.mean) / self.std))
+
+    def save(self, path: Path) -> None:
+        """Write weights and blueprint to a safetensors file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        state = {name: weight.contiguous() for name, weight in self.network.state_dict().items()}
+        path.write_bytes(serialized(state, {"format": "pt", _KEY: self.blueprint.model_dump_json()}))
+
+
+def load_classifier(path: Path | str) -> Classifier:
+    """The classifier in a safetensors file that `pcdarts export` wrote, or in the folder of one; nothing is unpickled.
+
+    Raises:
+        InputError: there is no such file, or it is damaged, or holds something else than the network it describes.
+    """
+    path = Path(path)
+    file = path / WEIGHTS if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{file} does not exist: give a safetensors file that pcdarts export wrote, or its folder")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            blueprint = _read_blueprint(opened.metadata() or {})
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
+        return Classifier(blueprint, weights)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error})") from None
+    except (SafetensorError, InputError) as error:
+        raise InputError(f"{file} is refused ({error}): give what pcdarts export wrote, undamaged") from None
+
+
+def load_network(path: Path | str) -> Network:
+    """The network alone, in evaluation mode, for images that are normalised already; see `load_classifier`.
+
+    Raises:
+        InputError: as `load_classifier`.
+    """
+    return load_classifier(path).network
+
+
+def _read_blueprint(metadata: dict[str, str]) -> Blueprint:
+    if _KEY not in metadata:
+        raise InputError("its metadata describe no network of pcdarts")
+    if len(metadata[_KEY]) > _MAX_FIELD:
+        raise InputError("its metadata are too long")
+    try:
+        return Blueprint.model_validate_json(metadata[_KEY])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise InputError(f"in its metadata, {shown(where)}: {shown(first['msg'], 300)}") from None

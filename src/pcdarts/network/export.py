@@ -1,0 +1,134 @@
+"""A classifier in the forms that others run: safetensors, ONNX, PyTorch's exported programs; and the check of a file.
+
+Every form takes pixels in [0, 1], `[B, C, H, W]` float32 with any B and the H and W of its blueprint, and normalises
+them itself. (The network of a safetensors file alone, `load_network`, takes normalised images.)
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pcdarts.errors import RunError
+from pcdarts.extras import import_extra
+from pcdarts.network.classifier import WEIGHTS, Classifier, load_classifier
+from pcdarts.network.network import Network
+
+FormatName = Literal["safetensors", "onnx", "torch-export"]
+
+BLUEPRINT = "pcdarts.json"
+"""Where an exported program and an ONNX model keep the blueprint, beside the graph."""
+
+TOLERANCE = 1e-4
+"""The largest difference of logits that passes the check, relative to the largest logit if that is more than 1."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: its name, how a classifier becomes one (given two images), and how it is run."""
+
+    file_name: str
+    save: Callable[[Classifier, Tensor, Path], None]
+    load: Callable[[Path], Callable[[Tensor], Tensor]]
+    libraries: tuple[str, ...] = ()
+    """What it needs of the optional dependencies of its name, to be written and checked."""
+
+
+def check(path: Path, form: Format, network: Network, pixels: Tensor, normalized: Tensor) -> float:
+    """The largest difference between the logits of a file and those of the network that it was made of.
+
+    In batches of 1, of 2 and of all of `pixels` [B, C, H, W] in [0, 1], B >= 2; `normalized` are the same images, as
+    the network (in evaluation mode) takes them, so that the file's own normalisation is checked too.
+
+    Raises:
+        RunError: they differ by more than `TOLERANCE`, or something is not finite.
+    """
+    run = form.load(path)
+    largest = 0.0
+    for batch in (slice(0, 1), slice(0, 2), slice(None)):
+        with torch.no_grad():
+            expected, found = network(normalized[batch]), run(pixels[batch])
+        allowed = TOLERANCE * max(1.0, expected.abs().max().item())
+        difference = (found - expected).abs().max().item() if found.shape == expected.shape else float("inf")
+        if not difference <= allowed:  # nor if it is not a number
+            raise RunError(
+                f"the exported {path.name} differs from the network: its logits for {len(expected)} images by up to "
+                f"{difference:.3g}, where {allowed:.1g} is allowed; nothing is exported"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _save_safetensors(classifier: Classifier, pixels: Tensor, path: Path) -> None:
+    classifier.save(path)
+
+
+def _save_program(classifier: Classifier, pixels: Tensor, path: Path) -> None:
+    with _silence():
+        program = torch.export.export(classifier, (pixels,), dynamic_shapes=_any_batch())
+        torch.export.save(program, path, extra_files={BLUEPRINT: classifier.blueprint.model_dump_json()})
+
+
+def _load_program(path: Path) -> Callable[[Tensor], Tensor]:
+    with _silence():
+        module: Callable[[Tensor], Tensor] = torch.export.load(path).module()
+    return module
+
+
+def _save_onnx(classifier: Classifier, pixels: Tensor, path: Path) -> None:
+    with _silence():
+        program = torch.onnx.export(
+            classifier,
+            (pixels,),
+            dynamo=True,
+            dynamic_shapes=_any_batch(),
+            input_names=["pixels"],
+            output_names=["logits"],
+            verbose=False,
+        )
+        assert program is not None
+        program.model.metadata_props[BLUEPRINT] = classifier.blueprint.model_dump_json()
+        program.save(path)
+
+
+def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
+    runtime = import_extra("onnxruntime", "onnx", "ONNX")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda pixels: torch.from_numpy(session.run(["logits"], {"pixels": pixels.numpy()})[0])
+
+
+def _any_batch() -> dict[str, dict[int, torch.export.Dim]]:
+    return {"pixels": {0: torch.export.Dim("batch")}}
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing of what exporters say of their own insides."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+FORMATS: dict[FormatName, Format] = {
+    "safetensors": Format(WEIGHTS, _save_safetensors, load_classifier),
+    "onnx": Format("model.onnx", _save_onnx, _load_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    "torch-export": Format("model.pt2", _save_program, _load_program),
+}
+"""In the order in which a card lists them."""

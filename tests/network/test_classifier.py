@@ -1,0 +1,122 @@
+"""A classifier in a safetensors file: what comes back is the same, and what is not one is refused in one line."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import pcdarts
+from pcdarts.errors import InputError
+from pcdarts.network.classifier import Classifier, load_classifier, load_network
+from small_classifier import BLUEPRINT, trained
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    Classifier(BLUEPRINT, trained().state_dict()).save(path)
+    return path
+
+
+def rewritten(file: Path, metadata: dict[str, Any], weights: dict[str, Tensor] | None = None) -> Path:
+    """The same file with other words about its weights, or other weights."""
+    blueprint = json.loads(BLUEPRINT.model_dump_json()) | metadata
+    save_file(weights or load_network(file).state_dict(), file, {"pcdarts": json.dumps(blueprint)})
+    return file
+
+
+def test_a_classifier_is_the_network_of_normalised_images() -> None:
+    network, pixels = trained(), torch.rand(2, 3, 8, 8)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (BLUEPRINT.mean, BLUEPRINT.std))
+    with torch.no_grad():
+        expected = network((pixels - mean) / std)
+        assert torch.equal(Classifier(BLUEPRINT, network.state_dict())(pixels), expected)
+
+
+def test_a_file_alone_gives_the_same_classifier(file: Path) -> None:
+    loaded, pixels = load_classifier(file), torch.rand(3, 3, 8, 8)
+    assert loaded.blueprint == BLUEPRINT
+    assert not loaded.training
+    assert torch.equal(loaded(pixels), Classifier(BLUEPRINT, trained().state_dict())(pixels))
+    assert load_network(file.parent).state_dict().keys() == trained(auxiliary=False).state_dict().keys()
+
+
+def test_a_loaded_network_can_be_trained_on(file: Path) -> None:
+    network = load_network(file).train()
+    network(torch.randn(2, 3, 8, 8)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_the_metadata_say_all_in_plain_json(file: Path) -> None:
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata()
+    said = json.loads(metadata["pcdarts"])
+    assert metadata["format"] == "pt"
+    assert pcdarts.Genotype.from_json(json.dumps(said["genotype"])) == BLUEPRINT.genotype
+    assert (said["classes"], said["image_size"], said["version"]) == (["ant", "bee", "wasp"], 8, pcdarts.__version__)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, pickle.dumps({"weight": [1]}), b"PK\x03\x04" + bytes(60)])
+def test_what_is_no_safetensors_file_is_refused(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.safetensors is refused \(.*give what pcdarts export wrote"):
+        load_classifier(file)
+
+
+def test_a_file_that_breaks_off_is_refused(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(InputError, match="is refused"):
+        load_classifier(file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"model\.safetensors does not exist"):
+        load_classifier(tmp_path)
+
+
+def test_the_weights_of_others_are_refused(file: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, file, {"format": "pt"})
+    with pytest.raises(InputError, match="describe no network of pcdarts"):
+        load_classifier(file)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"channels": 8}, r"is \[4, 1, 3, 3\] float32, but the network has \[8, 1, 3, 3\] float32"),
+        ({"channels": "4"}, "channels: Input should be a valid integer"),
+        ({"num_cells": 10**9}, "num_cells: Input should be less than or equal to 1000"),
+        ({"num_cells": 999}, "999 cells cannot be made of"),
+        ({"kind": "imagenet", "channels": 3}, "ImageNet stem makes 3 channels"),
+        ({"classes": ["ant"]}, "classes: Tuple should have at least 2 items"),
+        ({"mean": [0.5]}, "mean has 1 channels and std 3"),
+        ({"std": [0, 1, 1]}, r"std\.0: Input should be greater than 0"),
+        ({"genotype": None}, "genotype: "),
+        ({"genotype": {"normal": [["__import__", 0]] * 2}}, "genotype.*: "),
+        ({"weights": "elsewhere"}, "weights: Extra inputs are not permitted"),
+        ({"classes": ["x" * 2_000_000, "y"]}, "too long"),
+    ],
+)
+def test_metadata_that_cannot_be_true_are_refused(file: Path, metadata: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as refusal:
+        load_classifier(rewritten(file, metadata))
+    assert "\n" not in str(refusal.value)
+
+
+def test_missing_and_unknown_and_other_tensors_are_refused_by_name(file: Path) -> None:
+    weights = load_network(file).state_dict()
+    bias = weights.pop("classifier.bias")
+    for changed, message in (
+        ({}, "classifier.bias is missing"),
+        ({"classifier.bias": bias, "extra": bias.clone()}, "extra is .* none of that name"),
+        ({"classifier.bias": bias.double()}, "float64, but the network has .* float32"),
+        ({"classifier.bias": bias[:2]}, r"is \[2\] float32, but the network has \[3\]"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_classifier(rewritten(file, {}, {**weights, **changed}))
