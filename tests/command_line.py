@@ -113,6 +113,28 @@ def end_of(job: subprocess.Popen[str]) -> Ended:
     return Ended(job.returncode, out, err)
 
 
+def torchrun(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[str]:
+    """Start several processes inside `folder`; the first argument is a module or a script."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def job(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[str]:
+    return torchrun(folder, "-m", "--", "pcdarts", *arguments, count=count)
+
+
+def ours(ended: Ended) -> list[str]:
+    """What our processes said on stderr."""
+    return [line for line in ended.err.splitlines() if line.startswith("pcdarts: ")]
+
+
 def kill_after_epochs(epochs: int, metrics: Path, folder: Path, *arguments: str) -> None:
     """Start a command in a process and kill it (SIGKILL) once so many epochs are in its `metrics` file."""
     job = process(folder, *arguments)

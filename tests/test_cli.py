@@ -87,7 +87,7 @@ def test_the_help_of_a_command_has_every_setting(capsys: Capture) -> None:
         assert f"--{name.replace('_', '-')}" in output
         assert str(field.description).split()[0] in output
     assert "--no-edge-normalization" in output
-    assert "{fashion-mini,cifar10,cifar10-small,darts-v1,darts-v2}" in output
+    assert "{fashion-mini,cifar10,cifar10-small,darts-v1,darts-v2,imagenet}" in output
 
 
 def test_the_help_shows_the_defaults_of_the_recipe(capsys: Capture) -> None:
@@ -100,7 +100,15 @@ def test_the_help_shows_the_defaults_of_the_recipe(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "argument"), [("train", "--genotype"), ("test", "RUN"), ("show", "GENOTYPE"), ("bench", "--shapes")]
+    ("verb", "argument"),
+    [
+        ("train", "--genotype"),
+        ("test", "RUN"),
+        ("export", "--format"),
+        ("predict", "IMAGE"),
+        ("show", "GENOTYPE"),
+        ("bench", "--shapes"),
+    ],
 )
 def test_every_command_has_help(capsys: Capture, verb: str, argument: str) -> None:
     assert run_command([verb, "-h"]) == 0
@@ -114,7 +122,7 @@ def test_every_command_has_help(capsys: Capture, verb: str, argument: str) -> No
 
 def test_an_unknown_command_is_refused_with_the_right_one(capsys: Capture) -> None:
     assert refusal(capsys, "serch") == (
-        "there is no command serch: did you mean 'search'? (use one of search, train, test, show, status, bench)"
+        f"there is no command serch: did you mean 'search'? (use one of {', '.join(VERBS)})"
     )
 
 

@@ -63,6 +63,18 @@ def test_old_checkpoints_live_on():
     assert torch.equal(supernet.classifier.weight, state["classifier.weight"])
 
 
+def test_a_trained_network_comes_back_from_its_file(tmp_path):
+    from small_classifier import BLUEPRINT, trained
+
+    net, images = trained(), torch.rand(2, 3, 8, 8)
+    pcdarts.Classifier(BLUEPRINT, net.state_dict()).save(tmp_path / "model.safetensors")
+    classifier = pcdarts.load_classifier(tmp_path / "model.safetensors")  # takes pixels in [0, 1]
+    assert classifier(images).shape == (2, 3)
+    for again in (pcdarts.load_network(tmp_path), pcdarts.from_pretrained(tmp_path), classifier.network):
+        assert isinstance(again, pcdarts.Network)
+        assert torch.equal(again(images), net(images))
+
+
 def test_the_primitives_are_in_the_authors_order():
     from pcdarts.cell.space import PRIMITIVES, CellSpace
 

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_origin
@@ -13,8 +14,20 @@ from pydantic.fields import FieldInfo
 from tyro.constructors import PrimitiveConstructorSpec
 
 import pcdarts
-from pcdarts.config import BenchConfig, SearchConfig, ShowConfig, StatusConfig, TestConfig, TrainConfig
-from pcdarts.errors import InputError, RunError, closest, did_you_mean, shown
+from pcdarts.config import (
+    BenchConfig,
+    DataSplitConfig,
+    ExportConfig,
+    PredictConfig,
+    SearchConfig,
+    ShowConfig,
+    StatusConfig,
+    TablesConfig,
+    TestConfig,
+    TrainConfig,
+)
+from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
+from pcdarts.errors import InputError, RunError, closest, did_you_mean, listed, shown
 from pcdarts.job_config import JobConfig, settings
 from pcdarts.recipes import RECIPES, resolve
 from pcdarts.run.folder import RunFolder
@@ -29,17 +42,41 @@ PC-DARTS: differentiable architecture search with partial channel connections an
                           with --plan only say what memory and time it would take on this machine
   pcdarts train           train the network of the last cell found, and report its test error
   pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data
-  pcdarts show GENOTYPE   print and draw a genotype (a published name, a file or a run) with its counts
+  pcdarts detect train    train a detector (SSD) on images in COCO's format, and report its average precision
+  pcdarts detect test RUN measure it again, write its detections as COCO's server wants them, or draw them
+  pcdarts export RUN      export its network: safetensors, ONNX or an exported program, with a model card
+  pcdarts predict RUN IMAGE...  print the most probable classes of images
+  pcdarts show GENOTYPE   print and draw a genotype (a published name, a file or a run) with its counts;
+                          with --budget list the best cells of a search that keep to limits
+  pcdarts tables          count what Tables 1, 2 and 5 of the paper count, beside its figures
   pcdarts status [RUN...] say how runs stand: running, interrupted, failed or done, their error and the time left
+  pcdarts data split      draw the weight and the arch split of an image folder once, for many searches
   pcdarts bench           time the supernet against a plain one that computes edge by edge, on this machine
 
   --help                  print this or, after a command, its flags and their defaults (those of --recipe NAME)
   --version               print the version
 """
 
-VERBS = ("search", "train", "test", "show", "status", "bench")
+RunConfig = SearchConfig | TrainConfig | DetectTrainConfig
+RUN_JOBS: dict[str, type[RunConfig]] = {"search": SearchConfig, "train": TrainConfig, "detect train": DetectTrainConfig}
+"""What has a run folder and can be resumed, by name."""
+
+JOBS: dict[str, tuple[type[JobConfig], str, str]] = {
+    "test": (TestConfig, "pcdarts.jobs.test", "run_test"),
+    "detect test": (DetectTestConfig, "pcdarts.jobs.detect_test", "run_detect_test"),
+    "export": (ExportConfig, "pcdarts.jobs.export", "run_export"),
+    "predict": (PredictConfig, "pcdarts.jobs.predict", "run_predict"),
+    "show": (ShowConfig, "pcdarts.jobs.show", "run_show"),
+    "tables": (TablesConfig, "pcdarts.jobs.tables", "run_tables"),
+    "status": (StatusConfig, "pcdarts.jobs.status", "run_status"),
+    "bench": (BenchConfig, "pcdarts.jobs.bench", "run_bench"),
+    "data split": (DataSplitConfig, "pcdarts.jobs.splits", "run_data_split"),
+}
+"""All other jobs, by name: configuration, module and function."""
+
+NAMES = (*RUN_JOBS, *JOBS)
+VERBS = tuple(dict.fromkeys(name.split()[0] for name in NAMES))
 Config = TypeVar("Config", bound=JobConfig)
-Work = TypeVar("Work", SearchConfig, TrainConfig)
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -82,38 +119,45 @@ def _dispatch(arguments: Sequence[str]) -> int:
         print(HELP, end="", file=sys.stderr)
         return 2
     verb, *rest = arguments
-    match verb:
-        case "-h" | "--help":
-            print(HELP, end="")
-        case "--version":
-            print(f"pcdarts {pcdarts.__version__}")
-        case "search":
-            _work(SearchConfig, rest)
-        case "train":
-            _work(TrainConfig, rest)
-        case "test":
-            from pcdarts.jobs.test import run_test
-
-            run_test(_settle(TestConfig, rest))
-        case "show":
-            from pcdarts.jobs.show import run_show
-
-            run_show(_settle(ShowConfig, rest))
-        case "status":
-            from pcdarts.jobs.status import run_status
-
-            status = _settle(StatusConfig, rest)
-            run_status(status.runs, status.as_json)
-        case "bench":
-            from pcdarts.jobs.bench import run_bench
-
-            run_bench(_settle(BenchConfig, rest))
-        case _:
-            raise InputError(f"there is no command {shown(verb)}: {did_you_mean(verb, VERBS)}")
+    if verb in ("-h", "--help"):
+        print(HELP, end="")
+    elif verb == "--version":
+        print(f"pcdarts {pcdarts.__version__}")
+    else:
+        name, rest = _job_named(verb, rest)
+        if not name:
+            return 0
+        if name in RUN_JOBS:
+            _work(RUN_JOBS[name], rest)
+        else:
+            config_class, module, function = JOBS[name]
+            config = _settle(config_class, rest)
+            getattr(import_module(module), function)(config)
     return 0
 
 
-def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
+def _job_named(verb: str, rest: list[str]) -> tuple[str, list[str]]:
+    """The job that the first words of a command name, and the words after them; no job if only help was asked for.
+
+    Raises:
+        InputError: there is no such job.
+    """
+    if verb in NAMES:
+        return verb, rest
+    if verb not in VERBS:
+        raise InputError(f"there is no command {shown(verb)}: {did_you_mean(verb, VERBS)}")
+    seconds = [name.split()[1] for name in NAMES if name.startswith(f"{verb} ")]
+    if rest and rest[0] in seconds:
+        return f"{verb} {rest[0]}", rest[1:]
+    if rest and rest[0] in ("-h", "--help"):
+        print("".join(line for line in HELP.splitlines(keepends=True) if line.startswith(f"  pcdarts {verb} ")), end="")
+        return "", []
+    if not rest:
+        raise InputError(f"{verb} what? use {listed([f'pcdarts {verb} {second}' for second in seconds])}")
+    raise InputError(f"there is no command {verb} {shown(rest[0])}: {did_you_mean(rest[0], seconds)}")
+
+
+def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
     """Start or continue a job that has a run folder, or plan one."""
     more = RUN_FLAGS | PLAN_FLAG if config_class is SearchConfig else RUN_FLAGS
     flags, problems = _read_flags(config_class, arguments, more)
@@ -128,6 +172,7 @@ def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
         return run_plan(planned)
     if resumed and (file or place):
         raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
+    config: Any  # of that class
     if resumed:
         config = _config_of(RunFolder.open(resumed), config_class, flags, problems)
     else:
@@ -137,7 +182,7 @@ def _work(config_class: type[Work], arguments: Sequence[str]) -> None:
     return go_on(config, resumed) if resumed else begin(config, place)
 
 
-def _config_of(run: RunFolder, config_class: type[Work], flags: Mapping[str, Any], problems: list[str]) -> Work:
+def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, Any], problems: list[str]) -> Config:
     """The configuration that a run began with; flags may only repeat it, or say where and how fast to compute."""
     begun = resolve(config_class, file=run.config)
     config = resolve(config_class, file=run.config, flags=flags, problems=problems)
@@ -190,6 +235,7 @@ def _read_flags(
     wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
     read, unread = tyro.cli(as_type, prog=prog, args=wanted, return_unknown_args=True)
     given = {name: value for name, value in read.items() if value not in ("", ())}
+    _share_out_arguments(given, fields)
     if len(wanted) < len(arguments):
         _print_help(config_class, as_type, prog, given)
     empty = [name for name in read if name not in given and not (name in fields and fields[name].is_required())]
@@ -200,6 +246,24 @@ def _read_flags(
             problems.append(f"{argument} takes one value, not {shown(' '.join(value))}: quote a value with spaces")
             given[name] = value[0]
     return given, problems + _problems_in(unread, flags)
+
+
+def _share_out_arguments(given: dict[str, Any], fields: Mapping[str, FieldInfo]) -> None:
+    """Where one argument and then several are wanted, as in `RUN IMAGE...`: give each its own.
+
+    argparse gives all to the first, and those after the value of a flag to that flag.
+    """
+    match [name for name, field in fields.items() if field.is_required()]:
+        case [first, others]:
+            words = [*_as_tuple(given.pop(first, ())), *given.pop(others, ())]
+            for name, value in given.items():
+                words += _as_tuple(value)[1:]
+                given[name] = _as_tuple(value)[0]
+            given.update({first: words[0]} if words else {}, **({others: tuple(words[1:])} if words[1:] else {}))
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _print_help(config_class: type[JobConfig], flags: Any, prog: str, given: Mapping[str, Any]) -> None:
@@ -247,7 +311,9 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
     if _takes_several(field):
         if get_args(kind)[-1] is not Ellipsis:
             return _flag("FLOAT FLOAT", description, values=2)
-        return _positional[_flag("RUN ...", description, values=None)]
+        if get_args(kind)[0] is str:
+            return _flag("TEXT ...", description, values=None)
+        return _positional[_flag(f"{name.upper().removesuffix('S')} ...", description, values=None)]
     flag = _flag(metavar, description, optional=optional)
     return _positional[flag] if field.is_required() else flag
 

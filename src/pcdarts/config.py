@@ -1,18 +1,21 @@
 """What each job can be told: the fields of its configuration, which are also its flags."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pcdarts.cell.space import NetworkKind
 from pcdarts.config_fields import (
     AccumulationSteps,
     Amp,
     BatchSize,
     Channels,
     CheckpointMinutes,
+    ColorJitter,
     Compile,
     Count,
+    Crop,
     CropPadding,
     Cutout,
     Data,
@@ -24,12 +27,19 @@ from pcdarts.config_fields import (
     Flip,
     Fraction,
     GradientClip,
+    HubName,
     ImageSize,
     K,
     Kind,
     LearningRate,
     LearningRateMin,
+    LearningRateSchedule,
+    Loading,
+    LrWarmupEpochs,
+    MaxMultAdds,
+    MaxParams,
     MaxSkippedBatches,
+    MaxSkips,
     Momentum,
     Nodes,
     NotNegative,
@@ -44,7 +54,9 @@ from pcdarts.config_fields import (
     Track,
     TrainImages,
     WeightDecay,
+    Workers,
 )
+from pcdarts.errors import listed
 from pcdarts.job_config import JobConfig
 
 
@@ -55,8 +67,11 @@ class SearchConfig(JobConfig):
     recipe: Recipe = None
     data: Data = "fashion-mini"
     data_root: DataRoot = None
+    hub_name: HubName = None
     image_size: ImageSize = None
     train_images: TrainImages = None
+    loading: Loading = "auto"
+    workers: Workers = None
     kind: Kind = "cifar"
     channels: Channels = 16
     num_cells: NumCells = 8
@@ -83,9 +98,21 @@ class SearchConfig(JobConfig):
     arch_learning_rate: Positive = Field(default=6e-4, description="fixed learning rate of Adam on alpha and beta")
     arch_adam_betas: tuple[Probability, Probability] = Field(default=(0.5, 0.999), description="momenta of Adam")
     arch_weight_decay: NotNegative = Field(default=1e-3, description="weight decay of alpha and beta")
+    max_mult_adds: MaxMultAdds = None
+    max_params: MaxParams = None
+    max_skips: MaxSkips = None
     weight_fraction: Fraction = Field(default=0.5, description="part of the training images that trains the weights")
+    arch_fraction: Fraction | None = Field(
+        default=None, description="part of them that trains alpha and beta (none: all that the weights leave)"
+    )
+    split_each_class: bool = Field(default=False, description="take these parts of each class, not of all images")
+    split_file: Path | None = Field(
+        default=None, description="manifest of the two parts, of `pcdarts data split` or another run (none: draw them)"
+    )
+    crop: Crop = "padded"
     crop_padding: CropPadding = 4
     flip: Flip = True
+    color_jitter: ColorJitter = 0.0
     cutout: Cutout = 0
     amp: Amp = "off"
     gradient_accumulation_steps: AccumulationSteps = 1
@@ -134,8 +161,11 @@ class TrainConfig(JobConfig):
     )
     data: Data = "fashion-mini"
     data_root: DataRoot = None
+    hub_name: HubName = None
     image_size: ImageSize = None
     train_images: TrainImages = None
+    loading: Loading = "auto"
+    workers: Workers = None
     kind: Kind = "cifar"
     channels: Channels = 36
     num_cells: NumCells = 20
@@ -143,6 +173,8 @@ class TrainConfig(JobConfig):
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 0.025
     learning_rate_min: LearningRateMin = 0.0
+    learning_rate_schedule: LearningRateSchedule = "cosine"
+    lr_warmup_epochs: LrWarmupEpochs = 0
     momentum: Momentum = 0.9
     weight_decay: WeightDecay = 3e-4
     gradient_clip: GradientClip = 5.0
@@ -150,8 +182,10 @@ class TrainConfig(JobConfig):
         default=0.3, description="probability of dropping a path, reached linearly at the end"
     )
     cutout: Cutout = 16
+    crop: Crop = "padded"
     crop_padding: CropPadding = 4
     flip: Flip = True
+    color_jitter: ColorJitter = 0.0
     auxiliary: bool = Field(default=True, description="train an auxiliary head at 2/3 of the depth")
     auxiliary_weight: NotNegative = Field(default=0.4, description="weight of the auxiliary head's loss")
     label_smoothing: Probability = Field(default=0.0, description="label smoothing of the training loss")
@@ -182,6 +216,7 @@ class TestConfig(JobConfig):
     run: Path = Field(description="folder of a finished train run")
     data: DataName | None = Field(default=None, description="data set (none: the one the run was trained on)")
     data_root: DataRoot = None
+    hub_name: HubName = None
     image_size: Count | None = Field(default=None, description="side to which images are resized (none: as in the run)")
     test_images: Count | None = Field(
         default=None, description="keep so many test images at most, as many per class (none: all)"
@@ -190,6 +225,7 @@ class TestConfig(JobConfig):
         default=None, description="what to do about an image file that cannot be read (none: as in the run)"
     )
     batch_size: BatchSize = 256
+    workers: Workers = None
     device: Device = "auto"
     threads: Threads = None
 
@@ -202,6 +238,19 @@ class StatusConfig(JobConfig):
     as_json: bool = Field(default=False, alias="json", description="print a list of JSON objects and nothing else")
 
 
+class DataSplitConfig(JobConfig):
+    """Draw the weight and the arch split of an image folder once, and keep them as a manifest for any later search."""
+
+    job: Literal["data split"] = "data split"
+    data_root: Path = Field(
+        default=Path("data/imagenet"), description="image folder, of which the training set is split"
+    )
+    out: Path = Field(default=Path("split.json"), description="file to write")
+    weight_fraction: Fraction = Field(default=0.1, description="part of each class that trains the weights (Sec. 4.3)")
+    arch_fraction: Fraction = Field(default=0.025, description="part of each class that trains alpha and beta")
+    seed: Seed = 0
+
+
 class ShowConfig(JobConfig):
     """Print and draw a genotype, and count what the paper's evaluation networks made of it need."""
 
@@ -209,6 +258,70 @@ class ShowConfig(JobConfig):
     genotype: str = Field(min_length=1, description="published name, JSON or text file, run folder, or random:SEED")
     svg: Path | None = Field(default=None, description="folder to write the drawings of both cells to")
     as_json: bool = Field(default=False, alias="json", description="print the genotype as JSON and nothing else")
+    budget: bool = Field(
+        default=False, description="list the best cells of a finished search within a budget (none given: the run's)"
+    )
+    max_mult_adds: MaxMultAdds = None
+    max_params: MaxParams = None
+    max_skips: MaxSkips = None
+    best: Count = Field(default=5, description="how many cells to list")
+    rank: Count = Field(default=1, description="which of them to save")
+    save: Path | None = Field(default=None, description="file to save one of them to, for `pcdarts train --genotype`")
+    kind: NetworkKind | None = Field(
+        default=None, description="the paper's network that the budget is for (none: the run's own)"
+    )
+    channels: Channels | None = Field(default=None, description="its channels (none: as in the paper)")
+    num_cells: NumCells | None = Field(default=None, description="its cells (none: as in the paper)")
+    image_size: Count | None = Field(default=None, description="side of its images (none: the run's or the kind's)")
+    num_classes: Count | None = Field(default=None, description="its classes (none: the run's or the kind's)")
+
+    @model_validator(mode="after")
+    def _a_budget_is_wanted(self) -> Self:
+        others = self.model_fields_set - {"job", "genotype", "svg", "as_json", "budget"}
+        if others and not self.budget:
+            raise ValueError(
+                f"{listed(sorted(others), 'and')}: only with --budget, which lists the best cells of a search"
+            )
+        if self.budget and self.svg:
+            raise ValueError("svg draws one cell, but budget lists several: save one of them, then show that file")
+        return self
+
+
+class ExportConfig(JobConfig):
+    """Export the network of a trained run with a model card, once the exported file is found to give its logits."""
+
+    job: Literal["export"] = "export"
+    run: Path = Field(description="folder of a finished train run (of several seeds the first, or name RUN/seed-N)")
+    format: Literal["safetensors", "onnx", "torch-export"] = Field(
+        default="safetensors", description="weights for pcdarts, an ONNX model, or an exported program of PyTorch"
+    )
+    out: Path | None = Field(default=None, description="folder to export to (none: RUN/export)")
+    data_root: DataRoot = None
+    push: str | None = Field(
+        default=None, description="also upload the folder to this repository of the Hugging Face Hub"
+    )
+    private: bool = Field(default=False, description="make that repository a private one if it is new")
+    threads: Threads = None
+
+
+class PredictConfig(JobConfig):
+    """Print the most probable classes of images, by a trained run or what was exported from one."""
+
+    job: Literal["predict"] = "predict"
+    run: Path = Field(description="folder of a finished train run, or an exported safetensors file or its folder")
+    images: tuple[Path, ...] = Field(min_length=1, description="image files, and folders of image files")
+    top: Count = Field(default=5, description="how many classes to print for each image")
+    as_json: bool = Field(default=False, alias="json", description="print a list of JSON objects and nothing else")
+    device: Device = "auto"
+    threads: Threads = None
+
+
+class TablesConfig(JobConfig):
+    """Count what Tables 1, 2 and 5 of the paper count, beside the paper's figures; nothing is trained or downloaded."""
+
+    job: Literal["tables"] = "tables"
+    table: Literal["all", "1", "2", "5"] = Field(default="all", description="which table")
+    json_file: Path | None = Field(default=None, alias="json", description="file to write all figures to")
 
 
 class BenchConfig(JobConfig):

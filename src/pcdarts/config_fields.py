@@ -1,28 +1,63 @@
 """The settings that several jobs share, once each: name, type, limits and help."""
 
+import re
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pcdarts.cell.space import NetworkKind
 
-DataName = Literal["fashion-mini", "fashion-mnist", "cifar10", "cifar100", "folder"]
+DataName = Literal["fashion-mini", "fashion-mnist", "cifar10", "cifar100", "folder", "imagenet", "huggingface"]
+
+
+def _counted(value: Any) -> Any:
+    """What people write for large numbers, `600M`, `1.2B` or `300k`, as a number."""
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)([kmb])", str(value).strip().lower())
+    if match is None:
+        return value
+    amount = Decimal(match[1]) * 10 ** {"k": 3, "m": 6, "b": 9}[match[2]]
+    return int(amount) if amount == int(amount) else value
+
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Amount = Annotated[int, BeforeValidator(_counted), Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 Recipe = Annotated[str | None, Field(description="published setting that every other field starts from")]
-Data = Annotated[DataName, Field(description="data set; 'folder' is any folder of class folders, given by data_root")]
+Data = Annotated[
+    DataName,
+    Field(description="data set; 'folder': class folders below data_root, 'huggingface': a data set called hub_name"),
+]
 DataRoot = Annotated[Path | None, Field(description="folder of the data set (none: the data set's own default)")]
+HubName = Annotated[
+    str | None, Field(min_length=1, description="data set of the Hugging Face hub, or a folder that `datasets` reads")
+]
 ImageSize = Annotated[
     Count | None, Field(description="side of the images in pixels, resized to it (none: as they are)")
 ]
 TrainImages = Annotated[
     Count | None, Field(description="keep so many training images at most, as many per class (none: all)")
+]
+Loading = Annotated[
+    Literal["auto", "resident", "streaming"],
+    Field(description="images in files: keep them in memory, decode those of each batch, or the latter above 2 GB"),
+]
+Workers = Annotated[
+    Annotated[int, Field(ge=0, le=1024)] | None,
+    Field(description="processes that decode streamed images (none: as many as cores and device suggest; 0: this one)"),
+]
+Crop = Annotated[
+    Literal["padded", "resized"],
+    Field(description="random crops: of padded images (CIFAR), or of any part of a photograph, resized (ImageNet)"),
+]
+ColorJitter = Annotated[
+    float,
+    Field(ge=0, le=1, description="random brightness, contrast and saturation, and half as much hue (crop resized)"),
 ]
 Kind = Annotated[NetworkKind, Field(description="stem: 'cifar' keeps the resolution, 'imagenet' reduces it eightfold")]
 Nodes = Annotated[int, Field(ge=3, le=102, description="nodes N of a cell, its two inputs included")]
@@ -33,8 +68,12 @@ NumCells = Annotated[
 ]
 Epochs = Annotated[Count, Field(description="passes over the training images")]
 BatchSize = Annotated[Count, Field(description="images per step")]
-LearningRate = Annotated[Positive, Field(description="initial learning rate of momentum SGD, annealed by a cosine")]
-LearningRateMin = Annotated[NotNegative, Field(description="learning rate that the cosine schedule ends with")]
+LearningRate = Annotated[Positive, Field(description="initial learning rate of momentum SGD, annealed")]
+LearningRateMin = Annotated[NotNegative, Field(description="learning rate that the schedule ends with")]
+LearningRateSchedule = Annotated[Literal["cosine", "linear"], Field(description="how the learning rate falls")]
+LrWarmupEpochs = Annotated[
+    int, Field(ge=0, description="first epochs, in which the learning rate rises in equal steps to its initial value")
+]
 Momentum = Annotated[Probability, Field(description="momentum of SGD")]
 WeightDecay = Annotated[NotNegative, Field(description="weight decay of the network weights")]
 GradientClip = Annotated[Positive, Field(description="largest norm of the gradient of the network weights")]
@@ -54,6 +93,15 @@ AccumulationSteps = Annotated[
 ]
 SynchronizeBatchNorm = Annotated[
     bool, Field(description="BatchNorm over the images of all processes (no: of each process alone, as in the paper)")
+]
+MaxMultAdds = Annotated[
+    Amount | None, Field(description="mult-adds of the paper's evaluation network, at most: 600M in the mobile setting")
+]
+MaxParams = Annotated[
+    Amount | None, Field(description="parameters of the paper's evaluation network, at most, such as 5.3M or 300k")
+]
+MaxSkips = Annotated[
+    Annotated[int, Field(ge=0)] | None, Field(description="skip-connections in the normal cell, at most")
 ]
 Compile = Annotated[
     bool, Field(description="compile what torch.compile makes something of: takes minutes, and seldom pays on a CPU")

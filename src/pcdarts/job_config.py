@@ -39,15 +39,22 @@ class JobConfig(BaseModel):
             "data_root",
             "deterministic",
             "device",
+            "hub_name",
             "kernels",
+            "max_mult_adds",
+            "max_params",
             "max_skipped_batches",
+            "max_skips",
+            "split_file",
             "threads",
             "track",
+            "workers",
         }
     )
     """Fields that say where, how fast and how carefully, not what: a run may be resumed with other values of these.
 
-    What may be skipped is among them, so that a run that a bad batch has stopped can go on.
+    What may be skipped is among them, so that a run that a bad batch has stopped can go on; and the budget, which says
+    what is derived when all is learnt.
     """
 
     job: str
@@ -86,6 +93,39 @@ class JobConfig(BaseModel):
             raise ValueError("data is folder, but data_root is not given: name the folder of class folders")
         return root
 
+    @field_validator("crop", check_fields=False)
+    @classmethod
+    def _photographs_are_files(cls, crop: str, info: ValidationInfo) -> str:
+        if crop == "resized":
+            if info.data.get("loading") == "resident":
+                raise ValueError("crop is resized, which needs the files: drop loading resident, or use crop padded")
+            if info.data.get("image_size") is None:
+                raise ValueError("crop is resized, but image_size is not given: 224 is that of ImageNet")
+        return crop
+
+    @field_validator("color_jitter", check_fields=False)
+    @classmethod
+    def _jitter_is_for_photographs(cls, jitter: float, info: ValidationInfo) -> float:
+        if jitter > 0 and info.data.get("crop") == "padded":
+            raise ValueError(f"color_jitter is {jitter:g}, but it goes with crop resized: use that, or 0")
+        return jitter
+
+    @field_validator("crop_padding", check_fields=False)
+    @classmethod
+    def _padding_is_for_padded_crops(cls, padding: int, info: ValidationInfo) -> int:
+        if padding > 0 and info.data.get("crop") == "resized":
+            raise ValueError(f"crop_padding is {padding}, but it goes with crop padded: use that, or 0")
+        return padding
+
+    @field_validator("hub_name", check_fields=False)
+    @classmethod
+    def _the_hub_needs_a_name(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None and info.data.get("data") == "huggingface":
+            raise ValueError("data is huggingface, but hub_name is not given: name a data set, such as ylecun/mnist")
+        if name is not None and info.data.get("data") not in ("huggingface", None):
+            raise ValueError(f"hub_name is {shown(name)}, but data is {info.data['data']}: use data huggingface")
+        return name
+
     @field_validator("learning_rate_min", check_fields=False)
     @classmethod
     def _learning_rate_falls(cls, end: float, info: ValidationInfo) -> float:
@@ -110,11 +150,14 @@ class JobConfig(BaseModel):
     def to_yaml(self) -> str:
         """Every field on a line of its own, as a file that `--config` reads back to an equal configuration.
 
-        Where the data is, is written in full, so that it is found from any folder.
+        Where data and split are, is written in full, so that they are found from any folder.
         """
         fields = self.model_dump(mode="json")
-        if fields.get("data_root") is not None:
-            fields["data_root"] = os.path.abspath(os.path.expanduser(fields["data_root"]))
+        for name in ("data_root", "split_file"):
+            if fields.get(name) is not None:
+                fields[name] = os.path.abspath(os.path.expanduser(fields[name]))
+        if os.path.isdir(fields.get("hub_name") or ""):
+            fields["hub_name"] = os.path.abspath(fields["hub_name"])
         return yaml.safe_dump(fields, sort_keys=False, default_flow_style=False, width=math.inf)
 
 

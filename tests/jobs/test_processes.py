@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,33 +9,24 @@ import pytest
 import torch
 
 import search_steps
-from command_line import SEARCH, TRAIN, Ended, checkpoint_of, differences, done, end_of, lines_of, metrics_of, result_of
+from command_line import (
+    SEARCH,
+    TRAIN,
+    checkpoint_of,
+    differences,
+    done,
+    end_of,
+    job,
+    lines_of,
+    metrics_of,
+    ours,
+    result_of,
+    torchrun,
+)
 from pcdarts.run.processes import ALONE
 
 EXACT = 1e-9
 """Largest difference of any weight, statistic, α or β in float64."""
-
-
-def torchrun(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[str]:
-    """Start several processes inside `folder`; the first argument is a module or a script."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    return subprocess.Popen(
-        [*command, *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def job(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[str]:
-    return torchrun(folder, "-m", "--", "pcdarts", *arguments, count=count)
-
-
-def ours(ended: Ended) -> list[str]:
-    """What our processes said on stderr."""
-    return [line for line in ended.err.splitlines() if line.startswith("pcdarts: ")]
 
 
 @pytest.fixture(scope="module")

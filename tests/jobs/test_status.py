@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pcdarts.config import StatusConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.status import run_status, status_of
 from pcdarts.run.files import write_text
@@ -43,9 +44,9 @@ def working() -> Iterator[Callable[[RunFolder], None]]:
 
 def shown_rows(capsys: pytest.CaptureFixture[str], *runs: RunFolder) -> list[list[str]]:
     """The table by lines and cells, without its heading."""
-    run_status([run.path for run in runs], as_json=False)
+    run_status(StatusConfig(runs=tuple(run.path for run in runs)))
     heading, *lines = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["run", "job", "state", "epoch", "top-1", "error", "time", "left", "updated"]
+    assert heading.split() == ["run", "job", "state", "epoch", "top-1", "error", "or", "AP", "time", "left", "updated"]
     return [[cell.strip() for cell in line.split("  ") if cell] for line in lines]
 
 
@@ -158,7 +159,7 @@ def test_a_hostile_name_is_shown_escaped(make: Make, capsys: pytest.CaptureFixtu
 def test_without_names_all_runs_are_shown_and_without_runs_that_is_said(
     make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_status([], as_json=False)
+    run_status(StatusConfig())
     assert capsys.readouterr().out == "there are no runs in runs/: `pcdarts search` makes one\n"
     for name in ("train-001", "search-002", "search-001"):
         make(name)
@@ -170,7 +171,7 @@ def test_without_names_all_runs_are_shown_and_without_runs_that_is_said(
 def test_what_is_no_run_is_said_after_the_others_are_shown(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     run = make("search-001")
     with pytest.raises(InputError) as refusal:
-        run_status([Path("nowhere"), run.path, Path("runs")], as_json=False)
+        run_status(StatusConfig(runs=(Path("nowhere"), run.path, Path("runs"))))
     assert str(refusal.value).split("\n") == [
         "nowhere is not a run folder: it does not exist",
         "  runs is not a run folder: it has no config.yaml",
@@ -180,7 +181,7 @@ def test_what_is_no_run_is_said_after_the_others_are_shown(make: Make, capsys: p
 
 def test_programs_get_a_list_of_objects(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     run = searched(make("search-001"), {"arch_top1_error": 50.0})
-    run_status([run.path], as_json=True)
+    run_status(StatusConfig(runs=(run.path,), json=True))
     (told,) = json.loads(capsys.readouterr().out)
     assert told.pop("updated").endswith("+00:00")
     assert told == {
@@ -193,6 +194,7 @@ def test_programs_get_a_list_of_objects(make: Make, capsys: pytest.CaptureFixtur
         "epochs": 50,
         "error": 50.0,
         "error_name": "arch_top1_error",
+        "average_precision": None,
         "seconds_left": 4410.0,
         "message": None,
     }
@@ -220,7 +222,7 @@ def test_damaged_and_hostile_files_are_as_if_they_were_not_there(
     (run.path / "seed-4").mkdir()
     (run.path / name).write_bytes(content)
     for as_json in (False, True):
-        run_status([run.path], as_json)
+        run_status(StatusConfig(runs=(run.path,), json=as_json))
         printed = capsys.readouterr().out
         assert "runs/search-001" in printed
         assert all(line.isprintable() for line in printed.splitlines())

@@ -33,6 +33,30 @@ def test_section_4_2_the_evaluation_on_cifar10():
     assert (train.drop_path, train.cutout, train.auxiliary, train.auxiliary_weight) == (0.3, 16, True, 0.4)
 
 
+def test_section_4_3_the_search_on_imagenet():
+    search = recipe(SearchConfig, "imagenet")
+    assert (search.kind, search.image_size, search.num_cells, search.num_nodes, search.k) == ("imagenet", 224, 8, 6, 2)
+    assert (search.weight_fraction, search.arch_fraction, search.split_each_class) == (0.1, 0.025, True)
+    assert (search.epochs, search.arch_frozen_epochs, search.batch_size) == (50, 35, 1024)
+    assert (search.learning_rate, search.learning_rate_min, search.momentum) == (0.5, 0, 0.9)
+    assert search.weight_decay == 3e-5
+    assert (search.arch_learning_rate, search.arch_adam_betas, search.arch_weight_decay) == (6e-3, (0.5, 0.999), 1e-3)
+
+
+def test_section_4_3_the_evaluation_on_imagenet():
+    train = recipe(TrainConfig, "imagenet")
+    assert (train.kind, train.image_size, train.num_cells, train.channels) == ("imagenet", 224, 14, 48)
+    assert (train.epochs, train.batch_size, train.momentum, train.weight_decay) == (250, 1024, 0.9, 3e-5)
+    assert (train.learning_rate, train.learning_rate_min, train.learning_rate_schedule) == (0.5, 0, "linear")
+    assert train.lr_warmup_epochs == 5
+    assert (train.label_smoothing, train.auxiliary, train.auxiliary_weight) == (0.1, True, 0.4)
+
+
+def test_table_3_retrains_for_100_epochs_on_imagenet():
+    shorter, train = recipe(TrainConfig, "imagenet-100"), recipe(TrainConfig, "imagenet")
+    assert shorter == train.model_copy(update={"recipe": "imagenet-100", "epochs": 100})
+
+
 def test_darts_is_the_same_search_with_every_channel_and_a_plain_sum():
     first, second = recipe(SearchConfig, "darts-v1"), recipe(SearchConfig, "darts-v2")
     for search in (first, second):

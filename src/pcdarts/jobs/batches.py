@@ -1,20 +1,27 @@
 """The data of a job, and the batches it works through: augmented ones to learn from, plain ones to measure on."""
 
+import os
 from collections.abc import Sequence
+from typing import TypedDict
 
 import torch
 
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.sources import DataSet, Images, load_data
+from pcdarts.data.images import DataSet, Images
+from pcdarts.data.sources import Loading, load_data
+from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress
 
+BORDER = 1 / 16
+"""Cut off either side of a photograph where crops are random parts of it: 224 of 256 pixels, as everyone measures."""
 
-def training_data(config: SearchConfig | TrainConfig) -> DataSet:
+
+def training_data(config: SearchConfig | TrainConfig, device: torch.device, processes: Processes = ALONE) -> DataSet:
     """The data that `config` names.
 
     Raises:
@@ -23,38 +30,83 @@ def training_data(config: SearchConfig | TrainConfig) -> DataSet:
     return load_data(
         config.data,
         root=config.data_root,
+        hub_name=config.hub_name,
         image_size=config.image_size,
         train_images=config.train_images,
         seed=config.seed,
         on_bad_image=config.on_bad_image,
+        workers=reading_processes(config.workers, device, processes),
+        **how_to_read(config),
     )
+
+
+class HowToRead(TypedDict):
+    """What decides how files become images, apart from their size."""
+
+    loading: Loading
+    border: float
+
+
+def how_to_read(config: SearchConfig | TrainConfig | None) -> HowToRead:
+    """How a job's images are read, for whoever reads others like them; None for images that are not in files."""
+    if config is None:
+        return {"loading": "auto", "border": 0.0}
+    if config.crop == "resized":
+        return {"loading": "streaming", "border": BORDER}
+    return {"loading": config.loading, "border": 0.0}
+
+
+def reading_processes(workers: int | None, device: torch.device, processes: Processes = ALONE) -> int:
+    """How many processes decode images: as many as are asked for, else those that keep the device busy.
+
+    A GPU's share of the cores, 8 at most; a single one beside a CPU that computes.
+    """
+    if workers is not None:
+        return workers
+    if device.type == "cpu":
+        return 1
+    return max(1, min(8, (os.cpu_count() or 1) // processes.local_count))
 
 
 def skipped_lines(data: DataSet) -> list[str]:
     """How many images were left out because they cannot be read, then which and why; nothing if there are none."""
-    if not data.skipped:
+    skipped = data.skipped
+    if not skipped:
         return []
-    count = len(data.train) + len(data.test) + len(data.skipped)
-    return [f"skipped {len(data.skipped)} of {count} images that cannot be read", *data.skipped]
+    count = len(data.train) + len(data.test) + len(data.left_out)
+    return [f"skipped {len(skipped)} of {count} images that cannot be read", *skipped]
 
 
-def report_skipped(data: DataSet, run: RunFolder, progress: Progress) -> None:
-    """Say how many images were left out, and list them in the run folder.
+class SkippedImages:
+    """Says which images were left out because they cannot be read, when that is found out.
 
-    Raises:
-        RunError: the list cannot be saved.
+    `skipped_images.txt` in the run folder lists them, those from before a resume too.
     """
-    if data.skipped and not progress.quiet:
-        first, *each = skipped_lines(data)
-        place = run.path / "skipped_images.txt"
-        write_text(place, "\n".join([*each, ""]))
-        progress.warn(f"{first}: {place} lists them")
+
+    def __init__(self, data: DataSet, run: RunFolder, progress: Progress) -> None:
+        self._data, self._progress = data, progress
+        self._place = run.path / "skipped_images.txt"
+        self._known = 0
+
+    def report(self) -> None:
+        """Say so if there are more of them than before.
+
+        Raises:
+            RunError: the list cannot be saved.
+        """
+        lines = skipped_lines(self._data)
+        if self._progress.quiet or len(lines) <= self._known:
+            return
+        self._known = len(lines)
+        earlier = self._place.read_text("utf-8", "replace").splitlines() if self._place.is_file() else []
+        write_text(self._place, "\n".join([*dict.fromkeys([*earlier, *lines[1:]]), ""]))
+        self._progress.warn(f"{lines[0]}: {self._place} lists them")
 
 
 def training_batches(
     config: SearchConfig | TrainConfig,
     data: DataSet,
-    images: Images,
+    images: Images | StreamedImages,
     stream: str,
     device: torch.device,
     processes: Processes,
@@ -84,7 +136,9 @@ def training_batches(
         batch_size=batch_size,
         mean=data.mean,
         std=data.std,
-        augmentation=Augmentation(config.crop_padding, config.flip, config.cutout),
+        augmentation=Augmentation(
+            config.crop_padding, config.flip, config.cutout, config.crop == "resized", config.color_jitter
+        ),
         shuffle=True,
         drop_last=0 < len(images) % batch_size < 2 * count,
         seed=config.seed,
@@ -95,7 +149,7 @@ def training_batches(
 
 
 def plain_batches(
-    images: Images,
+    images: Images | StreamedImages,
     mean: Sequence[float],
     std: Sequence[float],
     batch_size: int,

@@ -1,33 +1,53 @@
 """Losses and errors of a classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pcdarts.cell.space import NetworkKind
 from pcdarts.data.batches import Batches
+from pcdarts.errors import RunError
 from pcdarts.run.processes import ALONE, Processes
 
 
 @torch.no_grad()
-def top1_error(
+def top_errors(
     classify: Callable[[Tensor], Tensor],
     batches: Batches,
     processes: Processes = ALONE,
     between: Callable[[], None] = lambda: None,
-) -> float:
-    """The share, in %, of the images of one epoch whose largest logit is not that of their class.
+) -> dict[str, float]:
+    """`top1_error` and, of more than 5 classes, `top5_error`, in %, over the images of one epoch.
 
-    Every process measures its share of each batch; `between` is called after each one.
+    The share of images whose class is not the one of the largest logit, not among those of the 5 largest. Every process
+    measures its share of each batch; `between` is called after each one.
+
+    Raises:
+        RunError: no image can be read.
     """
-    counts = torch.zeros(2, dtype=torch.int64)
+    counts = torch.zeros(3, dtype=torch.int64)
+    classes = 0
     for images, labels in batches.epoch(0):
         if len(labels) > 0:  # the last batch may have fewer images than there are processes
-            counts += torch.tensor([int((classify(images).argmax(dim=1) != labels).sum()), len(labels)])
+            logits = classify(images)
+            classes = logits.shape[1]
+            found = logits.topk(min(5, classes)).indices == labels.unsqueeze(1)
+            counts += torch.tensor([int(found[:, 0].sum()), int(found.sum()), len(labels)])
         between()
-    wrong, total = processes.total(counts).tolist()
-    return 100 * wrong / total
+    first, among_five, total = processes.total(counts).tolist()
+    if total == 0:
+        raise RunError("none of the images to measure the error on can be read: repair them")
+    errors = {"top1_error": 100 * (total - first) / total}
+    return errors | ({"top5_error": 100 * (total - among_five) / total} if classes > 5 else {})
+
+
+def errors_text(kind: NetworkKind, errors: Mapping[str, float], what: str = "error") -> str:
+    """The errors in words: top-5 too for networks of the kind that the paper reports it of."""
+    text = f"top-1 {what} {errors['top1_error']:.2f} %"
+    with_five = kind == "imagenet" and "top5_error" in errors
+    return f"{text}, top-5 {what} {errors['top5_error']:.2f} %" if with_five else text
 
 
 class Average:

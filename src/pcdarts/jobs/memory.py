@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.data.sources import DataSet
+from pcdarts.data.images import DataSet
 from pcdarts.errors import RunError
 from pcdarts.jobs.learning import images_per_pass
 from pcdarts.run.processes import Processes
@@ -95,7 +95,7 @@ def _fits(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> boo
     order = {
         "config": config.model_dump(mode="json"),
         "images": images,
-        "shape": list(data.train.pixels.shape[1:]),
+        "shape": list(data.train.shape),
         "num_classes": data.num_classes,
     }
     command = [sys.executable, "-m", "pcdarts.jobs.memory", json.dumps(order)]
@@ -105,7 +105,7 @@ def _fits(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> boo
 def _try(order: dict[str, Any]) -> None:
     """Compute the passes of one step on zeros."""
     from pcdarts.cell.space import CellSpace
-    from pcdarts.data.sources import Images
+    from pcdarts.data.images import Images
     from pcdarts.jobs.genotype import find_genotype
     from pcdarts.jobs.search import make_supernet
     from pcdarts.jobs.train import make_network

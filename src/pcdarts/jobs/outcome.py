@@ -7,13 +7,15 @@ from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.data.sources import DataSet
+from pcdarts.data.images import DataSet
+from pcdarts.jobs.budget import derived, network_of, outcome_text
+from pcdarts.jobs.evaluation import count_skips, size_text
 from pcdarts.jobs.genotype import save_genotype
-from pcdarts.jobs.show import count_skips, evaluation_size, size_text
+from pcdarts.jobs.measure import errors_text
 from pcdarts.recipes import DEFAULT, RECIPES, recipe
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration
-from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.arch import ArchParameters, Mixture
 
 
 def rounded(mixture: Mixture) -> dict[str, Any]:
@@ -29,14 +31,15 @@ def round_all(value: float | list[float]) -> float | list[float]:
     return [round(item, 6) for item in value] if isinstance(value, list) else round(value, 6)
 
 
-def conclude(run: RunFolder, config: SearchConfig, data: DataSet, genotype: Genotype) -> dict[str, Any]:
-    """Write the genotype and its drawings; return them and the size of the network they imply, for `result.json`."""
+def conclude(run: RunFolder, config: SearchConfig, data: DataSet, arch: ArchParameters) -> dict[str, Any]:
+    """Derive the genotype, write it and its drawings; return it and the network it implies, for `result.json`."""
+    genotype, budget = derived(config, data, arch)
     save_genotype(run, genotype)
-    size = evaluation_size(genotype, config.kind, data.num_classes, data.image_channels, data.image_size)
     return {
         "genotype": genotype.to_text(),
         "skip_connects": {kind: count_skips(genotype, kind) for kind in CELL_KINDS},
-        "evaluation_network": size,
+        "evaluation_network": network_of(config, data).described(genotype),
+        "budget": budget,
     }
 
 
@@ -44,14 +47,16 @@ def closing_lines(run: RunFolder, config: SearchConfig, result: dict[str, Any]) 
     """What a user wants to know when a search has ended, and what to type next."""
     genotype = Genotype.from_text(result["genotype"])
     cost = result["search_cost"]
+    errors = {name.removeprefix("arch_"): value for name, value in result.items() if name.startswith("arch_top")}
     return [
         "",
         *(draw_text(genotype, kind) for kind in CELL_KINDS),
         result["genotype"],
         "",
         f"the paper's evaluation network of this cell: {size_text(result['evaluation_network'])}",
+        *([outcome_text(result["budget"])] if result["budget"] else []),
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
-        f"top-1 error on the arch split: {result['arch_top1_error']:.2f} %",
+        f"{errors_text(config.kind, errors)} on the arch split",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
         f"next: {next_command(run, config)}",
     ]
@@ -64,7 +69,8 @@ def next_command(run: RunFolder, config: SearchConfig) -> str:
     if name is not None and name != DEFAULT:
         command += ["--recipe", name]
     base = recipe(TrainConfig, name or DEFAULT)
-    for field in ("data", "data_root", "image_size", "kind"):
+    same = ("data", "data_root", "hub_name", "image_size", "loading", "crop", "crop_padding", "color_jitter", "kind")
+    for field in same:
         value = getattr(config, field)
         if value != getattr(base, field):
             command += [f"--{field.replace('_', '-')}", str(value)]

@@ -9,7 +9,7 @@ import torch
 from rich.table import Table
 
 from pcdarts.config import SearchConfig
-from pcdarts.data.split import split_indices
+from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError
 from pcdarts.jobs.batches import training_data
 from pcdarts.jobs.bench_tables import console, make_table, seconds_text
@@ -129,12 +129,15 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work]:
     if config.data in KNOWN:
         count, image_channels, side, num_classes = KNOWN[config.data]
         count, side = min(count, config.train_images or count), config.image_size or side
+        is_streamed = False
     else:
-        data = training_data(config)
+        data = training_data(config, torch.device("cpu"))
         count, image_channels, side = len(data.train), data.image_channels, data.image_size
         num_classes = data.num_classes
-    weight, arch = split_indices(torch.arange(count), config.weight_fraction, config.seed)
-    batch_size = min(config.batch_size, len(weight), len(arch))
+        is_streamed = isinstance(data.train, StreamedImages)
+    weight_images = max(1, int(config.weight_fraction * count))
+    arch_images = max(1, int((config.arch_fraction or 1 - config.weight_fraction) * count))
+    batch_size = min(config.batch_size, weight_images, arch_images)
     if batch_size < 2:
         raise InputError(f"the smaller split has {batch_size} image, but BatchNorm needs two: give more images")
     setting = Setting(
@@ -159,8 +162,9 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work]:
         threads=torch.get_num_threads(),
     )
     pixels = count * image_channels * side * side
-    copies = 3  # as they were read, in two splits, and once more where batches are cut from them
-    return setting, Work(len(weight), config.epochs, config.epochs - config.arch_frozen_epochs, copies * pixels)
+    # As they were read, in two splits, and once more where batches are cut from them.
+    copies = 0 if is_streamed else 3
+    return setting, Work(weight_images, config.epochs, config.epochs - config.arch_frozen_epochs, copies * pixels)
 
 
 def rehearse(setting: Setting) -> str:

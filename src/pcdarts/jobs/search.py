@@ -16,17 +16,18 @@ from pcdarts.cell.precision import check_amp
 from pcdarts.cell.space import CellSpace
 from pcdarts.config import SearchConfig
 from pcdarts.data.batches import Batches
-from pcdarts.data.sources import DataSet
-from pcdarts.data.split import split_indices
+from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
+from pcdarts.jobs.batches import SkippedImages, plain_batches, training_batches, training_data
+from pcdarts.jobs.budget import check_feasible
+from pcdarts.jobs.evaluation import count_skips
 from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
-from pcdarts.jobs.measure import Average, top1_error
+from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.outcome import closing_lines, conclude, rounded
 from pcdarts.jobs.saving import Place, Saving, Stateful
-from pcdarts.jobs.show import count_skips
+from pcdarts.jobs.splits import search_splits
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
@@ -51,8 +52,9 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     set_determinism(config.deterministic)
     check_amp(config.amp, device.type)
     with processes.in_turn():
-        data = training_data(config)
-    weight_indices, arch_indices = split_indices(data.train.labels, config.weight_fraction, config.seed)
+        data = training_data(config, device, processes)
+    check_feasible(config, data)
+    weight_indices, arch_indices = search_splits(config, data, run, processes)
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
     arch_batches = training_batches(config, data, arch_images, "arch", device, processes)
@@ -104,7 +106,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             saving.restore(progress)
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
-        report_skipped(data, run, progress)
+        skipped = SkippedImages(data, run, progress)
+        skipped.report()
         if supernet.will_compile_kernels:
             progress.say("compiling the kernels for this processor: some seconds, once on this machine")
         if config.compile:
@@ -153,6 +156,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **losses)
                 saving.if_due()
 
+            skipped.report()
             measured = weight_average.named("weight") | arch_average.named("arch")
             processes.check_same(arch, "alpha and beta")
             genotype = derive(arch)
@@ -170,7 +174,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         supernet.eval()
         processes.share_buffers(supernet)
         batch = count()
-        arch_error = top1_error(
+        arch_errors = top_errors(
             lambda images: supernet(images, arch.mixture(), masks("final", next(batch))),
             plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes),
             processes,
@@ -178,8 +182,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         )
         if not processes.is_first:
             return {}
-        result = conclude(run, config, data, derive(arch)) | {
-            "arch_top1_error": arch_error,
+        result = conclude(run, config, data, arch) | {
+            **{f"arch_{name}": error for name, error in arch_errors.items()},
             "skipped_batches": numbers.skipped,
             "skipped_images": len(data.skipped),
             "search_cost": {

@@ -8,21 +8,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pcdarts.errors import InputError, shown
 from pcdarts.run.folder import RUNS, RunFolder, State
 from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration
 
+if TYPE_CHECKING:
+    from pcdarts.config import StatusConfig
+
 ERRORS = {"search": ("arch_top1_error", "weight_top1_error"), "train": ("test_top1_error",)}
 """Which error counts, by job; the first that a record has: that of the arch split, but while α and β are frozen."""
+
+PRECISIONS = {"detect train": ("AP",)}
+"""Of a detector it is the average precision instead."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One run as `--json` tells it; what is not known is None. Errors are in %, times in seconds and UTC."""
+    """One run as `--json` tells it; None is unknown. Errors and precision are in %, times in seconds and UTC."""
 
     run: str
     job: str | None
@@ -34,18 +39,19 @@ class Status:
     epochs: int | None
     error: float | None
     error_name: str | None
+    average_precision: float | None
     seconds_left: float | None
     updated: str
     message: str | None
 
 
-def run_status(runs: Sequence[Path], as_json: bool) -> None:
-    """Print a table of `runs` (all in runs/ if there are none), or a list of objects.
+def run_status(config: "StatusConfig") -> None:
+    """Print a table of the runs (all in runs/ if none is given), or a list of objects.
 
     Raises:
         InputError: one or more are no run folders; the others are printed before.
     """
-    wanted = runs or sorted(path.parent for path in RUNS.glob("*/config.yaml"))
+    wanted = config.runs or sorted(path.parent for path in RUNS.glob("*/config.yaml"))
     found, problems = [], []
     for path in wanted:
         try:
@@ -54,7 +60,7 @@ def run_status(runs: Sequence[Path], as_json: bool) -> None:
             problems.append(str(error))
         except OSError as error:
             problems.append(f"cannot read the run folder {shown(path)}: {error.strerror}")
-    if as_json:
+    if config.as_json:
         print(json.dumps([asdict(status) for status in found], indent=2))
     elif found:
         print(*_table(found), sep="\n")
@@ -85,7 +91,8 @@ def status_of(run: RunFolder) -> Status:
     if left is not None and seeds > seed:
         later = _estimate(records, (epochs or done) * (seeds - seed))
         left = None if later is None else left + later
-    error_name, error = _newest_error(run, job, records, state)
+    error_name, error = _newest(ERRORS.get(job or "", ()), run, records, state)
+    _, precision = _newest(PRECISIONS.get(job or "", ()), run, records, state)
     return Status(
         run=str(run.path),
         job=job,
@@ -96,6 +103,7 @@ def status_of(run: RunFolder) -> Status:
         epochs=epochs,
         error=error,
         error_name=error_name,
+        average_precision=precision,
         seconds_left=left,
         updated=_updated(run, current),
         message=str(run.read_state().get("message", "")) or None if state == "failed" else None,
@@ -127,7 +135,7 @@ def _current_seed(run: RunFolder, first: int, seeds: int) -> tuple[int, RunFolde
 def _settings(run: RunFolder) -> dict[str, str]:
     """The settings that count here, as text; a whole YAML parser would take longer than all the rest."""
     text = run.config.read_text("utf-8", errors="replace")
-    return dict(re.findall(r"^(job|epochs|seed|seeds): (\w+)$", text, re.MULTILINE))
+    return dict(re.findall(r"^(job|epochs|seed|seeds): (\w+(?: \w+)?)$", text, re.MULTILINE))
 
 
 def _records(run: RunFolder) -> list[dict[str, Any]]:
@@ -136,17 +144,18 @@ def _records(run: RunFolder) -> list[dict[str, Any]]:
     return []
 
 
-def _newest_error(
-    run: RunFolder, job: str | None, records: Sequence[dict[str, Any]], state: str
+def _newest(
+    names: Sequence[str], run: RunFolder, records: Sequence[dict[str, Any]], state: str
 ) -> tuple[str | None, float | None]:
+    """The newest figure that has one of these names, and which it is."""
     results = []
     if state == "done":
         with suppress(InputError):
             results.append(run.read_result())
     for record in [*results, *reversed(records)]:
-        for name in ERRORS.get(job or "", ()):
-            if (error := _number(record.get(name))) is not None:
-                return name, error
+        for name in names:
+            if (figure := _number(record.get(name))) is not None:
+                return name, figure
     return None, None
 
 
@@ -164,7 +173,7 @@ def _updated(*folders: RunFolder) -> str:
 
 
 def _table(found: Sequence[Status]) -> Iterator[str]:
-    rows = [("run", "job", "state", "epoch", "top-1 error", "time left", "updated"), *map(_row, found)]
+    rows = [("run", "job", "state", "epoch", "top-1 error or AP", "time left", "updated"), *map(_row, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
@@ -176,13 +185,17 @@ def _row(status: Status) -> tuple[str, ...]:
     epoch = f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch)
     if status.seed is not None and status.state != "done":
         epoch = f"seed {status.seed} of {status.seeds}, epoch {epoch}"
-    split = (status.error_name or "").removesuffix("_top1_error")
+    measured = "-"
+    if status.error is not None:
+        measured = f"{status.error:.2f} % ({(status.error_name or '').removesuffix('_top1_error')})"
+    elif status.average_precision is not None:
+        measured = f"{status.average_precision:.2f} % AP"
     return (
         shown(status.run, 200),
         status.job or "-",
         status.state,
         epoch,
-        "-" if status.error is None else f"{status.error:.2f} % ({split})",
+        measured,
         "-" if status.seconds_left is None else duration(status.seconds_left),
         _ago(time.time() - datetime.fromisoformat(status.updated).timestamp()),
     )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pcdarts.cell.precision import Amp
 from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.sources import Images
+from pcdarts.data.images import Images
 from pcdarts.jobs.yardstick import PerEdge
 from pcdarts.run.device import choose_device
 from pcdarts.supernet.arch import ArchParameters

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from pcdarts.config import TestConfig, TrainConfig
-from pcdarts.data.sources import DataSet, Images, load_data
+from pcdarts.data.images import DataSet
+from pcdarts.data.sources import FILES, load_data
 from pcdarts.errors import InputError
-from pcdarts.jobs.batches import plain_batches, skipped_lines
+from pcdarts.jobs.batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.jobs.genotype import find_genotype
-from pcdarts.jobs.measure import top1_error
+from pcdarts.jobs.measure import errors_text, top_errors
 from pcdarts.jobs.train import make_network
 from pcdarts.network.network import Network
 from pcdarts.recipes import resolve
@@ -28,18 +29,29 @@ def run_test(config: TestConfig) -> list[float]:
     Raises:
         InputError: there is no finished train run, or the data does not fit what it was trained on.
     """
-    parent = RunFolder.open(config.run)
-    resolve(TrainConfig, file=parent.config)  # refuses the run of another job, finished or not
-    parent.read_result()
-    runs = [RunFolder(path) for path in sorted(parent.path.glob("seed-*"), key=seed_of)] or [parent]
+    runs = trained_runs(config.run)
+    kind = resolve(TrainConfig, file=runs[0].config).kind
     errors = []
     for run in runs:
-        errors.append(test_one(config, run))
-        print(f"{run.path}: top-1 error {errors[-1]:.2f} %", flush=True)
+        measured = test_one(config, run)
+        errors.append(measured["top1_error"])
+        print(f"{run.path}: {errors_text(kind, measured)}", flush=True)
     if len(errors) > 1:
         mean, std = statistics.mean(errors), statistics.stdev(errors)
         print(f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
     return errors
+
+
+def trained_runs(path: Path) -> list[RunFolder]:
+    """The finished train run at `path`, or the runs of its seeds in their order.
+
+    Raises:
+        InputError: there is no finished train run.
+    """
+    parent = RunFolder.open(path)
+    resolve(TrainConfig, file=parent.config)  # refuses the run of another job, finished or not
+    parent.read_result()
+    return [RunFolder(of_seed) for of_seed in sorted(parent.path.glob("seed-*"), key=seed_of)] or [parent]
 
 
 def seed_of(path: Path) -> int:
@@ -48,32 +60,38 @@ def seed_of(path: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def test_one(config: TestConfig, run: RunFolder) -> float:
-    """The top-1 error of the network trained in `run`, on its own test images or on those that `config` names."""
+def test_one(config: TestConfig, run: RunFolder) -> dict[str, float]:
+    """The errors of the network trained in `run`, on its own test images or on those that `config` names."""
     trained = resolve(TrainConfig, file=run.config)
     learnt = restored(trained, run)
+    device = choose_device(config.device, config.threads)
     own = config.data is None
+    name = trained.data if config.data is None else config.data
+    reading = how_to_read(trained if name in FILES else None)
     data = load_data(
-        trained.data if config.data is None else config.data,
+        name,
         root=config.data_root or (trained.data_root if own else None),
+        hub_name=config.hub_name or (trained.hub_name if own else None),
         image_size=config.image_size or learnt.image_size,
         train_images=trained.train_images if own else None,
         test_images=config.test_images,
         seed=trained.seed,
         on_bad_image=config.on_bad_image or trained.on_bad_image,
+        workers=reading_processes(config.workers, device),
+        **reading,
     )
-    device = choose_device(config.device, config.threads)
     channels = len(learnt.mean)
     if data.image_channels != channels:
         raise InputError(
             f"{data.name} has images of {data.image_channels} channels, but {run.path} was trained on {channels}: "
             "test it on images like those"
         )
+    images = data.test.relabelled(relabelled(data, learnt.classes, run))
+    batches = plain_batches(images, learnt.mean, learnt.std, config.batch_size, device)
+    errors = top_errors(learnt.network.to(device).eval(), batches)
     for line in skipped_lines(data):
         print(line)
-    images = Images(data.test.pixels, relabelled(data, learnt.classes, run))
-    batches = plain_batches(images, learnt.mean, learnt.std, config.batch_size, device)
-    return top1_error(learnt.network.to(device).eval(), batches)
+    return errors
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from pcdarts.cell import compiling
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.precision import check_amp
 from pcdarts.config import TrainConfig
-from pcdarts.data.sources import DataSet
+from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, RunError
-from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
+from pcdarts.jobs.batches import SkippedImages, plain_batches, training_batches, training_data
 from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.learning import WeightStep, images_per_pass, make_scaler
-from pcdarts.jobs.measure import Average, top1_error
+from pcdarts.jobs.measure import Average, errors_text, top_errors
 from pcdarts.jobs.memory import explained
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.saving import Place, Saving, Stateful
@@ -32,7 +32,7 @@ from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import lock
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress, duration
-from pcdarts.run.schedule import cosine, drop_path_rate
+from pcdarts.run.schedule import cosine, drop_path_rate, linear, warmed_up
 from pcdarts.run.tracking import make_tracker
 
 
@@ -64,7 +64,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
     set_determinism(config.deterministic)
     check_amp(config.amp, device.type)
     with processes.in_turn():
-        data = training_data(config)
+        data = training_data(config, device, processes)
     job = Training(run, genotype, device, processes)
     next_line = f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}"
     if config.seeds == 1:
@@ -83,7 +83,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
             continue
         of_one = config.model_copy(update={"seed": seed, "seeds": 1})
         if config.train_images is not None and seed != config.seed:  # the seed decides which images are kept
-            data = training_data(of_one)
+            data = training_data(of_one, device, processes)
         with lock(one) if processes.is_first else nullcontext():
             try:
                 results.append(train_one(of_one, replace(job, run=one), resume, data))
@@ -158,7 +158,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         processes=processes,
         constants={
             "classes": list(data.classes),
-            "image_shape": list(data.train.pixels.shape[1:]),
+            "image_shape": list(data.train.shape),
             "mean": list(data.mean),
             "std": list(data.std),
         },
@@ -185,10 +185,11 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             saving.restore(progress)
         images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
-        report_skipped(data, run, progress)
+        skipped = SkippedImages(data, run, progress)
+        skipped.report()
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
-            network.compile_parts((at_once, *data.train.pixels.shape[1:]), compiling.BACKEND)
+            network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
         train_step = WeightStep(
             network,
             optimizer,
@@ -199,7 +200,9 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             numbers=numbers,
         )
         for epoch in range(place.epoch, config.epochs):
-            learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
+            falling = cosine if config.learning_rate_schedule == "cosine" else linear
+            scheduled = falling(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
+            learning_rate = warmed_up(epoch, config.lr_warmup_epochs, config.learning_rate, scheduled)
             optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_rate(epoch, config.epochs, config.drop_path)
             network.train()
@@ -220,7 +223,9 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 network.eval()
                 processes.share_buffers(network)
-                record["test_top1_error"] = top1_error(network, test_batches, processes, saving.if_due)
+                errors = top_errors(network, test_batches, processes, saving.if_due)
+                record |= {f"test_{name}": error for name, error in errors.items()}
+            skipped.report()
             place.finish_epoch({**record, "seconds": place.seconds})
             average.clear()
             saving.save()
@@ -230,8 +235,9 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
 
         if not processes.is_first or place.record is None:
             return {}
+        errors = {name.removeprefix("test_"): error for name, error in place.record.items() if name.startswith("test_")}
         result = {
-            "test_top1_error": place.record["test_top1_error"],
+            **{f"test_{name}": error for name, error in errors.items()},
             "params": size.params,
             "mult_adds": size.mult_adds,
             "train_seconds": place.seconds,
@@ -244,7 +250,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         save_genotype(run, job.genotype)
         run.finish(result)
         progress.say(
-            f"top-1 test error {result['test_top1_error']:.2f} % after the last epoch; {size.params / 1e6:.2f} M "
+            f"{errors_text(config.kind, errors, 'test error')} after the last epoch; {size.params / 1e6:.2f} M "
             f"parameters, {size.mult_adds / 1e6:.1f} M mult-adds; {duration(place.seconds)} on {result['device']}"
         )
     return result

@@ -35,6 +35,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.log = path / "log.txt"
         self.genotype = path / "genotype.json"
+        self.split = path / "split.json"
         self.checkpoint = path / "checkpoint.pt"
         self.result = path / "result.json"
         self.state = path / "state.json"
@@ -118,7 +119,7 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """Remove the folder if it holds no more than a job's beginning: the job was refused before it did anything."""
-        beginning = (self.config, self.env, self.log)
+        beginning = (self.config, self.env, self.log, self.split)
         with suppress(OSError):
             left = list(self.path.iterdir())
             if all(path in beginning or _is_no_work(path) for path in left):

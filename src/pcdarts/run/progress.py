@@ -239,7 +239,7 @@ def _worded(values: Mapping[str, Any]) -> list[str]:
     parts = []
     for name, value in values.items():
         if name != "epoch" and not isinstance(value, str | bool | Mapping | list | tuple) and value is not None:
-            words = name.replace("_", " ").replace("top1", "top-1")
+            words = name.replace("_", " ").replace("top1", "top-1").replace("top5", "top-5")
             if name.endswith("error"):
                 number = f"{float(value):.2f} %"
             else:
