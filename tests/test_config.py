@@ -98,8 +98,8 @@ def test_a_wrong_value_is_refused_by_name_value_and_expectation(fields: dict[str
 def test_all_problems_are_reported_at_once() -> None:
     fields = {"epochs": 0, "k": 5, "data": "cifar", "flips": True}
     assert problems(**fields) == [
-        "data is cifar, but it must be fashion-mini, fashion-mnist, cifar10, cifar100, folder, imagenet or huggingface: "
-        "did you mean cifar10?",
+        "data is cifar, but it must be fashion-mini, fashion-mnist, cifar10, cifar100, folder, imagenet or "
+        "huggingface: did you mean cifar10?",
         "k is 5, but it must divide channels (16): use 1, 2, 4, 8 or 16",
         "epochs is 0, but it must be at least 1",
         "there is no setting flips: did you mean flip?",
