@@ -28,7 +28,7 @@ def test_bad_images_stop_a_job_or_are_skipped_and_listed(folder_with_bad_images:
 
     ended = run_in(folder_with_bad_images, *command, *DATA, "--on-bad-image", "skip", "--run", "run")
     assert ended.code == 0
-    assert "skipped 2 of 24 images that cannot be read: run/skipped_images.txt lists them" in ended.out + ended.err
+    assert "skipped 2 images that cannot be read: run/skipped_images.txt lists them" in ended.out + ended.err
     first, second = (folder_with_bad_images / "run" / "skipped_images.txt").read_text().splitlines()
     assert first.startswith("'images/ant/0.png': ")
     assert second.startswith("'images/wasp/1.png': ")

@@ -1,7 +1,7 @@
 """The data of a job, and the batches it works through: augmented ones to learn from, plain ones to measure on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 import torch
@@ -77,30 +77,26 @@ def skipped_lines(data: DataSet) -> list[str]:
     return [f"skipped {len(skipped)} of {count} images that cannot be read", *skipped]
 
 
-class SkippedImages:
-    """Says which images were left out because they cannot be read, when that is found out.
+def report_skipped(lines: Iterable[str], run: RunFolder, progress: Progress, processes: Processes = ALONE) -> int:
+    """List the images that cannot be read in the run folder, and say so, where it does not list them yet.
 
-    `skipped_images.txt` in the run folder lists them, those from before a resume too.
+    Every process calls this with those that it has met. Returns how many there are, those from before a resume too (in
+    the first process).
+
+    Raises:
+        RunError: the list cannot be saved.
     """
-
-    def __init__(self, data: DataSet, run: RunFolder, progress: Progress) -> None:
-        self._data, self._progress = data, progress
-        self._place = run.path / "skipped_images.txt"
-        self._known = 0
-
-    def report(self) -> None:
-        """Say so if there are more of them than before.
-
-        Raises:
-            RunError: the list cannot be saved.
-        """
-        lines = skipped_lines(self._data)
-        if self._progress.quiet or len(lines) <= self._known:
-            return
-        self._known = len(lines)
-        earlier = self._place.read_text("utf-8", "replace").splitlines() if self._place.is_file() else []
-        write_text(self._place, "\n".join([*dict.fromkeys([*earlier, *lines[1:]]), ""]))
-        self._progress.warn(f"{lines[0]}: {self._place} lists them")
+    lines = processes.gather_lines(lines)
+    if not processes.is_first:
+        return len(lines)
+    place = run.path / "skipped_images.txt"
+    listed = place.read_text("utf-8", "replace").splitlines() if place.is_file() else []
+    together = list(dict.fromkeys([*listed, *lines]))
+    if len(together) > len(listed):
+        write_text(place, "\n".join([*together, ""]))
+        images = "images" if len(together) > 1 else "image"
+        progress.warn(f"skipped {len(together)} {images} that cannot be read: {place} lists them")
+    return len(together)
 
 
 def training_batches(

@@ -16,6 +16,7 @@ from pcdarts.data.streams import generator
 from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.average_precision import average_precision
+from pcdarts.jobs.batches import report_skipped
 from pcdarts.jobs.detecting import (
     BoxLosses,
     detection_data,
@@ -23,7 +24,6 @@ from pcdarts.jobs.detecting import (
     learning_batches,
     make_detector,
     measuring_batches,
-    report_skipped,
 )
 from pcdarts.jobs.genotype import find_genotype, save_genotype
 from pcdarts.jobs.learning import WeightStep, make_scaler
@@ -124,7 +124,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         tested_on = f"{len(data.test)} of {data.test.name} to test on"
         on_device = f"on {describe_device(device, processes.count)}"
         progress.begin(place.epoch, f"{learnt_from}, {tested_on}, {on_device}", place.step)
-        report_skipped(data.skipped, run, progress)
+        skipped = report_skipped(data.skipped, run, progress, processes)
         step_of = WeightStep(
             detector,
             optimizer,
@@ -168,8 +168,8 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
                     record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
             place.finish_epoch({**record, "seconds": place.seconds})
             losses_so_far.clear()
-            skipped = [*data.skipped, *train_batches.skipped.values(), *test_batches.skipped.values()]
-            report_skipped(skipped, run, progress)
+            met = [*data.skipped, *train_batches.skipped.values(), *test_batches.skipped.values()]
+            skipped = report_skipped(met, run, progress, processes)
             saving.save()
             if processes.is_first:
                 run.append_metrics(place.record or {})
@@ -187,6 +187,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             "device": describe_device(device, processes.count),
             "peak_memory_gb": peak_memory_gb(device),
             "skipped_batches": numbers.skipped,
+            "skipped_images": skipped,
             "genotype": config.genotype,
         }
         save_genotype(run, find_genotype(config.genotype))

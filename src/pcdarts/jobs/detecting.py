@@ -1,6 +1,6 @@
 """What learning to detect and measuring it share: the data, the detector, and what it finds in a set of images."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +14,7 @@ from pcdarts.extras import import_extra
 from pcdarts.jobs.batches import reading_processes
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.network.detector import Detector
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.processes import ALONE, Processes
-from pcdarts.run.progress import Progress
 
 Detections = dict[str, Any]
 """Of one image: "image_id"; "boxes" [n, 4] (left, top, right, bottom in stored pixels), "scores" [n], "labels" [n]."""
@@ -115,20 +112,6 @@ def measuring_batches(
         share=(processes.rank, processes.count),
         workers=reading_processes(config.workers, device, processes),
     )
-
-
-def report_skipped(lines: Iterable[str], run: RunFolder, progress: Progress) -> None:
-    """List the images that cannot be read in the run folder, and say so, where it does not list them yet.
-
-    Raises:
-        RunError: the list cannot be saved.
-    """
-    place = run.path / "skipped_images.txt"
-    listed = place.read_text("utf-8", "replace").splitlines() if place.is_file() else []
-    together = list(dict.fromkeys([*listed, *lines]))
-    if len(together) > len(listed) and not progress.quiet:
-        write_text(place, "\n".join([*together, ""]))
-        progress.warn(f"{len(together)} images that cannot be read are skipped: {place} lists them")
 
 
 def make_detector(config: DetectTrainConfig, num_classes: int) -> Detector:

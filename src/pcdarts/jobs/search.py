@@ -18,7 +18,7 @@ from pcdarts.config import SearchConfig
 from pcdarts.data.batches import Batches
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import SkippedImages, plain_batches, training_batches, training_data
+from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.budget import check_feasible
 from pcdarts.jobs.evaluation import count_skips
 from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
@@ -106,8 +106,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             saving.restore(progress)
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
-        skipped = SkippedImages(data, run, progress)
-        skipped.report()
+        skipped = report_skipped(data.skipped, run, progress, processes)
         if supernet.will_compile_kernels:
             progress.say("compiling the kernels for this processor: some seconds, once on this machine")
         if config.compile:
@@ -156,7 +155,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **losses)
                 saving.if_due()
 
-            skipped.report()
+            skipped = report_skipped(data.skipped, run, progress, processes)
             measured = weight_average.named("weight") | arch_average.named("arch")
             processes.check_same(arch, "alpha and beta")
             genotype = derive(arch)
@@ -185,7 +184,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         result = conclude(run, config, data, arch) | {
             **{f"arch_{name}": error for name, error in arch_errors.items()},
             "skipped_batches": numbers.skipped,
-            "skipped_images": len(data.skipped),
+            "skipped_images": skipped,
             "search_cost": {
                 "hours": place.seconds / 3600,
                 "device": describe_device(device, processes.count),

@@ -17,7 +17,7 @@ from pcdarts.config import TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, RunError
-from pcdarts.jobs.batches import SkippedImages, plain_batches, training_batches, training_data
+from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.learning import WeightStep, images_per_pass, make_scaler
 from pcdarts.jobs.measure import Average, errors_text, top_errors
@@ -185,8 +185,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             saving.restore(progress)
         images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
-        skipped = SkippedImages(data, run, progress)
-        skipped.report()
+        skipped = report_skipped(data.skipped, run, progress, processes)
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
             network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
@@ -225,7 +224,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
                 processes.share_buffers(network)
                 errors = top_errors(network, test_batches, processes, saving.if_due)
                 record |= {f"test_{name}": error for name, error in errors.items()}
-            skipped.report()
+            skipped = report_skipped(data.skipped, run, progress, processes)
             place.finish_epoch({**record, "seconds": place.seconds})
             average.clear()
             saving.save()
@@ -244,7 +243,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             "device": describe_device(device, processes.count),
             "peak_memory_gb": peak_memory_gb(device),
             "skipped_batches": numbers.skipped,
-            "skipped_images": len(data.skipped),
+            "skipped_images": skipped,
             "genotype": job.genotype.to_text(),
         }
         save_genotype(run, job.genotype)

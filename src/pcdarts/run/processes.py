@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
@@ -63,6 +63,14 @@ class Processes:
         start = int(counts[: self.rank].sum())
         together[start : start + len(rows)] = rows.cpu()
         return self.total(together)
+
+    def gather_lines(self, lines: Iterable[str]) -> list[str]:
+        """The lines of all processes, each line once."""
+        if self.count > 1:
+            content = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+            together = self.gather(torch.tensor(list(content), dtype=torch.uint8))
+            lines = together.numpy().tobytes().decode().split("\n")[:-1]
+        return list(dict.fromkeys(lines))
 
     def any(self, *facts: bool) -> list[bool]:
         """Of each fact, whether it is so in any process."""
@@ -152,8 +160,8 @@ def joined() -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
         yield ALONE
         return
-    numbers = [int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")]
-    processes = Processes(*numbers)
+    rank, count, local_rank = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    processes = Processes(rank, count, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     # The name that is to replace it does not exist in every version, and means something else.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     # Kernels of depthwise convolutions have strides of their own: a copy more, and no error.
