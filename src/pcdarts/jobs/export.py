@@ -43,6 +43,9 @@ _DATASETS = {
 """What the Hugging Face Hub calls the data sets that are there."""
 
 
+IMAGENET_CLASSES = 1000
+
+
 def run_export(config: ExportConfig) -> None:
     """Write the network of a run to a file, check it on test images, and put a card, settings and drawings beside it.
 
@@ -220,11 +223,15 @@ def model_card(about: dict[str, Any]) -> str:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string(resources.files("pcdarts.jobs").joinpath("model_card.md.j2").read_text("utf-8"))
-    name = "Image" if training["data"] == "folder" else training["data"]
+    source = training["data"]
+    if source == "imagenet" and len(about["network"]["classes"]) != IMAGENET_CLASSES:
+        source = "folder"  # something else in its layout
+    name = "Image" if source in ("folder", "huggingface") else source
     return template.render(
         **about,
         title=f"{name} classifier: {training['num_cells']} cells, {training['channels']} channels",
-        dataset=_DATASETS.get(training["data"]),
+        source=source,
+        dataset=_DATASETS.get(source),
         size=about["network"]["image_size"],
         rounded=lambda values: [round(value, 4) for value in values],
         settings=yaml.safe_dump(training, sort_keys=False, width=1000),

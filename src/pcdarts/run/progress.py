@@ -235,12 +235,12 @@ def duration(seconds: float) -> str:
 
 
 def _worded(values: Mapping[str, Any]) -> list[str]:
-    """`name value` of every number; names lose their underscores, numbers all but four digits, errors are in %."""
+    """`name value` of every number; names lose their underscores, numbers all but four digits, errors and AP are in %."""
     parts = []
     for name, value in values.items():
         if name != "epoch" and not isinstance(value, str | bool | Mapping | list | tuple) and value is not None:
             words = name.replace("_", " ").replace("top1", "top-1").replace("top5", "top-5")
-            if name.endswith("error"):
+            if name.endswith("error") or name.startswith("AP"):
                 number = f"{float(value):.2f} %"
             else:
                 number = str(value) if isinstance(value, int) else f"{float(value):.4g}"
