@@ -235,7 +235,7 @@ def duration(seconds: float) -> str:
 
 
 def _worded(values: Mapping[str, Any]) -> list[str]:
-    """`name value` of every number; names lose their underscores, numbers all but four digits, errors and AP are in %."""
+    """`name value` of every number: names without underscores, numbers of four digits, errors and AP in %."""
     parts = []
     for name, value in values.items():
         if name != "epoch" and not isinstance(value, str | bool | Mapping | list | tuple) and value is not None:
