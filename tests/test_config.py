@@ -75,6 +75,7 @@ def test_every_data_set_can_be_configured() -> None:
         ({"momentum": 1}, "momentum is 1, but it must be less than 1"),
         ({"weight_fraction": 0.0}, "weight_fraction is 0.0, but it must be more than 0"),
         ({"weight_fraction": 1}, "weight_fraction is 1, but it must be less than 1"),
+        ({"arch_fraction": 0.6}, "arch_fraction is 0.6, but with weight_fraction 0.5 it must be at most 1"),
         ({"arch_adam_betas": (0.5,)}, "arch_adam_betas is (0.5,), but it must be two numbers"),
         ({"arch_adam_betas": (0.5, 0.9, 0.9)}, "arch_adam_betas is (0.5, 0.9, 0.9), but it must be two numbers"),
         ({"arch_adam_betas": 0.5}, "arch_adam_betas is 0.5, but it must be two numbers"),

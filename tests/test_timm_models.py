@@ -97,6 +97,12 @@ def test_the_classifier_can_be_replaced_and_removed() -> None:
     assert small(num_classes=0)(IMAGES).shape == (2, model.num_features)
 
 
+def test_a_new_classifier_has_the_precision_of_the_model() -> None:
+    model = small().double().eval()
+    model.reset_classifier(3)
+    assert model(IMAGES.double()).dtype == torch.float64
+
+
 def test_features_are_maps_of_three_resolutions() -> None:
     cifar = small(features_only=True, in_chans=1)
     assert (cifar.feature_info.channels(), cifar.feature_info.reduction()) == ([16, 32, 64], [1, 2, 4])

@@ -58,7 +58,7 @@ class DetectTrainConfig(JobConfig):
         default=None, description="folder in COCO's layout: a folder of images per set, and annotations/"
     )
     train_sets: tuple[str, ...] = Field(
-        default=("train2017",), description="sets trained on together: SET has images in SET/ or images/SET/"
+        default=("train2017",), description="sets trained on together: SET has its images in the folder SET"
     )
     test_set: str | None = Field(
         default="val2017", description="set on which average precision is measured (none: the images held out)"
@@ -110,14 +110,6 @@ class DetectTrainConfig(JobConfig):
         if test_set is not None and held_out:
             raise ValueError(f"held_out is {held_out} and test_set {test_set}, but they exclude each other: drop one")
         return held_out
-
-    @field_validator("lr_warmup_epochs")
-    @classmethod
-    def _warm_up_within_epochs(cls, warm_up: int, info: ValidationInfo) -> int:
-        epochs = info.data.get("epochs")
-        if epochs is not None and warm_up > epochs:
-            raise ValueError(f"lr_warmup_epochs is {warm_up}, but it must be at most epochs ({epochs})")
-        return warm_up
 
 
 class DetectTestConfig(JobConfig):

@@ -45,6 +45,7 @@ class JobConfig(BaseModel):
             "max_params",
             "max_skipped_batches",
             "max_skips",
+            "on_bad_image",
             "split_file",
             "threads",
             "track",
@@ -53,8 +54,8 @@ class JobConfig(BaseModel):
     )
     """Fields that say where, how fast and how carefully, not what: a run may be resumed with other values of these.
 
-    What may be skipped is among them, so that a run that a bad batch has stopped can go on; and the budget, which says
-    what is derived when all is learnt.
+    What may be skipped is among them, so that a run that a bad batch or image has stopped can go on; and the budget,
+    which says what is derived when all is learnt.
     """
 
     job: str
@@ -92,6 +93,24 @@ class JobConfig(BaseModel):
         if root is None and info.data.get("data") == "folder":
             raise ValueError("data is folder, but data_root is not given: name the folder of class folders")
         return root
+
+    @field_validator("arch_fraction", check_fields=False)
+    @classmethod
+    def _parts_are_no_more_than_all(cls, arch_fraction: float | None, info: ValidationInfo) -> float | None:
+        weight_fraction = info.data.get("weight_fraction")
+        if arch_fraction is not None and weight_fraction is not None and arch_fraction + weight_fraction > 1 + 1e-9:
+            raise ValueError(
+                f"arch_fraction is {arch_fraction:g}, but with weight_fraction {weight_fraction:g} it must be at most 1"
+            )
+        return arch_fraction
+
+    @field_validator("lr_warmup_epochs", check_fields=False)
+    @classmethod
+    def _warm_up_within_epochs(cls, warm_up: int, info: ValidationInfo) -> int:
+        epochs = info.data.get("epochs")
+        if epochs is not None and warm_up > epochs:
+            raise ValueError(f"lr_warmup_epochs is {warm_up}, but it must be at most epochs ({epochs})")
+        return warm_up
 
     @field_validator("crop", check_fields=False)
     @classmethod

@@ -133,9 +133,9 @@ class TimmNetwork(Network):
         if global_pool is None:
             global_pool = self.global_pool.pool_type
         self.num_classes = num_classes
-        self.global_pool, self.classifier = _layers.create_classifier(
-            self.num_features, num_classes, pool_type=global_pool
-        )
+        like = next(self.parameters())
+        self.global_pool, classifier = _layers.create_classifier(self.num_features, num_classes, pool_type=global_pool)
+        self.classifier = classifier.to(like.device, like.dtype)
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:

@@ -171,3 +171,9 @@ def test_a_batch_size_that_gives_no_batch_is_refused(batch_size, drop_last):
 def test_a_negative_number_of_pixels_is_refused(name):
     with pytest.raises(InputError, match=f"{name} is -1, but it counts pixels"):
         Augmentation(**{name: -1})
+
+
+def test_a_process_whose_share_is_empty_gets_an_empty_batch():
+    (images, labels) = list(batches_of(some_images(5), shuffle=False, share=(1, 2)).epoch(0))[-1]
+    assert images.shape == (0, 3, 8, 8)
+    assert len(labels) == 0

@@ -111,7 +111,7 @@ def test_data_is_known_by_the_names_sizes_and_classes_of_its_files(folder: Path)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_bad_image_stops_or_another_one_takes_its_place(folder: Path, workers: int) -> None:
     (folder / NAMES[3]).write_bytes(b"no image")
-    with pytest.raises(InputError, match=rf"{NAMES[3]}' cannot be read .*--on-bad-image skip"):
+    with pytest.raises(RunError, match=rf"{NAMES[3]}': .*--on-bad-image skip, also when a run is resumed"):
         list(batches_of(load(folder, workers=workers).train).epoch(0))
     data = load(folder, on_bad_image="skip", workers=workers)
     (folder / NAMES[13]).unlink()
@@ -122,6 +122,13 @@ def test_a_bad_image_stops_or_another_one_takes_its_place(folder: Path, workers:
     measured = list(batches_of(data.test, shuffle=False).epoch(0))
     assert [len(labels) for _, labels in measured] == [3, 4, 2]
     assert [line.split("'")[1].removeprefix(f"{folder}/") for line in data.skipped] == [NAMES[3], NAMES[13]]
+
+
+def test_a_measurement_goes_on_after_a_batch_of_bad_images_alone(folder: Path) -> None:
+    for name in NAMES[10:14]:
+        (folder / name).write_bytes(b"")
+    batches = batches_of(load(folder, on_bad_image="skip").test, shuffle=False)
+    assert [tuple(images.shape) for images, _ in batches.epoch(0)] == [(0, 3, 12, 12), (4, 3, 12, 12), (2, 3, 12, 12)]
 
 
 def test_a_batch_of_bad_images_alone_ends_the_run(folder: Path) -> None:

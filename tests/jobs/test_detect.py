@@ -179,6 +179,18 @@ def test_a_detector_begins_with_the_cells_and_statistics_of_a_classifier(place: 
     assert config["genotype"] == published("darts_v1").to_text()
 
 
+def test_a_detector_goes_on_without_the_classifier_that_it_began_with(place: Path, classifier: Path) -> None:
+    done(place, *DETECT, "--classifier", "classifier", "--epochs", "1", "--run", "begun")
+    result = result_of(place / "begun")
+    (place / "begun" / "result.json").unlink()
+    classifier.rename(place / "moved")
+    try:
+        done(place, "detect", "train", "--resume", "begun")
+    finally:
+        (place / "moved").rename(classifier)
+    assert result_of(place / "begun")["AP"] == result["AP"]
+
+
 def test_a_run_that_is_no_classifier_for_detection_is_refused(
     place: Path, finished: Path, finished_train: Path, two_seeds: Path
 ) -> None:

@@ -74,8 +74,12 @@ def test_a_training_streams_warms_up_and_reports_top_5(folder: Path) -> None:
 def test_a_bad_photograph_stops_a_training_when_its_turn_comes_or_is_skipped_aloud(folder: Path) -> None:
     (folder / "photographs" / "train" / "n00000003" / "1.JPEG").write_bytes(b"")
     arguments = [*TRAIN, GENOTYPE.to_text(), "--epochs", "2"]
-    line = refused(folder, *arguments, "--run", "stopped")
-    assert line.startswith("image 'photographs/train/n00000003/1.JPEG' cannot be read")
+    stopped = run_in(folder, *arguments, "--run", "stopped")
+    assert stopped.code == 1
+    assert stopped.err.startswith("pcdarts: error: image 'photographs/train/n00000003/1.JPEG': ")
+    resumed = run_in(folder, "train", "--resume", "stopped", "--on-bad-image", "skip")
+    assert resumed.code == 0
+    assert result_of(folder / "stopped")["skipped_images"] == 1
     ended = run_in(folder, *arguments, "--run", "skipped", "--on-bad-image", "skip")
     assert ended.code == 0
     assert "skipped 1 image that cannot be read: skipped/skipped_images.txt lists them" in ended.err

@@ -126,6 +126,8 @@ def test_several_seeds_give_mean_and_standard_deviation(two_seeds_output: tuple[
     result = result_of(run)
     assert result["test_top1_errors"] == errors
     assert result["test_top1_error"] == statistics.mean(errors)
+    of_five = [result_of(run / f"seed-{seed}")["test_top5_error"] for seed in (0, 1)]
+    assert result["test_top5_error"] == statistics.mean(of_five)
     assert math.isclose(result["test_top1_error_std"], abs(errors[0] - errors[1]) / math.sqrt(2))
     mean_and_std = f"{result['test_top1_error']:.2f} ± {result['test_top1_error_std']:.2f} %"
     assert f"top-1 test error {mean_and_std} (mean ± std of 2 seeds)" in printed

@@ -96,6 +96,8 @@ def test_the_weights_of_others_are_refused(file: Path) -> None:
         ({"kind": "imagenet", "channels": 3}, "ImageNet stem makes 3 channels"),
         ({"classes": ["ant"]}, "classes: Tuple should have at least 2 items"),
         ({"mean": [0.5]}, "mean has 1 channels and std 3"),
+        ({"mean": [0.5] * 2, "std": [0.5] * 2}, "images have 1 or 3 channels, not 2"),
+        ({"image_size": 2**40}, "image_size"),
         ({"std": [0, 1, 1]}, r"std\.0: Input should be greater than 0"),
         ({"genotype": None}, "genotype: "),
         ({"genotype": {"normal": [["__import__", 0]] * 2}}, "genotype.*: "),

@@ -194,7 +194,8 @@ class Batches:
         y = rows.clamp(0, self._height - 1)
         x = columns.clamp(0, self._width - 1)
         position = ((index * self._height + y) * self._width).unsqueeze(2) + x.unsqueeze(1)
-        pixels = colours.index_select(0, position.flatten()).view(len(index), self._height, -1)
+        pixels = colours.index_select(0, position.flatten())
+        pixels = pixels.view(len(index), self._height, self._width * self._channels)
         if self.augmentation.crop_padding:
             pixels *= (rows == y).byte().unsqueeze(2)
             pixels *= (columns == x).byte().repeat_interleave(self._channels, dim=1).unsqueeze(1)

@@ -172,7 +172,7 @@ class _Reading:
                     kept.append(index)
                 except BadImage as error:
                     if self.images.on_bad_image == "stop":
-                        raise
+                        raise error.met_at_work() from None
                     bad[index] = error.line
         if not read:
             return _Read(torch.empty(0), torch.empty(0), torch.empty(0), [], kept, bad)
@@ -195,7 +195,7 @@ class _Reading:
 
         resize = v2.Resize((self.image_size, self.image_size), antialias=True)
         if self.zoom_out_colour is None:
-            return resize
+            return v2.Compose([resize, v2.SanitizeBoundingBoxes()])
         return v2.Compose(
             [
                 v2.RandomPhotometricDistort(),

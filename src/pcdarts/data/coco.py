@@ -148,7 +148,7 @@ def load_coco(
         InputError: annotations that are missing or cannot be used (one line says which record); sets with different
             categories or with images in common; a missing image file; a set without images.
     """
-    folder = Path(root)
+    folder = Path(root).expanduser()
     sets = [_load_set(folder, name, on_bad_image, needs_objects=True) for name in train_sets]
     test: CocoImages | None
     if test_set is None:

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from pcdarts.data.files import ImageFile
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, RunError
 
 OnBadImage = Literal["stop", "skip"]
 
@@ -41,6 +41,12 @@ class BadImage(InputError):
             "--on-bad-image skip"
         )
         self.line = f"{quoted(source)}: {why}"
+
+    def met_at_work(self) -> RunError:
+        """What to say of it in the middle of a job, which can be resumed."""
+        return RunError(
+            f"image {self.line}: leave out all such images with --on-bad-image skip, also when a run is resumed"
+        )
 
 
 @dataclass(frozen=True, eq=False)

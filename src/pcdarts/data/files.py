@@ -63,11 +63,14 @@ class ImagePaths:
 
     def names(self) -> list[str]:
         """The paths below the root, with slashes."""
-        return [path.relative_to(self.root).as_posix() for path in self]
+        return [os.fsdecode(name).replace(os.sep, "/") for name in self._relative.tolist()]
 
     def identities(self) -> Iterator[tuple[str, int]]:
-        for name, path in zip(self.names(), self, strict=True):
-            yield name, path.stat().st_size if path.is_file() else -1
+        for name in self.names():
+            try:
+                yield name, os.stat(os.path.join(self.root, name)).st_size
+            except OSError:
+                yield name, -1
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ def split_each_class(labels: Tensor, weight_fraction: float, arch_fraction: floa
     Raises:
         InputError: the fractions are more than there is, or a class has a single image.
     """
-    if weight_fraction + arch_fraction > 1:
+    if weight_fraction + arch_fraction > 1 + 1e-9:
         raise InputError(
             f"weight_fraction {weight_fraction:g} and arch_fraction {arch_fraction:g} are more than all images: use "
             "fractions whose sum is at most 1"

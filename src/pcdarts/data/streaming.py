@@ -74,8 +74,7 @@ class StreamedImages:
             The same; which of the batch's images could be read, int64 `[M]`; and these as uint8 `[M, S, S, C]`.
 
         Raises:
-            InputError: an image that cannot be read, unless these are skipped.
-            RunError: a worker process was lost.
+            RunError: an image that cannot be read, unless these are skipped; or a worker process was lost.
         """
         chances, ahead = tee(chances)
         requests = ((chance[0].tolist(), chance[-1].tolist()) for chance in ahead)
@@ -111,7 +110,7 @@ class _Reading:
                 image = decoded(source).convert("RGB")
             except BadImage as error:
                 if self.on_bad_image == "stop":
-                    raise
+                    raise error.met_at_work() from None
                 bad[str(source)] = error.line
                 continue
             image = self._varied(image, seed) if self.resized else fitted(image, self.image_size, self.border)

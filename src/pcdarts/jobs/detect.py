@@ -12,6 +12,7 @@ import torch
 
 from pcdarts.cell.precision import check_amp
 from pcdarts.config import TrainConfig
+from pcdarts.data.sources import IMAGENET_STATISTICS
 from pcdarts.data.streams import generator
 from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError, RunError
@@ -33,16 +34,14 @@ from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.test import Learnt, restored
 from pcdarts.network.detector import detector_complexity
 from pcdarts.recipes import resolve
+from pcdarts.run.checkpoint import load_state, read_newest
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress, duration
-from pcdarts.run.schedule import cosine, linear, warmed_up
+from pcdarts.run.schedule import scheduled
 from pcdarts.run.tracking import make_tracker
-
-IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-"""Of pixels scaled to [0, 1], by colour; what a detector without a classifier normalises with."""
 
 
 def pinned_detection(config: DetectTrainConfig) -> DetectTrainConfig:
@@ -76,8 +75,9 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
     check_amp(config.amp, device.type)
     with processes.in_turn():
         data = detection_data(config)
-        classifier = load_classifier(config.classifier) if config.classifier else None
-    mean, std = (classifier.mean, classifier.std) if classifier else (IMAGENET_MEAN, IMAGENET_STD)
+        begun = saved_statistics(config, run) if resume else None
+        classifier = load_classifier(config.classifier) if config.classifier and not begun else None
+    mean, std = begun or ((classifier.mean, classifier.std) if classifier else IMAGENET_STATISTICS)
     train_batches = learning_batches(config, data.train, mean, std, device, processes)
     test_batches = measuring_batches(config, data.test, config.image_size, mean, std, device, processes)
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
@@ -135,9 +135,9 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             numbers=numbers,
         )
         for epoch in range(place.epoch, config.epochs):
-            schedule = {"cosine": cosine, "linear": linear}[config.learning_rate_schedule]
-            learning_rate = schedule(epoch, config.epochs, config.learning_rate)
-            learning_rate = warmed_up(epoch, config.lr_warmup_epochs, config.learning_rate, learning_rate)
+            learning_rate = scheduled(
+                epoch, config.epochs, config.learning_rate, 0.0, config.learning_rate_schedule, config.lr_warmup_epochs
+            )
             optimizer.param_groups[0]["lr"] = learning_rate
             detector.train()
             place.start_clock()
@@ -193,12 +193,31 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         save_genotype(run, find_genotype(config.genotype))
         run.finish(result)
         progress.say(
-            f"average precision {precision['AP']:.2f} % (AP50 {precision['AP50']:.2f} %) after the last epoch; "
+            f"average precision {precision_text(precision['AP'])} (AP50 {precision_text(precision['AP50'])}) after the "
+            "last epoch; "
             f"{result['params'] / 1e6:.2f} M parameters, {result['mult_adds'] / 1e6:.1f} M mult-adds; "
             f"{duration(place.seconds)} on {result['device']}"
         )
     print(f"next: {shlex.join(['pcdarts', 'detect', 'test', str(run.path)])}")
     return result
+
+
+def precision_text(precision: float | None) -> str:
+    """In %; of a set without any object that counts there is none."""
+    return "unknown" if precision is None else f"{precision:.2f} %"
+
+
+def saved_statistics(config: DetectTrainConfig, run: RunFolder) -> tuple[list[float], list[float]] | None:
+    """Mean and standard deviation that a run normalises with, if it has a checkpoint: those of its classifier.
+
+    Raises:
+        InputError: its checkpoints are damaged, or not of this run.
+    """
+    found = read_newest(run.checkpoint)
+    if found is None:
+        return None
+    state = load_state(found[0], run.checkpoint, config.fingerprint())
+    return state["mean"], state["std"]
 
 
 def load_classifier(path: Path) -> Learnt:

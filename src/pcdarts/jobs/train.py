@@ -32,7 +32,7 @@ from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import lock
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress, duration
-from pcdarts.run.schedule import cosine, drop_path_rate, linear, warmed_up
+from pcdarts.run.schedule import drop_path_rate, scheduled
 from pcdarts.run.tracking import make_tracker
 
 
@@ -100,7 +100,10 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
     errors = [result["test_top1_error"] for result in results]
     mean, std = statistics.mean(errors), statistics.stdev(errors)
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
-    result["train_seconds"] = sum(one["train_seconds"] for one in results)
+    for name in ("train_seconds", "skipped_batches", "skipped_images"):
+        result[name] = sum(one[name] for one in results)
+    if "test_top5_error" in result:
+        result["test_top5_error"] = statistics.mean(one["test_top5_error"] for one in results)
     save_genotype(run, genotype)
     run.finish(result)
     summary = f"top-1 test error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)"
@@ -199,9 +202,14 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             numbers=numbers,
         )
         for epoch in range(place.epoch, config.epochs):
-            falling = cosine if config.learning_rate_schedule == "cosine" else linear
-            scheduled = falling(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
-            learning_rate = warmed_up(epoch, config.lr_warmup_epochs, config.learning_rate, scheduled)
+            learning_rate = scheduled(
+                epoch,
+                config.epochs,
+                config.learning_rate,
+                config.learning_rate_min,
+                config.learning_rate_schedule,
+                config.lr_warmup_epochs,
+            )
             optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_rate(epoch, config.epochs, config.drop_path)
             network.train()

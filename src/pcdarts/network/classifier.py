@@ -40,7 +40,7 @@ class Blueprint(BaseModel):
     mean: Annotated[tuple[float, ...], Field(min_length=1)]
     """Per channel, of pixels scaled to [0, 1], as is `std`: what images were normalised with in training."""
     std: tuple[Annotated[float, Field(gt=0)], ...]
-    image_size: Annotated[int, Field(ge=1)]
+    image_size: Annotated[int, Field(ge=1, le=4096)]
     """Side of the square images in pixels, to which others are resized."""
     border: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """The share of an image that is cut off at either side before it is resized."""
@@ -51,6 +51,8 @@ class Blueprint(BaseModel):
     def _channels_agree(self) -> Self:
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} channels and std {len(self.std)}")
+        if len(self.mean) not in (1, 3):
+            raise ValueError(f"images have 1 or 3 channels, not {len(self.mean)}")
         return self
 
     @property

@@ -1,6 +1,7 @@
 """Schedules as pure functions of the epoch, counted from 0: nothing to save, nothing to restore."""
 
 import math
+from typing import Literal
 
 
 def cosine(epoch: int, epochs: int, start: float, end: float = 0.0) -> float:
@@ -19,6 +20,14 @@ def linear(epoch: int, epochs: int, start: float, end: float = 0.0) -> float:
 def warmed_up(epoch: int, lr_warmup_epochs: int, start: float, scheduled: float) -> float:
     """During the warm-up 1/n, 2/n, ..., all of `start`; after these n epochs what the schedule says (Sec. 4.3)."""
     return start * (epoch + 1) / lr_warmup_epochs if epoch < lr_warmup_epochs else scheduled
+
+
+def scheduled(
+    epoch: int, epochs: int, start: float, end: float, schedule: Literal["cosine", "linear"], lr_warmup_epochs: int
+) -> float:
+    """The learning rate of an epoch."""
+    falling = {"cosine": cosine, "linear": linear}[schedule]
+    return warmed_up(epoch, lr_warmup_epochs, start, falling(epoch, epochs, start, end))
 
 
 def drop_path_rate(epoch: int, epochs: int, rate: float) -> float:
