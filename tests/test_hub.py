@@ -96,7 +96,10 @@ def test_a_folder_without_an_export_is_not_uploaded(tmp_path: Path) -> None:
         pcdarts.push_to_hub(tmp_path, "me/net")
 
 
-def test_a_failed_upload_is_one_line(exported: Path) -> None:
-    with pytest.raises(RunError, match="cannot be uploaded to no name ") as failure:
-        pcdarts.push_to_hub(exported, "no name", token=SECRET)
+def test_a_failed_upload_is_one_line(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
+    with pytest.raises(RunError, match="cannot be uploaded to me/net ") as failure:
+        pcdarts.push_to_hub(exported, "me/net", token=SECRET)
     assert SECRET not in str(failure.value)
+    with pytest.raises(InputError, match="no name is no name of a repository"):
+        pcdarts.push_to_hub(exported, "no name", token=SECRET)

@@ -107,7 +107,8 @@ class SearchConfig(JobConfig):
     )
     split_each_class: bool = Field(default=False, description="take these parts of each class, not of all images")
     split_file: Path | None = Field(
-        default=None, description="manifest of the two parts, of `pcdarts data split` or another run (none: draw them)"
+        default=None,
+        description="manifest of the two parts, of `pcdarts data split` or another run, whatever the fractions",
     )
     crop: Crop = "padded"
     crop_padding: CropPadding = 4

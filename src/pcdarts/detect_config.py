@@ -131,6 +131,7 @@ class DetectTestConfig(JobConfig):
     )
     draw: Path | None = Field(default=None, description="PNG file for a sheet of test images with what was found")
     threshold: Probability = Field(default=0.3, description="smallest score of what is drawn")
+
     on_bad_image: Literal["stop", "skip"] | None = Field(
         default=None, description="what to do about an image file that cannot be read (none: as in the run)"
     )
@@ -138,3 +139,10 @@ class DetectTestConfig(JobConfig):
     device: Device = "auto"
     threads: Threads = None
     workers: Workers = None
+
+    @field_validator("draw")
+    @classmethod
+    def _a_sheet_is_a_png(cls, draw: Path | None) -> Path | None:
+        if draw is not None and draw.suffix.lower() != ".png":
+            raise ValueError(f"draw is {draw}, but it must be a file called .png")
+        return draw

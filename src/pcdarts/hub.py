@@ -68,6 +68,7 @@ def push_to_hub(folder: Path | str, repo_id: str, *, private: bool = False, toke
         RunError: it cannot be uploaded.
     """
     exported = export_folder(Path(folder))
+    check_repository(repo_id)
     hub = _hub("an upload to the Hugging Face Hub")
     try:
         api = hub.HfApi(token=token, library_name="pcdarts")
@@ -82,6 +83,22 @@ def push_to_hub(folder: Path | str, repo_id: str, *, private: bool = False, toke
             "may write, check name and connection, and push again"
         ) from None
     return str(address)
+
+
+def check_repository(repo_id: str, purpose: str = "an upload to the Hugging Face Hub") -> None:
+    """Make sure that a repository may have this name.
+
+    Raises:
+        InputError: it may not, or `huggingface_hub` is not installed.
+    """
+    _hub(purpose)
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is, by assignment
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError:
+        raise InputError(f"{shown(repo_id)} is no name of a repository: write OWNER/NAME") from None
 
 
 def export_folder(path: Path) -> Path:

@@ -116,6 +116,11 @@ class JobConfig(BaseModel):
     @classmethod
     def _photographs_are_files(cls, crop: str, info: ValidationInfo) -> str:
         if crop == "resized":
+            if info.data.get("data") not in ("folder", "imagenet", "huggingface", None):
+                raise ValueError(
+                    f"crop is resized, which needs images in files, but data is {info.data['data']}: use data folder, "
+                    "imagenet or huggingface, or crop padded"
+                )
             if info.data.get("loading") == "resident":
                 raise ValueError("crop is resized, which needs the files: drop loading resident, or use crop padded")
             if info.data.get("image_size") is None:

@@ -45,7 +45,7 @@ def test_an_image_is_in_one_split_once(changes: dict[str, tuple[str, ...]]) -> N
 
 
 def test_other_data_is_refused() -> None:
-    with pytest.raises(InputError, match=r"made for 2 classes, but the data has 3 or others"):
+    with pytest.raises(InputError, match=r"made for other classes .2, here 3."):
         MANIFEST.indices(("ant", "bee", "wasp"), NAMES, "split.json")
     with pytest.raises(InputError, match=r"1 images of split.json are not among .* first 'train/bee/3.png'"):
         MANIFEST.indices(("ant", "bee"), NAMES[:2], "split.json")
@@ -59,7 +59,7 @@ def test_images_that_could_not_be_read_may_be_missing() -> None:
 
 
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"the manifest '.*nowhere.json' cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"the manifest '.*nowhere.json' cannot be read .No such file"):
         SplitManifest.from_file(tmp_path / "nowhere.json")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="is no manifest"):

@@ -217,6 +217,7 @@ def test_an_export_can_be_pushed_at_once_and_again(tmp_path: Path, run: Path, mo
         server.files.clear()
         assert done(tmp_path, "export", "run", "--push", "me/net").splitlines() == lines[1:]
         assert set(server.files) == {*ALWAYS, "model.safetensors"}
-    ended = run_in(tmp_path, "export", "run", "--push", "not a name")
+    ended = run_in(tmp_path, "export", "run", "--push", "me/net")  # the server has gone
     assert ended.code == 1
-    assert error_line(ended).startswith("run/export cannot be uploaded to not a name (")
+    assert error_line(ended).startswith("run/export cannot be uploaded to me/net (")
+    assert "not a name is no name of a repository" in refused(tmp_path, "export", "run", "--push", "not a name")

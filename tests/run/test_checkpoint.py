@@ -156,8 +156,15 @@ def test_three_differing_fields_are_named_and_the_others_counted(path: Path) -> 
         path, {"job": "train", "channels": 36, "k": 1, "seed": 5, "arch_adam_betas": [0.5, 0.999], "cutout": 16}
     )
     assert "job is search there and train here, channels is 16 there and 36 here, k is 4 there and 1 here" in text
-    assert "2 more differ" in text
+    assert "1 more differ" in text
     assert "cutout" not in text
+
+
+def test_settings_that_another_version_does_not_have_do_not_count(path: Path) -> None:
+    older = {name: value for name, value in FINGERPRINT.items() if name != "k"}
+    assert load_checkpoint(path, {**older, "lr_warmup_epochs": 0})
+    with pytest.raises(InputError, match="job is search there and None here"):
+        load_checkpoint(path, {})
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(

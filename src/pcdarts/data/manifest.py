@@ -75,7 +75,9 @@ class SplitManifest:
                 raise InputError(f"{quoted(path)} is too large for a manifest of splits")
             return cls.from_json(content.decode(), quoted(path))
         except OSError as error:
-            raise InputError(f"the manifest {quoted(path)} cannot be read: {error.strerror}") from None
+            raise InputError(
+                f"the manifest {quoted(path)} cannot be read ({error.strerror}): make one with `pcdarts data split`"
+            ) from None
         except UnicodeDecodeError:
             raise InputError(f"{quoted(path)} is no manifest of splits: make one with `pcdarts data split`") from None
 
@@ -92,8 +94,8 @@ class SplitManifest:
         """
         if tuple(classes) != self.classes:
             raise InputError(
-                f"{where} was made for {len(self.classes)} classes, but the data has {len(classes)} or others: make "
-                "one of this data with `pcdarts data split`"
+                f"{where} was made for other classes ({len(self.classes)}, here {len(classes)}): make one of this data "
+                "with `pcdarts data split`"
             )
         place = {name: index for index, name in enumerate(names)}
         missing = [name for name in self.weight + self.arch if name not in place]

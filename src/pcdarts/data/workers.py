@@ -1,6 +1,7 @@
 """Reading in other processes: batches come in the order of their requests, whoever read them."""
 
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ def in_workers(
         multiprocessing_context=_forkserver(),
         generator=torch.Generator(),  # else starting the workers would draw from the global one
     )
-    with _losses_explained(workers):
+    with _losses_explained(workers), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more than cores, as was asked
         results: Any = iter(loader)
     try:
         while True:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import shlex
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,11 @@ from pcdarts.config import SearchConfig, ShowConfig
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, listed
 from pcdarts.jobs.bench_tables import console, make_table
-from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, EvaluationNetwork
+from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, EvaluationNetwork, training_command
 from pcdarts.jobs.genotype import latest_search
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
-from pcdarts.run.files import write_text
+from pcdarts.run.files import refuse_existing, write_text
 from pcdarts.run.folder import RunFolder
 from pcdarts.supernet.arch import ArchParameters
 
@@ -84,8 +82,7 @@ def show_best(config: ShowConfig) -> None:
         InputError: no finished search, nothing within the budget, or the file to save to is there already.
         RunError: it cannot be saved.
     """
-    if config.save is not None and os.path.lexists(config.save):
-        raise InputError(f"{config.save} is there already, and nothing is overwritten: choose another --save")
+    refuse_existing("--save", config.save)
     run = latest_search() if config.genotype == "latest" else RunFolder(Path(config.genotype))
     if not run.config.is_file():
         raise InputError(f"--budget lists cells of a finished search, and {run.path} is no run folder: name a search")
@@ -113,7 +110,7 @@ def show_best(config: ShowConfig) -> None:
     if config.as_json:
         print(json.dumps(rows, indent=2))
     else:
-        _print_best(config, run, network, budget, rows[: config.best])
+        _print_best(config, searched, run, network, budget, rows[: max(config.best, config.rank)])
 
 
 def budget_of(config: SearchConfig | ShowConfig) -> Budget:
@@ -182,7 +179,12 @@ def _kept(printed: str) -> list[str]:
 
 
 def _print_best(
-    config: ShowConfig, run: RunFolder, network: EvaluationNetwork, budget: Budget, rows: list[dict[str, Any]]
+    config: ShowConfig,
+    searched: SearchConfig,
+    run: RunFolder,
+    network: EvaluationNetwork,
+    budget: Budget,
+    rows: list[dict[str, Any]],
 ) -> None:
     table = make_table("rank", "product", "parameters", "mult-adds", "skips")
     table.add_column("what rank 1 does not have")
@@ -204,6 +206,6 @@ def _print_best(
     console().print(table)
     print("product: of the weights of all operations kept, 1 for the best cell without a budget; skips: normal cell")
     if config.save is not None:
-        print(f"rank {config.rank} is in {config.save}; next: pcdarts train --genotype {shlex.quote(str(config.save))}")
+        print(f"rank {config.rank} is in {config.save}; next: {training_command(config.save, searched)}")
     else:
-        print("train one: the same command with --rank N --save FILE, then pcdarts train --genotype FILE")
+        print("train one: the same command with --rank N --save FILE says how")

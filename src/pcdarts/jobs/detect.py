@@ -53,6 +53,10 @@ def pinned_detection(config: DetectTrainConfig) -> DetectTrainConfig:
     if config.classifier is None:
         return config.model_copy(update={"genotype": find_genotype(config.genotype).to_text()})
     run, trained = _classifier_run(config.classifier)
+    print(
+        f"the classifier {run.path} decides: its genotype, {trained.channels} channels, {trained.num_cells} cells",
+        flush=True,
+    )
     update = {
         "classifier": Path(os.path.abspath(run.path)),
         "genotype": find_genotype(trained.genotype).to_text(),

@@ -12,6 +12,7 @@ from pcdarts.network.detector import Detector
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.device import choose_device
+from pcdarts.run.files import refuse_existing
 from pcdarts.run.folder import RunFolder
 
 DRAWN_IMAGES = 16
@@ -25,6 +26,8 @@ def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
         InputError: there is no finished detect train run, or the data does not fit what it was trained on.
         RunError: a file cannot be saved.
     """
+    refuse_existing("--submission", config.submission)
+    refuse_existing("--draw", config.draw)
     run = RunFolder.open(config.run)
     trained = resolve(DetectTrainConfig, file=run.config)
     run.read_result()

@@ -1,6 +1,8 @@
 """The evaluation networks of the paper, and how large a genotype makes them."""
 
+import shlex
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,9 +10,11 @@ import torch
 from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace, NetworkKind
+from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
 from pcdarts.network.network import Network
+from pcdarts.recipes import DEFAULT, RECIPES, recipe
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,18 @@ def size_text(size: dict[str, Any]) -> str:
 def count_skips(genotype: Genotype, kind: CellKind) -> int:
     """Edges of one cell that are skip-connections."""
     return sum(primitive == "skip_connect" for primitive, _ in genotype.edges(kind))
+
+
+def training_command(genotype: Path, config: SearchConfig) -> str:
+    """The command that trains the network of a cell that a search has found, on the same data."""
+    name = config.recipe if config.recipe in RECIPES[TrainConfig] else ("cifar10" if config.data == "cifar10" else None)
+    command = ["pcdarts", "train", "--genotype", str(genotype)]
+    if name is not None and name != DEFAULT:
+        command += ["--recipe", name]
+    base = recipe(TrainConfig, name or DEFAULT)
+    same = ("data", "data_root", "hub_name", "image_size", "loading", "crop", "crop_padding", "color_jitter", "kind")
+    for field in same:
+        value = getattr(config, field)
+        if value != getattr(base, field):
+            command += [f"--{field.replace('_', '-')}", str(value)]
+    return shlex.join(command)

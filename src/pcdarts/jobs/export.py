@@ -54,7 +54,7 @@ def run_export(config: ExportConfig) -> None:
         RunError: the file does not give the network's logits, it cannot be saved, or not be uploaded.
     """
     if config.push is not None:
-        import_extra("huggingface_hub", "hf", "--push")
+        hub.check_repository(config.push, "--push")
     folder = config.out or config.run / "export"
     target = folder / FORMATS[config.format].file_name
     if not os.path.lexists(target):

@@ -1,18 +1,16 @@
 """What a search leaves behind: files, figures, and the words that say so."""
 
-import shlex
 from typing import Any
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
-from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.config import SearchConfig
 from pcdarts.data.images import DataSet
 from pcdarts.jobs.budget import derived, network_of, outcome_text
-from pcdarts.jobs.evaluation import count_skips, size_text
+from pcdarts.jobs.evaluation import count_skips, size_text, training_command
 from pcdarts.jobs.genotype import save_genotype
 from pcdarts.jobs.measure import errors_text
-from pcdarts.recipes import DEFAULT, RECIPES, recipe
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration
 from pcdarts.supernet.arch import ArchParameters, Mixture
@@ -58,20 +56,5 @@ def closing_lines(run: RunFolder, config: SearchConfig, result: dict[str, Any]) 
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
-        f"next: {next_command(run, config)}",
+        f"next: {training_command(run.path, config)}",
     ]
-
-
-def next_command(run: RunFolder, config: SearchConfig) -> str:
-    """The command that trains the network of the cell just found, on the same data."""
-    name = config.recipe if config.recipe in RECIPES[TrainConfig] else ("cifar10" if config.data == "cifar10" else None)
-    command = ["pcdarts", "train", "--genotype", str(run.path)]
-    if name is not None and name != DEFAULT:
-        command += ["--recipe", name]
-    base = recipe(TrainConfig, name or DEFAULT)
-    same = ("data", "data_root", "hub_name", "image_size", "loading", "crop", "crop_padding", "color_jitter", "kind")
-    for field in same:
-        value = getattr(config, field)
-        if value != getattr(base, field):
-            command += [f"--{field.replace('_', '-')}", str(value)]
-    return shlex.join(command)

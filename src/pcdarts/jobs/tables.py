@@ -21,7 +21,7 @@ from pcdarts.jobs.published import TABLES, PaperTable, Row
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.detector import Detector, detector_complexity
 from pcdarts.network.network import Network
-from pcdarts.run.files import write_text
+from pcdarts.run.files import refuse_existing, write_text
 
 CONVENTION = (
     "paper: as printed there; counted: here, of inference on one image; -: the paper gives none, or nothing here holds "
@@ -37,8 +37,10 @@ def run_tables(config: TablesConfig) -> None:
     """Print the tables, and write all figures to a file when one is given. No weights are loaded.
 
     Raises:
-        RunError: the file cannot be saved.
+        InputError: the file is there already.
+        RunError: it cannot be saved.
     """
+    refuse_existing("--json", config.json_file)
     wanted = [number for number in TABLES if config.table in ("all", number)]
     figures = {number: [described(row, TABLES[number]) for row in TABLES[number].rows] for number in wanted}
     for number in wanted:

@@ -156,7 +156,9 @@ def load_classifier(path: Path | str) -> Classifier:
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror or error})") from None
     except (SafetensorError, InputError) as error:
-        raise InputError(f"{file} is refused ({error}): give what pcdarts export wrote, undamaged") from None
+        raise InputError(
+            f"{file} is refused ({error}): give the safetensors file that pcdarts export wrote, undamaged"
+        ) from None
 
 
 def load_network(path: Path | str) -> Network:

@@ -198,8 +198,12 @@ def _refusal(path: Path) -> InputError:
 
 
 def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Up to three fields that differ, with both values; empty when none does."""
-    names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
+    """Up to three fields that differ, with both values; empty when none does.
+
+    A field that only one of them has is of an older or newer version, in which it does not exist or does not count.
+    """
+    names = [name for name in {"job": None, **wanted} if name in saved or name == "job"]
+    names = [name for name in names if saved.get(name) != wanted.get(name)]
     told = [f"{shown(name)} is {shown(saved.get(name))} there and {shown(wanted.get(name))} here" for name in names[:3]]
     if len(names) > 3:
         told.append(f"{len(names) - 3} more differ")

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from pcdarts.errors import RunError
+from pcdarts.errors import InputError, RunError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -14,6 +14,16 @@ def write_text(path: Path, text: str) -> None:
         RunError: it cannot be saved; an earlier version stays as it was.
     """
     write_bytes(path, text.encode())
+
+
+def refuse_existing(flag: str, path: Path | None) -> None:
+    """Make sure that a file which a flag names is not there yet.
+
+    Raises:
+        InputError: it is.
+    """
+    if path is not None and os.path.lexists(path):
+        raise InputError(f"{path} is there already, and nothing is overwritten: choose another {flag}")
 
 
 def write_bytes(path: Path, content: bytes | memoryview, previous: Path | None = None) -> None:
