@@ -45,7 +45,7 @@ def contents(epoch: Iterator[BoxBatch]) -> list[tuple[Any, ...]]:
     return [(batch.images, batch.targets, batch.image_ids, batch.sizes) for batch in epoch]
 
 
-def equal(first: Any, second: Any) -> None:
+def assert_equal(first: Any, second: Any) -> None:
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
@@ -72,7 +72,7 @@ def test_without_augmentation_images_and_boxes_are_resized(images: CocoImages) -
     for index, target in enumerate(batch.targets):
         boxes, labels = images.target(index)
         torch.testing.assert_close(target["boxes"], boxes * scale)
-        equal(target["labels"], labels)
+        assert_equal(target["labels"], labels)
     red = batch.images[1, :, 8, 10] + torch.tensor(DARK)  # in the middle of the first object
     torch.testing.assert_close(red, torch.tensor([1.0, 0.0, 0.0]), atol=0.02, rtol=0)
 
@@ -84,13 +84,13 @@ def test_images_are_normalised(images: CocoImages) -> None:
 
 
 def test_workers_change_nothing(images: CocoImages) -> None:
-    equal(contents(batches(images, workers=2).epoch(3)), contents(batches(images).epoch(3)))
+    assert_equal(contents(batches(images, workers=2).epoch(3)), contents(batches(images).epoch(3)))
 
 
 def test_an_epoch_can_be_gone_on_with_in_the_middle(images: CocoImages) -> None:
     whole = contents(batches(images).epoch(2))
-    equal(contents(batches(images).epoch(2, start=1)), whole[1:])
-    equal(contents(batches(images).epoch(2)), whole)
+    assert_equal(contents(batches(images).epoch(2, start=1)), whole[1:])
+    assert_equal(contents(batches(images).epoch(2)), whole)
 
 
 def test_epochs_seeds_and_streams_differ(images: CocoImages) -> None:
@@ -108,8 +108,8 @@ def test_shares_together_are_the_batch(images: CocoImages, shuffle: bool) -> Non
     shares = [contents(batches(images, batch_size=4, shuffle=shuffle, share=(rank, 2)).epoch(0)) for rank in (0, 1)]
     for (pixels, targets, ids, _), *parts in zip(whole, *shares, strict=True):
         count = len(ids) - (len(ids) % 2 if shuffle else 0)
-        equal(torch.cat([part[0] for part in parts]), pixels[:count])
-        equal(parts[0][1] + parts[1][1], targets[:count])
+        assert_equal(torch.cat([part[0] for part in parts]), pixels[:count])
+        assert_equal(parts[0][1] + parts[1][1], targets[:count])
         assert parts[0][2] + parts[1][2] == ids[:count]
         assert not shuffle or len(parts[0][2]) == len(parts[1][2])
 
@@ -123,7 +123,7 @@ def test_the_last_batch_can_be_left_out(images: CocoImages) -> None:
 def test_nothing_is_drawn_from_the_global_generator(images: CocoImages) -> None:
     before = torch.get_rng_state()
     list(batches(images).epoch(0))
-    equal(torch.get_rng_state(), before)
+    assert_equal(torch.get_rng_state(), before)
 
 
 def monochrome(images: CocoImages, brightness: dict[int, int]) -> None:
@@ -216,8 +216,8 @@ def test_where_bad_images_are_skipped_others_stand_in_for_them(tmp_path: Path, w
     assert len(batch.images) == len(batch.targets) == len(batch.image_ids) == len(batch.sizes) == 6
     assert set(batch.image_ids) == {1, 2, 4, 5, 6}
     first, second = (index for index, i in enumerate(batch.image_ids) if batch.image_ids.count(i) == 2)
-    equal(batch.images[first], batch.images[second])
-    equal(batch.targets[first], batch.targets[second])
+    assert_equal(batch.images[first], batch.images[second])
+    assert_equal(batch.targets[first], batch.targets[second])
     assert list(learning.skipped) == [3]
     assert learning.skipped[3].startswith(repr(str(images.files[2])))
 

@@ -45,7 +45,7 @@ pieces = st.one_of(
 )
 
 
-def read(content: bytes) -> CocoFile | None:
+def check_read(content: bytes) -> CocoFile | None:
     with new_folder() as folder:
         path = folder / "instances_set.json"
         path.write_bytes(content)
@@ -68,7 +68,7 @@ def check(found: CocoFile) -> None:
 
 
 def test_a_good_file_is_accepted() -> None:
-    found = read(json.dumps(GOOD).encode())
+    found = check_read(json.dumps(GOOD).encode())
     assert found is not None
     assert found.counts.tolist() == [2, 0]
 
@@ -79,22 +79,22 @@ def test_fields_of_any_value(changes: list[tuple[tuple[str, int, str], Any]]) ->
     content = json.loads(json.dumps(GOOD))
     for (key, index, field), value in changes:
         content[key][index][field] = value
-    read(json.dumps(content).encode())
+    check_read(json.dumps(content).encode())
 
 
 @cases(100)
 @given(changes=st.dictionaries(st.sampled_from(list(GOOD)), values, min_size=1))
 def test_parts_of_any_value(changes: dict[str, Any]) -> None:
-    read(json.dumps(GOOD | changes).encode())
+    check_read(json.dumps(GOOD | changes).encode())
 
 
 @cases(150)
 @given(text=mutated(json.dumps(GOOD), pieces))
 def test_text_that_was_edited(text: str) -> None:
-    read(text.encode(errors="surrogatepass"))
+    check_read(text.encode(errors="surrogatepass"))
 
 
 @cases(100)
 @given(content=damaged(json.dumps(GOOD).encode()))
 def test_bytes_that_were_damaged(content: bytes) -> None:
-    read(content)
+    check_read(content)

@@ -250,7 +250,10 @@ def test_two_processes_learn_and_find_what_one_does(place: Path) -> None:
         ("--test-set none", "held_out is 0 and test_set none, but something must be tested on: give one of them"),
         ("--train-sets learn learn", "train_sets must name one set or more, each once, such as train2017"),
         ("--lr-warmup-epochs 5", "lr_warmup_epochs is 5, but it must be at most epochs (4)"),
-        ("--batch-size 1", "the batches would be single images (9 in all, batch_size 1), but BatchNorm needs two"),
+        (
+            "--batch-size 1",
+            "the batches of the train images would be single images (9 in all, batch_size 1), but ",
+        ),
         ("--data-root nowhere", "check --data-root"),
         ("--test-set look-dev", "the objects in 'look-dev' are not known, or there are none: use another set"),
         ("--genotype darts", "darts_v1"),

@@ -83,10 +83,7 @@ def read_images(
 
     def read(index: int) -> NDArray[np.uint8] | None:
         try:
-            image = decoded(sources[index])
-            if image_size is not None:
-                image = fitted(image, image_size, border)
-            return np.asarray(image).reshape(image.height, image.width, -1)
+            return _as_array(sources[index], image_size, border)
         except BadImage as error:
             if on_bad_image == "stop":
                 raise
@@ -120,11 +117,8 @@ def read_images(
     pixels = _moved_up(pixels, kept)
     if all(greyscale):
         pixels = np.ascontiguousarray(pixels[..., :1])
-    return DecodedImages(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2),
-        torch.tensor(kept),
-        tuple(skipped[index] for index in sorted(skipped)),
-    )
+    lines = tuple(skipped[index] for index in sorted(skipped))
+    return DecodedImages(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.tensor(kept), lines)
 
 
 @contextmanager
@@ -184,6 +178,14 @@ def does_not_fit(count: int, channels: int, size: int) -> InputError:
         f"{count} images of {size}x{size} pixels do not fit in memory ({channels * count * size**2 // 10**9} GB): "
         "use a smaller --image-size or --train-images"
     )
+
+
+def _as_array(source: ImageFile, image_size: int | None, border: float) -> NDArray[np.uint8]:
+    """An image as `[H, W, C]`, of one size if one is given."""
+    image = decoded(source)
+    if image_size is not None:
+        image = fitted(image, image_size, border)
+    return np.asarray(image).reshape(image.height, image.width, -1)
 
 
 def fitted(image: Image.Image, size: int, border: float = 0.0) -> Image.Image:

@@ -99,12 +99,7 @@ def load_data(
         raise InputError(f"unknown data {name!r}: {did_you_mean(name, DATA_NAMES)}")
     _check_size(image_size)
     if name in FILES:
-        found = _find(name, root, hub_name)
-        found = ImageFolder(
-            found.classes,
-            found.train.subset(_kept(found.train.labels, found.classes, "train", train_images, seed)),
-            found.test.subset(_kept(found.test.labels, found.classes, "test", test_images, seed)),
-        )
+        found = _some_of(_find(name, root, hub_name), train_images, test_images, seed)
         if _is_streamed(found, loading, image_size):
             streams = [
                 StreamedImages(files, image_size or 0, border, on_bad_image, workers)
@@ -121,6 +116,13 @@ def load_data(
     _check_size(train.shape[-1])
     mean, std = _STATISTICS.get(name) or pixel_statistics(train.pixels)
     return DataSet(name, classes, train, test, mean, std)
+
+
+def _some_of(found: ImageFolder, train_images: int | None, test_images: int | None, seed: int) -> ImageFolder:
+    """The images to keep."""
+    train = found.train.subset(_kept(found.train.labels, found.classes, "train", train_images, seed))
+    test = found.test.subset(_kept(found.test.labels, found.classes, "test", test_images, seed))
+    return ImageFolder(found.classes, train, test)
 
 
 def _find(name: str, root: Path | str | None, hub_name: str | None) -> ImageFolder:

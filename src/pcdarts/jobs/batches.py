@@ -99,6 +99,28 @@ def report_skipped(lines: Iterable[str], run: RunFolder, progress: Progress, pro
     return len(together)
 
 
+def shared_batch_size(batch_size: int, images: int, stream: str, processes: Processes) -> tuple[int, bool]:
+    """The size of the batches of so many images to learn from, and whether the last one is left out.
+
+    Every process has an equal share of each batch. A last batch that would leave a process a single image is left out:
+    that has no batch statistics to normalise with.
+
+    Raises:
+        InputError: the batches cannot be shared out, or a share would be a single image.
+    """
+    count = processes.count
+    if batch_size % count:
+        raise InputError(f"batch_size is {batch_size}, but {count} processes share a batch: use a multiple of {count}")
+    smaller = min(batch_size, images)
+    if smaller < 2 * count:
+        shared = f", {count} processes" if count > 1 else ""
+        raise InputError(
+            f"the batches of the {stream} images would be single images ({images} in all, batch_size {batch_size}"
+            f"{shared}), but BatchNorm needs two: raise --batch-size, or give more images"
+        )
+    return smaller, 0 < images % smaller < 2 * count
+
+
 def training_batches(
     config: SearchConfig | TrainConfig,
     data: DataSet,
@@ -109,24 +131,10 @@ def training_batches(
 ) -> Batches:
     """Shuffled, augmented batches of `images`: all training images of `data`, or the split that `stream` names.
 
-    Every process has an equal share of each batch. A last batch that would leave a process a single image is left out:
-    that has no batch statistics to normalise with.
-
     Raises:
-        InputError: the batches cannot be shared out, or a share would be a single image.
+        InputError: as in `shared_batch_size`.
     """
-    count = processes.count
-    batch_size = min(config.batch_size, len(images))
-    if config.batch_size % count:
-        raise InputError(
-            f"batch_size is {config.batch_size}, but {count} processes share a batch: use a multiple of {count}"
-        )
-    if batch_size < 2 * count:
-        raise InputError(
-            f"the batches of the {stream} images would be single images ({len(images)} in all, batch_size "
-            f"{config.batch_size}{f', {count} processes' if count > 1 else ''}), but BatchNorm needs two: "
-            "raise --batch-size, or give more images"
-        )
+    batch_size, drop_last = shared_batch_size(config.batch_size, len(images), stream, processes)
     return Batches(
         images,
         batch_size=batch_size,
@@ -136,11 +144,11 @@ def training_batches(
             config.crop_padding, config.flip, config.cutout, config.crop == "resized", config.color_jitter
         ),
         shuffle=True,
-        drop_last=0 < len(images) % batch_size < 2 * count,
+        drop_last=drop_last,
         seed=config.seed,
         stream=stream,
         device=device,
-        share=(processes.rank, count),
+        share=(processes.rank, processes.count),
     )
 
 

@@ -11,7 +11,7 @@ from pcdarts.data.coco import CocoData, CocoImages, load_coco
 from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.errors import InputError
 from pcdarts.extras import import_extra
-from pcdarts.jobs.batches import reading_processes
+from pcdarts.jobs.batches import reading_processes, shared_batch_size
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.network.detector import Detector
 from pcdarts.run.processes import ALONE, Processes
@@ -55,22 +55,12 @@ def learning_batches(
     device: torch.device,
     processes: Processes,
 ) -> BoxBatches:
-    """Shuffled batches to learn from; every process has an equal share of each.
+    """Shuffled batches to learn from.
 
     Raises:
-        InputError: the batches cannot be shared out, or a share would be a single image.
+        InputError: as in `shared_batch_size`.
     """
-    count = processes.count
-    batch_size = min(config.batch_size, len(images))
-    if config.batch_size % count:
-        raise InputError(
-            f"batch_size is {config.batch_size}, but {count} processes share a batch: use a multiple of {count}"
-        )
-    if batch_size < 2 * count:
-        raise InputError(
-            f"the batches would be single images ({len(images)} in all, batch_size {config.batch_size}), "
-            "but BatchNorm needs two: raise --batch-size, or give more images"
-        )
+    batch_size, drop_last = shared_batch_size(config.batch_size, len(images), "train", processes)
     return BoxBatches(
         images,
         batch_size=batch_size,
@@ -82,8 +72,8 @@ def learning_batches(
         seed=config.seed,
         stream="train",
         device=device,
-        drop_last=0 < len(images) % batch_size < 2 * count,  # a single image has no statistics to normalise with
-        share=(processes.rank, count),
+        drop_last=drop_last,
+        share=(processes.rank, processes.count),
         workers=reading_processes(config.workers, device, processes),
     )
 
