@@ -65,7 +65,9 @@ def test_the_metadata_say_all_in_plain_json(file: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, pickle.dumps({"weight": [1]}), b"PK\x03\x04" + bytes(60)])
 def test_what_is_no_safetensors_file_is_refused(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    with pytest.raises(InputError, match=r"model\.safetensors is refused \(.*give the safetensors file that pcdarts export wrote"):
+    with pytest.raises(
+        InputError, match=r"model\.safetensors is refused \(.*give the safetensors file that pcdarts export wrote"
+    ):
         load_classifier(file)
 
 
