@@ -171,7 +171,7 @@ def test_all_that_is_wrong_with_a_command_is_said_at_once(capsys: Capture) -> No
     ("verb", "message"),
     [
         ("test", "run is missing: folder of a finished train run"),
-        ("show", "genotype is missing: published name, JSON or text file, run folder, or random:SEED"),
+        ("show", "genotype is missing: published name, JSON or text file, run folder, or random:SEED[:NODES]"),
     ],
 )
 def test_a_missing_argument_is_named(capsys: Capture, verb: str, message: str) -> None:

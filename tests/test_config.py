@@ -14,6 +14,7 @@ from pcdarts.config import BenchConfig, DataName, SearchConfig, ShowConfig, Test
 from pcdarts.data.sources import DATA_NAMES
 from pcdarts.errors import InputError
 from pcdarts.job_config import MAX_YAML_BYTES, ConfigError, JobConfig, read_yaml
+from pcdarts.random_search_config import RandomSearchConfig
 
 
 def problems(config_class: type[JobConfig] = SearchConfig, **fields: Any) -> list[str]:
@@ -47,7 +48,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 
 def test_every_setting_explains_itself_in_one_line() -> None:
-    for config_class in (SearchConfig, TrainConfig, TestConfig, ShowConfig, BenchConfig):
+    for config_class in (SearchConfig, RandomSearchConfig, TrainConfig, TestConfig, ShowConfig, BenchConfig):
         for name, field in config_class.model_fields.items():
             assert name == "job" or (field.description and "\n" not in field.description), name
 

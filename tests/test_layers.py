@@ -19,14 +19,18 @@ LAYERS = [
     "job_config",
     "config_fields",
     "detect_config",
+    "study_config",
     "config",
+    "random_search_config",
     "recipes",
     "jobs",
+    "study",
+    "report",
     "cli",
     "__main__",
 ]
 SEES_NO_CONFIG = {"cell", "supernet", "network"}
-BELOW = {"job_config", "config_fields", "detect_config", "config", "recipes", "run", "jobs"}
+BELOW = {"job_config", "config_fields", "detect_config", "config", "random_search_config", "recipes", "run", "jobs"}
 
 
 def imported(path: Path) -> set[str]:

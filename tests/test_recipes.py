@@ -7,6 +7,7 @@ import pytest
 from pcdarts.config import SearchConfig, ShowConfig, TrainConfig
 from pcdarts.errors import InputError
 from pcdarts.job_config import ConfigError, JobConfig
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import DEFAULT, RECIPES, recipe, resolve
 
 
@@ -15,7 +16,7 @@ def differing(config: JobConfig, other: JobConfig) -> dict[str, object]:
     return {name: value for name, value in config.model_dump().items() if value != other.model_dump()[name]}
 
 
-@pytest.mark.parametrize("config_class", [SearchConfig, TrainConfig])
+@pytest.mark.parametrize("config_class", [SearchConfig, RandomSearchConfig, TrainConfig])
 def test_every_recipe_has_its_name_its_job_and_a_line_about_it(config_class: type[JobConfig]) -> None:
     for name, make in RECIPES[config_class].items():
         assert isinstance(make(), config_class)
@@ -40,6 +41,14 @@ def test_darts_v1_is_the_first_order_search_of_its_paper() -> None:
 def test_darts_v2_is_darts_v1_in_second_order() -> None:
     v1, v2 = recipe(SearchConfig, "darts-v1"), recipe(SearchConfig, "darts-v2")
     assert differing(v2, v1) == {"recipe": "darts-v2", "second_order": True}
+
+
+def test_a_random_search_has_the_splits_and_the_networks_of_the_search_of_its_name() -> None:
+    for name in RECIPES[RandomSearchConfig]:
+        ours, theirs = recipe(RandomSearchConfig, name), recipe(SearchConfig, name)
+        for field in ("data", "train_images", "channels", "num_cells", "num_nodes", "weight_fraction", "arch_fraction"):
+            assert getattr(ours, field) == getattr(theirs, field)
+    assert (recipe(RandomSearchConfig, "cifar10").candidates, recipe(RandomSearchConfig, "cifar10").epochs) == (24, 100)
 
 
 def test_a_misspelt_recipe_is_refused_with_the_right_one_and_the_list() -> None:

@@ -29,9 +29,11 @@ from pcdarts.config import (
 from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.errors import InputError, RunError, closest, did_you_mean, listed, shown
 from pcdarts.job_config import JobConfig, settings
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import RECIPES, resolve
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.interruption import ending_afterwards
+from pcdarts.study_config import ReportConfig, StudyRunConfig, StudyStatusConfig
 
 HELP = """\
 usage: pcdarts COMMAND [flags]
@@ -40,6 +42,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
 
   pcdarts search          search a cell; without flags in minutes, on the data set inside the package;
                           with --plan only say what memory and time it would take on this machine
+  pcdarts random search   draw random cells, train each briefly and keep the best: what a search has to beat
   pcdarts train           train the network of the last cell found, and report its test error
   pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data
   pcdarts detect train    train a detector (SSD) on images in COCO's format, and report its average precision
@@ -50,6 +53,9 @@ PC-DARTS: differentiable architecture search with partial channel connections an
                           with --budget list the best cells of a search that keep to limits
   pcdarts tables          count what Tables 1, 2 and 5 of the paper count, beside its figures
   pcdarts status [RUN...] say how runs stand: running, interrupted, failed or done, their error and the time left
+  pcdarts study run NAME  run a study of the paper (table3, figure3, table4-...) or of a YAML file, or go on with it
+  pcdarts study status    say how studies stand: what is done, running or failed, and the time left
+  pcdarts report RUN...   write a page about runs and studies: tables, learning curves, cells and how they came about
   pcdarts data split      draw the weight and the arch split of an image folder once, for many searches
   pcdarts bench           time the supernet against a plain one that computes edge by edge, on this machine
 
@@ -57,8 +63,13 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   --version               print the version
 """
 
-RunConfig = SearchConfig | TrainConfig | DetectTrainConfig
-RUN_JOBS: dict[str, type[RunConfig]] = {"search": SearchConfig, "train": TrainConfig, "detect train": DetectTrainConfig}
+RunConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
+RUN_JOBS: dict[str, type[RunConfig]] = {
+    "search": SearchConfig,
+    "random search": RandomSearchConfig,
+    "train": TrainConfig,
+    "detect train": DetectTrainConfig,
+}
 """What has a run folder and can be resumed, by name."""
 
 JOBS: dict[str, tuple[type[JobConfig], str, str]] = {
@@ -69,6 +80,9 @@ JOBS: dict[str, tuple[type[JobConfig], str, str]] = {
     "show": (ShowConfig, "pcdarts.jobs.show", "run_show"),
     "tables": (TablesConfig, "pcdarts.jobs.tables", "run_tables"),
     "status": (StatusConfig, "pcdarts.jobs.status", "run_status"),
+    "study run": (StudyRunConfig, "pcdarts.study.run", "run_study"),
+    "study status": (StudyStatusConfig, "pcdarts.study.status", "run_study_status"),
+    "report": (ReportConfig, "pcdarts.report.page", "run_report"),
     "bench": (BenchConfig, "pcdarts.jobs.bench", "run_bench"),
     "data split": (DataSplitConfig, "pcdarts.jobs.splits", "run_data_split"),
 }

@@ -158,7 +158,7 @@ class TrainConfig(JobConfig):
         default="latest",
         min_length=1,
         description="'latest' (the last search under runs/), a run folder, a JSON or text file, a published name, "
-        "or random:SEED",
+        "or random:SEED[:NODES]",
     )
     data: Data = "fashion-mini"
     data_root: DataRoot = None
@@ -256,7 +256,9 @@ class ShowConfig(JobConfig):
     """Print and draw a genotype, and count what the paper's evaluation networks made of it need."""
 
     job: Literal["show"] = "show"
-    genotype: str = Field(min_length=1, description="published name, JSON or text file, run folder, or random:SEED")
+    genotype: str = Field(
+        min_length=1, description="published name, JSON or text file, run folder, or random:SEED[:NODES]"
+    )
     svg: Path | None = Field(default=None, description="folder to write the drawings of both cells to")
     as_json: bool = Field(default=False, alias="json", description="print the genotype as JSON and nothing else")
     budget: bool = Field(

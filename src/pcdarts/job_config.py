@@ -236,7 +236,7 @@ def read_yaml(path: Path, config_class: type[JobConfig]) -> dict[str, Any]:
     Raises:
         InputError: no such file, too large, not YAML, not a mapping, a key twice, or written for another job.
     """
-    fields = _load_mapping(path)
+    fields = load_mapping(path)
     job = config_class.model_fields["job"].default
     if fields.get("job", job) != job:
         raise InputError(
@@ -268,23 +268,28 @@ class _FlatLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load_mapping(path: Path) -> dict[str, Any]:
+def load_mapping(path: Path, what: str = "configuration") -> dict[str, Any]:
+    """What a YAML file holds, not yet checked; `what` it is meant to be.
+
+    Raises:
+        InputError: no such file, too large, not YAML, not a mapping, or a key twice.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_YAML_BYTES + 1)
     except OSError as error:
-        raise InputError(f"cannot read the configuration {path}: {error.strerror}") from None
+        raise InputError(f"cannot read the {what} {path}: {error.strerror}") from None
     if len(content) > MAX_YAML_BYTES:
-        raise InputError(f"{path} is too large for a configuration (over {MAX_YAML_BYTES // 1024} KiB)")
+        raise InputError(f"{path} is too large for a {what} (over {MAX_YAML_BYTES // 1024} KiB)")
     try:
         fields = yaml.load(content.decode("utf-8"), _FlatLoader)
     except yaml.MarkedYAMLError as error:
         where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path} is not a configuration: {error.problem}{where}") from None
+        raise InputError(f"{path} is not a {what}: {error.problem}{where}") from None
     except Exception:  # what PyYAML makes of odd values may fail in any way
-        raise InputError(f"{path} is not a configuration: not readable as YAML") from None
+        raise InputError(f"{path} is not a {what}: not readable as YAML") from None
     if fields is None:
         return {}
     if not isinstance(fields, dict):
-        raise InputError(f"{path} is not a configuration: expected lines such as `epochs: 50`")
+        raise InputError(f"{path} is not a {what}: expected lines such as `epochs: 50`")
     return {str(key): value for key, value in fields.items()}

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pcdarts.cell.draw import draw_svg, draw_text
+from pcdarts.cell.draw import STYLE, draw_inline, draw_svg, draw_text
 from pcdarts.cell.genotype import OPERATIONS, Genotype
 from pcdarts.cell.space import CELL_KINDS, CellKind
 from pcdarts.cell.zoo import PUBLISHED, published
@@ -199,6 +199,37 @@ def test_the_picture_has_its_own_background_in_light_and_dark() -> None:
     assert ".pcdarts .page{color:#ffffff}" in light
     assert ".pcdarts .page{color:#0d1117}" in dark
     assert set(re.findall(r"\.(\w+)\{color", light)) == set(re.findall(r"\.(\w+)\{color", dark))
+
+
+def edges_into_nodes(genotype: Genotype, kind: CellKind) -> list[tuple[int, str, int]]:
+    return [(2 + index // 2, primitive, source) for index, (primitive, source) in enumerate(genotype.edges(kind))]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_marked_edges_and_no_others_are_drawn_boldly_and_named(seed: int) -> None:
+    genotype = random_cell(3, seed)
+    edges = edges_into_nodes(genotype, "normal")
+    marked = {edges[1], edges[4], (9, "sep_conv_3x3", 0)}
+    svg = ElementTree.fromstring(draw_svg(genotype, "normal", marked))
+    arrows = [group for group in next(svg.iter(f"{SVG}g")) if group.find(f"{SVG}path") is not None]
+    bold = ["marked" in arrow.attrib["class"].split() for arrow in arrows[: len(edges)]]
+    assert bold == [edge in marked for edge in edges]
+    assert not any("marked" in arrow.attrib["class"] for arrow in arrows[len(edges) :])
+    assert (svg.findtext(f"{SVG}desc") or "").count("marked: ") == bold.count(True)
+    assert ".marked" in (next(svg.iter(f"{SVG}style")).text or "")
+
+
+def test_without_marks_nothing_in_a_drawing_speaks_of_them() -> None:
+    assert "marked" not in draw_svg(random_cell(2, seed=0), "normal")
+
+
+def test_an_inline_drawing_is_the_same_without_the_style_sheet_that_the_page_brings() -> None:
+    genotype = random_cell(2, seed=0)
+    marked = edges_into_nodes(genotype, "normal")[:1]
+    alone, inline = draw_svg(genotype, "normal", marked), draw_inline(genotype, "normal", marked)
+    assert alone.replace(f"<style>{STYLE}</style>\n", "") == inline
+    assert "<style" not in inline
+    assert ElementTree.fromstring(inline).find(f"{SVG}title").text == "Normal cell"  # type: ignore[union-attr]
 
 
 def test_the_same_cell_always_gives_the_same_picture() -> None:

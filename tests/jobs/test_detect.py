@@ -21,10 +21,10 @@ from command_line import (
     differences,
     done,
     end_of,
+    forked,
     job,
     lines_of,
     metrics_of,
-    process,
     refused,
     result_of,
     run_in,
@@ -215,7 +215,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_it_had_never_b
     copy_of(place.parent / "coco", tmp_path / "coco")
     here = tmp_path / "here"
     here.mkdir()
-    started = process(here, *DETECT, "--run", "run")
+    started = forked(here, *DETECT, "--run", "run")
     while started.poll() is None and len(lines_of(here / "run" / "metrics.jsonl")) < 2:
         time.sleep(0.002)
     started.terminate()

@@ -13,9 +13,9 @@ from command_line import (
     done,
     end_of,
     error_line,
+    forked,
     kill_after_epochs,
     metrics_of,
-    process,
     refused,
     result_of,
     run_in,
@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_to_resume_from(
     run = copy_of(killed_search, tmp_path / "run")
     saved = (run / "checkpoint.pt").read_bytes()
 
-    job = process(tmp_path, "search", "--resume", "run")
+    job = forked(tmp_path, "search", "--resume", "run")
     half = len(saved) // 2
     resource.prlimit(job.pid, resource.RLIMIT_FSIZE, (half, half))  # no file of it can grow larger
     ended = end_of(job)

@@ -1,22 +1,23 @@
 """From the architecture parameters to a genotype: what is left of the supernet after the search (Secs. 3.1 and 3.3)."""
 
 import random
-from typing import Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NONE = PRIMITIVES.index("none")
 
 
 class _Mixture(Protocol):
     @property
-    def op_weights(self) -> dict[CellKind, Tensor]: ...
+    def op_weights(self) -> "dict[CellKind, Tensor]": ...
 
     @property
-    def edge_weights(self) -> dict[CellKind, Tensor]: ...
+    def edge_weights(self) -> "dict[CellKind, Tensor]": ...
 
 
 class _ArchParameters(Protocol):

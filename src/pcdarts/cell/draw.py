@@ -1,6 +1,7 @@
 """A picture of a cell in the manner of the paper's Figure 2, and a form for the terminal."""
 
 import re
+from collections.abc import Collection
 from textwrap import wrap
 
 from pcdarts.cell.genotype import Genotype
@@ -36,7 +37,7 @@ _DARK = {
     "skip": "#68cf9c",
     "plain": "#f58fb0",
 }
-_STYLE = (
+_RULES = (
     ".pcdarts text{font:600 12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;text-anchor:middle}"
     ".pcdarts .large{font-size:14px}"
     ".pcdarts .small{font-size:10px}"
@@ -46,29 +47,50 @@ _STYLE = (
     ".pcdarts .idle{opacity:.35}"
     ".pcdarts .tint{fill:currentColor;fill-opacity:.09;stroke:currentColor;stroke-width:1.3}"
 )
+_MARKED_RULES = ".pcdarts .marked .line{stroke-width:3.6}.pcdarts .marked .tint{fill-opacity:1}"
 
 
-def draw_svg(genotype: Genotype, kind: CellKind) -> str:
+def _colours(theme: dict[str, str]) -> str:
+    return "".join(f".pcdarts .{name}{{color:{colour}}}" for name, colour in theme.items())
+
+
+_PLAIN_STYLE = f"{_RULES}{_colours(_LIGHT)}@media (prefers-color-scheme:dark){{{_colours(_DARK)}}}"
+STYLE = _PLAIN_STYLE + _MARKED_RULES
+"""The style sheet of all drawings in a page that shows them with `draw_inline`."""
+
+
+def draw_svg(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str, int]] = ()) -> str:
     """Draw one cell as a self-contained SVG document: inputs left, output right, an arrow for every edge.
 
     It brings its own background and follows the reader's light or dark colour scheme. What the output does not depend
-    on is drawn faintly. Write it to a file as UTF-8.
+    on is drawn faintly; those of the cell's edges that are among `marked`, as (target, primitive, source), have bold
+    lines and solid labels. Write it to a file as UTF-8.
     """
+    return _draw(genotype, kind, marked, STYLE if marked else _PLAIN_STYLE)
+
+
+def draw_inline(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str, int]] = ()) -> str:
+    """Draw one cell as `draw_svg` does, for a page that brings `STYLE` itself, once for all of its drawings."""
+    return _draw(genotype, kind, marked, "")
+
+
+def _draw(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str, int]], style: str) -> str:
     layout = lay_out(genotype, kind)
     idle = [layout.nodes[node] for node in _idle(genotype, kind)]
     width, height = round(layout.width + 2 * _MARGIN), round(layout.height + 2 * _MARGIN + _HEADING)
     title = _TITLES[kind]
+    said = "; ".join([*_sums(genotype, kind), *_marks(genotype, kind, marked)])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="pcdarts" role="img" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}">',
         f"<title>{title}</title>",
-        f"<desc>{'; '.join(_sums(genotype, kind))}.</desc>",
-        f"<style>{_STYLE}{_colours(_LIGHT)}@media (prefers-color-scheme:dark){{{_colours(_DARK)}}}</style>",
+        f"<desc>{said}.</desc>",
+        *([f"<style>{style}</style>"] if style else []),
         f'<rect class="page solid" width="{width}" height="{height}" rx="12"/>',
         f'<rect class="frame line" x="1" y="1" width="{width - 2}" height="{height - 2}" rx="11"/>',
         f'<text class="heading muted solid" x="{_MARGIN:g}" y="33">{title}</text>',
         f'<g transform="translate({_MARGIN:g} {_MARGIN + _HEADING:g})">',
-        *(_wire(wire, idle=wire.target in idle) for wire in layout.wires),
+        *(_wire(wire, wire.target in idle, _edge(layout, wire) in marked) for wire in layout.wires),
         *_nodes(layout, idle),
         "</g>",
         "</svg>",
@@ -99,6 +121,16 @@ def _sums(genotype: Genotype, kind: CellKind) -> list[str]:
     return [*sums, f"output c_{{k}} = concat({', '.join(map(str, genotype.concat(kind)))})"]
 
 
+def _marks(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str, int]]) -> list[str]:
+    """The marked edges in words."""
+    edges = enumerate(genotype.edges(kind))
+    return [
+        f"marked: {primitive}({_name(source)}) of node {2 + index // 2}"
+        for index, (primitive, source) in edges
+        if (2 + index // 2, primitive, source) in marked
+    ]
+
+
 def _idle(genotype: Genotype, kind: CellKind) -> set[int]:
     """The nodes that the output does not depend on."""
     needed = set(genotype.concat(kind))
@@ -113,11 +145,12 @@ def _name(node: int) -> str:
     return ("c_{k-2}", "c_{k-1}")[node] if node < 2 else str(node)
 
 
-def _colours(theme: dict[str, str]) -> str:
-    return "".join(f".pcdarts .{name}{{color:{colour}}}" for name, colour in theme.items())
+def _edge(layout: Layout, wire: Wire) -> tuple[int, str | None, int]:
+    """A wire as (target, primitive, source)."""
+    return layout.nodes.index(wire.target), wire.primitive, layout.nodes.index(wire.source)
 
 
-def _wire(wire: Wire, idle: bool) -> str:
+def _wire(wire: Wire, idle: bool, marked: bool) -> str:
     """The line of an edge with its arrowhead, and its label on the line."""
     family = _FAMILIES[wire.primitive.split("_")[0]] if wire.primitive else "muted"
     x, y = wire.source.x + wire.source.width / 2, wire.source.y
@@ -131,8 +164,8 @@ def _wire(wire: Wire, idle: bool) -> str:
         x, y = wire.right, wire.y
     path += _bend(x, y, tip_x - _ARROW, tip_y)
     arrowhead = f"M{tip_x:.1f} {tip_y:.1f}l{-_ARROW - 1:g} -4.5v9z"
-    label = _label(wire, wire.primitive) if wire.primitive else ""
-    style = f"{family} idle" if idle else family
+    label = _label(wire, wire.primitive, "page solid" if marked else "solid") if wire.primitive else ""
+    style = family + " idle" * idle + " marked" * marked
     return f'<g class="{style}"><path class="line" d="{path}"/><path class="solid" d="{arrowhead}"/>{label}</g>'
 
 
@@ -142,11 +175,11 @@ def _bend(x: float, y: float, to_x: float, to_y: float) -> str:
     return f"C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}"
 
 
-def _label(wire: Wire, primitive: str) -> str:
+def _label(wire: Wire, primitive: str, style: str) -> str:
     words = "skip" if primitive == "skip_connect" else primitive.replace("_", " ")
     words = re.sub(r"(\d)x(\d)", r"\1×\2", words)
     box = _box("tint", wire.label_x, wire.y, LABEL_WIDTH, LABEL_HEIGHT)
-    return box + _text("solid", wire.label_x, wire.y, words)
+    return box + _text(style, wire.label_x, wire.y, words)
 
 
 def _nodes(layout: Layout, idle: list[Node]) -> list[str]:

@@ -16,6 +16,7 @@ from pcdarts.errors import InputError, listed
 from pcdarts.jobs.bench_tables import console, make_table
 from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, EvaluationNetwork, training_command
 from pcdarts.jobs.genotype import latest_search
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.files import refuse_existing, write_text
@@ -25,7 +26,7 @@ from pcdarts.supernet.arch import ArchParameters
 LIMITS = tuple(field.name for field in fields(Budget))
 
 
-def network_of(config: SearchConfig, data: DataSet) -> EvaluationNetwork:
+def network_of(config: SearchConfig | RandomSearchConfig, data: DataSet) -> EvaluationNetwork:
     """The paper's evaluation network for what a search finds on `data`; a budget is about this one."""
     return replace(
         EVALUATION_NETWORKS[config.kind],

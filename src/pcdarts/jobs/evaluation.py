@@ -14,6 +14,7 @@ from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
 from pcdarts.network.network import Network
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import DEFAULT, RECIPES, recipe
 
 
@@ -92,7 +93,7 @@ def count_skips(genotype: Genotype, kind: CellKind) -> int:
     return sum(primitive == "skip_connect" for primitive, _ in genotype.edges(kind))
 
 
-def training_command(genotype: Path, config: SearchConfig) -> str:
+def training_command(genotype: Path, config: SearchConfig | RandomSearchConfig) -> str:
     """The command that trains the network of a cell that a search has found, on the same data."""
     name = config.recipe if config.recipe in RECIPES[TrainConfig] else ("cifar10" if config.data == "cifar10" else None)
     command = ["pcdarts", "train", "--genotype", str(genotype)]

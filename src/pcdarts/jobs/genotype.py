@@ -1,6 +1,7 @@
 """From what a user types after `--genotype` or `show` to a genotype, and from a genotype to its files."""
 
 import os
+import re
 from pathlib import Path
 
 from pcdarts.cell.derive import random_genotype
@@ -8,7 +9,7 @@ from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, shown
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RUNS, RunFolder
 
@@ -16,8 +17,9 @@ from pcdarts.run.folder import RUNS, RunFolder
 def find_genotype(name: str) -> Genotype:
     """The genotype meant by `name`.
 
-    It is, in this order: `latest` (the newest finished search under runs/), `random:SEED` (a cell of the paper's space
-    drawn without looking at data), a printed genotype, a run folder, a file, or the name of a published cell.
+    It is, in this order: `latest` (the newest finished search under runs/), `random:SEED` or `random:SEED:NODES` (a
+    cell of the paper's space, or of one with so many nodes, drawn without looking at data), a printed genotype, a run
+    folder, a file, or the name of a published cell.
 
     Raises:
         InputError: none of these, or an inconsistent genotype.
@@ -25,10 +27,14 @@ def find_genotype(name: str) -> Genotype:
     if name == "latest":
         return Genotype.from_file(latest_search().genotype)
     if name.startswith("random:"):
-        seed = name.removeprefix("random:")
-        if not (seed.isascii() and seed.isdigit()):
-            raise InputError(f"{name} names no random cell: write random:SEED with a whole number, such as random:0")
-        return random_genotype(CellSpace(), int(seed))
+        match = re.fullmatch(r"random:([0-9]{1,19})(?::([0-9]{1,3}))?", name)
+        if match is None:
+            raise InputError(
+                f"{shown(name)} names no random cell: write random:SEED or random:SEED:NODES with whole numbers, such "
+                "as random:0 or random:0:7"
+            )
+        space = CellSpace(int(match[2])) if match[2] else CellSpace()
+        return random_genotype(space, int(match[1]))
     if "Genotype(" in name:
         return Genotype.from_text(name)
     path = Path(name)

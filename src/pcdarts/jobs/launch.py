@@ -11,6 +11,7 @@ from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.search import run_search
 from pcdarts.jobs.train import pinned, run_train
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.environment import describe_environment
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RUNS, RunFolder
@@ -18,7 +19,7 @@ from pcdarts.run.interruption import ending_at_once
 from pcdarts.run.lock import lock
 from pcdarts.run.processes import Processes, joined, losses_explained
 
-LongConfig = SearchConfig | TrainConfig | DetectTrainConfig
+LongConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
 """That of a job with a run folder."""
 
 
@@ -101,6 +102,10 @@ def _do(config: LongConfig, run: RunFolder, resume: bool, processes: Processes) 
         run_search(config, run, resume, processes)
     elif isinstance(config, TrainConfig):
         run_train(config, run, resume, processes)
+    elif isinstance(config, RandomSearchConfig):
+        from pcdarts.jobs.random_search import run_random_search
+
+        run_random_search(config, run, resume, processes)
     else:
         from pcdarts.jobs.detect import run_detect  # torchvision's detectors, which other jobs need not wait for
 

@@ -25,9 +25,14 @@ class Numbers:
 
     def __init__(self, at_most: int, modules: list[nn.Module], processes: Processes) -> None:
         self.at_most, self.skipped = at_most, 0
-        self._modules, self._processes = modules, processes
-        self._buffers = [buffer for module in modules for buffer in module.buffers()]
+        self._processes = processes
         self._where = ""
+        self.watch(modules)
+
+    def watch(self, modules: list[nn.Module]) -> None:
+        """Look after these modules from now on."""
+        self._modules = modules
+        self._buffers = [buffer for module in modules for buffer in module.buffers()]
 
     def check(self, what: str, value: Tensor) -> None:
         """Make sure that a loss or the norm of a gradient is finite in every process.

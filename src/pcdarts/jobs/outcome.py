@@ -7,13 +7,14 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import SearchConfig
 from pcdarts.data.images import DataSet
-from pcdarts.jobs.budget import derived, network_of, outcome_text
+from pcdarts.jobs.budget import network_of, outcome_text
 from pcdarts.jobs.evaluation import count_skips, size_text, training_command
 from pcdarts.jobs.genotype import save_genotype
 from pcdarts.jobs.measure import errors_text
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration
-from pcdarts.supernet.arch import ArchParameters, Mixture
+from pcdarts.supernet.arch import Mixture
 
 
 def rounded(mixture: Mixture) -> dict[str, Any]:
@@ -29,9 +30,17 @@ def round_all(value: float | list[float]) -> float | list[float]:
     return [round(item, 6) for item in value] if isinstance(value, list) else round(value, 6)
 
 
-def conclude(run: RunFolder, config: SearchConfig, data: DataSet, arch: ArchParameters) -> dict[str, Any]:
-    """Derive the genotype, write it and its drawings; return it and the network it implies, for `result.json`."""
-    genotype, budget = derived(config, data, arch)
+def conclude(
+    run: RunFolder,
+    config: SearchConfig | RandomSearchConfig,
+    data: DataSet,
+    genotype: Genotype,
+    budget: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the genotype that was found and its drawings; return it and the network it implies, for `result.json`.
+
+    `budget` says what a budget did to it.
+    """
     save_genotype(run, genotype)
     return {
         "genotype": genotype.to_text(),
@@ -41,7 +50,7 @@ def conclude(run: RunFolder, config: SearchConfig, data: DataSet, arch: ArchPara
     }
 
 
-def closing_lines(run: RunFolder, config: SearchConfig, result: dict[str, Any]) -> list[str]:
+def closing_lines(run: RunFolder, config: SearchConfig | RandomSearchConfig, result: dict[str, Any]) -> list[str]:
     """What a user wants to know when a search has ended, and what to type next."""
     genotype = Genotype.from_text(result["genotype"])
     cost = result["search_cost"]

@@ -9,6 +9,7 @@ from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.numbers import Numbers
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.checkpoint import load_state, read_newest, save_checkpoint
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.interruption import Interrupted, Interruption
@@ -40,7 +41,7 @@ class Place:
         self.arch_batches = 0
         """Batches of the arch split that these steps have used."""
         self.seconds = 0.0
-        """Spent on steps so far."""
+        """Spent on steps so far, and on what else is counted."""
         self.record: dict[str, Any] | None = None
         """What `metrics.jsonl` says of the last finished epoch."""
         self._since: float | None = None
@@ -52,6 +53,10 @@ class Place:
     def finish_step(self) -> None:
         """One more step of this epoch."""
         self.step += 1
+        self.count_time()
+
+    def count_time(self) -> None:
+        """Add what has passed since the clock was started or read last."""
         if self._since is not None:
             now = time.perf_counter()
             self.seconds, self._since = self.seconds + now - self._since, now
@@ -83,7 +88,7 @@ class Saving:
 
     def __init__(
         self,
-        config: SearchConfig | TrainConfig | DetectTrainConfig,
+        config: SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig,
         run: RunFolder,
         place: Place,
         parts: Mapping[str, Stateful],
@@ -122,7 +127,7 @@ class Saving:
             try:
                 for name, part in self.parts.items():
                     part.load_state_dict(state[name])
-            except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+            except (LookupError, TypeError, ValueError, RuntimeError, AttributeError):
                 raise InputError(
                     f"{self.run.checkpoint} does not fit the networks of its run: restore the file from a copy, or "
                     "start a new run"

@@ -19,7 +19,7 @@ from pcdarts.data.batches import Batches
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
-from pcdarts.jobs.budget import check_feasible
+from pcdarts.jobs.budget import check_feasible, derived
 from pcdarts.jobs.evaluation import count_skips
 from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
@@ -181,7 +181,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         )
         if not processes.is_first:
             return {}
-        result = conclude(run, config, data, arch) | {
+        result = conclude(run, config, data, *derived(config, data, arch)) | {
             **{f"arch_{name}": error for name, error in arch_errors.items()},
             "skipped_batches": numbers.skipped,
             "skipped_images": skipped,

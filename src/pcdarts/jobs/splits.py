@@ -8,12 +8,15 @@ from pcdarts.data.images import DataSet
 from pcdarts.data.manifest import SplitManifest
 from pcdarts.data.split import split_each_class, split_indices
 from pcdarts.errors import InputError
+from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.processes import Processes
 
 
-def search_splits(config: SearchConfig, data: DataSet, run: RunFolder, processes: Processes) -> tuple[Tensor, Tensor]:
+def search_splits(
+    config: SearchConfig | RandomSearchConfig, data: DataSet, run: RunFolder, processes: Processes
+) -> tuple[Tensor, Tensor]:
     """Indices of the weight and of the arch split.
 
     Where they are drawn of each class of images in files, or come from a manifest, `split.json` in the run folder says
@@ -37,7 +40,7 @@ def search_splits(config: SearchConfig, data: DataSet, run: RunFolder, processes
     return manifest.indices(data.classes, names, str(config.split_file or run.split), len(data.left_out))
 
 
-def _manifest_text(config: SearchConfig, data: DataSet, names: list[str], run: RunFolder) -> str:
+def _manifest_text(config: SearchConfig | RandomSearchConfig, data: DataSet, names: list[str], run: RunFolder) -> str:
     """The manifest that the run has, or gets now."""
     kept = run.split
     if kept.is_file():
@@ -53,11 +56,11 @@ def _manifest_text(config: SearchConfig, data: DataSet, names: list[str], run: R
     return manifest.to_json()
 
 
-def _arch_fraction(config: SearchConfig) -> float:
+def _arch_fraction(config: SearchConfig | RandomSearchConfig) -> float:
     return 1 - config.weight_fraction if config.arch_fraction is None else config.arch_fraction
 
 
-def _count(config: SearchConfig, images: int) -> int:
+def _count(config: SearchConfig | RandomSearchConfig, images: int) -> int:
     """Images of the arch split, where these are not drawn of each class."""
     count = int(_arch_fraction(config) * images)
     if count == 0:

@@ -18,8 +18,15 @@ from pcdarts.run.progress import duration
 if TYPE_CHECKING:
     from pcdarts.config import StatusConfig
 
-ERRORS = {"search": ("arch_top1_error", "weight_top1_error"), "train": ("test_top1_error",)}
-"""Which error counts, by job; the first that a record has: that of the arch split, but while α and β are frozen."""
+ERRORS = {
+    "search": ("arch_top1_error", "weight_top1_error"),
+    "random search": ("best_arch_top1_error", "arch_top1_error"),
+    "train": ("test_top1_error",),
+}
+"""Which error counts, by job; the first that a record has: that of the arch split, but while α and β are frozen.
+
+Of a random search it is that of the best candidate so far, which its result calls by its plain name.
+"""
 
 PRECISIONS = {"detect train": ("AP",)}
 """Of a detector it is the average precision instead."""
@@ -78,6 +85,8 @@ def status_of(run: RunFolder) -> Status:
     """
     settings = _settings(run)
     job, epochs = settings.get("job"), _count(settings.get("epochs"))
+    if epochs is not None:  # of each candidate of a random search
+        epochs *= _count(settings.get("candidates")) or 1
     seeds = _count(settings.get("seeds")) or 1
     seed, current = _current_seed(run, _count(settings.get("seed")) or 0, seeds)
     said, records = current.read_state(), _records(current)
@@ -135,7 +144,7 @@ def _current_seed(run: RunFolder, first: int, seeds: int) -> tuple[int, RunFolde
 def _settings(run: RunFolder) -> dict[str, str]:
     """The settings that count here, as text; a whole YAML parser would take longer than all the rest."""
     text = run.config.read_text("utf-8", errors="replace")
-    return dict(re.findall(r"^(job|epochs|seed|seeds): (\w+(?: \w+)?)$", text, re.MULTILINE))
+    return dict(re.findall(r"^(job|epochs|candidates|seed|seeds): (\w+(?: \w+)?)$", text, re.MULTILINE))
 
 
 def _records(run: RunFolder) -> list[dict[str, Any]]:

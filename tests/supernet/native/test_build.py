@@ -1,62 +1,77 @@
 """Compiling the kernels: once, for whoever has a compiler, without harm to whoever has none."""
 
+import inspect
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
+import pcdarts
 from pcdarts.supernet.native import build
 
 needs_compiler = pytest.mark.skipif(build.load() is None, reason="no C++ compiler here")
 
-USE = """
-import torch, pcdarts
-space = pcdarts.CellSpace(3)
-supernet = pcdarts.Supernet(space, channels=4, num_cells=1)
-logits = supernet(torch.zeros(2, 3, 4, 4), pcdarts.ArchParameters(space).mixture())
-print(supernet.kernels, list(logits.shape))
-"""
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Environment variables of a machine on which this process has compiled nothing yet, with an empty cache folder."""
+    monkeypatch.setenv("CXXFLAGS", "-O0")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    build.load.cache_clear()
+    yield monkeypatch
+    build.load.cache_clear()
 
 
-def run_python(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-W", "error::DeprecationWarning", "-c", code],
-        env={**os.environ, "CXXFLAGS": "-O0", **environment},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+def without_compiler(machine, empty_folder):
+    machine.setenv("PATH", str(empty_folder))
+    machine.delenv("CXX", raising=False)
 
 
-def test_without_a_compiler_the_plain_supernet_does_the_work(tmp_path):
-    done = run_python(USE, PATH=str(tmp_path), CXX="", XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert (done.stdout, done.stderr) == ("plain [2, 10]\n", "")
+def use(**options):
+    """A pass through a small supernet: the kernels that it took, and the shape of the logits."""
+    space = pcdarts.CellSpace(3)
+    supernet = pcdarts.Supernet(space, channels=4, num_cells=1, **options)
+    logits = supernet(torch.zeros(2, 3, 4, 4), pcdarts.ArchParameters(space).mixture())
+    return supernet.kernels, list(logits.shape)
 
 
-def test_native_kernels_without_a_compiler_are_an_error_that_says_what_to_do(tmp_path):
-    code = USE.replace("num_cells=1", 'num_cells=1, kernels="native"')
-    done = run_python(code, PATH=str(tmp_path), CXX="", XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert "no C++ compiler works here: install g++ or clang" in done.stderr
+def test_without_a_compiler_the_plain_supernet_does_the_work(machine, tmp_path):
+    without_compiler(machine, tmp_path)
+    assert use() == ("plain", [2, 10])  # and a warning would be an error
 
 
-def test_a_compiler_that_fails_is_said_and_the_plain_supernet_does_the_work(tmp_path):
+def test_native_kernels_without_a_compiler_are_an_error_that_says_what_to_do(machine, tmp_path):
+    without_compiler(machine, tmp_path)
+    with pytest.raises(pcdarts.InputError, match=r"no C\+\+ compiler works here: install g\+\+ or clang"):
+        use(kernels="native")
+
+
+def test_a_compiler_that_fails_is_said_and_the_plain_supernet_does_the_work(machine, tmp_path):
     compiler = tmp_path / "broken"
     compiler.write_text("#!/bin/sh\n[ $1 = --version ] && exit 0\necho 'no such thing' >&2\nexit 1\n")
     compiler.chmod(0o755)
-    done = run_python(USE, CXX=str(compiler), XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert done.stdout == "plain [2, 10]\n"
-    assert "the native kernels could not be compiled, the plain ones are used: no such thing" in done.stderr
+    machine.setenv("CXX", str(compiler))
+    message = "the native kernels could not be compiled, the plain ones are used: no such thing"
+    with pytest.warns(UserWarning, match=message):
+        assert use() == ("plain", [2, 10])
 
 
 @needs_compiler
-def test_a_cache_folder_that_cannot_be_written_is_said_and_the_kernels_are_used(tmp_path):
-    folder = tmp_path / "file"
-    folder.write_text("")
-    done = run_python(USE, XDG_CACHE_HOME=str(folder))
-    assert done.stdout == "native [2, 10]\n"
-    assert "cannot be kept, so every start compiles them" in done.stderr
+def test_a_cache_folder_that_cannot_be_written_is_said_and_the_kernels_are_used(machine, tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.warns(UserWarning, match="cannot be kept, so every start compiles them"):
+        assert use() == ("native", [2, 10])
+
+
+@needs_compiler
+def test_a_damaged_library_is_compiled_again(machine):
+    library = build._library(build._compiler())
+    library.parent.mkdir(parents=True, mode=0o700)
+    library.write_bytes(b"\x7fELF")
+    assert use() == ("native", [2, 10])
+    assert build._open(library)
 
 
 def test_a_library_that_others_could_have_put_there_is_not_loaded(tmp_path):
@@ -90,16 +105,10 @@ def test_flags_that_cannot_be_read_are_said(monkeypatch):
 
 @needs_compiler
 def test_several_processes_may_compile_at_once_and_leave_one_library(tmp_path):
-    with ThreadPoolExecutor() as pool:
-        runs = list(pool.map(lambda _: run_python(USE, XDG_CACHE_HOME=str(tmp_path)), range(2)))
-    assert [run.stdout for run in runs] == ["native [2, 10]\n"] * 2
+    environment = {**os.environ, "CXXFLAGS": "-O0", "XDG_CACHE_HOME": str(tmp_path)}
+    code = f"import torch, pcdarts\n{inspect.getsource(use)}\nprint(*use())"
+    command = [sys.executable, "-W", "error::DeprecationWarning", "-c", code]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    runs = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
+    assert [run.communicate(timeout=200) for run in runs] == [("native [2, 10]\n", "")] * 2
     assert [path.suffix for path in (tmp_path / "pcdarts").iterdir()] == [".so"]
-
-
-@needs_compiler
-def test_a_damaged_library_is_compiled_again(tmp_path):
-    run_python(USE, XDG_CACHE_HOME=str(tmp_path))
-    (library,) = (tmp_path / "pcdarts").iterdir()
-    library.write_bytes(b"\x7fELF")
-    done = run_python(USE, XDG_CACHE_HOME=str(tmp_path))
-    assert (done.stdout, done.stderr) == ("native [2, 10]\n", "")

@@ -1,0 +1,1 @@
+"""What people look at: charts, statistics and the page of `pcdarts report`."""

@@ -1,0 +1,112 @@
+"""How much the searches of several seeds agree, beside what chance alone would give: the stability of Sec. 4.4.3."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from operator import mul
+from statistics import fmean
+from typing import Any
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES
+
+_SEARCHED = len(PRIMITIVES) - 1  # all but `none`
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What two of several genotypes have in common, as a mean over all pairs, in % of the edges of both cells.
+
+    By chance is the expectation for two random cells of this size (`pcdarts.cell.derive.random_genotype`).
+    """
+
+    pairs: int
+    edges: float
+    """Kept edges that both have: the same input of the same node."""
+    operations: float
+    """Kept edges that both have, with the same operation on them."""
+    edges_by_chance: float
+    operations_by_chance: float
+
+
+def agreement(genotypes: Sequence[Genotype]) -> Agreement | None:
+    """How far genotypes agree; None where nothing can be compared: fewer than two, or cells of different sizes."""
+    sizes = {tuple(genotype.num_nodes(kind) for kind in CELL_KINDS) for genotype in genotypes}
+    if len(genotypes) < 2 or len(sizes) > 1:
+        return None
+    [size] = sizes
+    edges = [Counter(edge[:-1] for edge in _kept(genotype)) for genotype in genotypes]
+    operations = [Counter(_kept(genotype)) for genotype in genotypes]
+    return Agreement(
+        pairs=math.comb(len(genotypes), 2),
+        edges=_in_common(edges),
+        operations=_in_common(operations),
+        edges_by_chance=_edges_by_chance(size),
+        operations_by_chance=_edges_by_chance(size) / _SEARCHED,
+    )
+
+
+def edge_strengths(op_weights: Sequence[Sequence[float]], edge_weights: Sequence[float]) -> list[float]:
+    """What the derivation ranks edges by: α̂·β̂ of the best operation other than `none` on each edge.
+
+    Args:
+        op_weights: α̂ as `[edges][primitives]`.
+        edge_weights: β̂ as `[edges]`; all 1 without edge normalisation.
+    """
+    none = PRIMITIVES.index("none")
+    best = [max(weight for index, weight in enumerate(weights) if index != none) for weights in op_weights]
+    return [weight * edge for weight, edge in zip(best, edge_weights, strict=True)]
+
+
+def rank_agreement(runs: Sequence[Sequence[float]]) -> float | None:
+    """Kendall's tau (tau-b) between the edge strengths of several runs of one kind of cell, as a mean over all pairs.
+
+    Each run is `[edges]` as `edge_strengths` returns it. Only edges that enter the same node are compared with each
+    other, as the derivation does: β̂ is normalised per node, so that all runs agree that an edge of a node with few
+    inputs is strong. 1 is the same order at every node, -1 the reverse; searches that have nothing in common give 0
+    on average, of either sign in a single pair. None for fewer than two runs, cells of different sizes, or a run
+    that finds all edges of every node equal.
+    """
+    if len(runs) < 2 or len({len(run) for run in runs}) > 1:
+        return None
+    orders = [_orders(run) for run in runs]
+    if not all(map(any, orders)):
+        return None
+    return fmean(_kendall(a, b) for a, b in combinations(orders, 2))
+
+
+def _kept(genotype: Genotype) -> list[tuple[str, int, int, str]]:
+    """The edges of both cells as (kind, target, source, primitive)."""
+    return [
+        (kind, 2 + index // 2, source, primitive)
+        for kind in CELL_KINDS
+        for index, (primitive, source) in enumerate(genotype.edges(kind))
+    ]
+
+
+def _in_common(genotypes: Sequence[Counter[Any]]) -> float:
+    return fmean(100 * (a & b).total() / a.total() for a, b in combinations(genotypes, 2))
+
+
+def _edges_by_chance(num_nodes: tuple[int, ...]) -> float:
+    """In %, exact: of a node with j possible inputs, two draws of two share 2·2/j of their two edges on average."""
+    return 100 * fmean(2 / target for nodes in num_nodes for target in range(2, nodes))
+
+
+def _orders(run: Sequence[float]) -> list[int]:
+    """For every two edges that enter the same node: 1, 0 or -1, as the first is stronger, equal or weaker."""
+    orders: list[int] = []
+    first, target = 0, 2
+    while first < len(run):
+        into = run[first : first + target]
+        orders += [(a > b) - (a < b) for a, b in combinations(into, 2)]
+        first, target = first + target, target + 1
+    return orders
+
+
+def _kendall(a: list[int], b: list[int]) -> float:
+    """Kendall's tau-b of two lists of orders: their correlation, for they have no mean to subtract."""
+    product = sum(map(mul, a, b))
+    return product / math.sqrt(sum(map(abs, a)) * sum(map(abs, b)))

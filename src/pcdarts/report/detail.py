@@ -1,0 +1,136 @@
+"""One search in detail: its cells, how they came about, and how α̂ and β̂ of every edge moved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pcdarts.cell.draw import draw_inline
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.report.axes import thinned
+from pcdarts.report.cell_charts import edge_weights_chart, genotype_timeline, op_weights_chart
+from pcdarts.report.difference import GenotypeDifference
+from pcdarts.report.evolution import changes
+from pcdarts.report.history import SearchHistory
+from pcdarts.report.subject import Entry, Subject
+
+_MOST_DRAWINGS = 6
+_ALLOWANCE = 2000
+"""Bytes of the page around the charts of one search."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A cell with words below it; `svg` is HTML."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the page shows of one search, or of a genotype that was not searched. Charts are HTML, `name` is text."""
+
+    name: str
+    folder: str
+    genotype: Genotype | None
+    cells: Sequence[Drawing]
+    steps: Sequence[tuple[str, Sequence[Drawing]]]
+    """For each kind of cell: in how many steps it came about, in words, and drawings of some of them."""
+    timelines: Sequence[str]
+    op_weights: Sequence[str]
+    edge_weights: Sequence[str]
+    is_first: bool
+    """Whether it is the first of its group."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of the page it takes."""
+        drawings = [drawing for _, some in self.steps for drawing in some]
+        parts = [drawing.svg for drawing in (*self.cells, *drawings)]
+        return _ALLOWANCE + sum(
+            len(part.encode()) for part in (*parts, *self.timelines, *self.op_weights, *self.edge_weights)
+        )
+
+
+def details_of(subject: Subject) -> list[Detail]:
+    """Every search of a subject, and every cell that came from elsewhere, once for each group."""
+    details = []
+    for group in subject.groups:
+        shown: list[Genotype | None] = [None]
+        is_first = True
+        for entry in group.entries:
+            genotype = entry.search.genotype if entry.search else entry.genotype
+            if entry.search or genotype not in shown:
+                details.append(_detail(entry, genotype, is_first))
+                shown.append(genotype)
+                is_first = False
+    return details
+
+
+def compared(difference: GenotypeDifference, pair: Sequence[Entry]) -> list[Drawing]:
+    """Both cells of two genotypes side by side, with what only one of them has marked."""
+    return [
+        Drawing(draw_inline(entry.genotype, kind, difference.marked(kind)[side]), entry.name)
+        for kind in CELL_KINDS
+        for side, entry in enumerate(pair)
+        if entry.genotype
+    ]
+
+
+def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
+    search = entry.search
+    history = search or (entry.trainings[0] if entry.trainings else None)
+    cells = [Drawing(draw_inline(genotype, kind), "") for kind in CELL_KINDS] if genotype else []
+    return Detail(
+        name=entry.name,
+        folder=str(history.run.path) if history else "",
+        genotype=genotype,
+        cells=cells,
+        steps=[_steps(search, kind) for kind in CELL_KINDS] if search and search.genotypes else [],
+        timelines=_timelines(search) if search else [],
+        op_weights=_op_weights(search) if search else [],
+        edge_weights=_edge_weights(search) if search else [],
+        is_first=is_first,
+    )
+
+
+def _steps(search: SearchHistory, kind: CellKind) -> tuple[str, list[Drawing]]:
+    found = changes(search.genotypes, kind)
+    name = "normal cell" if kind == "normal" else "reduction cell"
+    if len(found) == 1:
+        return f"The {name} was the same after every epoch.", []
+    chosen = [found[index] for index in thinned(len(found), _MOST_DRAWINGS)]
+    drawings = [
+        Drawing(draw_inline(change.genotype, kind, change.new), _step_in_words(change.epoch, len(change.new)))
+        for change in chosen
+    ]
+    shown = "all drawn here" if len(chosen) == len(found) else f"{len(chosen)} of its forms are drawn here"
+    return f"The {name} changed {len(found) - 1} times; {shown}, new edges bold.", drawings
+
+
+def _step_in_words(epoch: int, new: int) -> str:
+    return f"after epoch {epoch}" + (f": {new} new edge{'s' * (new != 1)}" if new else "")
+
+
+def _timelines(search: SearchHistory) -> list[str]:
+    if len(search.genotypes) < 2:
+        return []
+    return [genotype_timeline(search.genotypes, kind, frozen=search.frozen) for kind in CELL_KINDS]
+
+
+def _op_weights(search: SearchHistory) -> list[str]:
+    if not search.epochs:
+        return []
+    return [
+        op_weights_chart(search.space, search.op_weights[kind], search.epochs, kind, frozen=search.frozen)
+        for kind in CELL_KINDS
+    ]
+
+
+def _edge_weights(search: SearchHistory) -> list[str]:
+    if not (search.epochs and search.edge_normalization):
+        return []
+    return [
+        edge_weights_chart(search.space, search.edge_weights[kind], search.epochs, kind, frozen=search.frozen)
+        for kind in CELL_KINDS
+    ]

@@ -1,0 +1,126 @@
+"""What differs between two genotypes, edge by edge: as text, as a table, and as marks for their drawings."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.report.tables import ABSENT, Table
+
+Change = Literal["kept", "changed", "gone", "new"]
+"""What became of an edge; changed: it has another operation."""
+
+_Kept = tuple[int, int, str]
+
+_TITLES: dict[CellKind, str] = {"normal": "Normal cell", "reduce": "Reduction cell"}
+
+
+@dataclass(frozen=True)
+class EdgeDifference:
+    """One edge and what the first and the second cell have on it: an operation, or None where it was not kept."""
+
+    target: int
+    source: int
+    before: str | None
+    after: str | None
+
+    @property
+    def change(self) -> Change:
+        if self.before == self.after:
+            return "kept"
+        if self.after is None:
+            return "gone"
+        return "new" if self.before is None else "changed"
+
+    @property
+    def operations(self) -> str:
+        """`sep_conv_3x3 → skip_connect`; a dash where there is no such edge."""
+        return f"{self.before or ABSENT} → {self.after or ABSENT}"
+
+
+@dataclass(frozen=True)
+class GenotypeDifference:
+    """All edges that either of two genotypes has, by target and source, and the nodes that each concatenates."""
+
+    edges: dict[CellKind, tuple[EdgeDifference, ...]]
+    outputs: dict[CellKind, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    def changed(self, kind: CellKind) -> tuple[EdgeDifference, ...]:
+        """The edges of one cell on which the two differ."""
+        return tuple(edge for edge in self.edges[kind] if edge.change != "kept")
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.changed(kind) or len(set(self.outputs[kind])) > 1 for kind in CELL_KINDS)
+
+    def marked(self, kind: CellKind) -> tuple[frozenset[tuple[int, str, int]], frozenset[tuple[int, str, int]]]:
+        """What to mark in the drawings of the first and of the second cell: (target, primitive, source) of an edge."""
+        changed = self.changed(kind)
+        return (
+            frozenset((edge.target, edge.before, edge.source) for edge in changed if edge.before is not None),
+            frozenset((edge.target, edge.after, edge.source) for edge in changed if edge.after is not None),
+        )
+
+    def to_text(self) -> str:
+        """For the terminal: a line for each cell, and one for each of its edges that differ."""
+        lines = []
+        for kind in CELL_KINDS:
+            lines.append(self.summary(kind))
+            lines += [f"  {_name(edge.source):>7} ─▶ {edge.target}   {edge.operations}" for edge in self.changed(kind)]
+        return "\n".join(lines) + "\n"
+
+    def table(self, kind: CellKind, first: str, second: str) -> Table:
+        """The edges of one cell that differ; `first` and `second` name the genotypes."""
+        rows = [
+            (f"{_name(edge.source)} → {edge.target}", edge.before or ABSENT, edge.after or ABSENT)
+            for edge in self.changed(kind)
+        ]
+        return Table(("edge", first, second), tuple(rows), caption=(f"{self.summary(kind)}.",))
+
+    def summary(self, kind: CellKind) -> str:
+        """`Normal cell: 6 of 8 edges kept, 1 changed, 1 gone, 1 new`."""
+        counts: Counter[str] = Counter(edge.change for edge in self.edges[kind])
+        edges = sum(edge.before is not None for edge in self.edges[kind])
+        words = [f"{counts['kept']} of {edges} edges kept"]
+        words += [f"{counts[change]} {change}" for change in ("changed", "gone", "new") if counts[change]]
+        before, after = self.outputs[kind]
+        if before != after:
+            words.append(f"output of nodes {_listed(before)} → {_listed(after)}")
+        return f"{_TITLES[kind]}: {', '.join(words)}"
+
+
+def diff(a: Genotype, b: Genotype) -> GenotypeDifference:
+    """What becomes of the edges of `a` in `b`; cells of different sizes may be compared.
+
+    Where a node takes the same input twice (NASNet-A), equal operations belong together first.
+    """
+    return GenotypeDifference(
+        edges={kind: _compared(_kept(a, kind), _kept(b, kind)) for kind in CELL_KINDS},
+        outputs={kind: (a.concat(kind), b.concat(kind)) for kind in CELL_KINDS},
+    )
+
+
+def _kept(genotype: Genotype, kind: CellKind) -> Counter[_Kept]:
+    """The edges of one cell as (target, source, primitive), each with how often it is there."""
+    return Counter((2 + index // 2, source, name) for index, (name, source) in enumerate(genotype.edges(kind)))
+
+
+def _compared(a: Counter[_Kept], b: Counter[_Kept]) -> tuple[EdgeDifference, ...]:
+    found = [EdgeDifference(target, source, name, name) for target, source, name in (a & b).elements()]
+    left_in_b = sorted((b - a).elements())
+    for target, source, before in sorted((a - b).elements()):
+        partner = next((edge for edge in left_in_b if edge[:2] == (target, source)), None)
+        if partner is not None:
+            left_in_b.remove(partner)
+        found.append(EdgeDifference(target, source, before, partner[2] if partner else None))
+    found += [EdgeDifference(target, source, None, after) for target, source, after in left_in_b]
+    return tuple(sorted(found, key=lambda edge: (edge.target, edge.source)))
+
+
+def _name(node: int) -> str:
+    return ("c_{k-2}", "c_{k-1}")[node] if node < 2 else str(node)
+
+
+def _listed(nodes: tuple[int, ...]) -> str:
+    return ", ".join(map(str, nodes))

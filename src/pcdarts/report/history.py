@@ -1,0 +1,157 @@
+"""What runs have written down about themselves, epoch by epoch; of an unfinished run what there is of it."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.errors import InputError
+from pcdarts.job_config import load_mapping
+from pcdarts.run.folder import RunFolder
+
+Record = dict[str, Any]
+"""A line of `metrics.jsonl`."""
+
+
+@dataclass(frozen=True)
+class History:
+    """Any run: its settings, environment, records by epoch and, once it is done, its result."""
+
+    name: str
+    run: RunFolder
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    records: list[Record]
+    result: dict[str, Any] | None
+
+    @property
+    def job(self) -> str:
+        return str(self.settings.get("job", ""))
+
+    def curve(self, quantity: str) -> list[tuple[float, float | None]]:
+        """A quantity over the epochs in which it was measured; None where it was not finite."""
+        found = [(record["epoch"], record[quantity]) for record in self.records if quantity in record]
+        return [(float(epoch), value if _is_number(value) else None) for epoch, value in found]
+
+
+@dataclass(frozen=True)
+class SearchHistory(History):
+    """A search: also how α̂, β̂ and the derived genotype moved."""
+
+    num_nodes: int
+    edge_normalization: bool
+    frozen: int
+    """In how many epochs, the first ones, α and β stood still."""
+    epochs: list[int]
+    """Those of `op_weights` and `edge_weights`; none of a random search, which has no weights."""
+    op_weights: dict[CellKind, list[list[list[float]]]]
+    """α̂ as [epochs][edges][primitives]."""
+    edge_weights: dict[CellKind, list[list[float]]]
+    """β̂ as [epochs][edges]."""
+    genotypes: dict[int, Genotype]
+    """After each epoch."""
+    genotype: Genotype | None
+    """What came of it, or the newest so far."""
+
+    @property
+    def space(self) -> CellSpace:
+        return CellSpace(self.num_nodes)
+
+
+def read_run(run: RunFolder, name: str) -> History:
+    """A run of any job; files that are missing or damaged are as if they were empty.
+
+    Raises:
+        InputError: there is no run, or its settings cannot be read.
+    """
+    settings = load_mapping(RunFolder.open(run.path).config, "run's configuration")
+    result = None
+    with suppress(InputError):
+        result = run.read_result()
+    return History(name, run, settings, _read_object(run), _read_records(run), result)
+
+
+def read_history(run: RunFolder, name: str) -> SearchHistory:
+    """A search or a random search, finished or not; lines and files that are damaged are left out.
+
+    Raises:
+        InputError: there is no run, or its settings cannot be read.
+    """
+    known = read_run(run, name)
+    nodes = known.settings.get("num_nodes")
+    num_nodes = nodes if isinstance(nodes, int) and 3 <= nodes <= 102 else CellSpace().num_nodes
+    weighed = [record for record in known.records if _has_weights(record, CellSpace(num_nodes).num_edges)]
+    genotypes = _read_genotypes(run, [record["epoch"] for record in known.records])
+    genotype = None
+    with suppress(InputError):
+        genotype = Genotype.from_file(run.genotype)
+    frozen = known.settings.get("arch_frozen_epochs")
+    return SearchHistory(
+        **vars(known),
+        num_nodes=num_nodes,
+        edge_normalization=known.settings.get("edge_normalization") is not False,
+        frozen=frozen if isinstance(frozen, int) else 0,
+        epochs=[record["epoch"] for record in weighed],
+        op_weights={kind: [record["op_weights"][kind] for record in weighed] for kind in CELL_KINDS},
+        edge_weights={kind: [record["edge_weights"][kind] for record in weighed] for kind in CELL_KINDS},
+        genotypes=genotypes,
+        genotype=genotype or (genotypes[max(genotypes)] if genotypes else None),
+    )
+
+
+def read_trainings(run: RunFolder, name: str) -> list[History]:
+    """A training, or each of the trainings that one with several seeds has begun.
+
+    Raises:
+        InputError: there is no run, or its settings cannot be read.
+    """
+    whole = read_run(run, name)
+    seeds = sorted(run.path.glob("seed-*/config.yaml"), key=lambda path: (len(path.parent.name), path.parent.name))
+    return [read_run(RunFolder(path.parent), f"{name}, {path.parent.name}") for path in seeds] or [whole]
+
+
+def _read_records(run: RunFolder) -> list[Record]:
+    with suppress(InputError):
+        return [
+            record for record in run.read_metrics() if type(record["epoch"]) is int and 0 <= record["epoch"] < 10**6
+        ]
+    return []
+
+
+def _read_object(run: RunFolder) -> dict[str, Any]:
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(run.env.read_text("utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _read_genotypes(run: RunFolder, epochs: Sequence[int]) -> dict[int, Genotype]:
+    found = {}
+    for epoch in epochs:
+        with suppress(InputError):
+            found[epoch] = Genotype.from_file(run.epoch_genotype(epoch))
+    return found
+
+
+def _has_weights(record: Record, num_edges: int) -> bool:
+    """Whether a record says all of α̂ and β̂, in the shapes of this search."""
+
+    def is_row(row: Any, length: int, is_item: Callable[[Any], bool] = _is_number) -> bool:
+        return isinstance(row, list) and len(row) == length and all(map(is_item, row))
+
+    op_weights, edge_weights = record.get("op_weights"), record.get("edge_weights")
+    if not (isinstance(op_weights, dict) and isinstance(edge_weights, dict)):
+        return False
+    return all(
+        is_row(op_weights.get(kind), num_edges, lambda row: is_row(row, len(PRIMITIVES)))
+        and is_row(edge_weights.get(kind), num_edges)
+        for kind in CELL_KINDS
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf

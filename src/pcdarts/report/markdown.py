@@ -1,0 +1,45 @@
+"""A report as Markdown: its tables and its genotypes as text, without pictures."""
+
+import re
+from collections.abc import Sequence
+
+from pcdarts.report.tables import Table
+from pcdarts.report.view import View
+
+GENERATED = "<!-- pcdarts report -->"
+"""The first line, by which a file is known to be ours, and may be replaced."""
+
+
+def to_markdown(views: Sequence[View]) -> str:
+    """All subjects, one after the other."""
+    return "\n".join([GENERATED, *(line for part in views for line in _lines(part))])
+
+
+def _lines(part: View) -> list[str]:
+    lines = [f"# {_plain(part.title)}", "", _plain(part.summary), ""]
+    if part.note:
+        lines += [f"> {_plain(part.note)}", ""]
+    lines += map(_table, part.tables)
+    if part.difference:
+        first, second = (_plain(entry.name) for entry in part.pair)
+        lines += [f"## From {first} to {second}", "", f"```\n{part.difference.to_text()}```", ""]
+    if part.agreement:
+        lines += ["## Agreement between seeds", "", _table(part.agreement)]
+    genotypes = [entry for entry in part.entries if entry.genotype]
+    if genotypes:
+        lines += ["## Genotypes", ""]
+        lines += [f"- {_plain(entry.name)}: `{entry.genotype.to_text()}`" for entry in genotypes if entry.genotype]
+        lines.append("")
+    if part.unfinished:
+        lines += ["## Not done", "", _table(part.unfinished)]
+    return lines
+
+
+def _table(table: Table) -> str:
+    rows = tuple(tuple(map(_plain, row)) for row in table.rows)
+    return Table(table.columns, rows, table.caption).to_markdown()
+
+
+def _plain(text: str) -> str:
+    """Text from outside on one line, of which Markdown makes neither HTML nor links."""
+    return re.sub(r"[\\`<>\[\]*_]", r"\\\g<0>", " ".join(text.split()))

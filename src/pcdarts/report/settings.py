@@ -1,0 +1,62 @@
+"""What runs were told and where they ran: what differs between them, and what is common to all."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pcdarts.errors import shown
+from pcdarts.report.history import History
+from pcdarts.report.subject import Group
+
+_OWN = {"job", "seed", "seeds", "genotype"}
+"""What the report says elsewhere, or what differs between all runs anyway."""
+_ENVIRONMENT = ("pcdarts", "commit", "python", "torch", "torchvision", "platform", "cpu", "cores", "device")
+
+
+class Settings(NamedTuple):
+    """The settings of one job: those that differ, a column for each group, and those that do not."""
+
+    job: str
+    groups: list[str]
+    differing: list[tuple[str, list[str]]]
+    common: list[tuple[str, str]]
+
+
+def settings_of(groups: Sequence[Group]) -> list[Settings]:
+    """A table for every job that was run; of a group with several values, all of them in one text."""
+    jobs = dict.fromkeys(history.job for group in groups for history in group.histories)
+    return [_of_job(job, groups) for job in jobs]
+
+
+def environment_of(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """Versions and machine; of several, all."""
+    histories = [history for group in groups for history in group.histories]
+    found = [(name, _values(history.environment.get(name) for history in histories)) for name in _ENVIRONMENT]
+    kernels = _values(
+        (history.result or {}).get("search_cost", {}).get("kernels")
+        for history in histories
+        if isinstance((history.result or {}).get("search_cost"), dict)
+    )
+    return [(name, values) for name, values in [*found, ("kernels", kernels)] if values]
+
+
+def _of_job(job: str, groups: Sequence[Group]) -> Settings:
+    told: dict[str, list[History]] = {}
+    for group in groups:
+        if histories := [history for history in group.histories if history.job == job]:
+            told[group.name] = histories
+    names = dict.fromkeys(
+        name for histories in told.values() for history in histories for name in history.settings if name not in _OWN
+    )
+    differing, common = [], []
+    for name in names:
+        values = [_values(history.settings.get(name) for history in histories) for histories in told.values()]
+        if len(set(values)) > 1:
+            differing.append((name, values))
+        else:
+            common.append((name, values[0]))
+    return Settings(job, list(told), differing, common)
+
+
+def _values(values: Any) -> str:
+    texts = dict.fromkeys(shown("none" if value is None else value, 200) for value in values)
+    return ", ".join(texts) if set(texts) != {"none"} else ""

@@ -1,0 +1,137 @@
+"""What a report is about: a study, or runs that were named one by one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.errors import InputError, shown
+from pcdarts.report.history import History, SearchHistory, read_history, read_run, read_trainings
+from pcdarts.run.folder import RunFolder
+from pcdarts.study.outcome import CellOutcome, Row, StudyOutcome, description, read_study
+
+SEARCHES = ("search", "random search")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of a study's grid, or a run: the search, the trainings, and the genotype that they share."""
+
+    name: str
+    search: SearchHistory | None
+    trainings: Sequence[History]
+    genotype: Genotype | None
+
+    @property
+    def histories(self) -> list[History]:
+        return [*([self.search] if self.search else []), *self.trainings]
+
+
+@dataclass(frozen=True)
+class Group:
+    """What has one name and one colour in the charts: all seeds of a method and a setting, or one run."""
+
+    name: str
+    entries: Sequence[Entry]
+    path: Path | None = None
+    """Of a run."""
+
+    @property
+    def searches(self) -> list[SearchHistory]:
+        return [entry.search for entry in self.entries if entry.search]
+
+    @property
+    def histories(self) -> list[History]:
+        return [history for entry in self.entries for history in entry.histories]
+
+    @property
+    def genotypes(self) -> list[Genotype]:
+        """Those of what is finished."""
+        return [entry.genotype for entry in self.entries if entry.genotype]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A study, or all runs that were named together (then `outcome` is None)."""
+
+    title: str
+    groups: Sequence[Group]
+    outcome: StudyOutcome | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [entry for group in self.groups for entry in group.entries]
+
+
+def read_subjects(paths: Sequence[Path]) -> list[Subject]:
+    """The studies among `paths`, each for itself, and the runs among them as one subject.
+
+    Raises:
+        InputError: a folder holds neither a study nor a run, or what it holds is damaged.
+    """
+    subjects, runs = [], []
+    for path in dict.fromkeys(paths):
+        try:
+            if description(path).is_file():
+                subjects.append(_study(read_study(path)))
+            elif RunFolder(path).config.is_file():
+                runs.append(Group(_name(path), [_run(RunFolder(path), _name(path))], path))
+            else:
+                lack = "has neither config.yaml nor study.yaml" if path.is_dir() else "does not exist"
+                raise InputError(f"{path} is neither a run nor a study: it {lack}")
+        except OSError as error:
+            raise InputError(f"cannot read {shown(path)}: {error.strerror}") from None
+    if runs:
+        title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+        subjects.append(Subject(title, _with_distinct_names(runs)))
+    return subjects
+
+
+def row_name(row: Row | CellOutcome) -> str:
+    """Method and setting."""
+    return row.method if row.setting is None else f"{row.method}, {row.setting}"
+
+
+def _study(outcome: StudyOutcome) -> Subject:
+    groups = [Group(row_name(row), [_cell(cell) for cell in row.cells]) for row in outcome.rows]
+    return Subject(outcome.title or outcome.name, groups, outcome)
+
+
+def _cell(cell: CellOutcome) -> Entry:
+    name = f"{row_name(cell)}, seed {cell.seed}"
+    search = read_history(cell.search, name) if cell.search and cell.search.config.is_file() else None
+    trainings = read_trainings(cell.train, name) if cell.train.config.is_file() else []
+    return Entry(name, search, trainings, cell.genotype)
+
+
+def _run(run: RunFolder, name: str) -> Entry:
+    history = read_run(run, name)
+    if history.job in SEARCHES:
+        search = read_history(run, name)
+        return Entry(name, search, [], search.genotype if search.result else None)
+    if history.job not in ("train", "detect train"):
+        raise InputError(f"{run.path} is a run of {shown(history.job or 'an unknown job')}, which no report shows")
+    try:
+        genotype = Genotype.from_file(run.genotype)
+    except InputError:
+        genotype = None
+    return Entry(name, None, read_trainings(run, name), genotype)
+
+
+def _name(path: Path) -> str:
+    """The folder's name; of a run in a study with method, setting and seed."""
+    parts = path.resolve().parts
+    if "runs" in parts[:-2] and parts[-1] in ("search", "train"):
+        return "/".join(parts[parts.index("runs") + 1 :])
+    return parts[-1]
+
+
+def _with_distinct_names(groups: list[Group]) -> list[Group]:
+    names = [group.name for group in groups]
+    if len(set(names)) == len(names):
+        return groups
+    numbered = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+    return [
+        Group(name, [Entry(name, e.search, e.trainings, e.genotype) for e in group.entries], group.path)
+        for name, group in zip(numbered, groups, strict=True)
+    ]

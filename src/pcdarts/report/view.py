@@ -1,0 +1,255 @@
+"""What a report says about a subject, ready for the page and for Markdown: tables, sentences and charts."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.jobs.status import Status, status_of
+from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
+from pcdarts.report.charts import IntervalRow, ScatterPoint, interval_chart, scatter_chart
+from pcdarts.report.curves import MOST_LINES, count_skips, learning_curves, skip_charts
+from pcdarts.report.difference import GenotypeDifference, diff
+from pcdarts.report.history import SearchHistory
+from pcdarts.report.settings import Settings, environment_of, settings_of
+from pcdarts.report.statistics import mean_interval, mean_std
+from pcdarts.report.subject import Entry, Group, Subject, row_name
+from pcdarts.report.tables import ABSENT, Table, error_text, setting_table, study_table
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.progress import duration
+from pcdarts.study.outcome import PaperFigure, StudyOutcome
+
+_MOST_UNFINISHED = 50
+
+
+@dataclass(frozen=True)
+class View:
+    """One subject of a report. Charts are HTML; everything else is text."""
+
+    title: str
+    summary: str
+    note: str
+    tables: Sequence[Table]
+    comparison: Sequence[str]
+    """Charts: methods with their intervals, cost against error."""
+    difference: GenotypeDifference | None
+    pair: Sequence[Entry]
+    """The two that `difference` is about."""
+    agreement: Table | None
+    curves: Sequence[str]
+    skips: Sequence[str]
+    left_out: str
+    """Which lines the charts do not show, if any."""
+    unfinished: Table | None
+    settings: Sequence[Settings]
+    environment: Sequence[tuple[str, str]]
+    entries: Sequence[Entry]
+
+
+def view(subject: Subject) -> View:
+    """Read nothing more, count and draw."""
+    outcome = subject.outcome
+    pair = [entry for entry in subject.entries if entry.genotype] if outcome is None else []
+    genotypes = [entry.genotype for entry in pair if entry.genotype]
+    states = [] if outcome else [(group, status_of(RunFolder(group.path))) for group in subject.groups if group.path]
+    lines = sum(len(group.histories) for group in subject.groups)
+    return View(
+        title=subject.title,
+        summary=_study_summary(outcome) if outcome else _runs_summary([status for _, status in states]),
+        note=outcome.note if outcome else "",
+        tables=_study_tables(outcome) if outcome else [_runs_table(states)],
+        comparison=[*_intervals(outcome), *_costs(outcome)] if outcome else [],
+        difference=diff(*genotypes) if len(pair) == 2 and len(subject.groups) == 2 else None,
+        pair=pair,
+        agreement=_agreement(subject),
+        curves=learning_curves(subject.groups),
+        skips=skip_charts(subject.groups),
+        left_out=f"Charts show {MOST_LINES} lines at most: the first seeds of every method." * (lines > MOST_LINES),
+        unfinished=_unfinished_cells(outcome) if outcome else _unfinished_runs(states),
+        settings=settings_of(subject.groups),
+        environment=environment_of(subject.groups),
+        entries=subject.entries,
+    )
+
+
+def _study_tables(outcome: StudyOutcome) -> list[Table]:
+    by_setting = setting_table(outcome)
+    return [study_table(outcome), *([by_setting] if by_setting else [])]
+
+
+def _study_summary(outcome: StudyOutcome) -> str:
+    seeds = {len(row.cells) for row in outcome.rows}
+    methods, settings = ({getattr(row, part) for row in outcome.rows} for part in ("method", "setting"))
+    size = _count(len(methods), "method")
+    if len(settings) > 1:
+        size += f" in {_count(len(settings), 'setting')}"
+    size += f", {_count(max(seeds), 'seed')} each: {_states([cell.state for cell in outcome.cells])}."
+    done = [row for row in outcome.rows if row.errors]
+    if len(done) < 2:
+        return size
+    best = min(done, key=lambda row: fmean(row.errors))
+    return (
+        f"{size} The lowest mean test error is that of {row_name(best)}, {error_text(best)} %; "
+        "whether that is more than chance, the intervals say."
+    )
+
+
+def _runs_summary(statuses: Sequence[Status]) -> str:
+    return f"{_count(len(statuses), 'run')}: {_states([status.state for status in statuses])}."
+
+
+def _states(states: Sequence[str]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in Counter(sorted(states)).items())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
+    """What a study's table would say of single runs."""
+    rows = []
+    for group, status in states:
+        results = [history.result or {} for history in group.histories]
+        cost = results[0].get("search_cost") or {}
+        seconds = [result.get("train_seconds") for result in results]
+        hours = cost.get("hours") or sum(value for value in seconds if isinstance(value, int | float)) / 3600
+        genotype = group.genotypes[0] if group.genotypes else None
+        rows.append(
+            (
+                group.name,
+                status.job or ABSENT,
+                status.state,
+                f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch),
+                _error(group, status),
+                duration(3600 * hours) if hours else ABSENT,
+                *(_millions(results[0].get(name)) for name in ("params", "mult_adds")),
+                *(str(count_skips(genotype, kind)) if genotype else ABSENT for kind in CELL_KINDS),
+            )
+        )
+    skips = ("skip-connections, normal cell", "reduction cell")
+    columns = ("run", "job", "state", "epoch", "top-1 error or AP, %", "time", "parameters", "mult-adds", *skips)
+    filled = [place for place, column in enumerate(zip(*rows, strict=True)) if set(column) != {ABSENT}]
+    caption = (
+        "The error of a search is that of the supernet on the arch split; of a training that on the test images, after "
+        "the last epoch: mean ± standard deviation where there are several seeds.",
+    )
+    return Table(
+        tuple(columns[place] for place in filled), tuple(tuple(row[place] for place in filled) for row in rows), caption
+    )
+
+
+def _error(group: Group, status: Status) -> str:
+    errors = [value for history in group.histories if (value := (history.result or {}).get("test_top1_error"))]
+    if len(errors) > 1:
+        mean, std = mean_std(errors)
+        return f"{mean:.2f} ± {std:.2f} (n = {len(errors)} trainings)"
+    if status.error is not None:
+        return f"{status.error:.2f} ({(status.error_name or '').removesuffix('_top1_error').replace('_', ' ')})"
+    return ABSENT if status.average_precision is None else f"{status.average_precision:.2f} (AP)"
+
+
+def _millions(count: object) -> str:
+    return f"{count / 1e6:.3g} M" if isinstance(count, int) else ABSENT
+
+
+def _intervals(outcome: StudyOutcome) -> list[str]:
+    rows = []
+    for row in outcome.rows:
+        interval = mean_interval(row.errors)
+        mean = fmean(row.errors) if row.errors else None
+        low, high = (interval.low, interval.high) if interval else (None, None)
+        rows.append(IntervalRow(row_name(row), row.errors, mean, low, high, _comparable(outcome, row.paper)))
+    if not any(row.values for row in rows):
+        return []
+    return [interval_chart(rows, title="Test error of every seed, mean and 95 % interval", unit="top-1 test error (%)")]
+
+
+def _comparable(outcome: StudyOutcome, paper: PaperFigure | None) -> float | None:
+    """The paper's error as a number, where it stands beside ours."""
+    printed = re.match(r"\d+(\.\d+)?", paper.error or "") if paper and outcome.scale == "paper" else None
+    return float(printed[0]) if printed else None
+
+
+def _costs(outcome: StudyOutcome) -> list[str]:
+    """Cost against error as in Figure 3, if costs differ."""
+    known = []
+    for colour, row in enumerate(outcome.rows):
+        hours = [cell.search_hours for cell in row.cells if cell.search_hours and cell.test_errors]
+        if hours and row.errors:
+            known.append((row, fmean(hours), colour))
+    costs = [hours for _, hours, _ in known]
+    if len(known) < 2 or max(costs) < 1.1 * min(costs):
+        return []
+    unit, scale = ("hours", 1.0) if max(costs) >= 1 else ("minutes", 60.0)
+    points = [ScatterPoint(row_name(row), scale * hours, fmean(row.errors), colour) for row, hours, colour in known]
+    x_label = f"cost of a search ({unit})"
+    return [scatter_chart(points, title="Cost against error", x_label=x_label, y_label="mean top-1 test error (%)")]
+
+
+def _agreement(subject: Subject) -> Table | None:
+    """How far seeds of one method agree; of runs named one by one, all of them."""
+    groups = list(subject.groups)
+    if subject.outcome is None:
+        groups = [Group("these runs", subject.entries)]
+    rows = []
+    for group in groups:
+        found = agreement(group.genotypes)
+        if found is None:
+            continue
+        finished = [search for search in group.searches if search.result and search.epochs]
+        ranks = [_ranks(finished, kind) for kind in CELL_KINDS]
+        rows.append(
+            (
+                group.name,
+                str(len(group.genotypes)),
+                f"{found.edges:.0f} %",
+                f"{found.edges_by_chance:.0f} %",
+                f"{found.operations:.0f} %",
+                f"{found.operations_by_chance:.1f} %",
+                *(ABSENT if tau is None else f"{tau:+.2f}".replace("-", "−") for tau in ranks),
+            )
+        )
+    if not rows:
+        return None
+    columns = ("method", "cells", "same edges", "by chance", "same edges and operations", "by chance")
+    caption = (
+        "Of the edges that two cells keep, the share that both keep, and the share on which both have the same "
+        "operation: means over all pairs of seeds and both kinds of cell. By chance: exact, for two random cells.",
+        "Kendall's τ compares in which order two searches rank the edges into each node, by α̂·β̂: 1 is the same order, "
+        "0 what chance gives on average, −1 the reverse.",
+        "Pairs share seeds, so that three pairs of three seeds are not three independent looks.",
+    )
+    return Table((*columns, "Kendall's τ, normal cell", "τ, reduction cell"), tuple(rows), caption)
+
+
+def _ranks(searches: Sequence[SearchHistory], kind: CellKind) -> float | None:
+    return rank_agreement([edge_strengths(s.op_weights[kind][-1], s.edge_weights[kind][-1]) for s in searches])
+
+
+def _unfinished_cells(outcome: StudyOutcome) -> Table | None:
+    missing = [cell for cell in outcome.cells if cell.state != "done"]
+    rows = [
+        (
+            f"{row_name(cell)}, seed {cell.seed}",
+            cell.state,
+            cell.message or ABSENT,
+            str(cell.output) if cell.output.is_file() else ABSENT,
+        )
+        for cell in sorted(missing, key=lambda cell: cell.state != "failed")
+    ]
+    more = len(rows) - _MOST_UNFINISHED
+    caption = (f"And {more} more: `pcdarts study status {outcome.folder}` lists all.",) if more > 0 else ()
+    columns = ("run", "state", "why", "what it printed")
+    return Table(columns, tuple(rows[:_MOST_UNFINISHED]), caption) if rows else None
+
+
+def _unfinished_runs(states: Sequence[tuple[Group, Status]]) -> Table | None:
+    rows = tuple(
+        (group.name, status.state, status.message or ABSENT, str(RunFolder(group.path).log) if group.path else ABSENT)
+        for group, status in states
+        if status.state != "done"
+    )
+    return Table(("run", "state", "why", "its log"), rows) if rows else None

@@ -1,0 +1,155 @@
+"""Where the runs of a study are worked on: on this machine, by a Dask cluster that is there, or by SLURM jobs."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pcdarts
+from pcdarts.errors import InputError, shown
+from pcdarts.extras import import_extra
+from pcdarts.study_config import StudyRunConfig
+
+CONNECT_SECONDS = 15.0
+GIGABYTES_PER_RUN = 4
+"""A search of the paper's size needs up to 3 GB of memory."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected Dask client, and what a run on one of its workers is told."""
+
+    client: Any
+    """A `distributed.Client`."""
+    described: str
+    flags: tuple[str, ...]
+    gpus: tuple[str, ...] = ()
+    """Those of this machine that its workers share, as CUDA_VISIBLE_DEVICES names them."""
+
+
+@contextmanager
+def connected(config: StudyRunConfig, cells: int) -> Iterator[Cluster]:
+    """A cluster for `cells` runs; what was started for it is ended with the context.
+
+    Raises:
+        InputError: Dask is not installed, or there is no such scheduler.
+    """
+    distributed = import_extra("distributed", "cluster", "pcdarts study")
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that is lost is nothing to explain
+    if config.scheduler is not None:
+        with _connected_to(distributed, config) as cluster:
+            yield cluster
+    elif config.slurm:
+        with _slurm(distributed, config, cells) as cluster:
+            yield cluster
+    else:
+        with _local(distributed, config, cells) as cluster:
+            yield cluster
+
+
+@contextmanager
+def _local(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Cluster]:
+    gpus = () if config.device == "cpu" else visible_gpus()
+    runs = min(cells, config.parallel or len(gpus) or parallel_runs())
+    threads = config.threads or max(1, _cores() // runs)
+    with (
+        distributed.LocalCluster(
+            n_workers=runs,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,  # the runs are processes of their own
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        where = f"{len(gpus)} GPUs" if gpus else f"{_cores()} core{'s' * (_cores() > 1)}"
+        described = f"{runs} at once on {where}, {threads} {'thread' if threads == 1 else 'threads'} each"
+        yield Cluster(client, described, _flags(config, threads), gpus)
+
+
+@contextmanager
+def _connected_to(distributed: Any, config: StudyRunConfig) -> Iterator[Cluster]:
+    address = config.scheduler
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"cannot reach a Dask scheduler at {shown(address)} ({shown(why, 200)}): start one with `dask scheduler`, "
+            "and workers with `dask worker ADDRESS --nthreads 1`"
+        ) from None
+    with client:
+        check_workers(client)
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        described = f"by the workers of {address} ({workers} there now)"
+        yield Cluster(client, described, _flags(config, config.threads))
+
+
+@contextmanager
+def _slurm(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Cluster]:
+    jobqueue = import_extra("dask_jobqueue", "cluster", "--slurm")
+    jobs = min(cells, config.parallel or cells)
+    try:
+        cluster = jobqueue.SLURMCluster(processes=1, scheduler_options={"dashboard_address": None})
+    except Exception as error:
+        raise InputError(
+            f"cannot make SLURM jobs ({shown(' '.join(str(error).split()), 300)}): set cores, memory, queue and "
+            "walltime below jobqueue.slurm in ~/.config/dask/jobqueue.yaml"
+        ) from None
+    with cluster, distributed.Client(cluster) as client:
+        cluster.scale(jobs=jobs)
+        yield Cluster(client, f"by up to {jobs} SLURM jobs", _flags(config, config.threads))
+
+
+def check_workers(client: Any) -> None:
+    """Make sure that the workers which are there have this version of pcdarts.
+
+    Raises:
+        InputError: one has none, or another one.
+    """
+    try:
+        versions = client.run(_version)
+    except Exception as error:
+        why = shown(" ".join(str(error).split()), 200)
+        raise InputError(
+            f"the Dask workers cannot load pcdarts ({why}): install this version of it where they run, with this "
+            "version of Dask"
+        ) from None
+    for worker, version in versions.items():
+        if version != pcdarts.__version__:
+            raise InputError(
+                f"the Dask worker {worker} has pcdarts {version}, not {pcdarts.__version__}: install the same"
+            )
+
+
+def _version() -> str:
+    return pcdarts.__version__
+
+
+def _flags(config: StudyRunConfig, threads: int | None) -> tuple[str, ...]:
+    given = ("--threads", str(threads)) if threads else ()
+    return ("--device", config.device, *given)
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs that a process started here may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return tuple(listed.split(",")[:count]) if listed and count else tuple(map(str, range(count)))
+
+
+def parallel_runs() -> int:
+    """How many runs this machine takes at once without a GPU: one per core that has the memory for it."""
+    memory = 0
+    with suppress(AttributeError, ValueError, OSError):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(_cores(), memory // (GIGABYTES_PER_RUN * 2**30) if memory else 1))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

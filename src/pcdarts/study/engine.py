@@ -1,0 +1,118 @@
+"""The loop of a study: cells go to workers, failures come back and are tried again, and the rest goes on."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pcdarts.errors import RunError, shown
+from pcdarts.run.files import write_text
+from pcdarts.run.interruption import Interrupted
+from pcdarts.run.progress import duration
+from pcdarts.study.cluster import Cluster
+from pcdarts.study.grid import Cell
+from pcdarts.study.outcome import CellOutcome, read_cell
+from pcdarts.study.worker import END_SECONDS, Ended, Task, work
+
+LOOK_SECONDS = 0.5
+"""Between two looks for cells that have ended."""
+
+
+class Engine:
+    """Works through cells of the grid on a cluster.
+
+    Args:
+        total: cells of the study, those done before among them.
+        retries: how often a failed cell is tried again.
+        stop: file whose presence asks all runs to save and end.
+    """
+
+    def __init__(self, cluster: Cluster, total: int, retries: int, stop: Path) -> None:
+        self.cluster, self.total, self.retries, self.stop = cluster, total, retries, stop
+        self.failed: dict[str, str] = {}
+        """Why cells were given up, by name."""
+        self._attempts: Counter[str] = Counter()
+        self._futures: dict[Any, Cell] = {}
+        self._submitted = 0
+
+    def work_through(self, cells: list[Cell]) -> None:
+        """Return when every cell is done or was given up.
+
+        Raises:
+            RunError: the scheduler is gone, or a folder cannot be made.
+            Interrupted: the process was asked to end; the runs have saved and ended, as far as they did in time.
+        """
+        from distributed import wait
+
+        done = self.total - len(cells)
+        try:
+            for cell in cells:
+                self._submit(cell)
+            while self._futures:
+                try:
+                    finished = wait(list(self._futures), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
+                except TimeoutError:
+                    self._check_scheduler()
+                    continue
+                for future in finished:
+                    cell = self._futures.pop(future)
+                    if self._settled(cell, self._ended(future)):
+                        done += 1
+                        self._say(f"[{done}/{self.total}] {cell.name}: {_figures(read_cell(cell))}")
+        except Interrupted:
+            self.stop.touch()
+            self._say("interrupted: the runs save what they have and end")
+            wait(list(self._futures), timeout=END_SECONDS)
+            raise
+
+    def _submit(self, cell: Cell) -> None:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        cell.failure.unlink(missing_ok=True)
+        task = Task(
+            cell.name,
+            str(cell.folder),
+            tuple((config.job, config.to_yaml()) for config, _ in cell.steps()),
+            self.cluster.flags,
+            str(self.stop),
+        )
+        self._submitted += 1
+        future = self.cluster.client.submit(
+            work, task, self.cluster.gpus, pure=False, priority=-self._submitted, retries=0
+        )
+        self._futures[future] = cell
+
+    def _ended(self, future: Any) -> Ended:
+        try:
+            ended: Ended = future.result()
+        except Exception as error:  # the worker was lost again and again, or cannot work
+            return Ended("failed", shown(f"lost with its worker ({type(error).__name__}: {error})", 300))
+        return ended
+
+    def _settled(self, cell: Cell, ended: Ended) -> bool:
+        """Whether the cell is done; if it failed it is tried again, or given up."""
+        if ended.state == "done":
+            return True
+        self._attempts[cell.name] += 1
+        tried = self._attempts[cell.name]
+        if tried <= self.retries:
+            self._say(f"{cell.name}: {ended.state} ({ended.message}); trying again, {tried} of {self.retries}")
+            self._submit(cell)
+        else:
+            self.failed[cell.name] = f"{ended.message}; log: {cell.output}"
+            write_text(cell.failure, f"{ended.message}\n")
+            self._say(f"{cell.name}: given up after {tried} tries ({ended.message})")
+        return False
+
+    def _check_scheduler(self) -> None:
+        if self.cluster.client.status not in ("running", "connecting"):
+            raise RunError("the Dask scheduler is gone: start it again, and this study with the same command")
+
+    def _say(self, line: str) -> None:
+        print(line, flush=True)
+
+
+def _figures(cell: CellOutcome) -> str:
+    """What came out, in a line."""
+    times = (("search", cell.search_hours), ("training", cell.train_hours))
+    took = [f"{what} {duration(3600 * hours)}" for what, hours in times if hours]
+    error = "done" if cell.test_error is None else f"{cell.test_error:.2f} % test error"
+    return f"{error} ({', '.join(took)})" if took else error

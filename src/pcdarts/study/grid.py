@@ -1,0 +1,148 @@
+"""The grid of a study: each cell with its folder and the configurations of its runs, checked before anything begins."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pcdarts.cell.derive import random_genotype
+from pcdarts.cell.space import CellSpace
+from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.errors import InputError, shown
+from pcdarts.job_config import ConfigError, JobConfig
+from pcdarts.random_search_config import RandomSearchConfig
+from pcdarts.recipes import resolve
+from pcdarts.run.folder import RunFolder
+from pcdarts.study.spec import Method, Part, Settings, StudySpec, folder_name, merged
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One search (or none, of a cell that is given or drawn) and the training of what it found."""
+
+    method: str
+    setting: str | None
+    seed: int
+    folder: Path
+    search_config: SearchConfig | RandomSearchConfig | None
+    train_config: TrainConfig
+    """Its genotype is the folder of the search, if there is one."""
+
+    @property
+    def name(self) -> str:
+        """As it is called in messages."""
+        return cell_name(self.method, self.setting, self.seed)
+
+    @property
+    def search(self) -> RunFolder | None:
+        return RunFolder(self.folder / "search") if self.search_config else None
+
+    @property
+    def train(self) -> RunFolder:
+        return RunFolder(self.folder / "train")
+
+    @property
+    def output(self) -> Path:
+        """What its processes printed."""
+        return self.folder / "output.txt"
+
+    @property
+    def failure(self) -> Path:
+        """Why it was given up; absent unless it was."""
+        return self.folder / "failure.txt"
+
+    def steps(self) -> list[tuple[JobConfig, RunFolder]]:
+        """Its runs, in order."""
+        search = [(self.search_config, self.search)] if self.search_config and self.search else []
+        return [*search, (self.train_config, self.train)]
+
+
+def cell_name(method: str, setting: str | None, seed: int) -> str:
+    """As a cell of the grid is called in messages."""
+    return ", ".join([method, *([setting] if setting else []), f"seed {seed}"])
+
+
+def grid(spec: StudySpec, folder: Path) -> list[Cell]:
+    """The cells of a study in the order in which they are worked on: a whole table of one seed first.
+
+    Raises:
+        ConfigError: the settings of some runs are wrong, and which.
+    """
+    columns: dict[str | None, Part] = {**spec.settings} or {None: Part()}
+    cells, problems = [], []
+    for number, seed in enumerate(spec.seeds):
+        for column, (setting, part) in enumerate(columns.items()):
+            for name, method in spec.methods.items():
+                place = Path(folder_name(name), *([folder_name(setting)] if setting else []), f"seed-{seed}")
+                try:
+                    parts = (spec, method, part)
+                    cells.append(_cell(parts, (name, setting, column), seed, spec.train_seeds, folder / "runs" / place))
+                except (ConfigError, InputError) as error:
+                    where = ", ".join(filter(None, [shown(name), setting and shown(setting)]))
+                    lines = error.problems if isinstance(error, ConfigError) else [str(error)]
+                    problems += [f"{where}: {line}" for line in lines] if number == 0 else []
+    if problems:
+        raise ConfigError(problems)
+    return cells
+
+
+def _cell(
+    parts: tuple[Part, Method, Part], place: tuple[str, str | None, int], seed: int, train_seeds: int, folder: Path
+) -> Cell:
+    """`parts` are those of study, method and setting; `place` is method, setting and the number of the setting."""
+
+    def settings(job: str) -> Settings:
+        return merged(*(getattr(part, job) for part in parts))
+
+    method, setting, column = place
+    search: SearchConfig | RandomSearchConfig | None = None
+    genotype = parts[1].cells
+    if genotype == "searched":
+        search = resolve(SearchConfig, flags={**settings("search"), "seed": seed})
+    elif genotype == "random search":
+        search = resolve(RandomSearchConfig, flags={**settings("random_search"), "seed": seed})
+    elif genotype == "random":  # another one in every cell of the grid
+        num_nodes = resolve(SearchConfig, flags=settings("search")).num_nodes
+        genotype = random_genotype(CellSpace(num_nodes), 1000 * column + seed).to_text()
+    if search is not None:
+        genotype = str(folder / "search")
+    own = {"genotype": genotype, "seed": seed * train_seeds, "seeds": train_seeds}
+    train = resolve(TrainConfig, flags={**settings("train"), **own})
+    return Cell(method, setting, seed, folder, search, train)
+
+
+def check_begun(cells: list[Cell]) -> None:
+    """Make sure that the runs which are there were begun with the settings that they would get now.
+
+    Raises:
+        InputError: one was not; which, and by what it differs.
+    """
+    for cell in cells:
+        for config, run in cell.steps():
+            if not run.config.is_file():
+                continue
+            wanted = fingerprint(config, cell)
+            begun = fingerprint(resolve(type(config), file=run.config), cell)
+            for name, value in wanted.items():
+                if value != begun[name]:
+                    raise InputError(
+                        f"{run.path} was begun with {name} {shown(begun[name])}, not {shown(value)}: choose another "
+                        "--folder, or give the study as it was"
+                    )
+
+
+def fingerprint(config: JobConfig, cell: Cell) -> dict[str, Any]:
+    """What decides a run, but the genotype that it gets from the search beside it."""
+    found = config.fingerprint()
+    if isinstance(config, TrainConfig) and cell.search_config is not None:
+        del found["genotype"]
+    return found
+
+
+def by_row(cells: list[Cell]) -> Iterator[tuple[str, str | None, list[Cell]]]:
+    """Method, setting and all their cells, in the order of the description."""
+    rows: dict[tuple[str, str | None], list[Cell]] = {}
+    for cell in cells:
+        rows.setdefault((cell.method, cell.setting), []).append(cell)
+    for (method, setting), of_row in rows.items():
+        yield method, setting, of_row

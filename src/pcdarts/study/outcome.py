@@ -1,0 +1,199 @@
+"""What has come out of a study so far, read from its folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.errors import InputError, shown
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.lock import is_locked
+from pcdarts.study.grid import Cell, by_row, cell_name, grid
+from pcdarts.study.spec import StudySpec
+
+State = Literal["waiting", "running", "interrupted", "failed", "done"]
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """What the paper says, as printed: `3.00 ± 0.14 %`, `0.4 GPU-days`."""
+
+    error: str | None
+    cost: str | None
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """One cell of the grid; what is not known yet is None."""
+
+    method: str
+    setting: str | None
+    seed: int
+    state: State
+    message: str | None
+    """Why it failed."""
+    search: RunFolder | None
+    train: RunFolder
+    output: Path
+    genotype: Genotype | None
+    test_errors: tuple[float, ...]
+    """Top-1, in %, of each training."""
+    arch_error: float | None
+    """Top-1, in %, of the search on the arch split."""
+    search_hours: float | None
+    train_hours: float | None
+    """Of all trainings together."""
+    search_memory_gb: float | None
+    device: str | None
+    params: int | None
+    mult_adds: int | None
+    """Of the network that was trained."""
+    skip_connects: dict[CellKind, int] | None
+
+    @property
+    def name(self) -> str:
+        """As it is called in messages."""
+        return cell_name(self.method, self.setting, self.seed)
+
+    @property
+    def test_error(self) -> float | None:
+        """The mean of its trainings."""
+        return fmean(self.test_errors) if self.test_errors else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """All seeds of a method and a setting."""
+
+    method: str
+    setting: str | None
+    cells: tuple[CellOutcome, ...]
+    paper: PaperFigure | None
+
+    @property
+    def errors(self) -> list[float]:
+        """Test errors in %, one for each finished seed: a search is the unit of every statistic."""
+        return [cell.test_error for cell in self.cells if cell.test_error is not None]
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """A study, finished or not."""
+
+    name: str
+    title: str
+    scale: str
+    folder: Path
+    note: str
+    """What a reader has to know, such as how small it is."""
+    rows: tuple[Row, ...]
+
+    @property
+    def cells(self) -> list[CellOutcome]:
+        return [cell for row in self.rows for cell in row.cells]
+
+    @property
+    def device(self) -> str | None:
+        """Where its trainings ran; None if none is done, several in one text."""
+        devices = dict.fromkeys(cell.device for cell in self.cells if cell.device)
+        return ", ".join(devices) or None
+
+
+def description(folder: Path) -> Path:
+    """Where the description of a study is kept."""
+    return folder / "study.yaml"
+
+
+def read_study(folder: Path) -> StudyOutcome:
+    """What the study in `folder` has come to.
+
+    Raises:
+        InputError: there is no study, or its description is damaged.
+    """
+    if not description(folder).is_file():
+        lack = "has no study.yaml" if folder.is_dir() else "does not exist"
+        raise InputError(f"{folder} is not the folder of a study: it {lack}")
+    spec = StudySpec.from_file(description(folder))
+    rows = []
+    for method, setting, cells in by_row(grid(spec, folder)):
+        printed = spec.methods[method]
+        paper = None
+        if printed.paper or printed.paper_cost:
+            column = list(spec.settings).index(setting) if setting is not None else 0
+            paper = PaperFigure(printed.paper[column] if printed.paper else None, printed.paper_cost)
+        rows.append(Row(method, setting, tuple(map(read_cell, cells)), paper))
+    return StudyOutcome(folder.resolve().name, spec.title, spec.scale, folder, spec.note, tuple(rows))
+
+
+def read_cell(cell: Cell) -> CellOutcome:
+    """What one cell of the grid has come to; damaged results are as if they were not there."""
+    found = _result(cell.search) if cell.search else {}
+    trained = _result(cell.train)
+    genotype = _genotype(trained.get("genotype") or found.get("genotype"))
+    cost = found.get("search_cost") or {}
+    return CellOutcome(
+        method=cell.method,
+        setting=cell.setting,
+        seed=cell.seed,
+        state=_state(cell, bool(trained)),
+        message=_message(cell),
+        search=cell.search,
+        train=cell.train,
+        output=cell.output,
+        genotype=genotype,
+        test_errors=_errors(trained),
+        arch_error=found.get("arch_top1_error"),
+        search_hours=cost.get("hours"),
+        train_hours=trained["train_seconds"] / 3600 if "train_seconds" in trained else None,
+        search_memory_gb=cost.get("peak_memory_gb"),
+        device=trained.get("device"),
+        params=trained.get("params"),
+        mult_adds=trained.get("mult_adds"),
+        skip_connects=_skips(genotype),
+    )
+
+
+def _result(run: RunFolder) -> dict[str, Any]:
+    try:
+        return run.read_result()
+    except InputError:
+        return {}
+
+
+def _genotype(text: Any) -> Genotype | None:
+    try:
+        return Genotype.from_text(text) if isinstance(text, str) else None
+    except InputError:
+        return None
+
+
+def _errors(trained: dict[str, Any]) -> tuple[float, ...]:
+    if "test_top1_errors" in trained:
+        return tuple(trained["test_top1_errors"])
+    return (trained["test_top1_error"],) if "test_top1_error" in trained else ()
+
+
+def _skips(genotype: Genotype | None) -> dict[CellKind, int] | None:
+    if genotype is None:
+        return None
+    return {kind: sum(primitive == "skip_connect" for primitive, _ in genotype.edges(kind)) for kind in CELL_KINDS}
+
+
+def _state(cell: Cell, trained: bool) -> State:
+    if trained:
+        return "done"
+    runs = [run for _, run in cell.steps() if run.path.is_dir()]
+    if any(is_locked(run) for run in runs):
+        return "running"
+    if cell.failure.is_file():
+        return "failed"
+    return "interrupted" if runs else "waiting"
+
+
+def _message(cell: Cell) -> str | None:
+    try:
+        return shown(cell.failure.read_text("utf-8", errors="replace").strip(), 500) or None
+    except OSError:
+        return None

@@ -1,0 +1,207 @@
+"""A study in words: which methods, settings and seeds, read from a short YAML file or from those in the package."""
+
+import re
+from collections.abc import Collection, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from pcdarts.errors import InputError, did_you_mean, listed, shown
+from pcdarts.job_config import ConfigError, JobConfig, load_mapping
+from pcdarts.study_config import Scale
+
+BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes")
+"""The studies of Sec. 4.4, each a file in `builtin/`."""
+
+Settings = dict[str, Any]
+"""Settings of a job by name, as in a recipe's YAML file; checked when the grid is made."""
+
+Seeds = tuple[int, ...]
+PartType = TypeVar("PartType", bound="Part")
+
+
+class Part(JobConfig):
+    """What is common to some cells of the grid: settings of their searches and of their trainings."""
+
+    job: Literal["part"] = "part"
+    search: Settings = Field(default={}, description="settings of `pcdarts search`")
+    random_search: Settings = Field(default={}, description="settings of `pcdarts random search`")
+    train: Settings = Field(default={}, description="settings of `pcdarts train`")
+
+    @field_validator("search", "random_search", "train", mode="before")
+    @classmethod
+    def _seeds_are_the_grids(cls, settings: Any) -> Any:
+        if isinstance(settings, dict) and (own := {"seed", "seeds", "genotype"} & settings.keys()):
+            raise ValueError(f"{listed(sorted(own), 'and')} of a run: the study gives them, by seeds and methods")
+        return settings
+
+
+class Method(Part):
+    """A row of the study: where its cells come from, and what the paper says of it."""
+
+    cells: str = Field(
+        default="searched",
+        min_length=1,
+        description="where its genotypes come from: searched, random search, random (a new one for every seed), or one "
+        "that `pcdarts train --genotype` takes",
+    )
+    paper: tuple[str, ...] = Field(default=(), description="the paper's test errors as printed, one for each setting")
+    paper_cost: str | None = Field(default=None, description="the paper's search cost as printed")
+
+    @field_validator("paper", mode="before")
+    @classmethod
+    def _one_is_enough(cls, paper: Any) -> Any:
+        return (str(paper),) if isinstance(paper, str | int | float) else paper
+
+
+class StudySpec(Part):
+    """A study as its file describes it, for one scale.
+
+    Raises:
+        ConfigError: lists everything that is wrong, one line each.
+    """
+
+    title: str = Field(default="", description="what the study is about, in one line")
+    note: str = Field(default="", description="what a reader of its results has to know, such as how small they are")
+    scale: Scale | Literal["own"] = Field(default="own", description="how large its runs are, beside the paper's")
+    seeds: Seeds = Field(default=(0, 1, 2), description="seeds of the searches: how many, from 0 on, or a list")
+    train_seeds: int = Field(default=1, ge=1, le=1000, description="trainings of every genotype")
+    methods: dict[str, Method] = Field(description="the rows, by name")
+    settings: dict[str, Part] = Field(default={}, description="the columns, by name; none: a single one")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _a_number_of_seeds(cls, seeds: Any) -> Any:
+        return tuple(range(seeds)) if type(seeds) is int and 0 < seeds <= 1000 else seeds
+
+    @field_validator("seeds")
+    @classmethod
+    def _different_seeds(cls, seeds: Seeds) -> Seeds:
+        if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError(f"seeds is {shown(seeds)}, but it must be a number from 1 on or a list of different ones")
+        return seeds
+
+    @field_validator("methods", "settings", mode="before")
+    @classmethod
+    def _parts_by_name(cls, parts: Any, info: ValidationInfo) -> Any:
+        """A part without a word is one without settings of its own; problems say whose they are."""
+        if not isinstance(parts, dict):
+            raise ValueError(f"{info.field_name} is {shown(parts)}, but it must be a mapping of names to settings")
+        made: dict[str, Part] = {}
+        for name, part in parts.items():
+            if not isinstance(part, dict | Part | None):
+                raise ValueError(f"{info.field_name}: {shown(name)} is {shown(part)}, but it must be a mapping")
+            try:
+                kind = Method if info.field_name == "methods" else Part
+                made[str(name)] = (
+                    part if isinstance(part, Part) else kind(**{str(key): part[key] for key in part or {}})
+                )
+            except ConfigError as error:
+                raise ValueError(f"{info.field_name}: {shown(name)}: {'; '.join(error.problems)}") from None
+        return made
+
+    @model_validator(mode="after")
+    def _folders_differ(self) -> Self:
+        for axis, names in (("methods", self.methods), ("settings", self.settings)):
+            if axis == "methods" and not names:
+                raise ValueError("methods is empty: name at least one, such as `PC-DARTS: {}`")
+            folders: dict[str, str] = {}
+            for name in names:
+                other = folders.setdefault(folder_name(name), name)
+                if not folder_name(name) or other != name:
+                    raise ValueError(f"{axis}: {shown(name)} needs a name of letters or digits that no other one has")
+        return self
+
+    @model_validator(mode="after")
+    def _one_figure_for_each_setting(self) -> Self:
+        wanted = len(self.settings) or 1
+        for name, method in self.methods.items():
+            if method.paper and len(method.paper) != wanted:
+                raise ValueError(f"methods: {shown(name)} has {len(method.paper)} figures of the paper, not {wanted}")
+        return self
+
+    def given(self, settings: Settings, known: Mapping[str, Collection[str]]) -> "StudySpec":
+        """The study with these settings in all its runs, whatever methods say; `known` are the settings of each job."""
+
+        def without(part: PartType) -> PartType:
+            own = {job: getattr(part, job).items() for job in known}
+            left = {job: {key: value for key, value in items if key not in settings} for job, items in own.items()}
+            return part.model_copy(update=left)
+
+        study = without(self)
+        mine = {job: {key: value for key, value in settings.items() if key in names} for job, names in known.items()}
+        return study.model_copy(
+            update={
+                **{job: merged(getattr(study, job), mine[job]) for job in known},
+                "methods": {name: without(method) for name, method in self.methods.items()},
+                "settings": {name: without(part) for name, part in self.settings.items()},
+            }
+        )
+
+    def to_yaml(self) -> str:
+        """A file that `StudySpec.from_file` reads back to an equal study."""
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120)
+
+    @classmethod
+    def from_file(cls, path: Path, scale: Scale | None = None) -> "StudySpec":
+        """The study that a YAML file describes, at one of its scales if it has several.
+
+        Raises:
+            InputError: it cannot be read, or has no such scale.
+            ConfigError: lists everything that is wrong with it.
+        """
+        return _at_scale(load_mapping(path, "study"), str(path), scale)
+
+
+def find_spec(name: str, scale: Scale | None) -> tuple[str, StudySpec]:
+    """The study meant by `name`, a file or one of those in the package, and the first part of its folder's name.
+
+    Raises:
+        InputError: there is no such study or scale, or the file cannot be read.
+        ConfigError: lists everything that is wrong with the file.
+    """
+    path = Path(name).expanduser()
+    if name in BUILTIN:
+        builtin = files("pcdarts.study") / "builtin" / f"{name}.yaml"
+        return name, _at_scale(yaml.safe_load(builtin.read_text("utf-8")), name, scale or "paper")
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        return folder_name(path.stem) or "study", StudySpec.from_file(path, scale)
+    raise InputError(f"there is no study {shown(name)}: {did_you_mean(name, BUILTIN)}, or give a YAML file")
+
+
+def folder_name(name: str) -> str:
+    """`name` in small letters, digits and dashes, as folders are called."""
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
+
+
+def merged(*parts: Settings) -> Settings:
+    """Settings of several parts, the last one strongest; where both have mappings, these are merged too."""
+    result: Settings = {}
+    for part in parts:
+        for name, value in part.items():
+            both = isinstance(value, dict) and isinstance(result.get(name), dict)
+            result[name] = merged(result[name], value) if both else value
+    return result
+
+
+def _at_scale(fields: Settings, source: str, scale: Scale | None) -> StudySpec:
+    """The description with what one of its `scales` says instead."""
+    scales = fields.pop("scales", {})
+    if not isinstance(scales, dict) or not all(isinstance(one, dict) for one in scales.values()):
+        raise InputError(f"{source}: scales is not a mapping of names to settings")
+    if scale is not None and scale not in scales:
+        known = f"it has {listed(map(str, scales), 'and')}" if scales else "it has no scales: drop --scale"
+        raise InputError(f"study {source} has no scale {scale}: {known}")
+    if scale is None and scales:
+        raise InputError(f"study {source} has several scales: choose one with --scale {listed(map(str, scales))}")
+    chosen = {**scales[scale], "scale": scale} if scale is not None else {}
+    settings = chosen.get("settings") or fields.get("settings")  # those of a scale replace the others as a whole
+    both = merged(fields, chosen) | ({"settings": settings} if settings else {})
+    try:
+        return StudySpec(**{str(name): value for name, value in both.items()})
+    except ConfigError as error:
+        raise ConfigError([f"study {source}: {problem}" for problem in error.problems]) from None

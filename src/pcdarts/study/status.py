@@ -1,0 +1,144 @@
+"""`pcdarts study status`: what every cell of a study's grid is doing, from what its runs write down."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from pcdarts.errors import InputError
+from pcdarts.jobs.status import Status, status_of
+from pcdarts.run.progress import duration
+from pcdarts.study.outcome import CellOutcome, Row, StudyOutcome, read_study
+from pcdarts.study_config import StudyStatusConfig
+
+STATES = ("done", "running", "interrupted", "waiting", "failed")
+
+
+def run_study_status(config: StudyStatusConfig) -> None:
+    """Print where studies stand (all in studies/ if none is given), or a list of objects.
+
+    Raises:
+        InputError: one or more are no study folders; the others are printed before.
+    """
+    wanted = config.studies or sorted(path.parent for path in Path("studies").glob("*/study.yaml"))
+    found, problems = [], []
+    for folder in wanted:
+        try:
+            found.append(read_study(folder))
+        except InputError as error:
+            problems.append(str(error))
+    if config.as_json:
+        print(json.dumps([as_object(outcome) for outcome in found], indent=2))
+    elif found:
+        print("\n\n".join("\n".join(lines(outcome)) for outcome in found))
+    elif not wanted:
+        print("there are no studies in studies/: `pcdarts study run table3 --scale smoke` makes one")
+    if problems:
+        raise InputError(*problems)
+
+
+def lines(outcome: StudyOutcome) -> Iterator[str]:
+    """A summary, every cell that is not done, and the table of the others."""
+    counts = Counter(cell.state for cell in outcome.cells)
+    states = [f"{counts[state]} {state}" for state in STATES if counts[state]]
+    left = seconds_left(outcome)
+    yield f"{outcome.folder}: {outcome.title}" if outcome.title else str(outcome.folder)
+    yield f"{len(outcome.cells)} cells: {', '.join(states)}" + (f"; about {duration(left)} left" if left else "")
+    for cell in outcome.cells:
+        if cell.state not in ("done", "waiting"):
+            yield f"  {cell.name}: {cell.state}{_place(cell)}"
+            if cell.message and cell.state == "failed":
+                yield f"    {cell.message}; log: {cell.output}"
+    yield ""
+    yield from table(outcome)
+
+
+def table(outcome: StudyOutcome) -> Iterator[str]:
+    """Every row: how many cells are done, test error as mean ± std, and time of a search."""
+    rows = [("method", "setting", "done", "top-1 test error", "search", "training"), *map(_row, outcome.rows)]
+    if all(row.setting is None for row in outcome.rows):
+        rows = [row[:1] + row[2:] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(row: Row) -> tuple[str, ...]:
+    errors = row.errors
+    spread = f" ± {stdev(errors):.2f}" if len(errors) > 1 else ""
+    return (
+        row.method,
+        row.setting or "",
+        f"{sum(cell.state == 'done' for cell in row.cells)}/{len(row.cells)}",
+        f"{fmean(errors):.2f}{spread} %" if errors else "-",
+        _mean_time([cell.search_hours for cell in row.cells]),
+        _mean_time([cell.train_hours for cell in row.cells]),
+    )
+
+
+def _mean_time(hours: list[float | None]) -> str:
+    known = [3600 * value for value in hours if value is not None]
+    return duration(fmean(known)) if known else "-"
+
+
+def seconds_left(outcome: StudyOutcome) -> float | None:
+    """An estimate from the cells that are done, those of the same method first; None if there is none."""
+    by_method = {row.method: _seconds(row.cells) for row in outcome.rows}
+    everywhere = [second for seconds in by_method.values() for second in seconds]
+    open_cells = [cell for cell in outcome.cells if cell.state not in ("done", "failed")]
+    if not everywhere or not open_cells:
+        return None
+    work = sum(fmean(by_method[cell.method] or everywhere) for cell in open_cells)
+    return work / max(1, sum(cell.state == "running" for cell in open_cells))
+
+
+def _seconds(cells: tuple[CellOutcome, ...]) -> list[float]:
+    return [3600 * ((cell.search_hours or 0) + (cell.train_hours or 0)) for cell in cells if cell.state == "done"]
+
+
+def _place(cell: CellOutcome) -> str:
+    """How far its run is."""
+    status = _run_status(cell)
+    if status is None or status.epochs is None:
+        return ""
+    left = "" if status.seconds_left is None else f", {duration(status.seconds_left)} left"
+    return f" ({status.job}, epoch {status.epoch}/{status.epochs}{left})"
+
+
+def _run_status(cell: CellOutcome) -> Status | None:
+    """That of the run that is worked on, or was last."""
+    for run in (cell.train, cell.search):
+        if run is not None and run.config.is_file():
+            return status_of(run)
+    return None
+
+
+def as_object(outcome: StudyOutcome) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "study": str(outcome.folder),
+        "title": outcome.title,
+        "scale": outcome.scale,
+        "seconds_left": seconds_left(outcome),
+        "cells": [_cell_object(cell) for cell in outcome.cells],
+    }
+
+
+def _cell_object(cell: CellOutcome) -> dict[str, Any]:
+    status = _run_status(cell)
+    return {
+        "method": cell.method,
+        "setting": cell.setting,
+        "seed": cell.seed,
+        "state": cell.state,
+        "message": cell.message,
+        "job": status.job if status else None,
+        "epoch": status.epoch if status else None,
+        "epochs": status.epochs if status else None,
+        "test_top1_error": cell.test_error,
+        "search_hours": cell.search_hours,
+        "train_hours": cell.train_hours,
+        "folder": str(cell.train.path.parent),
+    }

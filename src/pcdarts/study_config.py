@@ -1,0 +1,75 @@
+"""What `pcdarts study run`, `pcdarts study status` and `pcdarts report` can be told."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from pcdarts.config_fields import Count, DataName, DataRoot, Device, HubName, Threads
+from pcdarts.job_config import JobConfig
+
+Scale = Literal["paper", "small", "smoke"]
+
+
+class StudyRunConfig(JobConfig):
+    """Run a study: a grid of methods, settings and seeds, each a search followed by a training; or go on with one."""
+
+    job: Literal["study run"] = "study run"
+    study: str = Field(min_length=1, description="name of a study of the paper, or a YAML file that describes one")
+    scale: Scale | None = Field(
+        default=None,
+        description="the paper's own (the default), small (hours on two cores) or smoke (minutes, embedded data)",
+    )
+    folder: Path | None = Field(default=None, description="folder of the study (none: studies/NAME-SCALE)")
+    seeds: Count | None = Field(default=None, description="number of seeds, from 0 on (none: as the study says)")
+    data: DataName | None = Field(default=None, description="data set of all its runs (none: as the study says)")
+    data_root: DataRoot = None
+    hub_name: HubName = None
+    reuse: tuple[str, ...] = Field(
+        default=(), description="folders of other studies, from which finished runs of the same settings are copied"
+    )
+    retries: int = Field(default=2, ge=0, description="how often a failed run is tried again before it is listed")
+    parallel: Count | None = Field(
+        default=None, description="runs at once on this machine, or SLURM jobs (none: one per GPU, else per core)"
+    )
+    scheduler: str | None = Field(
+        default=None, description="address of a running Dask scheduler (tcp://HOST:PORT), whose workers do the runs"
+    )
+    slurm: bool = Field(
+        default=False, description="start the workers as SLURM jobs, as Dask's configuration (jobqueue.slurm) says"
+    )
+    device: Device = "auto"
+    threads: Threads = None
+
+    @field_validator("slurm")
+    @classmethod
+    def _one_cluster(cls, slurm: bool, info: ValidationInfo) -> bool:
+        if slurm and info.data.get("scheduler") is not None:
+            raise ValueError("slurm starts workers, but scheduler names a cluster that has its own: drop one of them")
+        return slurm
+
+    @field_validator("scheduler")
+    @classmethod
+    def _workers_are_there_or_made(cls, scheduler: str | None, info: ValidationInfo) -> str | None:
+        if scheduler is not None and info.data.get("parallel") is not None:
+            raise ValueError("parallel makes workers, but scheduler names a cluster that has its own: drop one of them")
+        return scheduler
+
+
+class StudyStatusConfig(JobConfig):
+    """Say how studies stand: what every run of the grid is doing, what failed and why, and the time left."""
+
+    job: Literal["study status"] = "study status"
+    studies: tuple[Path, ...] = Field(default=(), description="study folders (none: all below studies/)")
+    as_json: bool = Field(default=False, alias="json", description="print a list of JSON objects and nothing else")
+
+
+class ReportConfig(JobConfig):
+    """Write a page about runs and studies, finished or not: tables, learning curves, cells and how they came about."""
+
+    job: Literal["report"] = "report"
+    runs: tuple[Path, ...] = Field(min_length=1, description="run folders and study folders, finished or not")
+    out: Path | None = Field(
+        default=None,
+        description="folder for report.html and report.md (none: that of the run or the study; of several, report/)",
+    )

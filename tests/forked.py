@@ -1,0 +1,121 @@
+"""Commands as real processes that begin with everything imported: one process imports it once, and forks them.
+
+Importing takes longer than most of the tiny jobs of the tests. From its first line on, such a process is one like any
+other: with an id, signals and an end of its own. `command_line.process` starts the whole command instead.
+"""
+
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+class Forked:
+    """A command inside `folder`, with what `subprocess.Popen` has for it."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self._numbers, numbers = os.pipe()
+        order = {"folder": str(folder), "environment": {**os.environ, "OMP_NUM_THREADS": "1"}, "arguments": arguments}
+        descriptors = [self._out.fileno(), self._err.fileno(), numbers]
+        socket.send_fds(_forker(), [json.dumps(order).encode()], descriptors)
+        os.close(numbers)
+        self.pid = self._number()
+        self.returncode: int | None = None
+
+    def _number(self) -> int:
+        """The next of two that its parent tells: its id, and how it ended."""
+        return int(struct.unpack("i", os.read(self._numbers, 4))[0])
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self._numbers], [], [], 0)[0]:
+            self._end()
+        return self.returncode
+
+    def _end(self) -> None:
+        self.returncode = self._number()
+        os.close(self._numbers)
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self) -> tuple[str, str]:
+        """Wait for its end; what it printed."""
+        if self.returncode is None:
+            self._end()
+        printed = []
+        for file in (self._out, self._err):
+            file.seek(0)
+            printed.append(file.read().decode())
+            file.close()
+        return printed[0], printed[1]
+
+
+@functools.cache
+def _forker() -> socket.socket:
+    """The connection to the process that forks; it ends with this one."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, str(Path(__file__)), str(theirs.fileno())]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    _forker.process = subprocess.Popen(  # type: ignore[attr-defined]
+        command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    theirs.close()
+    return ours
+
+
+def serve(connection: socket.socket) -> None:
+    """Fork a process for every order, until nobody is left to give one; return in each of them, ready to begin."""
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(connection, 2**20, 3)
+        if not order:
+            sys.exit()
+        if os.fork() == 0:
+            connection.close()
+            return begin(json.loads(order), *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def begin(order: dict, out: int, err: int, numbers: int) -> None:
+    """Fork the process itself, and stay behind as the parent who tells how it ends."""
+    child = os.fork()
+    if child:
+        os.close(out)
+        os.close(err)
+        os.write(numbers, struct.pack("i", child))
+        os.write(numbers, struct.pack("i", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+        os._exit(0)
+    os.close(numbers)
+    os.dup2(out, sys.stdout.fileno())
+    os.dup2(err, sys.stderr.fileno())
+    os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    sys.argv = ["pcdarts", *order["arguments"]]
+
+
+if __name__ == "__main__":
+    import pcdarts.jobs.detect
+    import pcdarts.jobs.search
+    import pcdarts.jobs.train  # noqa: F401
+    from pcdarts.__main__ import main
+
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    main()

@@ -1,0 +1,106 @@
+"""What differs between two genotypes."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pcdarts
+from pcdarts.cell.derive import random_genotype
+from pcdarts.cell.space import CELL_KINDS, CellSpace
+from pcdarts.cell.zoo import PUBLISHED
+from pcdarts.report.difference import EdgeDifference, diff
+
+GENOTYPES = st.builds(random_genotype, st.integers(3, 7).map(CellSpace), st.integers(0, 999))
+CONCAT = (2, 3)
+REDUCE = (("max_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 2), ("max_pool_3x3", 0))
+BEFORE = pcdarts.Genotype(
+    normal=(("sep_conv_3x3", 0), ("skip_connect", 1), ("sep_conv_5x5", 0), ("dil_conv_3x3", 1)),
+    normal_concat=CONCAT,
+    reduce=REDUCE,
+    reduce_concat=CONCAT,
+)
+AFTER = pcdarts.Genotype(
+    normal=(("sep_conv_5x5", 1), ("sep_conv_3x3", 0), ("avg_pool_3x3", 2), ("sep_conv_5x5", 0)),
+    normal_concat=CONCAT,
+    reduce=REDUCE[1::-1] + REDUCE[:1:-1],
+    reduce_concat=CONCAT,
+)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_genotype_does_not_differ_from_itself(name):
+    found = diff(pcdarts.published(name), pcdarts.published(name))
+    assert found.is_empty
+    assert all(found.marked(kind) == (frozenset(), frozenset()) for kind in CELL_KINDS)
+
+
+def test_each_edge_is_kept_changed_gone_or_new_whatever_the_order_in_a_node():
+    found = diff(BEFORE, AFTER)
+    assert not found.is_empty
+    assert [(edge.target, edge.source, edge.change) for edge in found.edges["normal"]] == [
+        (2, 0, "kept"),
+        (2, 1, "changed"),
+        (3, 0, "kept"),
+        (3, 1, "gone"),
+        (3, 2, "new"),
+    ]
+    assert found.changed("reduce") == ()
+
+
+def test_the_text_names_every_difference_in_a_line():
+    assert diff(BEFORE, AFTER).to_text().splitlines() == [
+        "Normal cell: 2 of 4 edges kept, 1 changed, 1 gone, 1 new",
+        "  c_{k-1} ─▶ 2   skip_connect → sep_conv_5x5",
+        "  c_{k-1} ─▶ 3   dil_conv_3x3 → –",
+        "        2 ─▶ 3   – → avg_pool_3x3",
+        "Reduction cell: 4 of 4 edges kept",
+    ]
+
+
+def test_the_table_has_a_column_for_each_genotype():
+    lines = diff(BEFORE, AFTER).table("normal", "seed 0", "seed 1").to_markdown().splitlines()
+    assert lines[0] == "| edge | seed 0 | seed 1 |"
+    assert lines[2:5] == [
+        "| c_{k-1} → 2 | skip_connect | sep_conv_5x5 |",
+        "| c_{k-1} → 3 | dil_conv_3x3 | – |",
+        "| 2 → 3 | – | avg_pool_3x3 |",
+    ]
+    assert lines[-1] == "Normal cell: 2 of 4 edges kept, 1 changed, 1 gone, 1 new."
+
+
+def test_what_is_marked_in_the_drawings_are_the_edges_that_the_other_lacks():
+    in_before, in_after = diff(BEFORE, AFTER).marked("normal")
+    assert in_before == {(2, "skip_connect", 1), (3, "dil_conv_3x3", 1)}
+    assert in_after == {(2, "sep_conv_5x5", 1), (3, "avg_pool_3x3", 2)}
+
+
+@settings(max_examples=25)
+@given(a=GENOTYPES, b=GENOTYPES)
+def test_the_other_way_round_gone_is_new_and_every_edge_is_told_once(a, b):
+    there, back = diff(a, b), diff(b, a)
+    for kind in CELL_KINDS:
+        assert there.marked(kind) == back.marked(kind)[::-1]
+        assert [(edge.target, edge.source, edge.after, edge.before) for edge in there.edges[kind]] == [
+            (edge.target, edge.source, edge.before, edge.after) for edge in back.edges[kind]
+        ]
+        assert sum(edge.before is not None for edge in there.edges[kind]) == len(a.edges(kind))
+        assert sum(edge.after is not None for edge in there.edges[kind]) == len(b.edges(kind))
+
+
+def test_a_larger_cell_has_new_edges_at_its_new_nodes_and_another_output():
+    small, large = random_genotype(CellSpace(5), 0), random_genotype(CellSpace(6), 0)
+    found = diff(small, large)
+    assert [edge.change for edge in found.edges["normal"] if edge.target == 5] == ["new", "new"]
+    assert "output of nodes 2, 3, 4 → 2, 3, 4, 5" in found.to_text()
+
+
+def test_a_node_that_takes_an_input_twice_keeps_the_operation_that_both_have():
+    def cell(*operations: str) -> pcdarts.Genotype:
+        edges = [(operation, 1) for operation in operations]
+        return pcdarts.Genotype(edges, (2,), edges, (2,))
+
+    found = diff(cell("skip_connect", "sep_conv_3x3"), cell("sep_conv_3x3", "max_pool_3x3"))
+    assert set(found.edges["normal"]) == {
+        EdgeDifference(2, 1, "sep_conv_3x3", "sep_conv_3x3"),
+        EdgeDifference(2, 1, "skip_connect", "max_pool_3x3"),
+    }
