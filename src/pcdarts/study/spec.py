@@ -54,7 +54,7 @@ class Method(Part):
     @field_validator("paper", mode="before")
     @classmethod
     def _one_is_enough(cls, paper: Any) -> Any:
-        return (str(paper),) if isinstance(paper, str | int | float) else paper
+        return (paper,) if isinstance(paper, str) else paper
 
 
 class StudySpec(Part):
