@@ -22,7 +22,7 @@ class Forked:
     """A command inside `folder`, with what `subprocess.Popen` has for it."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self._out, self._err = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
         self._numbers, numbers = os.pipe()
         order = {"folder": str(folder), "environment": {**os.environ, "OMP_NUM_THREADS": "1"}, "arguments": arguments}
         descriptors = [self._out.fileno(), self._err.fileno(), numbers]

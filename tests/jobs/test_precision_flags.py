@@ -23,7 +23,10 @@ from command_line import (
 )
 from pcdarts.cell.precision import has_bf16
 
-JOBS = {"search": [*SEARCH, "--kernels", "plain", "--second-order"], "train": TRAIN}
+JOBS = {
+    "search": [*SEARCH, "--kernels", "plain", "--second-order", "--epochs", "2", "--arch-frozen-epochs", "1"],
+    "train": [*TRAIN, "--epochs", "2"],
+}
 FLAGS = {
     "fp16, in parts": ["--amp", "fp16", "--gradient-accumulation-steps", "2"],
     "bf16, deterministic": ["--amp", "bf16", "--deterministic"],
@@ -34,7 +37,7 @@ FLAGS = {
 def without(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[str, Path]:
     """Each job without any of the flags."""
     folder = tmp_path_factory.mktemp("without")
-    done(folder, *JOBS[request.param], "--epochs", "3", "--run", "run")
+    done(folder, *JOBS[request.param], "--run", "run")
     return request.param, folder / "run"
 
 
@@ -45,7 +48,7 @@ def test_each_works_and_goes_on_bit_by_bit_after_an_interruption(
     job, plain = without
     if "bf16" in flags and not has_bf16("cpu"):
         pytest.skip("this processor has no bfloat16")
-    command = [*JOBS[job], *FLAGS[flags], "--epochs", "3"]
+    command = [*JOBS[job], *FLAGS[flags]]
     started = forked(tmp_path, *command, "--run", "run", "--checkpoint-minutes", "1e-9")
     while started.poll() is None and len(lines_of(tmp_path / "run" / "metrics.jsonl")) < 1:
         time.sleep(0.002)
@@ -59,7 +62,7 @@ def test_each_works_and_goes_on_bit_by_bit_after_an_interruption(
 
 def test_on_a_cpu_everything_is_deterministic_already(tmp_path: Path, without: tuple[str, Path]) -> None:
     job, plain = without
-    done(tmp_path, *JOBS[job], "--deterministic", "--epochs", "3", "--run", "run")
+    done(tmp_path, *JOBS[job], "--deterministic", "--run", "run")
     assert differences(tmp_path / "run", plain) == []
 
 

@@ -91,6 +91,12 @@ def test_one_value_and_equal_values_are_drawn(values: list[float]) -> None:
     assert len(drawn(lines(Series("a", list(enumerate(values, start=1)))))) == 1
 
 
+def test_a_count_that_stays_zero_has_no_tick_below_zero() -> None:
+    figure = lines(Series("skips", [(1, 0), (2, 0), (3, 0)], step=True))
+    assert "0" in words(figure)
+    assert not any("−" in said for said in words(figure))
+
+
 def test_nothing_to_show_is_said() -> None:
     for figure in (lines(), lines(Series("a", [(1, None)])), scattered()):
         assert "nothing to show yet" in words(figure)

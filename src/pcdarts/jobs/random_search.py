@@ -111,10 +111,10 @@ def run_random_search(
                 candidates.network.eval()
                 processes.share_buffers(candidates.network)
                 errors = top_errors(candidates.network, arch_batches, processes, saving.if_due)
-                candidates.errors.append(errors)
-                record |= {f"arch_{name}": error for name, error in errors.items()}
+                candidates.errors.append({f"arch_{name}": error for name, error in errors.items()})
+                record |= candidates.errors[-1]
             if candidates.errors:
-                record["best_arch_top1_error"] = candidates.errors[candidates.best]["top1_error"]
+                record["best_arch_top1_error"] = candidates.errors[candidates.best]["arch_top1_error"]
             skipped = report_skipped(data.skipped, run, progress, processes)
             place.count_time()  # comparing is part of the search
             place.finish_epoch({**record, "genotype": cells[number].to_text(), "seconds": place.seconds})
@@ -128,13 +128,12 @@ def run_random_search(
 
         if not processes.is_first:
             return {}
-        measured = [{f"arch_{name}": error for name, error in errors.items()} for errors in candidates.errors]
         best = candidates.best
         result = conclude(run, config, data, cells[best]) | {
-            **measured[best],
+            **candidates.errors[best],
             "candidates": [
                 {"genotype": cell.to_text(), **sizes[cell], **errors}
-                for cell, errors in zip(cells, measured, strict=True)
+                for cell, errors in zip(cells, candidates.errors, strict=True)
             ],
             "skipped_batches": numbers.skipped,
             "skipped_images": skipped,
@@ -194,7 +193,7 @@ class Candidates:
     ) -> None:
         self.cells = cells
         self.errors: list[dict[str, float]] = []
-        """On the arch split, in %, of each candidate that is finished."""
+        """`arch_top1_error` and, of more than 5 classes, `arch_top5_error`, in %, of each finished candidate."""
         self._training, self._data, self._device = training, data, device
         self._numbers, self._processes = numbers, processes
         self.take(0)
@@ -228,7 +227,7 @@ class Candidates:
     @property
     def best(self) -> int:
         """Which of the finished ones errs least, the earlier of equals; the first of all while none is finished."""
-        return min(range(len(self.errors)), key=lambda number: self.errors[number]["top1_error"], default=0)
+        return min(range(len(self.errors)), key=lambda number: self.errors[number]["arch_top1_error"], default=0)
 
     def state_dict(self) -> dict[str, Any]:
         return {

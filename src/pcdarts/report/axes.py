@@ -49,7 +49,7 @@ def fit(values: Iterable[float], start: float, end: float, margin: float = 0.05)
     """
     shown = list(values) or [0.0, 1.0]
     low, high = min(shown), max(shown)
-    beyond = (high - low) * margin or (abs(low) * 0.1 or 1.0) * (low == high)
+    beyond = (high - low) * margin or (abs(low) * 0.1 or 0.5) * (low == high)
     whole = all(float(value).is_integer() for value in shown)
     return Scale(low - beyond, high + beyond, start, end, least_step=1.0 if whole else 0.0)
 
@@ -72,6 +72,7 @@ def thinned(count: int, at_most: int) -> list[int]:
 
 
 def text(x: float, y: float, content: str, style: str = "") -> str:
+    """Text from anywhere, escaped, on a base line."""
     kind = f' class="{style}"' if style else ""
     return f'<text{kind} x="{x:.4g}" y="{y:.4g}">{escape(content)}</text>'
 
@@ -101,10 +102,12 @@ def key(entries: Iterable[tuple[str, str, str]]) -> str:
 
 
 def rect(style: str, x: float, y: float, width: float, height: float) -> str:
+    """A rectangle by its upper left corner and its size."""
     return f'<rect class="{style}" x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"/>'
 
 
 FROZEN_ENTRY = ("", rect("frozen", 4, 0, 18, 12), "α and β frozen")
+"""What shaded epochs mean, as an entry of a key."""
 
 
 def plot(width: float, height: float, says: str, parts: Iterable[str]) -> str:

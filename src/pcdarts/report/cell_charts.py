@@ -5,10 +5,11 @@ Small panels in a grid of the page, one for each edge or node, so that text keep
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
-from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.genotype import OPERATIONS, Genotype
 from pcdarts.cell.space import PRIMITIVES, CellKind, CellSpace
 from pcdarts.report.axes import (
     FROZEN_ENTRY,
@@ -103,7 +104,9 @@ def genotype_timeline(genotypes: dict[int, Genotype], kind: CellKind, *, frozen:
         for target in targets
     ]
     present = {primitive for kept in edges.values() for _, primitive, _ in kept}
-    entries = [("", rect(primitive, 6, 0, 14, 12), spoken(primitive)) for primitive in sorted(present, key=_order)]
+    entries = [
+        ("", rect(primitive, 6, 0, 14, 12), spoken(primitive)) for primitive in sorted(present, key=OPERATIONS.index)
+    ]
     entries.append(("", f'<path class="new" d="{_notch(13, 2)}"/>', "new"))
     if frozen:
         entries.append(FROZEN_ENTRY)
@@ -131,7 +134,7 @@ def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[f
     parts = [text(0, 12, arrow, "strong")]
     if not known:
         return plot(_WIDTH, 124, f"{arrow}: nothing yet", [*parts, text(_WIDTH, 12, "nothing yet", "muted end")])
-    x = _epochs([epoch for epoch, _ in known], 0, _WIDTH)
+    x = fit([epoch for epoch, _ in known], 0, _WIDTH, margin=0)
     places = [x(epoch) for epoch, _ in known] if len(known) > 1 else [0.0, float(_WIDTH)]
     heights = [[0.0, *accumulate(row)] for _, row in known] * (1 if len(known) > 1 else 2)
     # Every band reaches down to the ground; the next lower one is painted over it. Only its upper line costs bytes.
@@ -143,17 +146,17 @@ def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[f
     final = known[-1][1]
     best = max(range(1, len(PRIMITIVES)), key=final.__getitem__)
     parts.append(text(_WIDTH, 12, f"{spoken(PRIMITIVES[best])} {100 * final[best]:.0f} %", "end"))
-    said = ", ".join(
-        f"{spoken(primitive)} {100 * weight:.0f} %" for primitive, weight in zip(PRIMITIVES, final, strict=True)
-    )
+    said = ", ".join(f"{spoken(name)} {100 * weight:.0f} %" for name, weight in zip(PRIMITIVES, final, strict=True))
     return plot(_WIDTH, 124, f"{arrow}: {said}", [*parts, *_ends(x, bottom + 14, known[0][0], known[-1][0])])
 
 
 def _edges(target: int, lines: list[list[tuple[int, float]]], equal: float, reach: float, frozen: int) -> str:
     """The panel of one node: a line for each source, around the weight `equal`, give or take `reach`."""
     top, bottom, left, right = 22.0, 122.0, 34.0, 122.0
-    y = Scale(equal - reach, equal + reach, bottom, top)
-    x = _epochs([epoch for line in lines for epoch, _ in line], left, right)
+    lowest = max(0.0, equal - reach)
+    y = Scale(lowest, lowest + 2 * reach, bottom, top)
+    shown = [epoch for line in lines for epoch, _ in line]
+    x = fit(shown, left, right, margin=0)
     parts = [text(0, 12, f"into node {target}", "strong")]
     if frozen > x.low:
         parts.append(rect("frozen", left, top, x(min(frozen, x.high)) - left, bottom - top))
@@ -168,7 +171,6 @@ def _edges(target: int, lines: list[list[tuple[int, float]]], equal: float, reac
             parts.append(f'<g class="{series(source)}"><path class="line" d="M{path}"/>{mark}</g>')
             parts.append(text(right + 8, end + 4, named(source)))
     said = ", ".join(f"from {named(source)} {line[-1][1]:.3f}" for source, line in enumerate(lines) if line)
-    shown = [epoch for line in lines for epoch, _ in line]
     if shown:
         parts += _ends(x, bottom + 15, min(shown), max(shown))
     return plot(_WIDTH, 140, f"Edges into node {target}: {said or 'nothing yet'}", parts)
@@ -187,42 +189,48 @@ def _kept(target: int, kept: list[tuple[int, list[tuple[str, int]]]], frozen: in
         parts.append(f'<path class="grid" d="M{_NAMES} {top + _ROW * (source + 1)}H{width}"/>')
         parts.append(text(0, top + _ROW * source + 15, named(source)))
     bars = list(_bars(kept, last))
-    for first, end, primitive, source, share, shares in bars:
-        height = _BAR / shares
-        where = x(first), top + _ROW * source + (_ROW - _BAR) / 2 + height * share, x(end) - x(first), height
-        words = spoken(primitive)
-        parts.append(rect(f"bar {primitive}", *where))
-        if 6.6 * len(words) + 8 < where[2] and shares == 1:
-            parts.append(text(where[0] + 7, where[1] + 13, words, f"on-{primitive}"))
-        if first > kept[0][0]:
-            parts.append(f'<path class="new" d="{_notch(where[0], where[1] - 2)}"/>')
-    moments = sorted({first for first, *_ in bars} - {kept[0][0]})
-    said = f"{len(moments)} changes, the last after epoch {moments[-1]}" if len(moments) > 1 else "never changed"
-    if len(moments) == 1:
-        said = f"1 change, after epoch {moments[0]}"
+    for bar in bars:
+        left, wide, high = x(bar.first), x(bar.end) - x(bar.first), _BAR / bar.shares
+        y = top + _ROW * bar.source + (_ROW - _BAR) / 2 + high * bar.share
+        parts.append(rect(f"bar {bar.primitive}", left, y, wide, high))
+        words = spoken(bar.primitive)
+        if 6.6 * len(words) + 8 < wide and bar.shares == 1:
+            parts.append(text(left + 7, y + 13, words, f"on-{bar.primitive}"))
+        if bar.first > kept[0][0]:
+            parts.append(f'<path class="new" d="{_notch(left, y - 2)}"/>')
+    moments = sorted({bar.first for bar in bars} - {kept[0][0]})
+    said = "never changed"
+    if moments:
+        said = f"{len(moments)} change{'s' * (len(moments) > 1)}, last after epoch {moments[-1]}"
     final = " and ".join(f"{spoken(primitive)} from {named(source)}" for primitive, source in kept[-1][1])
     heading = [text(0, 12, f"node {target}", "strong"), text(width, 12, said, "muted end")]
     parts += _ends(x, bottom + 15, kept[0][0], kept[-1][0])
     return plot(width, bottom + 18, f"Node {target} keeps {final}; {said}", [*heading, *parts])
 
 
-def _bars(kept: list[tuple[int, list[tuple[str, int]]]], last: int) -> Iterable[tuple[int, int, str, int, int, int]]:
-    """(first epoch, end, primitive, source, share, shares) of every stretch in which an edge stays as it is.
+class _Bar(NamedTuple):
+    """A stretch of epochs, from `first` to before `end`, in which an edge stays as it is.
 
-    An edge taken twice, with two operations, is two bars that share the row.
+    An edge taken twice, with two operations, is two bars that share a row: then `share` is 0 or 1 of 2 `shares`.
     """
+
+    first: int
+    end: int
+    primitive: str
+    source: int
+    share: int
+    shares: int
+
+
+def _bars(kept: list[tuple[int, list[tuple[str, int]]]], last: int) -> Iterator[_Bar]:
+    """The bars of one node, by source; `last` is the epoch at which those still kept end."""
     starts = [epoch for epoch, _ in kept]
     for source in sorted({source for _, pair in kept for _, source in pair}):
         held = [tuple(sorted(primitive for primitive, at in pair if at == source)) for _, pair in kept]
         turns = [0, *(index for index in range(1, len(held)) if held[index] != held[index - 1]), len(held)]
         for begin, end in pairwise(turns):
             for share, primitive in enumerate(held[begin]):
-                yield starts[begin], [*starts, last][end], primitive, source, share, len(held[begin])
-
-
-def _order(primitive: str) -> tuple[int, str]:
-    """The place of a primitive in a key: the searched ones first."""
-    return (PRIMITIVES.index(primitive) if primitive in PRIMITIVES else len(PRIMITIVES), primitive)
+                yield _Bar(starts[begin], [*starts, last][end], primitive, source, share, len(held[begin]))
 
 
 def _notch(x: float, y: float) -> str:
@@ -231,10 +239,6 @@ def _notch(x: float, y: float) -> str:
 
 def _grid(panels: Iterable[str], columns: int) -> str:
     return f'<div class="panels" style="--columns:{columns}">{"".join(panels)}</div>'
-
-
-def _epochs(epochs: Sequence[int], start: float, end: float) -> Scale:
-    return fit(epochs, start, end, margin=0)
 
 
 def _ends(x: Scale, y: float, first: int, last: int) -> list[str]:

@@ -1,7 +1,7 @@
 """One search in detail: its cells, how they came about, and how α̂ and β̂ of every edge moved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pcdarts.cell.draw import draw_inline
 from pcdarts.cell.genotype import Genotype
@@ -35,12 +35,17 @@ class Detail:
     genotype: Genotype | None
     cells: Sequence[Drawing]
     steps: Sequence[tuple[str, Sequence[Drawing]]]
-    """For each kind of cell: in how many steps it came about, in words, and drawings of some of them."""
+    """For each kind of cell: in how many steps it came about, in words, and drawings of some of them. First ones only."""
     timelines: Sequence[str]
     op_weights: Sequence[str]
     edge_weights: Sequence[str]
     is_first: bool
     """Whether it is the first of its group."""
+    is_whole: bool = True
+
+    def in_part(self) -> "Detail":
+        """Only its cells, and which edges it would have kept: some 30 kB."""
+        return replace(self, steps=[], op_weights=[], edge_weights=[], is_whole=False)
 
     @property
     def size(self) -> int:
@@ -86,7 +91,7 @@ def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
         folder=str(history.run.path) if history else "",
         genotype=genotype,
         cells=cells,
-        steps=[_steps(search, kind) for kind in CELL_KINDS] if search and search.genotypes else [],
+        steps=[_steps(search, kind) for kind in CELL_KINDS] if search and search.genotypes and is_first else [],
         timelines=_timelines(search) if search else [],
         op_weights=_op_weights(search) if search else [],
         edge_weights=_edge_weights(search) if search else [],

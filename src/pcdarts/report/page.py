@@ -51,8 +51,8 @@ def run_report(config: ReportConfig) -> None:
 def render(subjects: Sequence[Subject], views: Sequence[View]) -> str:
     """The page, in less than `LIMIT` bytes.
 
-    It holds every search in detail if there is room for them; else the first one of every group, as many as fit.
-    Learning curves are left out where not even they fit.
+    It holds every search in detail if there is room for them; else the first one of every group, in part where there is
+    no room for the whole of it. Learning curves are left out where not even they fit.
 
     Raises:
         InputError: the tables alone are too large.
@@ -70,27 +70,37 @@ def render(subjects: Sequence[Subject], views: Sequence[View]) -> str:
 
 
 def _that_fit(details: Sequence[Sequence[Detail]], room: int) -> list[list[Detail]]:
+    """All, if they fit; else the first of every group, in part where there is no room for the whole of it."""
     if sum(detail.size for some in details for detail in some) < room:
         return [list(some) for some in details]
     shown: list[list[Detail]] = []
     for some in details:
         shown.append([])
-        for detail in some:
-            if detail.is_first and detail.size < room:
-                shown[-1].append(detail)
-                room -= detail.size
+        for part in (detail.in_part() for detail in some if detail.is_first):
+            if part.size < room:
+                shown[-1].append(part)
+                room -= part.size
+    for every, parts in zip(details, shown, strict=True):
+        for place, part in enumerate(parts):
+            whole = next(detail for detail in every if detail.name == part.name)
+            if whole.size - part.size < room:
+                parts[place] = whole
+                room -= whole.size - part.size
     return shown
 
 
 def _page(
     views: Sequence[View], shown: Sequence[list[Detail]], details: Sequence[Sequence[Detail]], with_charts: bool
 ) -> str:
-    omitted = [[d for d in every if d not in some] for every, some in zip(details, shown, strict=True)]
+    omitted = [
+        [detail for detail in every if detail.name not in [one.name for one in some if one.is_whole]]
+        for every, some in zip(details, shown, strict=True)
+    ]
     template = _environment().get_template("page.html.j2")
     return template.render(
         generated=Markup(f'{GENERATED} {pcdarts.__version__}">'),
         styles=Markup(style.stylesheet() + draw.STYLE),
-        parts=list(zip(views, shown, omitted, strict=True)),
+        parts=list(zip(views, shown, omitted, map(len, details), strict=True)),
         with_charts=with_charts,
         compared=compared,
     )

@@ -91,8 +91,8 @@ def _study_summary(outcome: StudyOutcome) -> str:
         return size
     best = min(done, key=lambda row: fmean(row.errors))
     return (
-        f"{size} The lowest mean test error is that of {row_name(best)}, {error_text(best)} %; "
-        "whether that is more than chance, the intervals say."
+        f"{size} The lowest mean test error is that of {row_name(best)}: {error_text(best)}, in %. "
+        "Whether that is more than chance, the intervals say."
     )
 
 
