@@ -108,7 +108,8 @@ def test_when_a_process_dies_the_others_end_with_a_line_and_the_run_goes_on_late
     assert any("has lost another one" in line or "interrupted by SIGTERM" in line for line in ours(ended)), ended.err
     epochs = checkpoint_of(run)["/state/place/epoch"]
     assert epochs >= 1
-    done(tmp_path, "search", "--resume", "run", "--max-skipped-batches", "1")
+    stopped = end_of(job(tmp_path, "search", "--resume", "run", "--max-skipped-batches", "1", count=1))
+    assert stopped.code == 0, stopped.err
 
 
 def test_a_batch_that_two_processes_cannot_share_is_refused(tmp_path: Path) -> None:

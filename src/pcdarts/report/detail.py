@@ -35,7 +35,7 @@ class Detail:
     genotype: Genotype | None
     cells: Sequence[Drawing]
     steps: Sequence[tuple[str, Sequence[Drawing]]]
-    """For each kind of cell: in how many steps it came about, in words, and drawings of some of them. First ones only."""
+    """For each kind of cell: in how many steps it came about, in words, and drawings of some. Only of firsts."""
     timelines: Sequence[str]
     op_weights: Sequence[str]
     edge_weights: Sequence[str]

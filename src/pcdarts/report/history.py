@@ -1,7 +1,6 @@
 """What runs have written down about themselves, epoch by epoch; of an unfinished run what there is of it."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,10 +31,17 @@ class History:
     def job(self) -> str:
         return str(self.settings.get("job", ""))
 
+    def figure(self, *path: str) -> float | None:
+        """A number of the result, by the names that lead to it; None if it is not there."""
+        found: Any = self.result
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found if _is_number(found) else None
+
     def curve(self, quantity: str) -> list[tuple[float, float | None]]:
         """A quantity over the epochs in which it was measured; None where it was not finite."""
         found = [(record["epoch"], record[quantity]) for record in self.records if quantity in record]
-        return [(float(epoch), value if _is_number(value) else None) for epoch, value in found]
+        return [(float(epoch), float(value) if _is_number(value) else None) for epoch, value in found]
 
 
 @dataclass(frozen=True)
@@ -154,4 +160,4 @@ def _has_weights(record: Record, num_edges: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

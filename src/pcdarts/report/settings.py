@@ -31,12 +31,7 @@ def environment_of(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """Versions and machine; of several, all."""
     histories = [history for group in groups for history in group.histories]
     found = [(name, _values(history.environment.get(name) for history in histories)) for name in _ENVIRONMENT]
-    kernels = _values(
-        (history.result or {}).get("search_cost", {}).get("kernels")
-        for history in histories
-        if isinstance((history.result or {}).get("search_cost"), dict)
-    )
-    return [(name, values) for name, values in [*found, ("kernels", kernels)] if values]
+    return [(name, values) for name, values in found if values]
 
 
 def _of_job(job: str, groups: Sequence[Group]) -> Settings:

@@ -82,8 +82,9 @@ def read_subjects(paths: Sequence[Path]) -> list[Subject]:
         except OSError as error:
             raise InputError(f"cannot read {shown(path)}: {error.strerror}") from None
     if runs:
-        title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
-        subjects.append(Subject(title, _with_distinct_names(runs)))
+        groups = _with_distinct_names(runs)
+        title = " and ".join(group.name for group in groups) if len(groups) < 3 else f"{len(groups)} runs"
+        subjects.append(Subject(title, groups))
     return subjects
 
 
@@ -122,7 +123,7 @@ def _name(path: Path) -> str:
     """The folder's name; of a run in a study with method, setting and seed."""
     parts = path.resolve().parts
     if "runs" in parts[:-2] and parts[-1] in ("search", "train"):
-        return "/".join(parts[parts.index("runs") + 1 :])
+        return "/".join(parts[-parts[::-1].index("runs") :])
     return parts[-1]
 
 

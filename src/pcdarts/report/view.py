@@ -101,6 +101,8 @@ def _runs_summary(statuses: Sequence[Status]) -> str:
 
 
 def _states(states: Sequence[str]) -> str:
+    if len(set(states)) == 1:
+        return f"all {states[0]}" if len(states) > 1 else states[0]
     return ", ".join(f"{number} {state}" for state, number in Counter(sorted(states)).items())
 
 
@@ -112,10 +114,9 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
     """What a study's table would say of single runs."""
     rows = []
     for group, status in states:
-        results = [history.result or {} for history in group.histories]
-        cost = results[0].get("search_cost") or {}
-        seconds = [result.get("train_seconds") for result in results]
-        hours = cost.get("hours") or sum(value for value in seconds if isinstance(value, int | float)) / 3600
+        first, *_ = group.histories
+        seconds = [history.figure("train_seconds") or 0 for history in group.histories]
+        hours = first.figure("search_cost", "hours") or sum(seconds) / 3600
         genotype = group.genotypes[0] if group.genotypes else None
         rows.append(
             (
@@ -125,7 +126,7 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
                 f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch),
                 _error(group, status),
                 duration(3600 * hours) if hours else ABSENT,
-                *(_millions(results[0].get(name)) for name in ("params", "mult_adds")),
+                *(_millions(first.figure(name)) for name in ("params", "mult_adds")),
                 *(str(count_skips(genotype, kind)) if genotype else ABSENT for kind in CELL_KINDS),
             )
         )
@@ -142,7 +143,7 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
 
 
 def _error(group: Group, status: Status) -> str:
-    errors = [value for history in group.histories if (value := (history.result or {}).get("test_top1_error"))]
+    errors = [error for h in group.histories if (error := h.figure("test_top1_error")) is not None]
     if len(errors) > 1:
         mean, std = mean_std(errors)
         return f"{mean:.2f} ± {std:.2f} (n = {len(errors)} trainings)"
@@ -151,8 +152,8 @@ def _error(group: Group, status: Status) -> str:
     return ABSENT if status.average_precision is None else f"{status.average_precision:.2f} (AP)"
 
 
-def _millions(count: object) -> str:
-    return f"{count / 1e6:.3g} M" if isinstance(count, int) else ABSENT
+def _millions(count: float | None) -> str:
+    return ABSENT if count is None else f"{count / 1e6:.3g} M"
 
 
 def _intervals(outcome: StudyOutcome) -> list[str]:

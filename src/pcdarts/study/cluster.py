@@ -59,7 +59,7 @@ def _local(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
             n_workers=runs,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: another study may run
             memory_limit=0,  # the runs are processes of their own
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -93,7 +93,7 @@ def _slurm(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
     jobqueue = import_extra("dask_jobqueue", "cluster", "--slurm")
     jobs = min(cells, config.parallel or cells)
     try:
-        cluster = jobqueue.SLURMCluster(processes=1, scheduler_options={"dashboard_address": None})
+        cluster = jobqueue.SLURMCluster(processes=1, scheduler_options={"dashboard_address": ":0"})
     except Exception as error:
         raise InputError(
             f"cannot make SLURM jobs ({shown(' '.join(str(error).split()), 300)}): set cores, memory, queue and "

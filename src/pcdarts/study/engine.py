@@ -1,6 +1,8 @@
 """The loop of a study: cells go to workers, failures come back and are tried again, and the rest goes on."""
 
 from collections import Counter
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +43,12 @@ class Engine:
             RunError: the scheduler is gone, or a folder cannot be made.
             Interrupted: the process was asked to end; the runs have saved and ended, as far as they did in time.
         """
-        from distributed import wait
-
         done = self.total - len(cells)
         try:
             for cell in cells:
                 self._submit(cell)
             while self._futures:
-                try:
-                    finished = wait(list(self._futures), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED").done
-                except TimeoutError:
-                    self._check_scheduler()
-                    continue
-                for future in finished:
+                for future in self._finished():
                     cell = self._futures.pop(future)
                     if self._settled(cell, self._ended(future)):
                         done += 1
@@ -61,8 +56,17 @@ class Engine:
         except Interrupted:
             self.stop.touch()
             self._say("interrupted: the runs save what they have and end")
-            wait(list(self._futures), timeout=END_SECONDS)
+            self._finished(END_SECONDS, "ALL_COMPLETED")
             raise
+
+    def _finished(self, seconds: float = LOOK_SECONDS, enough: str = "FIRST_COMPLETED") -> set[Any]:
+        """The futures that have ended, after so many seconds or once they are enough."""
+        distributed: Any = import_module("distributed")
+        with suppress(TimeoutError):
+            distributed.wait(list(self._futures), timeout=seconds, return_when=enough)
+        if self.cluster.client.status not in ("running", "connecting"):
+            raise RunError("the Dask scheduler is gone: start it again, then the study with the same command")
+        return {future for future in self._futures if future.done()}
 
     def _submit(self, cell: Cell) -> None:
         cell.folder.mkdir(parents=True, exist_ok=True)
@@ -101,10 +105,6 @@ class Engine:
             write_text(cell.failure, f"{ended.message}\n")
             self._say(f"{cell.name}: given up after {tried} tries ({ended.message})")
         return False
-
-    def _check_scheduler(self) -> None:
-        if self.cluster.client.status not in ("running", "connecting"):
-            raise RunError("the Dask scheduler is gone: start it again, and this study with the same command")
 
     def _say(self, line: str) -> None:
         print(line, flush=True)

@@ -68,10 +68,10 @@ def grid(spec: StudySpec, folder: Path) -> list[Cell]:
     Raises:
         ConfigError: the settings of some runs are wrong, and which.
     """
-    columns: dict[str | None, Part] = {**spec.settings} or {None: Part()}
+    columns: list[tuple[str | None, Part]] = [*spec.settings.items()] or [(None, Part())]
     cells, problems = [], []
     for number, seed in enumerate(spec.seeds):
-        for column, (setting, part) in enumerate(columns.items()):
+        for column, (setting, part) in enumerate(columns):
             for name, method in spec.methods.items():
                 place = Path(folder_name(name), *([folder_name(setting)] if setting else []), f"seed-{seed}")
                 try:

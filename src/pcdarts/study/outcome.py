@@ -184,12 +184,12 @@ def _skips(genotype: Genotype | None) -> dict[CellKind, int] | None:
 def _state(cell: Cell, trained: bool) -> State:
     if trained:
         return "done"
-    runs = [run for _, run in cell.steps() if run.path.is_dir()]
-    if any(is_locked(run) for run in runs):
+    begun = [run for _, run in cell.steps() if run.path.is_dir() and not run.is_finished]
+    if any(is_locked(run) for run in begun):
         return "running"
     if cell.failure.is_file():
         return "failed"
-    return "interrupted" if runs else "waiting"
+    return "interrupted" if begun else "waiting"
 
 
 def _message(cell: Cell) -> str | None:

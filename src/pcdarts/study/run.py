@@ -16,7 +16,7 @@ from pcdarts.study.grid import Cell, check_begun, grid
 from pcdarts.study.outcome import description, read_study
 from pcdarts.study.reuse import reuse_runs
 from pcdarts.study.spec import StudySpec, find_spec
-from pcdarts.study.status import table
+from pcdarts.study.status import counted, table
 from pcdarts.study_config import StudyRunConfig
 
 STUDIES = Path("studies")
@@ -55,7 +55,9 @@ def run_study(config: StudyRunConfig) -> None:
         print("", *table(read_study(folder)), "", f"report: pcdarts report {_short(folder)}", sep="\n")
         if failed:
             print("", *(f"failed: {name}: {why}" for name, why in failed.items()), sep="\n")
-            raise RunError(f"{len(failed)} of {len(cells)} cells failed, as listed; the same command tries them again")
+            raise RunError(
+                f"{len(failed)} of {counted(len(cells))} failed, as listed; the same command tries them again"
+            )
 
 
 def described(config: StudyRunConfig) -> tuple[str, StudySpec]:
@@ -91,7 +93,7 @@ def _work(config: StudyRunConfig, cells: list[Cell], folder: Path) -> dict[str, 
     """Do what is left; returns why cells were given up, by name."""
     left = [cell for cell in cells if not cell.train.is_finished]
     place = _short(folder)
-    print(f"{place}: {len(cells)} cells of the grid, {len(cells) - len(left)} done", flush=True)
+    print(f"{place}: {counted(len(cells))} of the grid, {len(cells) - len(left)} done", flush=True)
     if not left:
         return {}
     stop = folder / "stop"

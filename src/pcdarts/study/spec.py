@@ -95,10 +95,7 @@ class StudySpec(Part):
             if not isinstance(part, dict | Part | None):
                 raise ValueError(f"{info.field_name}: {shown(name)} is {shown(part)}, but it must be a mapping")
             try:
-                kind = Method if info.field_name == "methods" else Part
-                made[str(name)] = (
-                    part if isinstance(part, Part) else kind(**{str(key): part[key] for key in part or {}})
-                )
+                made[str(name)] = part if isinstance(part, Part) else _part(info.field_name == "methods", part or {})
             except ConfigError as error:
                 raise ValueError(f"{info.field_name}: {shown(name)}: {'; '.join(error.problems)}") from None
         return made
@@ -155,6 +152,11 @@ class StudySpec(Part):
             ConfigError: lists everything that is wrong with it.
         """
         return _at_scale(load_mapping(path, "study"), str(path), scale)
+
+
+def _part(of_a_method: bool, fields: dict[Any, Any]) -> Part:
+    named = {str(name): value for name, value in fields.items()}
+    return Method(**named) if of_a_method else Part(**named)
 
 
 def find_spec(name: str, scale: Scale | None) -> tuple[str, StudySpec]:

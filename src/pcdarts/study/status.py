@@ -10,10 +10,10 @@ from typing import Any
 from pcdarts.errors import InputError
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.progress import duration
-from pcdarts.study.outcome import CellOutcome, Row, StudyOutcome, read_study
+from pcdarts.study.outcome import CellOutcome, Row, State, StudyOutcome, read_study
 from pcdarts.study_config import StudyStatusConfig
 
-STATES = ("done", "running", "interrupted", "waiting", "failed")
+STATES: tuple[State, ...] = ("done", "running", "interrupted", "waiting", "failed")
 
 
 def run_study_status(config: StudyStatusConfig) -> None:
@@ -45,7 +45,7 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
     states = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     left = seconds_left(outcome)
     yield f"{outcome.folder}: {outcome.title}" if outcome.title else str(outcome.folder)
-    yield f"{len(outcome.cells)} cells: {', '.join(states)}" + (f"; about {duration(left)} left" if left else "")
+    yield f"{counted(len(outcome.cells))}: {', '.join(states)}" + (f"; about {duration(left)} left" if left else "")
     for cell in outcome.cells:
         if cell.state not in ("done", "waiting"):
             yield f"  {cell.name}: {cell.state}{_place(cell)}"
@@ -53,6 +53,11 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
                 yield f"    {cell.message}; log: {cell.output}"
     yield ""
     yield from table(outcome)
+
+
+def counted(cells: int) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{cells} cell{'s' * (cells != 1)}"
 
 
 def table(outcome: StudyOutcome) -> Iterator[str]:

@@ -1,0 +1,160 @@
+"""`pcdarts report`: what its page and its Markdown say, and what it refuses."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from command_line import copy_of, done, refused, run_in
+from pcdarts.report import page
+from pcdarts.report.detail import details_of
+from pcdarts.report.page import render
+from pcdarts.report.subject import read_subjects
+from pcdarts.report.view import view
+
+
+def text_of(path: Path) -> str:
+    return (path / "report.html").read_text("utf-8")
+
+
+class Elements(HTMLParser):
+    """Counts elements, and notices whatever would be fetched from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.counts: dict[str, int] = {}
+        self.fetched: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        self.fetched += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset", "data", "poster")]
+
+
+def test_the_report_of_a_study_lies_in_its_folder_and_shows_everything(study: Path) -> None:
+    out = done(study.parent, "report", study.name)
+    text = text_of(study)
+    assert "tiny-smoke/report.html" in out
+    for heading in (
+        "Do searches agree?",
+        "Learning curves",
+        "Skip-connections",
+        "Cells and how",
+        "Not done",
+        "Settings",
+    ):
+        assert heading in text
+    assert "So small that its figures mean nothing." in text
+    assert "Intervals, not stars" in text
+    assert "2 methods, 2 seeds each: 2 done" in text
+    assert text.count('class="band') > 100  # alpha of every edge
+    markdown = (study / "report.md").read_text("utf-8")
+    assert "| method |" in markdown
+    assert "Genotype(normal=" in markdown
+
+
+def test_a_page_needs_no_network_and_no_script(study: Path) -> None:
+    done(study.parent, "report", study.name)
+    text = text_of(study)
+    elements = Elements(text)
+    assert elements.fetched == []
+    assert "script" not in elements.counts
+    assert not re.search(r"url\(|@import", text)
+    assert "<script>" not in (study / "report.md").read_text("utf-8").replace(r"\<script\>", "")
+    assert len(text.encode()) < 1_000_000
+
+
+def test_names_from_files_are_shown_as_they_are_and_do_nothing(study: Path) -> None:
+    done(study.parent, "report", study.name)
+    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in text_of(study)
+    assert "<script>" not in text_of(study)
+
+
+def test_two_searches_are_compared(runs: Path, tmp_path: Path) -> None:
+    done(runs, "report", "one", "two", "--out", str(tmp_path))
+    assert "What differs between the two cells" in text_of(tmp_path)
+    assert "marked" in text_of(tmp_path)
+    assert "edges kept" in (tmp_path / "report.md").read_text("utf-8")
+
+
+def test_several_subjects_share_a_page_in_the_working_directory(runs: Path, study: Path) -> None:
+    done(study.parent, "report", str(runs / "trained"), study.name)
+    text = text_of(study.parent / "report")
+    assert Elements(text).counts["main"] == 2
+    assert "n = 2 trainings" in text
+
+
+def test_a_search_cut_short_is_reported_as_far_as_it_came(runs: Path, tmp_path: Path) -> None:
+    run = copy_of(runs / "one", tmp_path / "run")
+    (run / "result.json").unlink()
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:3], lines[3][:50], '{"epoch": 5, "op_weights": 7}', "[]"]))
+    assert "1 run: interrupted." in done(tmp_path, "report", "run")
+    assert "log.txt" in text_of(run)
+
+
+def test_a_run_without_any_epoch_has_a_report(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    shutil.copy(runs / "one" / "config.yaml", tmp_path / "run")
+    done(tmp_path, "report", "run")
+    assert "It has no cell yet." in text_of(tmp_path / "run")
+
+
+def test_reports_are_written_again_and_nothing_else_is_replaced(runs: Path, tmp_path: Path) -> None:
+    run = copy_of(runs / "one", tmp_path / "run")
+    done(tmp_path, "report", "run")
+    done(tmp_path, "report", "run")
+    for name in ("report.html", "report.md"):
+        kept = (run / name).read_text("utf-8")
+        (run / name).write_text("my own notes")
+        assert f"run/{name} is there already and no report of ours" in refused(tmp_path, "report", "run")
+        (run / name).unlink()
+        (run / name).symlink_to(tmp_path / "elsewhere")
+        assert "no report of ours" in refused(tmp_path, "report", "run")
+        (run / name).unlink()
+        (run / name).write_text(kept)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "nothing is neither a run nor a study: it does not exist"),
+        ({}, "nothing is neither a run nor a study: it has neither config.yaml nor study.yaml"),
+        ({"config.yaml": "epochs: ["}, "is not a run's configuration"),
+        ({"config.yaml": "job: bench"}, "is a run of bench, which no report shows"),
+        ({"config.yaml": "epochs: 3"}, "is a run of an unknown job"),
+        ({"study.yaml": "methods: 3"}, "methods"),
+    ],
+)
+def test_what_is_no_run_ends_in_one_line(tmp_path: Path, content: dict[str, str] | None, expected: str) -> None:
+    if content is not None:
+        (tmp_path / "nothing").mkdir()
+        for name, text in content.items():
+            (tmp_path / "nothing" / name).write_text(text)
+    assert expected in refused(tmp_path, "report", "nothing")
+
+
+def test_foreign_values_in_a_run_do_no_harm(runs: Path, tmp_path: Path) -> None:
+    run = copy_of(runs / "one", tmp_path / "run")
+    (run / "env.json").write_text('["<script>"]')
+    (run / "result.json").write_text(json.dumps({"search_cost": 3, "arch_top1_error": "low", "genotype": 1}))
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "weight_loss": 1e999, "arch_loss": ' + "9" * 400 + "}\n")
+    ended = run_in(tmp_path, "report", "run")
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_page_stays_below_its_limit_and_says_what_it_leaves_out(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects = read_subjects([study])
+    views = [view(subject) for subject in subjects]
+    whole = render(subjects, views)
+    sizes = [detail.size for detail in details_of(subjects[0])]
+    assert "under 1 MB" not in whole
+    for limit in (len(whole.encode()) - 1, len(whole.encode()) - sizes[1], len(whole.encode()) - sum(sizes)):
+        monkeypatch.setattr(page, "LIMIT", limit)
+        smaller = render(subjects, views)
+        assert len(smaller.encode()) < limit
+        assert "To keep this page under 1 MB" in smaller
+        assert "pcdarts report " in smaller
