@@ -28,6 +28,7 @@ LAYERS = [
     "report",
     "cli",
     "__main__",
+    "attached",
 ]
 SEES_NO_CONFIG = {"cell", "supernet", "network"}
 BELOW = {"job_config", "config_fields", "detect_config", "config", "random_search_config", "recipes", "run", "jobs"}

@@ -88,7 +88,7 @@ def _run(job: str, config: str, run: RunFolder, task: Task, environment: dict[st
         begin = folder / f"{run.path.name}.yaml"
         write_text(begin, config)
         place = ["--config", str(begin), "--run", str(run.path)]
-    command = [sys.executable, "-m", "pcdarts.study.child", *job.split(), *place, *task.flags]
+    command = [sys.executable, "-m", "pcdarts.attached", *job.split(), *place, *task.flags]
     output = folder / "output.txt"
     with output.open("ab") as file:
         start = file.tell()
