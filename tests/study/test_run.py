@@ -100,6 +100,19 @@ def test_a_separate_scheduler_whose_worker_is_killed_ends_with_the_same_table(wh
     assert figures(tmp_path) == figures(whole)
 
 
+def test_a_scheduler_that_dies_ends_the_study_in_a_line(tmp_path):
+    file = tmp_path / "scheduler.json"
+    flags = ("--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+    with dask(tmp_path, "scheduler", "--host", "127.0.0.1", *flags) as scheduler:
+        address = wait_until(lambda: file.exists() and json.loads(file.read_text())["address"])
+        job = study(tmp_path, "--scheduler", address, parallel=0)
+        assert "1 to do" in (job.stdout.readline() + job.stdout.readline())
+        scheduler.kill()
+        ended = end_of(job)
+    assert ended.code == 1
+    assert error_line(ended).startswith("the Dask scheduler is gone: start it again")
+
+
 def test_what_fails_is_tried_again_and_listed_with_its_log_and_the_rest_goes_on(tmp_path):
     methods = "  broken: {cells: random, train: {data: folder, data_root: images}}\n  random cells: {cells: random}\n"
     (tmp_path / "own.yaml").write_text(DESCRIPTION.replace("  PC-DARTS: {}\n", methods))

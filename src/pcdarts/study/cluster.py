@@ -37,7 +37,8 @@ def connected(config: StudyRunConfig, cells: int) -> Iterator[Cluster]:
         InputError: Dask is not installed, or there is no such scheduler.
     """
     distributed = import_extra("distributed", "cluster", "pcdarts study")
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that is lost is nothing to explain
+    for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is lost is said in one line, by us
     if config.scheduler is not None:
         with _connected_to(distributed, config) as cluster:
             yield cluster

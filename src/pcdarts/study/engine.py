@@ -1,7 +1,6 @@
 """The loop of a study: cells go to workers, failures come back and are tried again, and the rest goes on."""
 
 from collections import Counter
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,10 +61,12 @@ class Engine:
     def _finished(self, seconds: float = LOOK_SECONDS, enough: str = "FIRST_COMPLETED") -> set[Any]:
         """The futures that have ended, after so many seconds or once they are enough."""
         distributed: Any = import_module("distributed")
-        with suppress(TimeoutError):
+        try:
             distributed.wait(list(self._futures), timeout=seconds, return_when=enough)
-        if self.cluster.client.status not in ("running", "connecting"):
-            raise RunError("the Dask scheduler is gone: start it again, then the study with the same command")
+        except TimeoutError:
+            pass
+        except (distributed.client.FuturesCancelledError, OSError):
+            raise RunError("the Dask scheduler is gone: start it again, then the study with the same command") from None
         return {future for future in self._futures if future.done()}
 
     def _submit(self, cell: Cell) -> None:
