@@ -165,6 +165,9 @@ class TrainConfig(JobConfig):
     hub_name: HubName = None
     image_size: ImageSize = None
     train_images: TrainImages = None
+    test_images: Count | None = Field(
+        default=None, description="keep so many test images at most, as many per class (none: all)"
+    )
     loading: Loading = "auto"
     workers: Workers = None
     kind: Kind = "cifar"
@@ -220,7 +223,8 @@ class TestConfig(JobConfig):
     hub_name: HubName = None
     image_size: Count | None = Field(default=None, description="side to which images are resized (none: as in the run)")
     test_images: Count | None = Field(
-        default=None, description="keep so many test images at most, as many per class (none: all)"
+        default=None,
+        description="keep so many test images at most, as many per class (none: as in the run; of other data all)",
     )
     on_bad_image: Literal["stop", "skip"] | None = Field(
         default=None, description="what to do about an image file that cannot be read (none: as in the run)"

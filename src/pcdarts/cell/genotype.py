@@ -51,6 +51,10 @@ class Genotype:
         """The edges (primitive, input node) of one cell, two for every intermediate node in turn."""
         return self.normal if kind == "normal" else self.reduce
 
+    def skip_connects(self, kind: CellKind) -> int:
+        """How many edges of one cell are skip-connections."""
+        return sum(primitive == "skip_connect" for primitive, _ in self.edges(kind))
+
     def concat(self, kind: CellKind) -> tuple[int, ...]:
         """The nodes that one cell's output concatenates, in that order."""
         return self.normal_concat if kind == "normal" else self.reduce_concat

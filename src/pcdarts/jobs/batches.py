@@ -33,6 +33,7 @@ def training_data(config: SearchConfig | TrainConfig, device: torch.device, proc
         hub_name=config.hub_name,
         image_size=config.image_size,
         train_images=config.train_images,
+        test_images=config.test_images if isinstance(config, TrainConfig) else None,
         seed=config.seed,
         on_bad_image=config.on_bad_image,
         workers=reading_processes(config.workers, device, processes),

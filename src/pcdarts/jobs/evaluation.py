@@ -9,7 +9,7 @@ import torch
 
 from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellKind, CellSpace, NetworkKind
+from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
@@ -86,11 +86,6 @@ def size_text(size: dict[str, Any]) -> str:
         f"({size['num_cells']} cells, {size['channels']} channels, {size['image_size']}x{size['image_size']} images, "
         f"{size['num_classes']} classes)"
     )
-
-
-def count_skips(genotype: Genotype, kind: CellKind) -> int:
-    """Edges of one cell that are skip-connections."""
-    return sum(primitive == "skip_connect" for primitive, _ in genotype.edges(kind))
 
 
 def training_command(genotype: Path, config: SearchConfig | RandomSearchConfig) -> str:

@@ -135,6 +135,7 @@ def own_data(trained: TrainConfig, learnt: Learnt, root: Path | None) -> DataSet
         hub_name=trained.hub_name,
         image_size=learnt.image_size,
         train_images=trained.train_images,
+        test_images=trained.test_images,
         seed=trained.seed,
         on_bad_image=trained.on_bad_image,
         **how_to_read(trained if trained.data in FILES else None),

@@ -8,7 +8,7 @@ from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import SearchConfig
 from pcdarts.data.images import DataSet
 from pcdarts.jobs.budget import network_of, outcome_text
-from pcdarts.jobs.evaluation import count_skips, size_text, training_command
+from pcdarts.jobs.evaluation import size_text, training_command
 from pcdarts.jobs.genotype import save_genotype
 from pcdarts.jobs.measure import errors_text
 from pcdarts.random_search_config import RandomSearchConfig
@@ -44,7 +44,7 @@ def conclude(
     save_genotype(run, genotype)
     return {
         "genotype": genotype.to_text(),
-        "skip_connects": {kind: count_skips(genotype, kind) for kind in CELL_KINDS},
+        "skip_connects": {kind: genotype.skip_connects(kind) for kind in CELL_KINDS},
         "evaluation_network": network_of(config, data).described(genotype),
         "budget": budget,
     }

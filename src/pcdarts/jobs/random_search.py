@@ -16,7 +16,7 @@ from pcdarts.config import TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
-from pcdarts.jobs.evaluation import EvaluationNetwork, count_skips
+from pcdarts.jobs.evaluation import EvaluationNetwork
 from pcdarts.jobs.learning import WeightStep, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
@@ -124,7 +124,7 @@ def run_random_search(
             saving.save()
             if processes.is_first:
                 run.append_metrics(place.record or {})
-                progress.epoch({**record, "skip_connects": count_skips(cells[number], "normal")})
+                progress.epoch({**record, "skip_connects": cells[number].skip_connects("normal")})
 
         if not processes.is_first:
             return {}

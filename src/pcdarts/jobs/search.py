@@ -20,7 +20,6 @@ from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.budget import check_feasible, derived
-from pcdarts.jobs.evaluation import count_skips
 from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
@@ -168,7 +167,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             saving.save()
             if processes.is_first:
                 run.append_metrics(place.record or {})
-                progress.epoch({**record, "skip_connects": count_skips(genotype, "normal")})
+                progress.epoch({**record, "skip_connects": genotype.skip_connects("normal")})
 
         supernet.eval()
         processes.share_buffers(supernet)

@@ -74,7 +74,7 @@ def test_one(config: TestConfig, run: RunFolder) -> dict[str, float]:
         hub_name=config.hub_name or (trained.hub_name if own else None),
         image_size=config.image_size or learnt.image_size,
         train_images=trained.train_images if own else None,
-        test_images=config.test_images,
+        test_images=config.test_images or (trained.test_images if own else None),
         seed=trained.seed,
         on_bad_image=config.on_bad_image or trained.on_bad_image,
         workers=reading_processes(config.workers, device),

@@ -82,7 +82,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
             results.append(one.read_result() if processes.is_first else {})
             continue
         of_one = config.model_copy(update={"seed": seed, "seeds": 1})
-        if config.train_images is not None and seed != config.seed:  # the seed decides which images are kept
+        if (config.train_images or config.test_images) and seed != config.seed:  # the seed decides which are kept
             data = training_data(of_one, device, processes)
         with lock(one) if processes.is_first else nullcontext():
             try:
@@ -245,6 +245,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         errors = {name.removeprefix("test_"): error for name, error in place.record.items() if name.startswith("test_")}
         result = {
             **{f"test_{name}": error for name, error in errors.items()},
+            "test_images": len(data.test),
             "params": size.params,
             "mult_adds": size.mult_adds,
             "train_seconds": place.seconds,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellKind
 from pcdarts.report.axes import thinned
 from pcdarts.report.charts import Series, line_chart
@@ -76,7 +75,7 @@ def skip_charts(groups: Sequence[Group]) -> list[str]:
 
         def points(history: History, kind: CellKind = kind) -> _Points:
             genotypes = history.genotypes.items() if isinstance(history, SearchHistory) else ()
-            return [(float(epoch), float(count_skips(genotype, kind))) for epoch, genotype in genotypes]
+            return [(float(epoch), float(genotype.skip_connects(kind))) for epoch, genotype in genotypes]
 
         if lines := _lines(groups, points, step=True):
             title = _SKIPS[kind]
@@ -84,10 +83,6 @@ def skip_charts(groups: Sequence[Group]) -> list[str]:
                 line_chart(lines, title=title, x_label="epoch", y_label="skip-connections", frozen=_frozen(groups))
             )
     return charts
-
-
-def count_skips(genotype: Genotype, kind: CellKind) -> int:
-    return sum(primitive == "skip_connect" for primitive, _ in genotype.edges(kind))
 
 
 _Points = list[tuple[float, float | None]]

@@ -10,7 +10,7 @@ from pcdarts.cell.space import CELL_KINDS, CellKind
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
 from pcdarts.report.charts import IntervalRow, ScatterPoint, interval_chart, scatter_chart
-from pcdarts.report.curves import MOST_LINES, count_skips, learning_curves, skip_charts
+from pcdarts.report.curves import MOST_LINES, learning_curves, skip_charts
 from pcdarts.report.difference import GenotypeDifference, diff
 from pcdarts.report.history import SearchHistory
 from pcdarts.report.settings import Settings, environment_of, settings_of
@@ -127,7 +127,7 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
                 _error(group, status),
                 duration(3600 * hours) if hours else ABSENT,
                 *(_millions(first.figure(name)) for name in ("params", "mult_adds")),
-                *(str(count_skips(genotype, kind)) if genotype else ABSENT for kind in CELL_KINDS),
+                *(str(genotype.skip_connects(kind)) if genotype else ABSENT for kind in CELL_KINDS),
             )
         )
     skips = ("skip-connections, normal cell", "reduction cell")

@@ -102,7 +102,7 @@ def _slurm(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
         ) from None
     with cluster, distributed.Client(cluster) as client:
         cluster.scale(jobs=jobs)
-        yield Cluster(client, f"by up to {jobs} SLURM jobs", _flags(config, config.threads))
+        yield Cluster(client, f"by {jobs} SLURM job{'s' * (jobs != 1)}", _flags(config, config.threads))
 
 
 def check_workers(client: Any) -> None:

@@ -1,5 +1,6 @@
 """The loop of a study: cells go to workers, failures come back and are tried again, and the rest goes on."""
 
+import time
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -55,14 +56,21 @@ class Engine:
         except Interrupted:
             self.stop.touch()
             self._say("interrupted: the runs save what they have and end")
-            self._finished(END_SECONDS, "ALL_COMPLETED")
+            self._let_runs_end()
             raise
 
-    def _finished(self, seconds: float = LOOK_SECONDS, enough: str = "FIRST_COMPLETED") -> set[Any]:
-        """The futures that have ended, after so many seconds or once they are enough."""
+    def _let_runs_end(self) -> None:
+        """Wait for what workers are doing, but not for what waits for a worker."""
+        end = time.monotonic() + END_SECONDS
+        while self._futures and any(self.cluster.client.processing().values()) and time.monotonic() < end:
+            for future in self._finished():
+                del self._futures[future]
+
+    def _finished(self) -> set[Any]:
+        """The futures that have ended, if need be after a moment."""
         distributed: Any = import_module("distributed")
         try:
-            distributed.wait(list(self._futures), timeout=seconds, return_when=enough)
+            distributed.wait(list(self._futures), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
         except TimeoutError:
             pass
         except (distributed.client.FuturesCancelledError, OSError):

@@ -1,5 +1,6 @@
 """What has come out of a study so far, read from its folder."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -131,27 +132,30 @@ def read_cell(cell: Cell) -> CellOutcome:
     """What one cell of the grid has come to; damaged results are as if they were not there."""
     found = _result(cell.search) if cell.search else {}
     trained = _result(cell.train)
+    errors = trained.get("test_top1_errors") or [trained.get("test_top1_error")]
+    seconds = _number(trained.get("train_seconds"))
+    cost = found.get("search_cost")
+    cost = cost if isinstance(cost, dict) else {}
     genotype = _genotype(trained.get("genotype") or found.get("genotype"))
-    cost = found.get("search_cost") or {}
     return CellOutcome(
         method=cell.method,
         setting=cell.setting,
         seed=cell.seed,
-        state=_state(cell, bool(trained)),
+        state=_state(cell),
         message=_message(cell),
         search=cell.search,
         train=cell.train,
         output=cell.output,
         genotype=genotype,
-        test_errors=_errors(trained),
-        arch_error=found.get("arch_top1_error"),
-        search_hours=cost.get("hours"),
-        train_hours=trained["train_seconds"] / 3600 if "train_seconds" in trained else None,
-        search_memory_gb=cost.get("peak_memory_gb"),
-        device=trained.get("device"),
-        params=trained.get("params"),
-        mult_adds=trained.get("mult_adds"),
-        skip_connects=_skips(genotype),
+        test_errors=tuple(error for error in map(_number, _list(errors)) if error is not None),
+        arch_error=_number(found.get("arch_top1_error")),
+        search_hours=_number(cost.get("hours")),
+        train_hours=None if seconds is None else seconds / 3600,
+        search_memory_gb=_number(cost.get("peak_memory_gb")),
+        device=shown(trained["device"]) if "device" in trained else None,
+        params=_count(trained.get("params")),
+        mult_adds=_count(trained.get("mult_adds")),
+        skip_connects={kind: genotype.skip_connects(kind) for kind in CELL_KINDS} if genotype else None,
     )
 
 
@@ -169,20 +173,22 @@ def _genotype(text: Any) -> Genotype | None:
         return None
 
 
-def _errors(trained: dict[str, Any]) -> tuple[float, ...]:
-    if "test_top1_errors" in trained:
-        return tuple(trained["test_top1_errors"])
-    return (trained["test_top1_error"],) if "test_top1_error" in trained else ()
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-def _skips(genotype: Genotype | None) -> dict[CellKind, int] | None:
-    if genotype is None:
-        return None
-    return {kind: sum(primitive == "skip_connect" for primitive, _ in genotype.edges(kind)) for kind in CELL_KINDS}
+def _number(value: Any) -> float | None:
+    """A finite number; None if it is something else."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None
 
 
-def _state(cell: Cell, trained: bool) -> State:
-    if trained:
+def _count(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _state(cell: Cell) -> State:
+    if cell.train.is_finished:
         return "done"
     begun = [run for _, run in cell.steps() if run.path.is_dir() and not run.is_finished]
     if any(is_locked(run) for run in begun):

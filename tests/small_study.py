@@ -18,7 +18,7 @@ title: Small cells
 seeds: 1
 search: {train_images: 40, image_size: 8, channels: 4, k: 2, num_cells: 3, num_nodes: 4, batch_size: 10, epochs: 4,
          arch_frozen_epochs: 1, arch_learning_rate: 0.1, kernels: plain}
-train: {train_images: 40, image_size: 8, channels: 4, num_cells: 3, batch_size: 20, epochs: 1}
+train: {train_images: 40, test_images: 100, image_size: 8, channels: 4, num_cells: 3, batch_size: 20, epochs: 1}
 methods:
   PC-DARTS: {}
 """
