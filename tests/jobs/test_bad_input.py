@@ -272,6 +272,12 @@ def test_flags_that_change_a_run_cannot_resume_it(tmp_path: Path, killed_search:
     assert line == "run was begun with k 2, not 4: drop the flag to resume it, or start a new run"
 
 
+def test_a_training_is_resumed_with_as_many_test_images(tmp_path: Path, killed_two_seeds: Path) -> None:
+    copy_of(killed_two_seeds, tmp_path / "run")
+    line = refused(tmp_path, "train", "--resume", "run", "--test-images", "50")
+    assert line.startswith("run was begun with test_images 100, not 50: ")
+
+
 # Failures in mid-run
 
 

@@ -98,7 +98,7 @@ def test_the_card_says_what_the_run_measured_and_the_hub_can_read_it(tmp_path: P
     assert card.data.eval_results is not None
     assert card.data.eval_results[0].metric_value == pytest.approx(1 - result["test_top1_error"] / 100, abs=1e-4)
     for claim in (
-        f"**{result['test_top1_error']:.2f} %** of 1,000 images",
+        f"**{result['test_top1_error']:.2f} %** of 100 images",
         f"{result['params']:,}",
         f"{result['mult_adds']:,}",
         GENOTYPE.to_text(),

@@ -62,10 +62,11 @@ def test_a_manifest_is_made_once_and_reused(folder: Path, search: Path) -> None:
 
 
 def test_a_training_streams_warms_up_and_reports_top_5(folder: Path) -> None:
-    printed = done(folder, *TRAIN, GENOTYPE.to_text(), "--run", "trained")
+    printed = done(folder, *TRAIN, GENOTYPE.to_text(), "--test-images", "7", "--run", "trained")
     rates = [record["learning_rate"] for record in metrics_of(folder / "trained")]
     assert rates == pytest.approx([0.25, 0.5, 0.5 / 3])
     result = result_of(folder / "trained")
+    assert result["test_images"] == 7
     assert f"top-5 test error {result['test_top5_error']:.2f} % after the last epoch" in printed
     again = done(folder, "test", "trained", "--workers", "0")
     assert f"top-1 error {result['test_top1_error']:.2f} %, top-5 error {result['test_top5_error']:.2f} %" in again

@@ -70,7 +70,7 @@ def test_a_training_of_several_seeds_killed_in_the_second_goes_on_there(
     run = copy_of(killed_two_seeds, tmp_path / "run")
     first = snapshot(run / "seed-0")
     printed = done(tmp_path, "train", "--resume", "run")
-    assert printed.startswith("seed 0 (1 of 2)\nseed 1 (2 of 2)\nrun/seed-1: 40 training and 1000 test images ")
+    assert printed.startswith("seed 0 (1 of 2)\nseed 1 (2 of 2)\nrun/seed-1: 40 training and 100 test images ")
     assert snapshot(run / "seed-0") == first
     assert differences(run / "seed-1", two_seeds / "seed-1") == []
     assert result_of(run)["test_top1_errors"] == result_of(two_seeds)["test_top1_errors"]

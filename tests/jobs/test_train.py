@@ -60,6 +60,16 @@ def test_the_result_holds_the_size_of_the_network(finished_train: Path) -> None:
     assert (result["params"], result["mult_adds"]) == (counted.params, counted.mult_adds)
 
 
+def test_the_error_is_that_of_as_many_test_images_as_were_asked_for_and_says_so(
+    train_output: tuple[Path, str],
+) -> None:
+    run, printed = train_output
+    assert printed.splitlines()[0].startswith(f"{Path(*run.parts[-2:])}: 40 training and 100 test images of ")
+    result = result_of(run)
+    assert result["test_images"] == 100
+    assert result["test_top1_error"] == round(result["test_top1_error"])
+
+
 # What it trains
 
 
