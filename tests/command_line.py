@@ -96,7 +96,7 @@ def error_line(ended: Ended) -> str:
     return ended.err.removeprefix(start).rstrip("\n")
 
 
-def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def process(folder: Path, *arguments: str, new_session: bool = False) -> subprocess.Popen[str]:
     """Start a command inside `folder` as a process of its own, imports and all; `forked` is sooner at work."""
     return subprocess.Popen(
         [sys.executable, "-m", "pcdarts", *arguments],
@@ -105,6 +105,7 @@ def process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=new_session,
     )
 
 

@@ -27,7 +27,8 @@ methods:
 def study(folder: Path, *flags: str, parallel: int = 1) -> "subprocess.Popen[str]":
     """Start the study in `folder` as a process."""
     (folder / "small.yaml").write_text(DESCRIPTION)
-    return process(folder, "study", "run", "small.yaml", *flags, *(["--parallel", str(parallel)] if parallel else []))
+    here = ("--parallel", str(parallel), "--threads", "1") if parallel else ()
+    return process(folder, "study", "run", "small.yaml", *flags, *here, new_session=True)
 
 
 def finished(folder: Path, *flags: str, parallel: int = 1) -> Ended:

@@ -7,9 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from small_study import DESCRIPTION, dask, figures, finished, runs_below, study, wait_until
 
 from command_line import end_of, error_line, run_in, snapshot
+from small_study import DESCRIPTION, dask, figures, finished, runs_below, study, wait_until
 
 SEARCH = Path("studies/small/runs/pc-darts/seed-0/search")
 TRAIN = SEARCH.with_name("train")
@@ -54,7 +54,7 @@ def test_a_second_time_nothing_is_done_and_the_table_is_printed_again(whole):
 def test_a_study_that_is_interrupted_and_then_killed_goes_on_to_the_same_table(whole, tmp_path):
     job = study(tmp_path)
     wait_until(lambda: begun(tmp_path))
-    job.send_signal(signal.SIGINT)
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all of them get it
     ended = end_of(job)
     assert ended.code == 130
     assert ended.err.rstrip().endswith("the same command goes on")

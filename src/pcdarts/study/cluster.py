@@ -52,8 +52,8 @@ def connected(config: StudyRunConfig, cells: int) -> Iterator[Cluster]:
 
 @contextmanager
 def _local(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Cluster]:
-    gpus = () if config.device == "cpu" else visible_gpus()
-    runs = min(cells, config.parallel or len(gpus) or parallel_runs())
+    gpus = visible_gpus() if config.device in ("auto", "cuda") else ()
+    runs = min(cells, config.parallel or len(gpus) or (parallel_runs() if "cuda" not in config.device else 1))
     threads = config.threads or max(1, _cores() // runs)
     with (
         distributed.LocalCluster(

@@ -9,11 +9,12 @@ from typing import Any
 from pcdarts.errors import RunError, shown
 from pcdarts.run.files import write_text
 from pcdarts.run.interruption import Interrupted
+from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration
 from pcdarts.study.cluster import Cluster
 from pcdarts.study.grid import Cell
 from pcdarts.study.outcome import CellOutcome, read_cell
-from pcdarts.study.worker import END_SECONDS, Ended, Task, work
+from pcdarts.study.worker import END_SECONDS, WATCH_SECONDS, Ended, Task, work
 
 LOOK_SECONDS = 0.5
 """Between two looks for cells that have ended."""
@@ -60,11 +61,12 @@ class Engine:
             raise
 
     def _let_runs_end(self) -> None:
-        """Wait for what workers are doing, but not for what waits for a worker."""
+        """Wait until no run of these cells is worked on, but not for ever."""
         end = time.monotonic() + END_SECONDS
-        while self._futures and any(self.cluster.client.processing().values()) and time.monotonic() < end:
-            for future in self._finished():
-                del self._futures[future]
+        runs = [run for cell in self._futures.values() for _, run in cell.steps()]
+        time.sleep(2 * WATCH_SECONDS)  # workers have looked for the stop file
+        while any(map(is_locked, runs)) and time.monotonic() < end:
+            time.sleep(WATCH_SECONDS)
 
     def _finished(self) -> set[Any]:
         """The futures that have ended, if need be after a moment."""
