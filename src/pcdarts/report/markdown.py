@@ -36,10 +36,10 @@ def _lines(part: View) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    rows = tuple(tuple(map(_plain, row)) for row in table.rows)
-    return Table(table.columns, rows, table.caption).to_markdown()
+    columns, *rows = (tuple(map(_plain, row)) for row in (table.columns, *table.rows))
+    return Table(columns, tuple(rows), tuple(map(_plain, table.caption))).to_markdown()
 
 
 def _plain(text: str) -> str:
-    """Text from outside on one line, of which Markdown makes neither HTML nor links."""
-    return re.sub(r"[\\`<>\[\]*_]", r"\\\g<0>", " ".join(text.split()))
+    """Text from outside on one line, of which Markdown makes neither HTML nor emphasis nor links in brackets."""
+    return re.sub(r"[\\`<>\[\]*_&]", r"\\\g<0>", " ".join(text.split()))

@@ -97,7 +97,8 @@ def caption(outcome: StudyOutcome) -> tuple[str, ...]:
 
 
 def _what_shows(outcome: StudyOutcome) -> list[str]:
-    samples = [row.errors for row in outcome.rows if len(row.errors) > 1]
+    searched = [row for row in outcome.rows if any(cell.search is not None for cell in row.cells)]
+    samples = [row.errors for row in searched or outcome.rows if len(row.errors) > 1]
     std = pooled_std(samples)
     if std is None:
         return ["No method has more than one seed: how far another seed would be from these figures is not known."]

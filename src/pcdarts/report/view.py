@@ -198,7 +198,8 @@ def _agreement(subject: Subject) -> Table | None:
     rows = []
     for group in groups:
         found = agreement(group.genotypes)
-        if found is None:
+        is_one_given_cell = not group.searches and len(set(group.genotypes)) == 1
+        if found is None or is_one_given_cell:
             continue
         finished = [search for search in group.searches if search.result and search.epochs]
         ranks = [_ranks(finished, kind) for kind in CELL_KINDS]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import pcdarts
@@ -55,6 +56,7 @@ def _local(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
     gpus = visible_gpus() if config.device in ("auto", "cuda") else ()
     runs = min(cells, config.parallel or len(gpus) or (parallel_runs() if "cuda" not in config.device else 1))
     threads = config.threads or max(1, _cores() // runs)
+    import_module("dask.config").set({"distributed.worker.profile.enabled": False})  # workers do nothing but wait
     with (
         distributed.LocalCluster(
             n_workers=runs,
@@ -94,15 +96,21 @@ def _slurm(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
     jobqueue = import_extra("dask_jobqueue", "cluster", "--slurm")
     jobs = min(cells, config.parallel or cells)
     try:
-        cluster = jobqueue.SLURMCluster(processes=1, scheduler_options={"dashboard_address": ":0"})
+        cores = int(import_module("dask.config").get("jobqueue.slurm.cores") or 0)
+        cluster = jobqueue.SLURMCluster(
+            cores=min(cores, 1) or None,  # one run at a time, with all the cores of its job
+            job_cpu=cores,
+            processes=1,
+            scheduler_options={"dashboard_address": ":0"},
+        )
     except Exception as error:
         raise InputError(
             f"cannot make SLURM jobs ({shown(' '.join(str(error).split()), 300)}): set cores, memory, queue and "
             "walltime below jobqueue.slurm in ~/.config/dask/jobqueue.yaml"
         ) from None
     with cluster, distributed.Client(cluster) as client:
-        cluster.scale(jobs=jobs)
-        yield Cluster(client, f"by {jobs} SLURM job{'s' * (jobs != 1)}", _flags(config, config.threads))
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # a job that has ended is followed by another one
+        yield Cluster(client, f"by {jobs} SLURM job{'s' * (jobs != 1)}", _flags(config, config.threads or cores))
 
 
 def check_workers(client: Any) -> None:
@@ -131,8 +139,8 @@ def _version() -> str:
 
 
 def _flags(config: StudyRunConfig, threads: int | None) -> tuple[str, ...]:
-    given = ("--threads", str(threads)) if threads else ()
-    return ("--device", config.device, *given)
+    device = ("--device", config.device) if config.device != "auto" else ()
+    return (*device, *(("--threads", str(threads)) if threads else ()))
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pcdarts.study.grid import Cell
 from pcdarts.study.outcome import CellOutcome, read_cell
 from pcdarts.study.worker import END_SECONDS, WATCH_SECONDS, Ended, Task, work
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 """Between two looks for cells that have ended."""
 
 
@@ -80,8 +80,11 @@ class Engine:
         return {future for future in self._futures if future.done()}
 
     def _submit(self, cell: Cell) -> None:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        cell.failure.unlink(missing_ok=True)
+        try:
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            cell.failure.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make {cell.folder}: {error.strerror}") from error
         task = Task(
             cell.name,
             str(cell.folder),
@@ -98,18 +101,22 @@ class Engine:
     def _ended(self, future: Any) -> Ended:
         try:
             ended: Ended = future.result()
-        except Exception as error:  # the worker was lost again and again, or cannot work
-            return Ended("failed", shown(f"lost with its worker ({type(error).__name__}: {error})", 300))
+        except Exception as error:  # among them the loss of one worker after the other
+            return Ended("failed", shown(f"{type(error).__name__}: {error}", 300))
         return ended
 
     def _settled(self, cell: Cell, ended: Ended) -> bool:
         """Whether the cell is done; if it failed it is tried again, or given up."""
         if ended.state == "done":
             return True
+        if ended.state == "interrupted":  # by somebody else: a cluster that takes back a machine, for instance
+            self._say(f"{cell.name}: {ended.message or 'interrupted'}; it goes on elsewhere")
+            self._submit(cell)
+            return False
         self._attempts[cell.name] += 1
         tried = self._attempts[cell.name]
         if tried <= self.retries:
-            self._say(f"{cell.name}: {ended.state} ({ended.message}); trying again, {tried} of {self.retries}")
+            self._say(f"{cell.name}: failed ({ended.message}); trying again, {tried} of {self.retries}")
             self._submit(cell)
         else:
             self.failed[cell.name] = f"{ended.message}; log: {cell.output}"

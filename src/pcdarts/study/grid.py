@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config import SearchConfig, TrainConfig
@@ -13,7 +15,21 @@ from pcdarts.job_config import ConfigError, JobConfig
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import resolve
 from pcdarts.run.folder import RunFolder
-from pcdarts.study.spec import Method, Part, Settings, StudySpec, folder_name, merged
+from pcdarts.study.spec import SEEDS_BELOW, Method, Part, Settings, StudySpec, folder_name, merged
+
+WHERE_AND_HOW_FAST = {
+    "checkpoint_minutes",
+    "compile",
+    "deterministic",
+    "device",
+    "kernels",
+    "max_skipped_batches",
+    "on_bad_image",
+    "threads",
+    "track",
+    "workers",
+}
+"""Settings of a run that may change while a study goes on."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ def grid(spec: StudySpec, folder: Path) -> list[Cell]:
     """
     columns: list[tuple[str | None, Part]] = [*spec.settings.items()] or [(None, Part())]
     cells, problems = [], []
-    for number, seed in enumerate(spec.seeds):
+    for seed in spec.seeds:
         for column, (setting, part) in enumerate(columns):
             for name, method in spec.methods.items():
                 place = Path(folder_name(name), *([folder_name(setting)] if setting else []), f"seed-{seed}")
@@ -80,9 +96,9 @@ def grid(spec: StudySpec, folder: Path) -> list[Cell]:
                 except (ConfigError, InputError) as error:
                     where = ", ".join(filter(None, [shown(name), setting and shown(setting)]))
                     lines = error.problems if isinstance(error, ConfigError) else [str(error)]
-                    problems += [f"{where}: {line}" for line in lines] if number == 0 else []
+                    problems += [f"{where}: {line}" for line in lines]
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(list(dict.fromkeys(problems)))
     return cells
 
 
@@ -103,7 +119,7 @@ def _cell(
         search = resolve(RandomSearchConfig, flags={**settings("random_search"), "seed": seed})
     elif genotype == "random":  # another one in every cell of the grid
         num_nodes = resolve(SearchConfig, flags=settings("search")).num_nodes
-        genotype = random_genotype(CellSpace(num_nodes), 1000 * column + seed).to_text()
+        genotype = random_genotype(CellSpace(num_nodes), SEEDS_BELOW * column + seed).to_text()
     if search is not None:
         genotype = str(folder / "search")
     own = {"genotype": genotype, "seed": seed * train_seeds, "seeds": train_seeds}
@@ -121,22 +137,28 @@ def check_begun(cells: list[Cell]) -> None:
         for config, run in cell.steps():
             if not run.config.is_file():
                 continue
-            wanted = fingerprint(config, cell)
-            begun = fingerprint(resolve(type(config), file=run.config), cell)
+            wanted = deciding(config, cell)
+            begun = deciding(resolve(type(config), file=run.config), cell)
             for name, value in wanted.items():
                 if value != begun[name]:
                     raise InputError(
                         f"{run.path} was begun with {name} {shown(begun[name])}, not {shown(value)}: choose another "
                         "--folder, or give the study as it was"
                     )
+        if cell.search and cell.train.config.is_file() and not cell.search.is_finished:
+            raise InputError(
+                f"{cell.train.path} was trained without the search that now belongs to it: choose another --folder"
+            )
 
 
-def fingerprint(config: JobConfig, cell: Cell) -> dict[str, Any]:
-    """What decides a run, but the genotype that it gets from the search beside it."""
-    found = config.fingerprint()
-    if isinstance(config, TrainConfig) and cell.search_config is not None:
-        del found["genotype"]
-    return found
+def deciding(config: JobConfig, cell: Cell) -> dict[str, Any]:
+    """The settings that decide what comes out of a run: also which data it reads, and within which budget it derives.
+
+    The genotype that a training gets from the search beside it is left out.
+    """
+    found: dict[str, Any] = yaml.safe_load(config.to_yaml())
+    from_search = {"genotype"} if cell.search_config is not None else set()
+    return {name: value for name, value in found.items() if name not in WHERE_AND_HOW_FAST | from_search}
 
 
 def by_row(cells: list[Cell]) -> Iterator[tuple[str, str | None, list[Cell]]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pcdarts.errors import InputError, RunError
-from pcdarts.study.grid import Cell, fingerprint, grid
+from pcdarts.study.grid import Cell, deciding, grid
 from pcdarts.study.outcome import description
 from pcdarts.study.spec import StudySpec
 
@@ -27,13 +27,14 @@ def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
                 found.setdefault(_settings(cell), cell)
     for cell in cells:
         other = found.get(_settings(cell))
-        if other is None or cell.folder.exists():
+        if other is None or any(run.config.is_file() for _, run in cell.steps()):
             continue
-        unfinished = cell.folder.with_name(f".{cell.folder.name}.copy")
         try:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.copytree(other.folder, unfinished)
-            unfinished.rename(cell.folder)
+            for run in [run for _, run in other.steps()]:  # the search first: without its training it is a beginning
+                unfinished = cell.folder / f".{run.path.name}.copy"
+                shutil.rmtree(unfinished, ignore_errors=True)
+                shutil.copytree(run.path, unfinished)
+                unfinished.rename(cell.folder / run.path.name)
         except (OSError, shutil.Error) as error:
             raise RunError(f"cannot copy {other.folder}: {getattr(error, 'strerror', None) or error}") from error
         yield f"{cell.name}: copied from {other.folder}"
@@ -41,4 +42,4 @@ def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
 
 def _settings(cell: Cell) -> str:
     """All that decides the outcome of a cell."""
-    return json.dumps([fingerprint(config, cell) for config, _ in cell.steps()], sort_keys=True)
+    return json.dumps([deciding(config, cell) for config, _ in cell.steps()], sort_keys=True)

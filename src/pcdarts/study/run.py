@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.errors import InputError, RunError
+from pcdarts.errors import InputError, RunError, shown
+from pcdarts.jobs.genotype import find_genotype
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
@@ -15,7 +17,7 @@ from pcdarts.study.engine import Engine
 from pcdarts.study.grid import Cell, check_begun, grid
 from pcdarts.study.outcome import description, read_study
 from pcdarts.study.reuse import reuse_runs
-from pcdarts.study.spec import StudySpec, find_spec
+from pcdarts.study.spec import SOURCES, StudySpec, find_spec
 from pcdarts.study.status import counted, table
 from pcdarts.study_config import StudyRunConfig
 
@@ -48,10 +50,12 @@ def run_study(config: StudyRunConfig) -> None:
         except OSError as error:
             raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
         with lock(RunFolder(folder)):
+            check_nothing_lost(folder, cells)
             write_text(description(folder), spec.to_yaml())
             for line in reuse_runs(cells, config.reuse):
                 print(line, flush=True)
             failed = _work(config, cells, folder)
+            RunFolder(folder).state.unlink(missing_ok=True)
         print("", *table(read_study(folder)), "", f"report: pcdarts report {_short(folder)}", sep="\n")
         if failed:
             print("", *(f"failed: {name}: {why}" for name, why in failed.items()), sep="\n")
@@ -63,16 +67,29 @@ def run_study(config: StudyRunConfig) -> None:
 def described(config: StudyRunConfig) -> tuple[str, StudySpec]:
     """The study as the command line wants it, and the name of its folder.
 
+    On other data than its own a study is not at the paper's scale, whatever its settings.
+
     Raises:
-        InputError: as in `find_spec`.
+        InputError: as in `find_spec`, or there is no genotype that a method names.
     """
     name, spec = find_spec(config.study, config.scale)
+    folder_name = f"{name}-{spec.scale}" if spec.scale != "own" else name
     given: dict[str, Any] = {key: getattr(config, key) for key in ("data", "hub_name") if getattr(config, key)}
     if config.data_root is not None:
         given["data_root"] = str(config.data_root.expanduser().absolute())
     if config.seeds is not None:
         spec = spec.model_copy(update={"seeds": tuple(range(config.seeds))})
-    return f"{name}-{spec.scale}" if spec.scale != "own" else name, spec.given(given, KNOWN)
+    if config.data is not None and spec.scale != "own":
+        note = f"{spec.note} All its runs use --data {config.data}.".strip()
+        scale = "own" if spec.scale == "paper" else spec.scale
+        spec = spec.model_copy(update={"note": note, "scale": scale})
+    fixed = {key: method.model_copy(update={"cells": _fixed(method.cells)}) for key, method in spec.methods.items()}
+    return folder_name, spec.model_copy(update={"methods": fixed}).given(given, KNOWN)
+
+
+def _fixed(cells: str) -> str:
+    """Where a method's cells come from, so that a file or `latest` means the same for ever."""
+    return cells if cells in SOURCES or cells in PUBLISHED else find_genotype(cells).to_text()
 
 
 def check_folder(folder: Path) -> None:
@@ -87,6 +104,23 @@ def check_folder(folder: Path) -> None:
         others = {path.name for path in folder.iterdir()} - {".lock", "state.json", "runs"}
         if others:
             raise InputError(f"{folder} is not empty and holds no study: choose another --folder")
+
+
+def check_nothing_lost(folder: Path, cells: list[Cell]) -> None:
+    """Make sure that no finished cell of the study in `folder` is missing from what it is to be now.
+
+    Raises:
+        InputError: one is.
+    """
+    if not description(folder).is_file():
+        return
+    kept = {cell.folder for cell in cells}
+    for cell in grid(StudySpec.from_file(description(folder)), folder):
+        if cell.train.is_finished and cell.folder not in kept:
+            raise InputError(
+                f"{folder} has finished {shown(cell.name)}, which would no longer belong to the study: choose another "
+                "--folder, or give all its methods, settings and seeds"
+            )
 
 
 def _work(config: StudyRunConfig, cells: list[Cell], folder: Path) -> dict[str, str]:

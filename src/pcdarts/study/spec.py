@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pcdarts.errors import InputError, did_you_mean, listed, shown
+from pcdarts.errors import InputError, did_you_mean, in_one_line, listed, shown
 from pcdarts.job_config import ConfigError, JobConfig, load_mapping
 from pcdarts.study_config import Scale
 
@@ -20,6 +20,10 @@ Settings = dict[str, Any]
 """Settings of a job by name, as in a recipe's YAML file; checked when the grid is made."""
 
 Seeds = tuple[int, ...]
+SOURCES = ("searched", "random search", "random")
+"""Where the cells of a method come from, unless they are given."""
+SEEDS_BELOW = 10**6
+"""So that random cells of a study, whose numbers come from seed and setting, differ."""
 PartType = TypeVar("PartType", bound="Part")
 
 
@@ -72,6 +76,11 @@ class StudySpec(Part):
     methods: dict[str, Method] = Field(description="the rows, by name")
     settings: dict[str, Part] = Field(default={}, description="the columns, by name; none: a single one")
 
+    @field_validator("title", "note")
+    @classmethod
+    def _in_one_line(cls, text: str) -> str:
+        return in_one_line(" ".join(text.split()))
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _a_number_of_seeds(cls, seeds: Any) -> Any:
@@ -80,8 +89,10 @@ class StudySpec(Part):
     @field_validator("seeds")
     @classmethod
     def _different_seeds(cls, seeds: Seeds) -> Seeds:
-        if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError(f"seeds is {shown(seeds)}, but it must be a number from 1 on or a list of different ones")
+        if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < SEEDS_BELOW for seed in seeds):
+            raise ValueError(
+                f"seeds is {shown(seeds)}, but it must be a number from 1 on or a list of different ones, under 10**6"
+            )
         return seeds
 
     @field_validator("methods", "settings", mode="before")
@@ -108,8 +119,10 @@ class StudySpec(Part):
             folders: dict[str, str] = {}
             for name in names:
                 other = folders.setdefault(folder_name(name), name)
-                if not folder_name(name) or other != name:
-                    raise ValueError(f"{axis}: {shown(name)} needs a name of letters or digits that no other one has")
+                if not folder_name(name) or other != name or len(name) > 100 or not name.isprintable():
+                    raise ValueError(
+                        f"{axis}: {shown(name)} needs a name of letters or digits that no other one has, of 100 at most"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """`pcdarts study status`: what every cell of a study's grid is doing, from what its runs write down."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, stdev
@@ -47,7 +47,7 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
     yield f"{outcome.folder}: {outcome.title}" if outcome.title else str(outcome.folder)
     yield f"{counted(len(outcome.cells))}: {', '.join(states)}" + (f"; about {duration(left)} left" if left else "")
     for cell in outcome.cells:
-        if cell.state not in ("done", "waiting"):
+        if cell.state not in ("done", "waiting") or (cell.state == "waiting" and cell.search_hours is not None):
             yield f"  {cell.name}: {cell.state}{_place(cell)}"
             if cell.message and cell.state == "failed":
                 yield f"    {cell.message}; log: {cell.output}"
@@ -89,18 +89,18 @@ def _mean_time(hours: list[float | None]) -> str:
 
 
 def seconds_left(outcome: StudyOutcome) -> float | None:
-    """An estimate from the cells that are done, those of the same method first; None if there is none."""
-    by_method = {row.method: _seconds(row.cells) for row in outcome.rows}
-    everywhere = [second for seconds in by_method.values() for second in seconds]
-    open_cells = [cell for cell in outcome.cells if cell.state not in ("done", "failed")]
-    if not everywhere or not open_cells:
+    """An estimate from the cells that are done: of the same row, else the same method, else all; None at first."""
+    seconds: defaultdict[tuple[str | None, ...], list[float]] = defaultdict(list)
+    for cell in outcome.cells:
+        if cell.state == "done":
+            took = 3600 * ((cell.search_hours or 0) + (cell.train_hours or 0))
+            for group in ((cell.method, cell.setting), (cell.method,), ()):
+                seconds[group].append(took)
+    left = [cell for cell in outcome.cells if cell.state not in ("done", "failed")]
+    if not seconds or not left:
         return None
-    work = sum(fmean(by_method[cell.method] or everywhere) for cell in open_cells)
-    return work / max(1, sum(cell.state == "running" for cell in open_cells))
-
-
-def _seconds(cells: tuple[CellOutcome, ...]) -> list[float]:
-    return [3600 * ((cell.search_hours or 0) + (cell.train_hours or 0)) for cell in cells if cell.state == "done"]
+    alike = [seconds[cell.method, cell.setting] or seconds[(cell.method,)] or seconds[()] for cell in left]
+    return sum(map(fmean, alike)) / max(1, sum(cell.state == "running" for cell in left))
 
 
 def _place(cell: CellOutcome) -> str:

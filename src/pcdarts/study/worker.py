@@ -14,7 +14,9 @@ from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import is_locked
 
-WATCH_SECONDS = 0.2
+WATCH_SECONDS = 0.5
+SIGNALLED = (129, 130, 143, -1, -2, -15)
+"""Exit codes of a run that SIGHUP, SIGINT or SIGTERM has ended; negative ones before it could save, as it began."""
 END_SECONDS = 120.0
 """What a run has to finish its step and save, once it was asked to."""
 
@@ -47,9 +49,7 @@ def work(task: Task, gpus: Sequence[str] = ()) -> Ended:
     With `gpus` the run sees one of them alone, that of this worker's number.
     """
     folder = Path(task.folder)
-    environment = dict(os.environ, PYTHONUNBUFFERED="1")
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[_worker_number() % len(gpus)]
+    environment = dict(os.environ, **(gpu_of(_worker_number(), gpus) if gpus else {}))
     if not folder.is_dir():
         return Ended("failed", f"{folder} is not there: workers must share the file system of the study")
     for job, config in task.steps:
@@ -60,9 +60,15 @@ def work(task: Task, gpus: Sequence[str] = ()) -> Ended:
             continue
         code, said = _run(job, config, run, task, environment)
         if not run.is_finished:
-            asked = Path(task.stop).exists() and code in (129, 130, 143)
-            return Ended("interrupted") if asked else Ended("failed", f"{job}: {said or _ending(code)}")
+            if code in SIGNALLED:
+                return Ended("interrupted", f"{job}: {said}")
+            return Ended("failed", f"{job}: {said or _ending(code)}")
     return Ended("done")
+
+
+def gpu_of(worker: int, gpus: Sequence[str]) -> dict[str, str]:
+    """The variable that shows a run one GPU alone, that of its worker."""
+    return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)]}
 
 
 def _worker_number() -> int:

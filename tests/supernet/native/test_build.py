@@ -104,11 +104,15 @@ def test_flags_that_cannot_be_read_are_said(monkeypatch):
 
 
 @needs_compiler
-def test_several_processes_may_compile_at_once_and_leave_one_library(tmp_path):
-    environment = {**os.environ, "CXXFLAGS": "-O0", "XDG_CACHE_HOME": str(tmp_path)}
+def test_of_several_processes_one_compiles_and_the_others_wait_for_its_library(tmp_path):
+    compiler, compiled = tmp_path / "counted", tmp_path / "compiled.txt"
+    compiler.write_text(f'#!/bin/sh\necho "$@" >> "{compiled}"\nexec "{build._compiler()}" "$@"\n')
+    compiler.chmod(0o755)
+    environment = {**os.environ, "CXX": str(compiler), "CXXFLAGS": "-O0", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     code = f"import torch, pcdarts\n{inspect.getsource(use)}\nprint(*use())"
     command = [sys.executable, "-W", "error::DeprecationWarning", "-c", code]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     runs = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
     assert [run.communicate(timeout=200) for run in runs] == [("native [2, 10]\n", "")] * 2
-    assert [path.suffix for path in (tmp_path / "pcdarts").iterdir()] == [".so"]
+    assert [path.suffix for path in (tmp_path / "cache" / "pcdarts").iterdir()] == [".so"]
+    assert compiled.read_text().count(" -c ") == 1

@@ -11,6 +11,8 @@ import stat
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch  # its OpenMP runtime, already loaded, is the one that the kernels share
@@ -33,7 +35,10 @@ def load() -> ctypes.CDLL | None:
         return None
     try:
         library = _library(compiler)
-        return _open(library) or _compile(compiler, library)
+        if (kernels := _open(library)) is not None:
+            return kernels
+        with _one_at_a_time(library.parent):
+            return _open(library) or _compile(compiler, library)
     except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: quotes of $CXXFLAGS
         reason = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
         warnings.warn(
@@ -82,6 +87,21 @@ def _open(library: Path) -> ctypes.CDLL | None:
         return None
 
 
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for whoever compiles already; where nobody can wait, several compile the same."""
+    import fcntl  # which every system has that `_compiler` looks for a compiler on
+
+    with ExitStack() as stack:
+        with suppress(OSError):  # no such folder, or a file system without locks
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            if _is_own(folder):  # nobody else can keep us waiting
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
 def _compiler() -> str | None:
     if platform.system() not in ("Linux", "Darwin"):
         return None
@@ -112,7 +132,7 @@ def _processor() -> bytes:
 
 
 def _compile(compiler: str, library: Path) -> ctypes.CDLL:
-    """Try to have threads, best way first; the finished library appears in one step, also when several compile at once.
+    """Try to have threads, best way first; the finished library appears in one step, whoever else compiles.
 
     Raises:
         OSError, subprocess.SubprocessError: nothing worked.
