@@ -16,7 +16,7 @@ echo "$@" >> {folder}/cancelled.txt
 for job in "$@"; do kill -TERM -- "-$job"; done
 """
 SETTINGS = """jobqueue:
-  slurm: {cores: 1, memory: 4GB, walltime: '00:10:00', queue: short, interface: lo}
+  slurm: {cores: 2, memory: 4GB, walltime: '00:10:00', queue: short, interface: lo}
 """
 
 
@@ -34,7 +34,10 @@ def test_runs_are_done_by_slurm_jobs_which_are_given_back(tmp_path, monkeypatch)
     assert (ended.code, ended.err) == (0, "")
     assert "by 1 SLURM job;" in ended.out
     assert len(figures(tmp_path)) == 2
-    assert "#SBATCH -p short" in (tmp_path / "job.sh").read_text()
+    script = (tmp_path / "job.sh").read_text()
+    assert "#SBATCH -p short" in script
+    assert "#SBATCH --cpus-per-task=2" in script
+    assert "--nthreads 1 " in script
     assert len((tmp_path / "cancelled.txt").read_text().split()) == 1
 
 

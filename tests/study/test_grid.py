@@ -1,0 +1,155 @@
+"""The cells of a grid on disk: which runs belong to them, which may be taken over, and what has come out so far."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pcdarts.errors import InputError
+from pcdarts.study.grid import Cell, check_begun, grid
+from pcdarts.study.outcome import description, read_study
+from pcdarts.study.reuse import reuse_runs
+from pcdarts.study.run import check_nothing_lost, described
+from pcdarts.study.spec import StudySpec
+from pcdarts.study.status import lines, seconds_left
+from pcdarts.study.worker import gpu_of
+from pcdarts.study_config import StudyRunConfig
+
+GENOTYPE = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1)], normal_concat=range(2, 3), "
+    "reduce=[('skip_connect', 0), ('skip_connect', 1)], reduce_concat=range(2, 3))"
+)
+
+
+def spec_of(**fields: Any) -> StudySpec:
+    return StudySpec(**{"methods": {"A": {}}, "seeds": 1, **fields})
+
+
+def begun(folder: Path, spec: StudySpec) -> list[Cell]:
+    """The cells of a study whose description is written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    description(folder).write_text(spec.to_yaml())
+    return grid(spec, folder)
+
+
+def finish(cell: Cell, error: float = 10.0, hours: float = 1.0) -> None:
+    """Leave what the runs of a cell leave."""
+    for config, run in cell.steps():
+        run.path.mkdir(parents=True)
+        run.config.write_text(config.to_yaml())
+        cost = {"search_cost": {"hours": hours}} if run is not cell.train and run.path.name == "search" else {}
+        trained = {"test_top1_error": error, "train_seconds": 3600 * hours} if run.path.name == "train" else {}
+        run.result.write_text(json.dumps({"genotype": GENOTYPE, **cost, **trained}))
+
+
+def test_cells_are_taken_over_from_a_study_of_the_same_settings(tmp_path):
+    (old,) = begun(tmp_path / "old", spec_of())
+    finish(old)
+    (new,) = grid(spec_of(), tmp_path / "new")
+    new.folder.mkdir(parents=True)  # as an interrupted study leaves it
+    (told,) = reuse_runs([new], [str(tmp_path / "old")])
+    assert told == f"A, seed 0: copied from {old.folder}"
+    assert new.search is not None
+    assert new.search.is_finished
+    assert new.train.is_finished
+
+
+@pytest.mark.parametrize(
+    ("mine", "others"),
+    [
+        ({"search": {"k": 2}}, {}),
+        ({"search": {"data": "folder", "data_root": "/a"}}, {"search": {"data": "folder", "data_root": "/b"}}),
+        ({"search": {"max_skips": 2}}, {}),
+        ({"train": {"epochs": 7}}, {}),
+        ({"methods": {"A": {"cells": "random"}}}, {}),
+    ],
+)
+def test_cells_of_other_settings_data_or_budgets_are_not(mine, others, tmp_path):
+    (old,) = begun(tmp_path / "old", spec_of(**others))
+    finish(old)
+    new = grid(spec_of(**mine), tmp_path / "new")
+    assert list(reuse_runs(new, [str(tmp_path / "old")])) == []
+    assert not new[0].folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"search": {"k": 2}}, "was begun with k 4, not 2"),
+        ({"search": {"data": "folder", "data_root": "/b"}}, "was begun with data fashion-mini, not folder"),
+        ({"search": {"max_skips": 2}}, "was begun with max_skips None, not 2"),
+        ({"train": {"epochs": 7}}, "was begun with epochs 6, not 7"),
+    ],
+)
+def test_runs_that_were_begun_otherwise_are_refused(changed, said, tmp_path):
+    (cell,) = begun(tmp_path, spec_of())
+    finish(cell)
+    check_begun([cell])
+    with pytest.raises(InputError, match=said):
+        check_begun(grid(spec_of(**changed), tmp_path))
+
+
+def test_where_and_how_fast_may_change_while_a_study_goes_on(tmp_path):
+    (cell,) = begun(tmp_path, spec_of())
+    finish(cell)
+    changed = grid(spec_of(search={"threads": 3, "kernels": "plain"}, train={"device": "cpu"}), tmp_path)
+    check_begun(changed)
+    assert changed[0].search_config != cell.search_config
+
+
+def test_a_random_cell_is_not_taken_for_what_a_search_has_found(tmp_path):
+    (cell,) = begun(tmp_path, spec_of(methods={"A": {"cells": "random"}}))
+    finish(cell)
+    with pytest.raises(InputError, match="was trained without the search that now belongs to it"):
+        check_begun(grid(spec_of(), tmp_path))
+
+
+def test_a_finished_cell_never_drops_out_of_its_study(tmp_path):
+    cells = begun(tmp_path, spec_of(seeds=2))
+    finish(cells[1])
+    check_nothing_lost(tmp_path, grid(spec_of(seeds=3), tmp_path))
+    with pytest.raises(InputError, match="has finished A, seed 1, which would no longer belong to the study"):
+        check_nothing_lost(tmp_path, grid(spec_of(seeds=1), tmp_path))
+
+
+def test_on_other_data_a_study_of_the_paper_is_not_at_its_scale():
+    name, spec = described(StudyRunConfig(study="table3", data="fashion-mini"))
+    assert (name, spec.scale) == ("table3-paper", "own")
+    assert spec.note.endswith("All its runs use --data fashion-mini.")
+    assert described(StudyRunConfig(study="table3"))[1].scale == "paper"
+
+
+def test_the_time_left_is_that_of_cells_of_the_same_row(tmp_path):
+    cells = begun(tmp_path, spec_of(seeds=2, settings={"short": {}, "long": {}}))
+    for cell in cells[:2]:
+        finish(cell, hours=1 if cell.setting == "short" else 5)
+    assert seconds_left(read_study(tmp_path)) == 3600 * (2 * 1 + 2 * 5)
+    finish(cells[2])
+    assert seconds_left(read_study(tmp_path)) == 3600 * 2 * 5
+
+
+def test_a_table_has_mean_and_spread_of_finished_seeds(tmp_path):
+    cells = begun(tmp_path, spec_of(seeds=3))
+    finish(cells[0], error=10.0)
+    finish(cells[1], error=12.0)
+    outcome = read_study(tmp_path)
+    assert outcome.rows[0].errors == [10.0, 12.0]
+    assert [cell.state for cell in outcome.cells] == ["done", "done", "waiting"]
+    assert any("2/3" in line and "11.00 ± 1.41 %" in line for line in lines(outcome))
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"test_top1_error": "low", "search_cost": 3, "genotype": "eval()"}']
+)
+def test_damaged_results_are_as_if_they_were_not_there(damage, tmp_path):
+    (cell,) = begun(tmp_path, spec_of())
+    finish(cell)
+    for _, run in cell.steps():
+        run.result.write_text(damage)
+    (found,) = read_study(tmp_path).cells
+    assert (found.test_errors, found.search_hours, found.genotype) == ((), None, None)
+
+
+def test_every_worker_has_a_gpu_of_its_own():
+    assert [gpu_of(worker, ("2", "5"))["CUDA_VISIBLE_DEVICES"] for worker in range(3)] == ["2", "5", "2"]
