@@ -33,8 +33,8 @@ GENOTYPE = Genotype(
 )
 
 TRAIN = shlex.split(
-    "train --train-images 40 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 5 --drop-path 0.3 "
-    f"--cutout 3 --test-every 2 --genotype {shlex.quote(GENOTYPE.to_text())}"
+    "train --train-images 40 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 5 "
+    f"--drop-path 0.3 --cutout 3 --test-every 2 --genotype {shlex.quote(GENOTYPE.to_text())}"
 )
 """The training that most tests share, with drop-path, cutout and auxiliary head."""
 

@@ -189,6 +189,7 @@ _EXPECTATIONS = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "finite_number": "a finite number",
+    "dict_type": "a mapping",
     "float_parsing": "a number",
     "float_type": "a number",
     "greater_than": "more than {gt:g}",

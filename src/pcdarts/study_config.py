@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pcdarts.config_fields import Count, DataName, DataRoot, Device, HubName, Threads
+from pcdarts.config_fields import Count, DataName, DataRoot, Device, HubName
 from pcdarts.job_config import JobConfig
 
 Scale = Literal["paper", "small", "smoke"]
@@ -15,7 +15,10 @@ class StudyRunConfig(JobConfig):
     """Run a study: a grid of methods, settings and seeds, each a search followed by a training; or go on with one."""
 
     job: Literal["study run"] = "study run"
-    study: str = Field(min_length=1, description="name of a study of the paper, or a YAML file that describes one")
+    study: str = Field(
+        min_length=1,
+        description="table3, table3-imagenet, figure3, table4-runs, table4-epochs, table4-nodes, or a YAML file",
+    )
     scale: Scale | None = Field(
         default=None,
         description="the paper's own (the default), small (hours on two cores) or smoke (minutes, embedded data)",
@@ -39,7 +42,9 @@ class StudyRunConfig(JobConfig):
         default=False, description="start the workers as SLURM jobs, as Dask's configuration (jobqueue.slurm) says"
     )
     device: Device = "auto"
-    threads: Threads = None
+    threads: Count | None = Field(
+        default=None, description="CPU threads of every run (none: its share of this machine or of a SLURM job)"
+    )
 
     @field_validator("slurm")
     @classmethod

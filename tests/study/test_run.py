@@ -57,7 +57,7 @@ def test_a_study_that_is_interrupted_and_then_killed_goes_on_to_the_same_table(w
     os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all of them get it
     ended = end_of(job)
     assert ended.code == 130
-    assert ended.err.rstrip().endswith("the same command goes on")
+    assert ended.err == "pcdarts: interrupted by SIGINT; the same command goes on\n"
     assert not (tmp_path / "studies/small/stop").exists()
     assert json.loads((tmp_path / SEARCH / "state.json").read_text())["state"] == "interrupted"
     assert "1 cell: 1 interrupted" in run_in(tmp_path, "study", "status").out
@@ -137,6 +137,20 @@ def test_finished_runs_of_another_study_are_taken_over(whole, tmp_path):
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.count(f"copied from {Path('old/small/runs/pc-darts/seed-0')}") == 2
     assert "2 cells of the grid, 2 done" in ended.out
+
+
+def test_a_damaged_result_is_no_result_and_is_done_again_once_it_is_removed(whole, tmp_path):
+    shutil.copytree(whole / "studies", tmp_path / "studies")
+    (tmp_path / "small.yaml").write_text(DESCRIPTION)
+    (tmp_path / TRAIN / "result.json").write_text('{"test')
+    assert "1 cell: 1 failed" in run_in(tmp_path, "study", "status").out
+    ended = run_in(tmp_path, "study", "run", "small.yaml", "--retries", "0")
+    assert ended.code == 1
+    assert "result.json is damaged" in ended.out
+    shutil.rmtree(tmp_path / TRAIN)
+    ended = run_in(tmp_path, "study", "run", "small.yaml", "--threads", "1")
+    assert (ended.code, ended.err) == (0, "")
+    assert figures(tmp_path) == figures(whole)
 
 
 def test_other_settings_do_not_go_into_the_folder_of_a_study(whole, tmp_path):

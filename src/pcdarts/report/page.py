@@ -33,6 +33,8 @@ def run_report(config: ReportConfig) -> None:
         RunError: the files cannot be saved.
     """
     out = config.out or (config.runs[0] if len(config.runs) == 1 else Path("report"))
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file, but the report needs a folder: choose another --out")
     subjects = read_subjects(config.runs)
     for name, start in _OWN.items():
         _refuse_foreign(out / name, start)

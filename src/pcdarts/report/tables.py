@@ -4,12 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, mode
 
-from pcdarts.report.statistics import difference, mean_interval, mean_std, pooled_std, smallest_visible_difference
+from pcdarts.report.statistics import (
+    Difference,
+    difference,
+    mean_interval,
+    mean_std,
+    pooled_std,
+    smallest_visible_difference,
+)
 from pcdarts.run.progress import duration
 from pcdarts.study.outcome import Row, StudyOutcome
 
-REFERENCE = "random cells"
-"""The method that others are compared with; in a study without it, the first one."""
+REFERENCE = "random"
+"""Where the cells of the method come from that others are compared with; in a study without it, the first one."""
 
 ABSENT = "–"
 
@@ -41,13 +48,13 @@ def study_table(outcome: StudyOutcome) -> Table:
         "setting": lambda row: row.setting or "",
         "test error, %": error_text,
         "95 % interval of the mean": _interval,
-        f"difference to {_reference_name(outcome)}, points": lambda row: _difference(row, _reference(outcome, row)),
+        f"difference to {reference_name(outcome)}, points": lambda row: _difference(row, _reference(outcome, row)),
         **beside,
         "search cost": lambda row: _hours([cell.search_hours for cell in row.cells]),
         "training cost": lambda row: _hours([cell.train_hours for cell in row.cells]),
         "parameters": lambda row: _millions([cell.params for cell in row.cells]),
         "mult-adds": lambda row: _millions([cell.mult_adds for cell in row.cells]),
-        "skip-connections in the normal cell": _skips,
+        "skips, normal cell": _skips,
         **apart,
     }
     texts = {heading: [text(row) for row in outcome.rows] for heading, text in columns.items()}
@@ -102,30 +109,51 @@ def _what_shows(outcome: StudyOutcome) -> list[str]:
     std = pooled_std(samples)
     if std is None:
         return ["No method has more than one seed: how far another seed would be from these figures is not known."]
+    if std == 0:
+        return ["The seeds of every method agree to the last test image: how far others would be is not known."]
     n = mode(map(len, samples))
     visible = smallest_visible_difference(std, n) or 0.0
     digits = 1 if visible >= 1 else 2
     return [
         "Intervals: Student's t for a mean, Welch for a difference (negative: fewer errors). One that contains 0 shows "
         "no difference, and no equality either; of 20 intervals, about one misses the true value.",
-        f"With n = {n} seeds of each and the spread seen here (std {std:.2f} points, pooled) only true differences of "
+        f"With n = {n} seeds each and the spread seen here (std {std:.2f} points, pooled) only true differences of "
         f"about {visible:.{digits}f} points or more would show reliably (in four of five such studies).",
+        *(["An interval that goes below 0 or above 100 % says that n is too small."] if _impossible(outcome) else []),
     ]
+
+
+def _impossible(outcome: StudyOutcome) -> bool:
+    """Whether an interval goes beyond what an error can be."""
+    intervals = [interval for row in outcome.rows if (interval := mean_interval(row.errors))]
+    return any(interval.low < 0 or interval.high > 100 for interval in intervals)
 
 
 def _interval(row: Row) -> str:
     interval = mean_interval(row.errors)
-    return f"{interval.low:.2f} to {interval.high:.2f}" if interval else ""
+    if interval is None or interval.low == interval.high:  # seeds that happen to agree tell nothing of their spread
+        return ""
+    return f"{interval.low:.2f} to {interval.high:.2f}".replace("-", "−")
 
 
-def _reference_name(outcome: StudyOutcome) -> str:
-    names = [row.method for row in outcome.rows]
-    return next((name for name in names if name.lower() == REFERENCE), names[0])
+def differences(outcome: StudyOutcome) -> list[tuple[Row, Difference]]:
+    """The rows that can be compared with the reference of their setting, and by how much they differ."""
+    found = []
+    for row in outcome.rows:
+        reference = _reference(outcome, row)
+        if reference is not None and reference is not row:
+            found.append((row, difference(row.errors, reference.errors)))
+    return [(row, gap) for row, gap in found if gap is not None]
+
+
+def reference_name(outcome: StudyOutcome) -> str:
+    """The method that others are compared with."""
+    return next((row.method for row in outcome.rows if row.source == REFERENCE), outcome.rows[0].method)
 
 
 def _reference(outcome: StudyOutcome, row: Row) -> Row | None:
     """The row to compare with: of the same setting."""
-    name = _reference_name(outcome)
+    name = reference_name(outcome)
     return next((other for other in outcome.rows if other.method == name and other.setting == row.setting), None)
 
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from pcdarts.cell.space import CELL_KINDS, CellKind
@@ -16,7 +17,7 @@ from pcdarts.report.history import SearchHistory
 from pcdarts.report.settings import Settings, environment_of, settings_of
 from pcdarts.report.statistics import mean_interval, mean_std
 from pcdarts.report.subject import Entry, Group, Subject, row_name
-from pcdarts.report.tables import ABSENT, Table, error_text, setting_table, study_table
+from pcdarts.report.tables import ABSENT, Table, differences, reference_name, setting_table, study_table
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration
 from pcdarts.study.outcome import PaperFigure, StudyOutcome
@@ -86,14 +87,14 @@ def _study_summary(outcome: StudyOutcome) -> str:
     if len(settings) > 1:
         size += f" in {_count(len(settings), 'setting')}"
     size += f", {_count(max(seeds), 'seed')} each: {_states([cell.state for cell in outcome.cells])}."
-    done = [row for row in outcome.rows if row.errors]
-    if len(done) < 2:
+    found = differences(outcome)
+    if outcome.scale == "smoke" or not found:
         return size
-    best = min(done, key=lambda row: fmean(row.errors))
-    return (
-        f"{size} The lowest mean test error is that of {row_name(best)}: {error_text(best)}, in %. "
-        "Whether that is more than chance, the intervals say."
-    )
+    shown = [f"{row_name(row)} ({gap.mean:+.2f} points)".replace("-", "−") for row, gap in found if gap.shows]
+    of_these = f"Of {_count(len(found), 'difference')} to {reference_name(outcome)}"
+    if not shown:
+        return f"{size} {of_these} none is shown: every interval contains 0."
+    return f"{size} {of_these} {len(shown)} {'is' if len(shown) == 1 else 'are'} shown: {', '.join(shown)}."
 
 
 def _runs_summary(statuses: Sequence[Status]) -> str:
@@ -231,6 +232,12 @@ def _ranks(searches: Sequence[SearchHistory], kind: CellKind) -> float | None:
     return rank_agreement([edge_strengths(s.op_weights[kind][-1], s.edge_weights[kind][-1]) for s in searches])
 
 
+def _within(path: Path, folder: Path) -> str:
+    """A path in a study's folder as seen from there."""
+    path, folder = path.resolve(), folder.resolve()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 def _unfinished_cells(outcome: StudyOutcome) -> Table | None:
     missing = [cell for cell in outcome.cells if cell.state != "done"]
     rows = [
@@ -238,7 +245,7 @@ def _unfinished_cells(outcome: StudyOutcome) -> Table | None:
             f"{row_name(cell)}, seed {cell.seed}",
             cell.state,
             cell.message or ABSENT,
-            str(cell.output) if cell.output.is_file() else ABSENT,
+            _within(cell.output, outcome.folder) if cell.output.is_file() else ABSENT,
         )
         for cell in sorted(missing, key=lambda cell: cell.state != "failed")
     ]

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Any
 import pcdarts
 from pcdarts.errors import InputError, shown
 from pcdarts.extras import import_extra
+from pcdarts.run.interruption import ending_afterwards
 from pcdarts.study_config import StudyRunConfig
 
 CONNECT_SECONDS = 15.0
@@ -58,7 +60,8 @@ def _local(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
     threads = config.threads or max(1, _cores() // runs)
     import_module("dask.config").set({"distributed.worker.profile.enabled": False})  # workers do nothing but wait
     with (
-        distributed.LocalCluster(
+        _started(
+            distributed.LocalCluster,
             n_workers=runs,
             threads_per_worker=1,
             host="127.0.0.1",
@@ -111,6 +114,17 @@ def _slurm(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
     with cluster, distributed.Client(cluster) as client:
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # a job that has ended is followed by another one
         yield Cluster(client, f"by {jobs} SLURM job{'s' * (jobs != 1)}", _flags(config, config.threads or cores))
+
+
+def _started(cluster_class: Callable[..., Any], **options: Any) -> Any:
+    """A cluster whose processes never get what a terminal sends to all of its processes: that is for this one alone."""
+    from_terminal = {signal.SIGINT, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, from_terminal)  # threads and processes inherit it
+    try:
+        with ending_afterwards():
+            return cluster_class(**options)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_workers(client: Any) -> None:

@@ -82,7 +82,6 @@ class Engine:
     def _submit(self, cell: Cell) -> None:
         try:
             cell.folder.mkdir(parents=True, exist_ok=True)
-            cell.failure.unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"cannot make {cell.folder}: {error.strerror}") from error
         task = Task(
@@ -108,6 +107,7 @@ class Engine:
     def _settled(self, cell: Cell, ended: Ended) -> bool:
         """Whether the cell is done; if it failed it is tried again, or given up."""
         if ended.state == "done":
+            cell.failure.unlink(missing_ok=True)
             return True
         if ended.state == "interrupted":  # by somebody else: a cluster that takes back a machine, for instance
             self._say(f"{cell.name}: {ended.message or 'interrupted'}; it goes on elsewhere")

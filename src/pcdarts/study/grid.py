@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -15,7 +15,9 @@ from pcdarts.job_config import ConfigError, JobConfig
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import resolve
 from pcdarts.run.folder import RunFolder
-from pcdarts.study.spec import SEEDS_BELOW, Method, Part, Settings, StudySpec, folder_name, merged
+from pcdarts.study.spec import SEEDS_BELOW, SOURCES, Method, Part, Settings, StudySpec, folder_name, merged
+
+Config = TypeVar("Config", bound=JobConfig)
 
 WHERE_AND_HOW_FAST = {
     "checkpoint_minutes",
@@ -111,19 +113,30 @@ def _cell(
         return merged(*(getattr(part, job) for part in parts))
 
     method, setting, column = place
+    problems: list[str] = []
+
+    def resolved(config_class: type[Config], fields: Settings) -> Config | None:
+        try:
+            return resolve(config_class, flags=fields)
+        except ConfigError as error:
+            problems.extend(error.problems)
+            return None
+
     search: SearchConfig | RandomSearchConfig | None = None
     genotype = parts[1].cells
     if genotype == "searched":
-        search = resolve(SearchConfig, flags={**settings("search"), "seed": seed})
+        search = resolved(SearchConfig, {**settings("search"), "seed": seed})
     elif genotype == "random search":
-        search = resolve(RandomSearchConfig, flags={**settings("random_search"), "seed": seed})
-    elif genotype == "random":  # another one in every cell of the grid
-        num_nodes = resolve(SearchConfig, flags=settings("search")).num_nodes
-        genotype = random_genotype(CellSpace(num_nodes), SEEDS_BELOW * column + seed).to_text()
-    if search is not None:
+        search = resolved(RandomSearchConfig, {**settings("random_search"), "seed": seed})
+    elif genotype == "random" and (like := resolved(SearchConfig, settings("search"))):
+        # Another one in every cell of the grid.
+        genotype = random_genotype(CellSpace(like.num_nodes), SEEDS_BELOW * column + seed).to_text()
+    if genotype in SOURCES:
         genotype = str(folder / "search")
     own = {"genotype": genotype, "seed": seed * train_seeds, "seeds": train_seeds}
-    train = resolve(TrainConfig, flags={**settings("train"), **own})
+    train = resolved(TrainConfig, {**settings("train"), **own})
+    if problems or train is None:
+        raise ConfigError(problems)
     return Cell(method, setting, seed, folder, search, train)
 
 

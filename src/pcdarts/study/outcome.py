@@ -72,6 +72,8 @@ class Row:
     setting: str | None
     cells: tuple[CellOutcome, ...]
     paper: PaperFigure | None
+    source: str = "searched"
+    """Where its cells come from, as in the study's description."""
 
     @property
     def errors(self) -> list[float]:
@@ -124,7 +126,7 @@ def read_study(folder: Path) -> StudyOutcome:
         if printed.paper or printed.paper_cost:
             column = list(spec.settings).index(setting) if setting is not None else 0
             paper = PaperFigure(printed.paper[column] if printed.paper else None, printed.paper_cost)
-        rows.append(Row(method, setting, tuple(map(read_cell, cells)), paper))
+        rows.append(Row(method, setting, tuple(map(read_cell, cells)), paper, printed.cells))
     return StudyOutcome(folder.resolve().name, spec.title, spec.scale, folder, spec.note, tuple(rows))
 
 
@@ -133,6 +135,7 @@ def read_cell(cell: Cell) -> CellOutcome:
     found = _result(cell.search) if cell.search else {}
     trained = _result(cell.train)
     errors = trained.get("test_top1_errors") or [trained.get("test_top1_error")]
+    test_errors = tuple(error for error in map(_number, _list(errors)) if error is not None)
     seconds = _number(trained.get("train_seconds"))
     cost = found.get("search_cost")
     cost = cost if isinstance(cost, dict) else {}
@@ -141,13 +144,13 @@ def read_cell(cell: Cell) -> CellOutcome:
         method=cell.method,
         setting=cell.setting,
         seed=cell.seed,
-        state=_state(cell),
+        state=_state(cell, bool(test_errors)),
         message=_message(cell),
         search=cell.search,
         train=cell.train,
         output=cell.output,
         genotype=genotype,
-        test_errors=tuple(error for error in map(_number, _list(errors)) if error is not None),
+        test_errors=test_errors,
         arch_error=_number(found.get("arch_top1_error")),
         search_hours=_number(cost.get("hours")),
         train_hours=None if seconds is None else seconds / 3600,
@@ -187,9 +190,9 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _state(cell: Cell) -> State:
+def _state(cell: Cell, measured: bool) -> State:
     if cell.train.is_finished:
-        return "done"
+        return "done" if measured else "failed"
     begun = [run for _, run in cell.steps() if run.path.is_dir() and not run.is_finished]
     if any(is_locked(run) for run in begun):
         return "running"
@@ -199,6 +202,8 @@ def _state(cell: Cell) -> State:
 
 
 def _message(cell: Cell) -> str | None:
+    if cell.train.is_finished and not cell.failure.is_file():
+        return f"{cell.train.result} is damaged: restore it, or remove {cell.train.path} and train again"
     try:
         return shown(cell.failure.read_text("utf-8", errors="replace").strip(), 500) or None
     except OSError:

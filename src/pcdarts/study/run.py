@@ -15,7 +15,7 @@ from pcdarts.run.lock import lock
 from pcdarts.study.cluster import connected
 from pcdarts.study.engine import Engine
 from pcdarts.study.grid import Cell, check_begun, grid
-from pcdarts.study.outcome import description, read_study
+from pcdarts.study.outcome import description, read_cell, read_study
 from pcdarts.study.reuse import reuse_runs
 from pcdarts.study.spec import SOURCES, StudySpec, find_spec
 from pcdarts.study.status import counted, table
@@ -101,7 +101,7 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file, but the study needs a folder: choose another --folder")
     if folder.is_dir() and not description(folder).is_file():
-        others = {path.name for path in folder.iterdir()} - {".lock", "state.json", "runs"}
+        others = {path.name for path in folder.iterdir()} - {".lock", "state.json"}
         if others:
             raise InputError(f"{folder} is not empty and holds no study: choose another --folder")
 
@@ -125,11 +125,12 @@ def check_nothing_lost(folder: Path, cells: list[Cell]) -> None:
 
 def _work(config: StudyRunConfig, cells: list[Cell], folder: Path) -> dict[str, str]:
     """Do what is left; returns why cells were given up, by name."""
-    left = [cell for cell in cells if not cell.train.is_finished]
+    left = [cell for cell in cells if read_cell(cell).state != "done"]
     place = _short(folder)
     print(f"{place}: {counted(len(cells))} of the grid, {len(cells) - len(left)} done", flush=True)
     if not left:
         return {}
+    print("starting workers" if config.scheduler is None else f"connecting to {shown(config.scheduler)}", flush=True)
     stop = folder / "stop"
     stop.unlink(missing_ok=True)
     try:

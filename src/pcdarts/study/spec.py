@@ -1,10 +1,11 @@
 """A study in words: which methods, settings and seeds, read from a short YAML file or from those in the package."""
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -40,7 +41,10 @@ class Part(JobConfig):
     def _seeds_are_the_grids(cls, settings: Any) -> Any:
         if isinstance(settings, dict) and (own := {"seed", "seeds", "genotype"} & settings.keys()):
             raise ValueError(f"{listed(sorted(own), 'and')} of a run: the study gives them, by seeds and methods")
-        return settings
+        if not isinstance(settings, dict):
+            return settings
+        places = {name for name in ("data_root", "split_file") if isinstance(settings.get(name), str)}
+        return {**settings, **{name: os.path.abspath(os.path.expanduser(settings[name])) for name in places}}
 
 
 class Method(Part):
@@ -84,7 +88,11 @@ class StudySpec(Part):
     @field_validator("seeds", mode="before")
     @classmethod
     def _a_number_of_seeds(cls, seeds: Any) -> Any:
-        return tuple(range(seeds)) if type(seeds) is int and 0 < seeds <= 1000 else seeds
+        if type(seeds) is int and 0 < seeds <= 1000:
+            return tuple(range(seeds))
+        if not isinstance(seeds, list | tuple):
+            raise ValueError(f"seeds is {shown(seeds)}, but it must be a number from 1 to 1000 or a list")
+        return seeds
 
     @field_validator("seeds")
     @classmethod
@@ -208,11 +216,13 @@ def _at_scale(fields: Settings, source: str, scale: Scale | None) -> StudySpec:
     scales = fields.pop("scales", {})
     if not isinstance(scales, dict) or not all(isinstance(one, dict) for one in scales.values()):
         raise InputError(f"{source}: scales is not a mapping of names to settings")
+    if unknown := scales.keys() - get_args(Scale):
+        raise InputError(f"{source}: scale {shown(min(map(str, unknown)))} is unknown: use {listed(get_args(Scale))}")
     if scale is not None and scale not in scales:
         known = f"it has {listed(map(str, scales), 'and')}" if scales else "it has no scales: drop --scale"
         raise InputError(f"study {source} has no scale {scale}: {known}")
     if scale is None and scales:
-        raise InputError(f"study {source} has several scales: choose one with --scale {listed(map(str, scales))}")
+        raise InputError(f"study {source} has scales: choose one with --scale {listed(map(str, scales))}")
     chosen = {**scales[scale], "scale": scale} if scale is not None else {}
     settings = chosen.get("settings") or fields.get("settings")  # those of a scale replace the others as a whole
     both = merged(fields, chosen) | ({"settings": settings} if settings else {})

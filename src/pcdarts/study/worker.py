@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pcdarts.errors import InputError
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import is_locked
@@ -57,6 +58,10 @@ def work(task: Task, gpus: Sequence[str] = ()) -> Ended:
         if not _wait_for(run, Path(task.stop)):
             return Ended("interrupted")
         if run.is_finished:
+            try:
+                run.read_result()
+            except InputError as error:
+                return Ended("failed", f"{job}: {error}; or remove {run.path}, and it is done again")
             continue
         code, said = _run(job, config, run, task, environment)
         if not run.is_finished:
