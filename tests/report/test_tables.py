@@ -42,7 +42,8 @@ def a_cell(method: str, seed: int, error: float | None, setting: str | None = No
 
 def a_row(method, errors, setting=None, searched=True, paper=None):
     cells = [a_cell(method, seed, error, setting, searched) for seed, error in enumerate(errors)]
-    return Row(method, setting, tuple(cells), PaperFigure(*paper) if paper else None)
+    source = "random" if method == "random cells" else "searched"
+    return Row(method, setting, tuple(cells), PaperFigure(*paper) if paper else None, source)
 
 
 def a_study(*rows: Row, scale: str = "small") -> StudyOutcome:
@@ -104,7 +105,7 @@ def test_costs_and_sizes_are_told_for_humans():
     assert column(table, "training cost") == ["15 min 00 s"] * 2
     assert column(table, "parameters") == ["3.4 to 3.5 M"] * 2
     assert column(table, "mult-adds") == ["571 M"] * 2
-    assert column(table, "skip-connections in the normal cell") == ["2.0", "2.0"]
+    assert column(table, "skips, normal cell") == ["2.0", "2.0"]
 
 
 def test_columns_that_nobody_fills_are_left_out():
@@ -115,7 +116,7 @@ def test_columns_that_nobody_fills_are_left_out():
         "training cost",
         "parameters",
         "mult-adds",
-        "skip-connections in the normal cell",
+        "skips, normal cell",
     )
 
 
@@ -131,7 +132,7 @@ def test_the_papers_figure_stands_beside_ours_only_at_its_own_scale():
 def test_the_caption_says_what_so_many_seeds_can_show():
     words = " ".join(study_table(TWO_METHODS).caption)
     visible = smallest_visible_difference(((0.95394**2 + 0.70946**2) / 2) ** 0.5, 3)
-    assert "With n = 3 seeds of each and the spread seen here (std 0.84 points, pooled)" in words
+    assert "With n = 3 seeds each and the spread seen here (std 0.84 points, pooled)" in words
     assert f"only true differences of about {visible:.1f} points or more would show" in words
     assert "no equality either" in words
     assert "on a CPU" in words
