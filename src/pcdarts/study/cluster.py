@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing import resource_tracker
 from typing import Any
 
 import pcdarts
@@ -118,6 +119,7 @@ def _slurm(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
 
 def _started(cluster_class: Callable[..., Any], **options: Any) -> Any:
     """A cluster whose processes never get what a terminal sends to all of its processes: that is for this one alone."""
+    resource_tracker.ensure_running()  # later it would unblock SIGINT in whichever thread starts a process
     from_terminal = {signal.SIGINT, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, from_terminal)  # threads and processes inherit it
     try:
