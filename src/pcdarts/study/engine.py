@@ -85,16 +85,13 @@ class Engine:
         except OSError as error:
             raise RunError(f"cannot make {cell.folder}: {error.strerror}") from error
         task = Task(
-            cell.name,
             str(cell.folder),
             tuple((config.job, config.to_yaml()) for config, _ in cell.steps()),
             self.cluster.flags,
             str(self.stop),
         )
         self._submitted += 1
-        future = self.cluster.client.submit(
-            work, task, self.cluster.gpus, pure=False, priority=-self._submitted, retries=0
-        )
+        future = self.cluster.client.submit(work, task, self.cluster.gpus, pure=False, priority=-self._submitted)
         self._futures[future] = cell
 
     def _ended(self, future: Any) -> Ended:

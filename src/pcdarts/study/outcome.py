@@ -14,6 +14,9 @@ from pcdarts.run.lock import is_locked
 from pcdarts.study.grid import Cell, by_row, cell_name, grid
 from pcdarts.study.spec import StudySpec
 
+STUDIES = Path("studies")
+"""Where studies go that are given no folder of their own."""
+
 State = Literal["waiting", "running", "interrupted", "failed", "done"]
 
 

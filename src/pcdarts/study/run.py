@@ -15,14 +15,11 @@ from pcdarts.run.lock import lock
 from pcdarts.study.cluster import connected
 from pcdarts.study.engine import Engine
 from pcdarts.study.grid import Cell, check_begun, grid
-from pcdarts.study.outcome import description, read_cell, read_study
+from pcdarts.study.outcome import STUDIES, description, read_cell, read_study
 from pcdarts.study.reuse import reuse_runs
 from pcdarts.study.spec import SOURCES, StudySpec, find_spec
 from pcdarts.study.status import counted, table
 from pcdarts.study_config import StudyRunConfig
-
-STUDIES = Path("studies")
-"""Where studies go that are given no folder of their own."""
 
 KNOWN = {
     "search": SearchConfig.model_fields,

@@ -3,14 +3,13 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from pcdarts.errors import InputError
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.progress import duration
-from pcdarts.study.outcome import CellOutcome, Row, State, StudyOutcome, read_study
+from pcdarts.study.outcome import STUDIES, CellOutcome, Row, State, StudyOutcome, read_study
 from pcdarts.study_config import StudyStatusConfig
 
 STATES: tuple[State, ...] = ("done", "running", "interrupted", "waiting", "failed")
@@ -22,7 +21,7 @@ def run_study_status(config: StudyStatusConfig) -> None:
     Raises:
         InputError: one or more are no study folders; the others are printed before.
     """
-    wanted = config.studies or sorted(path.parent for path in Path("studies").glob("*/study.yaml"))
+    wanted = config.studies or sorted(path.parent for path in STUDIES.glob("*/study.yaml"))
     found, problems = [], []
     for folder in wanted:
         try:

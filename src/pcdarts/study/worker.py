@@ -26,7 +26,6 @@ END_SECONDS = 120.0
 class Task:
     """A cell of the grid as a worker gets it: text and paths, all of a file system that is shared."""
 
-    name: str
     folder: str
     steps: tuple[tuple[str, str], ...]
     """Of each run in order: its job, and the configuration with which it begins as YAML."""
