@@ -38,7 +38,17 @@ def numbered(folder: str, count: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("mode", "suffix"),
-    [("RGB", "png"), ("P", "png"), ("RGBA", "png"), ("CMYK", "jpg"), ("YCbCr", "jpg"), ("RGB", "webp")],
+    [
+        ("RGB", "png"),
+        ("P", "png"),
+        ("RGBA", "png"),
+        ("CMYK", "jpg"),
+        ("YCbCr", "jpg"),
+        ("RGB", "webp"),
+        ("RGB", "avif"),
+        ("RGBA", "avif"),
+        ("RGB", "jp2"),
+    ],
 )
 def test_colour_modes_become_rgb(save_images, mode, suffix):
     root = save_images(f"a.{suffix}", f"b.{suffix}", mode=mode)
@@ -146,7 +156,7 @@ def test_a_file_that_is_no_image_is_named(save_images, content):
     assert "images/b.png' cannot be read (" in one_line(error)
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp", "tiff", "ppm"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp", "tiff", "ppm", "avif", "jp2", "j2k"])
 def test_a_truncated_image_is_named(save_images, suffix):
     root = save_images(f"a.{suffix}", f"b.{suffix}", size=(40, 40))
     content = (root / f"b.{suffix}").read_bytes()
@@ -309,8 +319,8 @@ no_images = pytest.mark.parametrize(
         (make_dangling_link, "No such file or directory"),
         (make_link_to_itself, "Too many levels of symbolic links"),
         (make_huge_hole, "its 1099511627776 bytes are more than any image needs"),
-        (make_garbage, "it is no BMP, GIF, JPEG, PNG, PPM, TIFF or WEBP image"),
-        (make_empty, "it is no BMP, GIF, JPEG, PNG, PPM, TIFF or WEBP image"),
+        (make_garbage, "it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image"),
+        (make_empty, "it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image"),
     ],
 )
 

@@ -21,6 +21,17 @@ def numbered(folder: str, count: int) -> list[str]:
     return [f"{folder}/{number}.png" for number in range(count)]
 
 
+@pytest.mark.parametrize("suffix", ["avif", "JPE", "jfif", "jp2", "j2k", "webp", "pgm", "tif"])
+def test_images_of_every_format_that_can_be_read_are_found(save_images, suffix):
+    root = save_images(*(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(2)))
+    for name in ("cat", "dog"):
+        (root / name / "0.png").rename(root / name / f"0.{suffix}")
+    found = find_images(root)
+    assert sorted([*names(found.train, root), *names(found.test, root)]) == sorted(
+        f"{name}/{file}" for name in ("cat", "dog") for file in (f"0.{suffix}", "1.png")
+    )
+
+
 # Layouts
 
 
@@ -168,7 +179,7 @@ def test_a_class_without_images_is_refused(save_images, which):
     (root / which / "dog" / "a.png").rename(root / which / "dog" / "a.txt")
     with pytest.raises(InputError) as error:
         find_images(root)
-    assert f"{which}/dog' has no images (.bmp, " in one_line(error)
+    assert f"{which}/dog' has no images (.avif, .bmp, " in one_line(error)
 
 
 @pytest.mark.parametrize("which", ["val", "test"])

@@ -17,7 +17,8 @@ from hostile import cases, check_words, damaged, new_folder, outcome
 from pcdarts.data.decode import OnBadImage, read_images
 from pcdarts.errors import InputError
 
-SUFFIXES = {"BMP": "bmp", "GIF": "gif", "JPEG": "jpg", "PNG": "png", "PPM": "ppm", "TIFF": "tiff", "WEBP": "webp"}
+SUFFIXES = {"AVIF": "avif", "BMP": "bmp", "GIF": "gif", "JPEG": "jpg", "JPEG2000": "jp2", "PNG": "png", "PPM": "ppm"}
+SUFFIXES |= {"TIFF": "tiff", "WEBP": "webp"}
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "LAB", "F")
 SIZES = [(10, 10), (1, 1), (20_000, 1), (1, 3000), (17, 9)]
 NOT_READ = {"LAB", "F"}

@@ -64,7 +64,7 @@ def test_bad_images_are_named_after_the_others_have_been_predicted(
     assert ended.out.count("\n") == 1
     assert ended.err.splitlines() == [
         "pcdarts: error: 3 of 4 images cannot be used:",
-        "  'photos/broken.png': it is no BMP, GIF, JPEG, PNG, PPM, TIFF or WEBP image",
+        "  'photos/broken.png': it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image",
         "  'photos/colour.png': it has colours, but the network knows greyscale images alone",
         "  'gone': No such file or directory",
     ]

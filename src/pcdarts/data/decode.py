@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 from torch import Tensor
 
 from pcdarts.data.files import ImageFile
@@ -22,8 +22,31 @@ from pcdarts.errors import InputError, RunError
 
 OnBadImage = Literal["stop", "skip"]
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_OPTIONAL = {"avif": "AVIF", "jpg_2000": "JPEG2000", "webp": "WEBP"}
+"""Formats that a build of Pillow may lack: what it calls the library, and the format."""
+
+FORMATS = tuple(
+    sorted(
+        {"BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF"}
+        | {form for name, form in _OPTIONAL.items() if features.check(name)}
+    )
+)
 """What Pillow may take a file for: nothing that would start another program, as its EPS reader does."""
+
+_SUFFIXES = {
+    "AVIF": {".avif"},
+    "BMP": {".bmp"},
+    "GIF": {".gif"},
+    "JPEG": {".jfif", ".jpe", ".jpeg", ".jpg"},
+    "JPEG2000": {".j2k", ".jp2"},
+    "PNG": {".png"},
+    "PPM": {".pbm", ".pgm", ".pnm", ".ppm"},
+    "TIFF": {".tif", ".tiff"},
+    "WEBP": {".webp"},
+}
+
+SUFFIXES = frozenset().union(*(_SUFFIXES[form] for form in FORMATS))
+"""What image files are called, in lower case."""
 
 MAX_FILE_BYTES = 2**30
 """More than any image of Pillow's largest number of pixels needs; some decoders read a file whole."""

@@ -7,15 +7,11 @@ from pathlib import Path
 
 import torch
 
-from pcdarts.data.decode import quoted
+from pcdarts.data.decode import SUFFIXES, quoted
 from pcdarts.data.files import ImageFiles, ImagePaths
 from pcdarts.data.split import stratified_split
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, listed, shown
-
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
 
 TEST_FRACTION = 0.2
 """The share of each class that becomes the test set of a folder without one."""
