@@ -1,8 +1,6 @@
 """Progress: plain lines where nobody watches, a live display on a terminal, and the log in both cases."""
 
-import os
-import subprocess
-import sys
+import signal
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,8 +9,9 @@ import torch
 
 from pcdarts.run import progress as progress_module
 from pcdarts.run.folder import RunFolder
-from pcdarts.run.progress import Pace, Progress, duration
+from pcdarts.run.progress import Pace, Progress, duration, rough
 from pcdarts.run.tracking import Tracker
+from terminal import Terminal, printing_on_a_terminal
 
 
 @pytest.fixture
@@ -178,39 +177,106 @@ def test_a_duration_is_told_in_two_units_at_most(seconds: float, text: str) -> N
     assert duration(seconds) == text
 
 
-ON_A_TERMINAL = """
-import sys
-from contextlib import suppress
-from pathlib import Path
-from pcdarts.run import progress
-from pcdarts.run.folder import RunFolder
-progress.REFRESH_SECONDS = 0.0
-with progress.Progress(RunFolder(Path(sys.argv[1])), total_epochs=2, steps_per_epoch=4) as shown:
-    for step in range(1, 5):
-        shown.step(1, step, images=64, loss=0.5)
-    shown.epoch({"epoch": 1, "loss": 0.75})
-"""
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(45.4, "45 s"), (99.6, "2 min"), (3900, "65 min"), (6000, "1.7 h"), (1e6, "278 h")]
+)
+def test_a_rough_duration_is_told_in_one_unit(seconds: float, text: str) -> None:
+    assert rough(seconds) == text
 
 
-def test_a_terminal_shows_bars_and_keeps_the_lines_of_the_epochs(run: RunFolder) -> None:
-    pty = pytest.importorskip("pty")
-    terminal, inside = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
-    job = subprocess.Popen(
-        [sys.executable, "-c", ON_A_TERMINAL, str(run.path)], stdout=inside, stderr=inside, env=environment
-    )
-    os.close(inside)
-    seen = b""
-    try:
-        while chunk := os.read(terminal, 4096):
-            seen += chunk
-    except OSError:  # Linux: the other end is closed
-        pass
-    os.close(terminal)
-    assert job.wait() == 0, seen.decode()
-    text = seen.decode()
-    assert "epoch 1/2" in text
-    assert "step 3/4" in text
-    assert "━" in text
-    assert "epoch 1/2  loss 0.75" in text
-    assert run.log.read_text().startswith("epoch 1/2  loss 0.75")
+RECORDS = {
+    "search": {"weight_loss": 2.30123, "weight_top1_error": 87.512, "arch_loss": 2.2987, "arch_top1_error": 100.0},
+    "train": {"train_loss": 0.01234, "train_top1_error": 0.034, "test_top1_error": 12.57, "test_top5_error": 0.1},
+    "random search": {
+        "candidate": 24,
+        "weight_loss": 2.30123,
+        "weight_top1_error": 87.512,
+        "arch_top1_error": 86.1,
+        "best_arch_top1_error": 55.3,
+    },
+    "detect": {
+        "train_loss": 12.3012,
+        "train_box_loss": 3.1,
+        "train_class_loss": 2.1,
+        "AP": 12.345,
+        "AP50": 23.45,
+        "AP_large": None,
+    },
+}
+"""Long ones, of every job."""
+WATCHED = {
+    "search": "weight/arch loss 2.301/2.299  error 87.5/100 %",
+    "train": "train loss 0.012  train/test error 0.03/12.6 %",
+    "random search": "weight loss 2.301  weight/arch error 87.5/86.1 %",
+    "detect": "train loss 12.301  AP 12.3 %",
+}
+
+
+@pytest.mark.parametrize("job", RECORDS)
+def test_an_epoch_of_every_job_is_one_line_of_a_terminal_and_the_log_has_all_of_it(run: RunFolder, job: str) -> None:
+    record = {"epoch": 1499, "learning_rate": 0.02468, **RECORDS[job], "skip_connects": 8}
+    with printing_on_a_terminal(80) as terminal:
+        with Progress(run, total_epochs=1500, steps_per_epoch=2) as progress:
+            progress._pace = Pace(1)
+            progress._pace.step(0.0, 1)
+            progress._pace.step(23_000.0, 1)  # an epoch takes 13 hours
+            progress.epoch(record)
+        shown = terminal.read()
+    assert [row for row, _ in shown.rows] == shown.lines  # no row goes on in the next one
+    line, rest = shown.lines
+    assert rest == ""
+    assert line.startswith(f"epoch 1499/1500  {WATCHED[job]}  12.8 h left")
+    whole = run.log.read_text()
+    names = [name for name, value in record.items() if value is not None and name != "epoch"]
+    words = [name.replace("_", " ").replace("top1", "top-1").replace("top5", "top-5") for name in names]
+    assert [word for word in words if word not in whole] == []
+
+
+def displays(terminal: Terminal) -> int:
+    """How many displays are on the screen, whole or not, by their second line."""
+    return sum(line.split()[:1] == ["run"] for line in terminal.read().lines)
+
+
+@pytest.mark.parametrize("widths", [[80, 60, 45], [30, 20, 33], [100, 24, 100, 12, 200]])
+@pytest.mark.parametrize("told_late", [False, True], ids=["told at once", "told late"])
+def test_a_terminal_that_changes_its_width_keeps_no_bars(run: RunFolder, widths: list[int], told_late: bool) -> None:
+    with printing_on_a_terminal(120) as terminal, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pcdarts.run.live.REFRESH_SECONDS", 0.0)
+        said = [f"{run.path}: 40 images"]
+        with Progress(run, total_epochs=len(widths), steps_per_epoch=2) as progress:
+            progress.begin(0, "40 images")
+            for epoch, width in enumerate(widths, 1):
+                progress.step(epoch, 1, images=64, weight_loss=0.5, weight_top1_error=torch.tensor(12.5))
+                assert displays(terminal) == 1
+                terminal.resize(width, told_late=told_late)
+                progress.step(epoch, 2, images=64, weight_loss=0.5, weight_top1_error=torch.tensor(12.5))
+                assert displays(terminal) == 1
+                terminal.resize(width)
+                progress.warn("the newest checkpoint is damaged")
+                said.append("pcdarts: warning: the newest checkpoint is damaged")
+                progress.epoch({"epoch": epoch})
+                said.append(f"epoch {epoch}/{len(widths)}")
+        assert [line.split("  ")[0] for line in terminal.read().lines if line] == said
+        assert "━" in terminal.seen
+
+
+def test_a_new_width_is_drawn_before_the_next_step(run: RunFolder) -> None:
+    with printing_on_a_terminal(120) as terminal, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pcdarts.run.live.REFRESH_SECONDS", 0.0)
+        with Progress(run, total_epochs=1, steps_per_epoch=2) as progress:
+            progress.step(1, 1, images=64, weight_loss=0.5)
+            assert terminal.read().lines[-1] == "weight loss 0.500"
+            terminal.resize(12)
+            assert terminal.screen.lines[-1] == "weight loss…"
+        handler = signal.getsignal(signal.SIGWINCH)
+    assert handler == signal.SIG_DFL
+
+
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines(run: RunFolder) -> None:
+    with printing_on_a_terminal(80) as terminal, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "dumb")
+        with Progress(run, total_epochs=1, steps_per_epoch=2) as progress:
+            progress.step(1, 1, images=64, weight_loss=0.5)
+            progress.epoch({"epoch": 1, "weight_loss": 0.75})
+        assert terminal.read().lines == ["epoch 1/1  weight loss 0.75", ""]
+        assert "\x1b" not in terminal.seen

@@ -3,22 +3,21 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pcdarts.errors import RunError
+from pcdarts.run import live
 from pcdarts.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.live import Live
     from torch import Tensor
 
     from pcdarts.run.tracking import Tracker
 
-REFRESH_SECONDS = 0.2
 LINE_SECONDS = 30.0
 STATE_SECONDS = 5.0
 """Between two versions of `state.json`."""
@@ -45,26 +44,23 @@ class Progress:
         self._tracker = tracker
         self._total_epochs = total_epochs
         self._steps_per_epoch = steps_per_epoch
-        self._live: Live | None = None
+        self._live: live.Live | None = None
         self._values: dict[str, float | Tensor] = {}
         self._pace = Pace(steps_per_epoch)
         self._next_display = 0.0
         self._next_state = 0.0
 
     def __enter__(self) -> Self:
-        if sys.stdout.isatty() and not self.quiet:
-            from rich.live import Live
-
-            self._live = Live(auto_refresh=False, transient=True, redirect_stderr=sys.stderr.isatty())
-            self._live.start()
-        self._next_display = time.monotonic() + (REFRESH_SECONDS if self._live else LINE_SECONDS)
+        if live.is_possible() and not self.quiet:
+            self._live = live.Live().__enter__()
+        self._next_display = time.monotonic() + self._pause
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._live.stop()
+            self._live.__exit__(kind, error, trace)
         if self._tracker and not self.quiet:
             self._tracker.finish()
 
@@ -93,14 +89,16 @@ class Progress:
             self._write_state(epoch, step)
         if now < self._next_display:
             return
-        self._next_display = now + (REFRESH_SECONDS if self._live else LINE_SECONDS)
+        self._next_display = now + self._pause
         if self._live:
-            self._live.update(self._display(epoch, step), refresh=True)
+            self._live.show(self._display(epoch, step))
         elif step < self._steps_per_epoch:
             print(self._step_line(epoch, step), flush=True)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """An epoch is done: say its `record` (which has its number, `epoch`) in one line, and track it.
+
+        A terminal gets what fits into one of its lines, the log everything.
 
         Raises:
             RunError: the log cannot be saved.
@@ -108,9 +106,12 @@ class Progress:
         if self.quiet:
             return
         left = self._pace.time_left((self._total_epochs - record["epoch"]) * self._steps_per_epoch)
-        parts = [f"epoch {record['epoch']}/{self._total_epochs}", *_worded(record), *self._pace_parts(left)]
-        self._next_display = time.monotonic() + (REFRESH_SECONDS if self._live else LINE_SECONDS)
-        self.say("  ".join(parts))
+        place = f"epoch {record['epoch']}/{self._total_epochs}"
+        rate, until_end = self._rate_words(), [f"{rough(left)} left"] if left else []
+        whole = "  ".join([place, *_worded(record), *rate, *self._left_words(left)])
+        watched, others = _shortened(record)
+        self._next_display = time.monotonic() + self._pause
+        self.say(whole, short=[place, *watched, *until_end, *others, *rate])
         self._write_state(record["epoch"], self._steps_per_epoch)
         self.track(record)
 
@@ -119,8 +120,10 @@ class Progress:
         if self._tracker and not self.quiet:
             self._tracker.log(record)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, short: Sequence[str] = ()) -> None:
         """Add a line to `log.txt` and print it, above the display if there is one.
+
+        A terminal gets instead those of the `short` parts, if there are any, that fit into a line.
 
         Raises:
             RunError: the log cannot be saved.
@@ -128,10 +131,7 @@ class Progress:
         if self.quiet:
             return
         self._run.append_log(text)
-        if self._live:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            print(text, flush=True)
+        print(in_a_line(short, self._live.width) if self._live and short else text, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a warning on stderr, and add it to `log.txt`."""
@@ -153,12 +153,17 @@ class Progress:
     def _steps_left(self, epoch: int, step: int) -> int:
         return (self._total_epochs - epoch) * self._steps_per_epoch + self._steps_per_epoch - step
 
-    def _pace_parts(self, left: float | None) -> list[str]:
+    @property
+    def _pause(self) -> float:
+        """Seconds between two displays, or two lines."""
+        return live.REFRESH_SECONDS if self._live else LINE_SECONDS
+
+    def _rate_words(self) -> list[str]:
         rate = self._pace.images_per_second
-        return [
-            *([f"{rate:.0f} images/s"] if rate else []),
-            *([f"{duration(left)} left"] if left else []),
-        ]
+        return [f"{rate:.0f} images/s"] if rate else []
+
+    def _left_words(self, left: float | None) -> list[str]:
+        return [f"{duration(left)} left"] if left else []
 
     def _step_line(self, epoch: int, step: int) -> str:
         left = self._pace.time_left(self._steps_left(epoch, step))
@@ -167,7 +172,8 @@ class Progress:
                 f"epoch {epoch}/{self._total_epochs}",
                 f"step {step}/{self._steps_per_epoch}",
                 *_worded(self._values),
-                *self._pace_parts(left),
+                *self._rate_words(),
+                *self._left_words(left),
             ]
         )
 
@@ -178,19 +184,19 @@ class Progress:
         from rich.text import Text
 
         total = self._total_epochs * self._steps_per_epoch
+        left = self._steps_left(epoch, step)
+        seconds = self._pace.time_left(left)
+        place = f"epoch {epoch}/{self._total_epochs}"
         bars = Table.grid(padding=(0, 1))
+        bars.add_column(no_wrap=True, min_width=len(place))
+        bars.add_column(max_width=live.BAR_COLUMNS)
+        bars.add_column(no_wrap=True)
+        steps = ProgressBar(total=self._steps_per_epoch, completed=step)
+        bars.add_row(place, steps, f"step {step}/{self._steps_per_epoch}")
         bars.add_row(
-            f"epoch {epoch}/{self._total_epochs}",
-            ProgressBar(total=self._steps_per_epoch, completed=step, width=30),
-            f"step {step}/{self._steps_per_epoch}",
+            "run", ProgressBar(total=total, completed=total - left), f"{rough(seconds)} left" if seconds else ""
         )
-        left = self._pace.time_left(self._steps_left(epoch, step))
-        bars.add_row(
-            "run",
-            ProgressBar(total=total, completed=total - self._steps_left(epoch, step), width=30),
-            "  ".join(self._pace_parts(left)),
-        )
-        return Group(bars, Text("  ".join(_worded(self._values))))
+        return Group(bars, *map(Text, [*_shortened(self._values)[0], *self._rate_words()]))
 
 
 class Pace:
@@ -232,6 +238,55 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def rough(seconds: float) -> str:
+    """`45 s`, `65 min` or `13.1 h`: a duration in one unit."""
+    if round(seconds) < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.{0 if seconds >= 360_000 else 1}f} h"
+
+
+def in_a_line(parts: Sequence[str], width: int) -> str:
+    """The first of the parts, and of the others each for which there is still room in so many columns."""
+    line, *others = parts
+    for part in others:
+        if len(line) + 2 + len(part) <= width:
+            line += f"  {part}"
+    return line
+
+
+def three_digits(percent: float) -> str:
+    """`2.57`, `25.7` or `100`."""
+    return f"{percent:.{2 if percent < 9.995 else 1 if percent < 99.95 else 0}f}"
+
+
+def _shortened(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What people watch, loss, error and AP, in few words; and the rest.
+
+    What is known of several splits is said together: `weight/arch loss 1.234/1.456  error 12.3/33.3 %`.
+    """
+    numbers = {
+        name: value for name, value in values.items() if isinstance(value, int | float) or hasattr(value, "item")
+    }
+    losses = {split: f"{float(numbers.pop(name)):.3f}" for name, split in _by_split(numbers, "loss").items()}
+    errors = {split: three_digits(numbers.pop(name)) for name, split in _by_split(numbers, "top1_error").items()}
+    watched = []
+    if losses:
+        watched.append(f"{'/'.join(losses)} loss {'/'.join(losses.values())}".strip())
+    if errors:
+        splits = "" if errors.keys() == losses.keys() else "/".join(errors)
+        watched.append(f"{splits} error {'/'.join(errors.values())} %".strip())
+    if "AP" in numbers:
+        watched.append(f"AP {three_digits(numbers.pop('AP'))} %")
+    rest = sorted(numbers, key=lambda name: name == "learning_rate")  # known beforehand: last
+    return watched, _worded({name: numbers[name] for name in rest})
+
+
+def _by_split(values: Mapping[str, Any], what: str) -> dict[str, str]:
+    """The names `SPLIT_what` among those of the values, each with its split; a plain `what` has none."""
+    ends = {name: name.removesuffix(what).removesuffix("_") for name in values if name.endswith(what)}
+    return {name: split for name, split in ends.items() if "_" not in split}
 
 
 def _worded(values: Mapping[str, Any]) -> list[str]:
