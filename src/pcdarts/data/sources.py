@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pcdarts.data.decode import OnBadImage, does_not_fit, quoted, read_images, reason
+from pcdarts.data.decode import OnBadImage, does_not_fit, quoted, read_images
+from pcdarts.data.downloads import TITLES, read_torchvision
 from pcdarts.data.folder import ImageFolder, find_images
 from pcdarts.data.hub import find_hub_images
 from pcdarts.data.images import DataSet, Images, pixel_statistics
@@ -36,16 +37,10 @@ FASHION_CLASSES = (
     "Ankle boot",
 )
 
-# Where the data sets that torchvision knows are looked for, below the root.
-_TORCHVISION = {
-    "fashion-mnist": ("FashionMNIST", "FashionMNIST/raw/train-images-idx3-ubyte and the three other unpacked files"),
-    "cifar10": ("CIFAR10", "cifar-10-python.tar.gz"),
-    "cifar100": ("CIFAR100", "cifar-100-python.tar.gz"),
-}
 FILES = ("folder", "imagenet", "huggingface")
 """Data sets of encoded images, which can be streamed; `imagenet` is a folder with a place of its own."""
 
-DATA_NAMES = ("fashion-mini", *_TORCHVISION, *FILES)
+DATA_NAMES = ("fashion-mini", *TITLES, *FILES)
 
 RESIDENT_BYTES = 2 * 10**9
 """Images that need more are streamed, unless told otherwise: the same on every machine, so that a run can move."""
@@ -110,7 +105,11 @@ def load_data(
         return _decoded(name, found, image_size, border, on_bad_image)
     if loading == "streaming":
         raise InputError(f"data {name!r} is read whole and cannot be streamed: drop --loading, or use {listed(FILES)}")
-    classes, train, test = _fashion_mini(root) if name == "fashion-mini" else _from_torchvision(name, root)
+    classes, train, test = (
+        _fashion_mini(root)
+        if name == "fashion-mini"
+        else read_torchvision(name, _expanded("data" if root is None else root))
+    )
     train = _resized(train.subset(_kept(train.labels, classes, "train", train_images, seed)), image_size)
     test = _resized(test.subset(_kept(test.labels, classes, "test", test_images, seed)), image_size)
     _check_size(train.shape[-1])
@@ -233,29 +232,3 @@ def _fashion_mini(root: Path | str | None) -> tuple[tuple[str, ...], Images, Ima
             for which in ("train", "test")
         )
     return FASHION_CLASSES, train, test
-
-
-def _from_torchvision(name: str, root: Path | str | None) -> tuple[tuple[str, ...], Images, Images]:
-    from torchvision import datasets  # type: ignore[import-untyped]  # slow to import, and only needed here
-
-    class_name, files = _TORCHVISION[name]
-    folder = _expanded("data" if root is None else root)
-    try:
-        sets = [getattr(datasets, class_name)(folder, train=is_train, download=True) for is_train in (True, False)]
-        train, test = (
-            Images(_channels_first(torch.as_tensor(part.data)), torch.as_tensor(part.targets).long()) for part in sets
-        )
-        classes = tuple(sets[0].classes)
-    except Exception as error:  # a failed download, a damaged file, a full disk: torchvision raises nearly anything
-        raise InputError(
-            f"data {name!r} could not be read from or downloaded to {quoted(folder)} ({reason(error)}): put {files} "
-            "there, or give another --data-root"
-        ) from error
-    return classes, train, test
-
-
-def _channels_first(pixels: Tensor) -> Tensor:
-    """uint8 `[N, H, W]` or `[N, H, W, C]` as `[N, C, H, W]`."""
-    if pixels.dtype != torch.uint8:
-        raise ValueError(f"pixels are {pixels.dtype}, not bytes")
-    return pixels.unsqueeze(1) if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)
