@@ -9,6 +9,7 @@ PACKAGE = Path(pcdarts.__file__).parent
 LAYERS = [
     "errors",
     "extras",
+    "foreign",
     "cell",
     "supernet",
     "network",
@@ -23,6 +24,8 @@ LAYERS = [
     "config",
     "random_search_config",
     "recipes",
+    "fitting",
+    "flags",
     "jobs",
     "study",
     "report",

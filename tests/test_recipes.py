@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pcdarts.config import SearchConfig, ShowConfig, TrainConfig
+from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError
 from pcdarts.job_config import ConfigError, JobConfig
 from pcdarts.random_search_config import RandomSearchConfig
@@ -102,8 +103,8 @@ def test_problems_of_file_and_flags_are_reported_together(tmp_path: Path) -> Non
         resolve(SearchConfig, file=file, flags={"k": "3"}, problems=["there is no flag --kk"])
     assert refusal.value.problems == [
         "there is no flag --kk",
-        "k is 3, but it must divide channels (16): use 1, 2, 4, 8 or 16",
-        "batch_size is none at all, but it must be a whole number",
+        f"k is 3, but it must divide channels (16): use 1, 2, 4, 8 or 16 (channels comes from {file})",
+        f"batch_size is none at all, but it must be a whole number (batch_size comes from {file})",
         "there is no setting epoch: did you mean epochs?",
     ]
 
@@ -115,3 +116,29 @@ def test_problems_of_the_flags_alone_are_reported() -> None:
 
 def test_a_job_without_recipes_has_its_own_defaults() -> None:
     assert resolve(ShowConfig, flags={"genotype": "darts_v1"}) == ShowConfig(genotype="darts_v1")
+
+
+@pytest.mark.parametrize(
+    ("config_class", "flags", "origin"),
+    [
+        (SearchConfig, {"channels": "6"}, "k comes from the recipe fashion-mini: give k as well"),
+        (SearchConfig, {"k": "3"}, "channels comes from the recipe fashion-mini: give channels as well"),
+        (
+            SearchConfig,
+            {"recipe": "imagenet", "data": "cifar10"},
+            "crop comes from the recipe imagenet: give crop as well",
+        ),
+        (DetectTrainConfig, {"held_out": "5"}, "test_set comes from the recipe coco-mini: give test_set as well"),
+    ],
+)
+def test_a_problem_says_where_a_value_comes_from_that_nobody_typed(
+    config_class: type[JobConfig], flags: dict[str, str], origin: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        resolve(config_class, flags=flags)
+    assert str(refusal.value).endswith(f" ({origin})")
+
+
+def test_nothing_is_said_about_the_origin_of_what_was_typed() -> None:
+    with pytest.raises(ConfigError, match=r"use 1, 2, 4 or 8$"):
+        resolve(SearchConfig, flags={"k": "3", "channels": "8"})

@@ -3,15 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, TypedDict, TypeVar, get_args, get_origin
-
-import tyro
-from pydantic.fields import FieldInfo
-from tyro.constructors import PrimitiveConstructorSpec
+from typing import Any, TypeVar
 
 import pcdarts
 from pcdarts.config import (
@@ -27,10 +22,12 @@ from pcdarts.config import (
     TrainConfig,
 )
 from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
-from pcdarts.errors import InputError, RunError, closest, did_you_mean, listed, shown
-from pcdarts.job_config import JobConfig, settings
+from pcdarts.errors import InputError, RunError, did_you_mean, listed, shown
+from pcdarts.fitting import fitted_epochs
+from pcdarts.flags import RUN_FLAGS, read_flags
+from pcdarts.job_config import JobConfig
 from pcdarts.random_search_config import RandomSearchConfig
-from pcdarts.recipes import RECIPES, resolve
+from pcdarts.recipes import resolve
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.interruption import ending_afterwards
 from pcdarts.study_config import ReportConfig, StudyRunConfig, StudyStatusConfig
@@ -88,7 +85,11 @@ JOBS: dict[str, tuple[type[JobConfig], str, str]] = {
 }
 """All other jobs, by name: configuration, module and function."""
 
-NAMES = (*RUN_JOBS, *JOBS)
+CONFIGS: dict[str, type[JobConfig]] = {
+    **RUN_JOBS,
+    **{name: config_class for name, (config_class, _, _) in JOBS.items()},
+}
+NAMES = tuple(CONFIGS)
 VERBS = tuple(dict.fromkeys(name.split()[0] for name in NAMES))
 Config = TypeVar("Config", bound=JobConfig)
 
@@ -173,27 +174,27 @@ def _job_named(verb: str, rest: list[str]) -> tuple[str, list[str]]:
 
 def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
     """Start or continue a job that has a run folder, or plan one."""
-    more = RUN_FLAGS | PLAN_FLAG if config_class is SearchConfig else RUN_FLAGS
-    flags, problems = _read_flags(config_class, arguments, more)
+    flags, problems = read_flags(config_class, arguments, CONFIGS)
     plans = flags.pop("plan", False)
     file, place, resumed = (Path(flags.pop(name)) if name in flags else None for name in RUN_FLAGS)
-    if plans:
-        if place or resumed:
-            raise InputError("--plan makes no run: drop --run and --resume")
-        planned = resolve(SearchConfig, file=file, flags=flags, problems=problems)
-        from pcdarts.jobs.plan import run_plan
-
-        return run_plan(planned)
+    if plans and (place or resumed):
+        raise InputError("--plan makes no run: drop --run and --resume")
     if resumed and (file or place):
         raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
     config: Any  # of that class
     if resumed:
         config = _config_of(RunFolder.open(resumed), config_class, flags, problems)
     else:
-        config = resolve(config_class, file=file, flags=flags, problems=problems)
+        fitted, said = fitted_epochs(config_class, file, flags)
+        config = resolve(config_class, file=file, flags={**fitted, **flags}, problems=problems)
+    if plans:
+        from pcdarts.jobs.plan import run_plan
+
+        print(*said, sep="\n", end="\n" if said else "")
+        return run_plan(config)
     with ending_afterwards():  # half an import is worse than a moment's wait
         from pcdarts.jobs.launch import begin, go_on
-    return go_on(config, resumed) if resumed else begin(config, place)
+    return go_on(config, resumed) if resumed else begin(config, place, said)
 
 
 def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, Any], problems: list[str]) -> Config:
@@ -210,164 +211,5 @@ def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, A
 
 
 def _settle(config_class: type[Config], arguments: Sequence[str]) -> Config:
-    flags, problems = _read_flags(config_class, arguments)
+    flags, problems = read_flags(config_class, arguments, CONFIGS)
     return resolve(config_class, flags=flags, problems=problems)
-
-
-_make_typed_dict: Any = TypedDict  # mypy wants the fields of a TypedDict written out; ours are computed
-_positional: Any = tyro.conf.Positional
-
-RUN_FLAGS = {
-    "config": ("FILE", "YAML file of settings, such as a run's config.yaml: stronger than the recipe"),
-    "run": (
-        "FOLDER",
-        "folder to make for the run (none: the next free runs/JOB-RECIPE-NNN); torchrun wants `-m -- pcdarts` then",
-    ),
-    "resume": ("RUN", "continue the unfinished run in this folder, with its own configuration"),
-}
-"""What can be said to a job with a run folder besides its settings: name, metavar, help."""
-
-PLAN_FLAG = {"plan": ("", "only measure what memory and hours it would take here, for several K and batch sizes")}
-"""The same for a search alone; without a metavar it is a switch."""
-
-
-def _read_flags(
-    config_class: type[JobConfig], arguments: Sequence[str], more: Mapping[str, tuple[str, str]] | None = None
-) -> tuple[dict[str, Any], list[str]]:
-    """What the arguments say, by name and as text (it is checked later), and the problems in reading them.
-
-    `--help` among the arguments prints the help and exits.
-    """
-    fields = settings(config_class)
-    flags = {
-        name: _flag(metavar, description) if metavar else Annotated[bool, tyro.conf.arg(help=description)]
-        for name, (metavar, description) in (more or {}).items()
-    }
-    flags |= {name: _flag_of(name, field, config_class) for name, field in fields.items()}
-    as_type = _make_typed_dict("flags", flags, total=False)  # a flag not given stays absent
-    prog = f"pcdarts {config_class.model_fields['job'].default}"
-    wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
-    read, unread = tyro.cli(as_type, prog=prog, args=wanted, return_unknown_args=True)
-    given = {name: value for name, value in read.items() if value not in ("", ())}
-    _share_out_arguments(given, fields)
-    if len(wanted) < len(arguments):
-        _print_help(config_class, as_type, prog, given)
-    empty = [name for name in read if name not in given and not (name in fields and fields[name].is_required())]
-    problems = [f"{_dashed(name)} needs a value" for name in empty]
-    for name, value in given.items():
-        if isinstance(value, tuple) and not (name in fields and _takes_several(fields[name])):
-            argument = name if name in fields and fields[name].is_required() else _dashed(name)
-            problems.append(f"{argument} takes one value, not {shown(' '.join(value))}: quote a value with spaces")
-            given[name] = value[0]
-    return given, problems + _problems_in(unread, flags)
-
-
-def _share_out_arguments(given: dict[str, Any], fields: Mapping[str, FieldInfo]) -> None:
-    """Where one argument and then several are wanted, as in `RUN IMAGE...`: give each its own.
-
-    argparse gives all to the first, and those after the value of a flag to that flag.
-    """
-    match [name for name, field in fields.items() if field.is_required()]:
-        case [first, others]:
-            words = [*_as_tuple(given.pop(first, ())), *given.pop(others, ())]
-            for name, value in given.items():
-                words += _as_tuple(value)[1:]
-                given[name] = _as_tuple(value)[0]
-            given.update({first: words[0]} if words else {}, **({others: tuple(words[1:])} if words[1:] else {}))
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _print_help(config_class: type[JobConfig], flags: Any, prog: str, given: Mapping[str, Any]) -> None:
-    """Print the flags with the defaults that the chosen recipe and file give them, and exit."""
-    if config_class in RECIPES:
-        file = Path(given["config"]) if "config" in given else None
-        config = resolve(config_class, file=file, flags={name: given[name] for name in ("recipe",) if name in given})
-        defaults = config.model_dump(exclude={"job"}) | dict.fromkeys(RUN_FLAGS) | dict.fromkeys(PLAN_FLAG, False)
-        description = f"Recipe < YAML file < flags. The defaults shown are those of the recipe {defaults['recipe']}."
-    else:
-        fields = settings(config_class)
-        defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
-        description = str(config_class.__doc__)
-    tyro.cli(flags, prog=prog, args=["--help"], description=description, default=defaults)
-
-
-def _problems_in(unread: Sequence[str], names: Iterable[str]) -> list[str]:
-    """What the arguments that no flag took were meant to be; those after an unknown flag are taken for its values."""
-    known = [_dashed(name) for name in names]
-    negated = [f"--no-{name[2:]}" for name in known]
-    problems: list[str] = []
-    for token in unread:
-        flag = token.partition("=")[0].replace("_", "-")
-        if flag.startswith("-") and not flag[1:2].isdigit():
-            problems.append(f"there is no flag {shown(flag)}{closest(flag, known + negated)}")
-        elif not problems:
-            problems.append(f"unexpected argument {shown(token)}: settings are flags, as in --epochs 10")
-    return problems
-
-
-def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
-    """The flag of a setting; a setting without a default is an argument without a flag."""
-    kind, optional = _plain_type(field.annotation)
-    description = str(field.description)
-    if kind is bool:
-        return Annotated[bool, tyro.conf.arg(help=description)]
-    if name == "recipe":
-        metavar = f"{{{','.join(RECIPES[config_class])}}}"
-    elif get_origin(kind) is Literal:
-        metavar = f"{{{','.join(get_args(kind))}}}"
-    elif field.is_required():
-        metavar = name.upper()
-    else:
-        metavar = {int: "INT", float: "FLOAT", Path: "PATH"}.get(kind, "TEXT")
-    if _takes_several(field):
-        if get_args(kind)[-1] is not Ellipsis:
-            return _flag("FLOAT FLOAT", description, values=2)
-        if get_args(kind)[0] is str:
-            return _flag("TEXT ...", description, values=None)
-        return _positional[_flag(f"{name.upper().removesuffix('S')} ...", description, values=None)]
-    flag = _flag(metavar, description, optional=optional)
-    return _positional[flag] if field.is_required() else flag
-
-
-def _takes_several(field: FieldInfo) -> bool:
-    return get_origin(_plain_type(field.annotation)[0]) is tuple
-
-
-def _plain_type(annotation: Any) -> tuple[Any, bool]:
-    """The type without its constraints, and whether it may be None."""
-    alternatives = [kind for kind in get_args(annotation) if kind is not NoneType]
-    optional = NoneType in get_args(annotation)
-    kind = alternatives[0] if optional else annotation
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind, optional
-
-
-def _flag(metavar: str, description: str, values: int | None = 1, optional: bool = False) -> Any:
-    """A flag that takes its values as text, a tuple if there are several; what is wrong with them is said later.
-
-    With None it takes any number of them.
-    """
-
-    def read(texts: list[str]) -> Any:
-        if values is None or max(values, len(texts)) > 1:
-            return tuple(texts)
-        text = texts[0] if texts else ""
-        return None if optional and text == "none" else text
-
-    def write(value: Any) -> list[str]:
-        return [str(item).lower() if item is None else str(item) for item in ([value] if values == 1 else value)]
-
-    spec = PrimitiveConstructorSpec(
-        nargs="*" if values is None else tuple(range(values + 1)),
-        metavar=metavar,
-        instance_from_str=read,
-        is_instance=lambda value: True,
-        str_from_instance=write,
-    )
-    return Annotated[Any, spec, tyro.conf.arg(help=description)]
-
-
-def _dashed(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pcdarts.errors import InputError, closest, listed, shown
+from pcdarts.foreign import meant_setting
 
 
 class ConfigError(InputError):
@@ -215,11 +216,14 @@ def _in_words(problem: ErrorDetails, config_class: type[JobConfig]) -> str:
     if problem["type"] == "value_error":
         return str(context["error"])
     if problem["type"] == "extra_forbidden":
-        return f"there is no setting {name}{closest(name, settings(config_class))}"
+        return f"there is no setting {name}{meant_setting(name, settings(config_class))}"
     if problem["type"] == "missing" and len(problem["loc"]) == 1:
         return f"{name} is missing: {settings(config_class)[name].description}"
     if problem["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
+        if name == "data" and (os.sep in str(value) or os.path.isdir(str(value))):
+            folder = f"--data folder --data-root {shown(value)}"
+            return f"data is {shown(value)}, but it must be {listed(choices)}: for a folder of class folders {folder}"
         return f"{name} is {shown(value)}, but it must be {listed(choices)}{closest(str(value), choices)}"
     if problem["type"] in _EXPECTATIONS:
         return f"{name} is {shown(value)}, but it must be {_EXPECTATIONS[problem['type']].format(**context)}"

@@ -1,5 +1,6 @@
 """Published settings, one function each, and how a job's configuration comes about: recipe < YAML file < flags."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -303,7 +304,8 @@ def resolve(
         InputError: the file cannot be read, there is no such recipe, or the file leaves it nothing to decide.
     """
     from_file = {} if file is None else read_yaml(file, config_class)
-    given = {**from_file, **(flags or {})}
+    flags = flags or {}
+    given = {**from_file, **flags}
     if given.get("recipe") != from_file.get("recipe") and config_class.model_fields.keys() <= from_file.keys():
         raise InputError(
             f"{file} holds every setting, so --recipe {shown(given['recipe'])} would be no more than a name: "
@@ -315,7 +317,20 @@ def resolve(
     try:
         config = config_class(**{**base, **given})
     except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
+        untyped = {name: (value, f"the recipe {base['recipe']}: give {name} as well") for name, value in base.items()}
+        untyped |= {name: (value, str(file)) for name, value in from_file.items()}
+        untyped = {name: origin for name, origin in untyped.items() if name not in flags}
+        raise ConfigError([*problems, *(with_origin(line, untyped) for line in error.problems)]) from None
     if problems:
         raise ConfigError([*problems])
     return config
+
+
+def with_origin(problem: str, untyped: Mapping[str, tuple[Any, str]]) -> str:
+    """The problem, and where the values in it come from that nobody has typed: of each the value, and from where."""
+    told = []
+    for name, (value, source) in untyped.items():
+        if value is not None and name in problem:
+            mention = rf"\b{re.escape(name)} (is )?\(?{re.escape(shown(value))}(?![\w.])"
+            told += [f"{name} comes from {source}"] if re.search(mention, problem) else []
+    return f"{problem} ({'; '.join(told)})" if told else problem

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -23,8 +23,10 @@ LongConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
 """That of a job with a run folder."""
 
 
-def begin(config: LongConfig, place: Path | None) -> None:
+def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> None:
     """Do the job in a new folder at `place`, or in the next free one below runs/.
+
+    First come the lines `said` about how the configuration came about, on the screen and in the log.
 
     Raises:
         InputError: something is wrong with configuration, folder or data; the folder is as it was.
@@ -44,6 +46,9 @@ def begin(config: LongConfig, place: Path | None) -> None:
             with _watched(config.job, run, False, processes):
                 write_text(run.config, config.to_yaml())
                 run.write_json(run.env, environment)
+                for line in said:
+                    print(line, flush=True)
+                    run.append_log(line)
                 _lead(config, run, False, processes)
 
 
