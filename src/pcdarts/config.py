@@ -157,8 +157,8 @@ class TrainConfig(JobConfig):
     genotype: str = Field(
         default="latest",
         min_length=1,
-        description="'latest' (the last search under runs/), a run folder, a JSON or text file, a published name, "
-        "or random:SEED[:NODES]",
+        description="'latest' (the last search under runs/), a run folder (RUN:EPOCH), a JSON or text file, a log "
+        "(LOG:EPOCH), a genotypes.py (FILE:NAME), a published name, or random:SEED[:NODES]",
     )
     data: Data = "fashion-mini"
     data_root: DataRoot = None
@@ -261,7 +261,9 @@ class ShowConfig(JobConfig):
 
     job: Literal["show"] = "show"
     genotype: str = Field(
-        min_length=1, description="published name, JSON or text file, run folder, or random:SEED[:NODES]"
+        min_length=1,
+        description="published name, JSON or text file, log (LOG:EPOCH), genotypes.py (FILE:NAME), run folder "
+        "(RUN:EPOCH), or random:SEED[:NODES]",
     )
     svg: Path | None = Field(default=None, description="folder to write the drawings of both cells to")
     as_json: bool = Field(default=False, alias="json", description="print the genotype as JSON and nothing else")

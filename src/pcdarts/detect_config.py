@@ -47,7 +47,8 @@ class DetectTrainConfig(JobConfig):
     genotype: str = Field(
         default="pc_darts_imagenet",
         min_length=1,
-        description="published name, JSON or text file, run folder, or random:SEED[:NODES]; not used with a classifier",
+        description="published name, JSON or text file, log (LOG:EPOCH), genotypes.py (FILE:NAME), run folder "
+        "(RUN:EPOCH), or random:SEED[:NODES]; not used with a classifier",
     )
     channels: Channels = 48
     num_cells: NumCells = 14

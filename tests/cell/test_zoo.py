@@ -1,7 +1,7 @@
 import pytest
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.zoo import PUBLISHED, published
+from pcdarts.cell.zoo import PUBLISHED, published, published_name
 from pcdarts.errors import InputError
 
 
@@ -57,8 +57,24 @@ def test_capitals_dashes_and_spaces_in_a_name_do_not_matter(name: str) -> None:
     assert published(name) is PUBLISHED["pc_darts_cifar10"]
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        *(("NASNet", "nasnet_a"), ("AmoebaNet", "amoebanet_a"), ("PDARTS", "p_darts"), ("p-darts", "p_darts")),
+        *(("DARTS_V1", "darts_v1"), ("DARTS_V2", "darts_v2"), ("DARTS", "darts_v2"), ("darts", "darts_v2")),
+        *(("PCDARTS", "pc_darts_cifar10"), ("PC-DARTS", "pc_darts_cifar10"), ("pcdarts_cifar10", "pc_darts_cifar10")),
+        *(("PC_DARTS_cifar", "pc_darts_cifar10"), ("PC_DARTS_image", "pc_darts_imagenet")),
+    ],
+)
+def test_the_names_in_the_authors_scripts_are_known(theirs: str, ours: str) -> None:
+    assert published(theirs) is PUBLISHED[ours]
+    assert published_name(theirs) == ours
+
+
 def test_an_unknown_name_is_refused_with_the_closest_one_and_all_of_them() -> None:
-    with pytest.raises(InputError, match=r"'pc_darts_cifar': did you mean 'pc_darts_cifar10'\?.*amoebanet_a"):
-        published("pc_darts_cifar")
+    with pytest.raises(InputError, match=r"'pc_darts_cifra': did you mean 'pc_darts_cifar10'\?.*amoebanet_a.*PDARTS"):
+        published("pc_darts_cifra")
+    with pytest.raises(InputError, match=r"'AmobeaNet': did you mean 'AmoebaNet'\?|did you mean 'amoebanet_a'\?"):
+        published("AmobeaNet")
     with pytest.raises(InputError, match="'resnet50': use one of pc_darts_cifar10, "):
         published("resnet50")

@@ -110,6 +110,29 @@ def test_any_json_value_is_read_or_refused(changes: dict[str, Any], others: dict
     check_read_back(outcome(lambda: Genotype.from_json(json.dumps(list(changes.values())))))
 
 
+LOG = "".join(f"epoch {epoch} lr 0.1\ngenotype = {PRINTED}\n" for epoch in range(3))
+PYTHON = f"# A = {PRINTED}\nA = {PRINTED}\nB = Genotype(*A)\nC = A\n"
+
+
+@cases(200)
+@given(
+    st.one_of(mutated(LOG, pieces), mutated(PYTHON, pieces)),
+    st.sampled_from(["log.txt", "genotypes.py"]),
+    st.sampled_from([None, "1", "A", "C", "x" * 50]),
+)
+@example("A = " + "-" * 50_000 + "1", "genotypes.py", None)
+@example("A = " + "(" * 500_000, "genotypes.py", None)
+@example("A = Genotype(" + "1+" * 100_000 + "1)", "genotypes.py", None)
+@example("A = Genotype" + ".a" * 100_000 + "()", "genotypes.py", None)
+@example("Genotype(\n" * 20_000, "log.txt", "1")
+@example("Genotype(" + "\n" * 200_000, "log.txt", None)
+@example("epoch 1 Genotype(" * 20_000, "log.txt", "1")
+def test_a_changed_log_or_python_file_is_read_or_refused(text: str, name: str, which: str | None) -> None:
+    with new_folder() as folder:
+        (folder / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+        check_read_back(outcome(lambda: Genotype.from_file(folder / name, which), name))
+
+
 @cases(100)
 @given(changes=st.dictionaries(st.sampled_from(["normal", "normal_concat", "reduce", "reduce_concat"]), members))
 def test_any_python_value_is_taken_or_refused(changes: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def test_both_cells_are_drawn_into_a_folder(tmp_path: Path, finished_search: Pat
 
 
 def test_a_misspelt_name_is_corrected(tmp_path: Path) -> None:
-    assert "did you mean 'pc_darts_cifar10'?" in refused(tmp_path, "show", "pcdarts_cifar10")
+    assert "did you mean 'pc_darts_cifar10'?" in refused(tmp_path, "show", "pcdarts_cifra10")
 
 
 def test_an_unfinished_search_has_nothing_to_show(tmp_path: Path) -> None:

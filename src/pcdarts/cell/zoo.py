@@ -217,13 +217,46 @@ PUBLISHED = {
 }
 
 
+AUTHORS_NAMES = {
+    "NASNet": "nasnet_a",
+    "AmoebaNet": "amoebanet_a",
+    "DARTS": "darts_v2",
+    "PCDARTS": "pc_darts_cifar10",
+    "PC_DARTS_cifar": "pc_darts_cifar10",
+    "PC_DARTS_image": "pc_darts_imagenet",
+    "PDARTS": "p_darts",
+}
+"""What the DARTS, P-DARTS and PC-DARTS scripts call these cells, where that is not our name in capitals."""
+
+
 def published(name: str) -> Genotype:
-    """The published cell of that name; capitals and dashes do not matter (`PC-DARTS-CIFAR10`).
+    """The published cell of that name, ours or that of the authors' scripts (`PCDARTS`).
+
+    Capitals, dashes, underscores and spaces do not matter (`PC-DARTS-CIFAR10`).
 
     Raises:
         InputError: no such name.
     """
-    known = name.strip().lower().replace("-", "_").replace(" ", "_")
-    if known not in PUBLISHED:
-        raise InputError(f"no published cell is called {name[:40]!r}: {did_you_mean(known, PUBLISHED)}")
-    return PUBLISHED[known]
+    return PUBLISHED[published_name(name)]
+
+
+def published_name(name: str) -> str:
+    """Our name of the published cell that is called `name`, a key of `PUBLISHED`.
+
+    Raises:
+        InputError: no such name.
+    """
+    if not isinstance(name, str):
+        known = ", ".join(PUBLISHED)
+        raise InputError(
+            f"the name of a published cell is a text, not of type {type(name).__name__}: give one of {known}"
+        )
+    names = {_bare(known): known for known in PUBLISHED} | {_bare(a): ours for a, ours in AUTHORS_NAMES.items()}
+    if _bare(name) not in names:
+        known = did_you_mean(name.strip().lower().replace("-", "_").replace(" ", "_"), [*PUBLISHED, *AUTHORS_NAMES])
+        raise InputError(f"no published cell is called {name[:40]!r}: {known}")
+    return names[_bare(name)]
+
+
+def _bare(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter not in "-_" and not letter.isspace())

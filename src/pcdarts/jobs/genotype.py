@@ -2,24 +2,27 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.genotype_file import find_in_file
 from pcdarts.cell.space import CELL_KINDS, CellSpace
-from pcdarts.cell.zoo import PUBLISHED, published
+from pcdarts.cell.zoo import PUBLISHED, published_name
 from pcdarts.errors import InputError, shown
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RUNS, RunFolder
 
 
-def find_genotype(name: str) -> Genotype:
+def find_genotype(name: str, say: Callable[[str], None] = print) -> Genotype:
     """The genotype meant by `name`.
 
     It is, in this order: `latest` (the newest finished search under runs/), `random:SEED` or `random:SEED:NODES` (a
     cell of the paper's space, or of one with so many nodes, drawn without looking at data), a printed genotype, a run
-    folder, a file, or the name of a published cell.
+    folder, a file, one of the genotypes of a run or file (`RUN:EPOCH`, `LOG:EPOCH`, `FILE:NAME`), or the name of a
+    published cell. Where `name` could have meant another one, `say` is told which was taken.
 
     Raises:
         InputError: none of these, or an inconsistent genotype.
@@ -37,15 +40,41 @@ def find_genotype(name: str) -> Genotype:
         return random_genotype(space, int(match[1]))
     if "Genotype(" in name:
         return Genotype.from_text(name)
-    path = Path(name)
+    path, which = _path_and_choice(name)
     if os.path.isdir(path):  # unlike path.is_dir() also where no file can have such a name
-        run = RunFolder.open(path)
-        if not run.genotype.is_file():
-            raise InputError(f"{path} has no genotype.json yet: finish it with --resume {path} first")
-        return Genotype.from_file(run.genotype)
+        return _of_run(RunFolder.open(path), which)
     if os.path.exists(path) or len(path.parts) > 1 or path.suffix:
-        return Genotype.from_file(path)
-    return published(name)
+        found = find_in_file(path, which)
+        if found.remark:
+            say(found.remark)
+        return Genotype.from_found(found)
+    ours = published_name(name)
+    if name.strip().lower().replace("-", "_").replace(" ", "_") != ours:
+        say(f"{name.strip()} is the published cell {ours}")
+    return PUBLISHED[ours]
+
+
+def _path_and_choice(name: str) -> tuple[Path, str | None]:
+    """The path that `name` begins with, and what follows a colon if such a file or folder exists only without it."""
+    head, colon, which = name.rpartition(":")
+    if os.path.exists(name) or not colon or not re.fullmatch(r"[\w-]+", which):
+        return Path(name), None
+    looks_like_a_path = len(Path(head).parts) > 1 or Path(head).suffix
+    return (Path(head), which) if os.path.exists(head) or looks_like_a_path else (Path(name), None)
+
+
+def _of_run(run: RunFolder, epoch: str | None) -> Genotype:
+    """The genotype of a run, or that of one of its epochs."""
+    if epoch is None:
+        if not run.genotype.is_file():
+            raise InputError(f"{run.path} has no genotype.json yet: finish it with --resume {run.path} first")
+        return Genotype.from_file(run.genotype)
+    path = run.epoch_genotype(int(epoch)) if re.fullmatch(r"[0-9]{1,9}", epoch) else None
+    if path is None or not path.is_file():
+        count = len(list(path.parent.glob("epoch_*.json"))) if path else 0
+        known = f"it has those of {count} epochs, counted from 1" if count else "name one of a search, as in RUN:12"
+        raise InputError(f"{run.path} has no genotype of epoch {shown(epoch)}: {known}")
+    return Genotype.from_file(path)
 
 
 def latest_search() -> RunFolder:
