@@ -1,15 +1,18 @@
 """Published cells as timm models: the numbers of `Network`, the interface of timm."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import pcdarts
 from pcdarts.errors import InputError
 from pcdarts.network.classifier import Classifier
+from pcdarts.network.export import timm_settings
 from small_classifier import BLUEPRINT, trained
 
 timm: Any = pytest.importorskip("timm")
@@ -148,6 +151,84 @@ def test_there_are_no_published_weights_but_files_can_be_loaded(tmp_path: Path) 
     assert torch.equal(model(IMAGES), trained()(IMAGES))
     other_head = small(pretrained=True, num_classes=5, in_chans=1, pretrained_cfg_overlay=overlay)
     assert other_head(IMAGES[:, :1]).shape == (2, 5)
+
+
+@pytest.fixture(params=["colour", "greyscale, in three strides"])
+def export(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Classifier]:
+    """An export folder as timm reads it, and the classifier in it."""
+    blueprint, weights = BLUEPRINT, trained().state_dict()
+    if request.param != "colour":
+        changes = {"kind": "imagenet", "mean": (0.5,), "std": (0.2,), "image_size": 64, "border": 1 / 16}
+        blueprint = BLUEPRINT.model_copy(update=changes)
+        network = pcdarts.Network(
+            blueprint.genotype, kind="imagenet", channels=4, num_cells=3, num_classes=3, image_channels=1
+        )
+        weights = network.state_dict()
+    classifier = Classifier(blueprint, weights)
+    classifier.save(tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(timm_settings(blueprint, classifier.network)))
+    return tmp_path, classifier
+
+
+def test_an_export_of_ones_own_is_a_timm_model_with_the_same_logits(export: tuple[Path, Classifier]) -> None:
+    from pcdarts.timm_models import from_export
+
+    folder, classifier = export
+    blueprint = classifier.blueprint
+    channels, side = blueprint.image_channels, blueprint.image_size
+    images = torch.randn(2, channels, side, side, generator=torch.Generator().manual_seed(1))
+    models = [from_export(folder), from_export(folder / "model.safetensors")]
+    for model in (*models, timm.create_model(f"local-dir:{folder}", pretrained=True)):
+        assert torch.equal(model.eval()(images), classifier.network(images))
+        reading = timm.data.resolve_model_data_config(model)
+        assert tuple(reading["input_size"]) == (channels, side, side)
+        assert (tuple(reading["mean"]), tuple(reading["std"])) == (blueprint.mean, blueprint.std)
+        assert (reading["crop_pct"], reading["interpolation"]) == (1 - 2 * blueprint.border, "bilinear")
+        assert list(model.pretrained_cfg["label_names"]) == ["ant", "bee", "wasp"]
+
+
+def test_an_export_can_have_another_classifier_other_channels_or_give_features(
+    export: tuple[Path, Classifier],
+) -> None:
+    from pcdarts.timm_models import from_export
+
+    folder, classifier = export
+    channels, side = classifier.blueprint.image_channels, classifier.blueprint.image_size
+    images = torch.randn(2, channels, side, side, generator=torch.Generator().manual_seed(1))
+    for load in (
+        from_export,
+        lambda path, **options: timm.create_model(f"local-dir:{path}", pretrained=True, **options),
+    ):
+        model = load(folder, num_classes=5).eval()
+        assert model(images).shape == (2, 5)
+        assert torch.equal(model.forward_features(images), from_export(folder).eval().forward_features(images))
+        assert all(
+            map(torch.equal, load(folder, features_only=True).eval()(images), classifier.network.features(images))
+        )
+        assert load(folder, in_chans=4 - channels)(torch.randn(2, 4 - channels, side, side)).shape == (2, 3)
+
+
+def test_an_image_of_the_right_size_is_read_by_timm_as_by_the_run(tmp_path: Path) -> None:
+    from pcdarts.timm_models import from_export
+
+    classifier = Classifier(BLUEPRINT, trained().state_dict())
+    classifier.save(tmp_path / "model.safetensors")
+    values = torch.randint(0, 256, (8, 8, 3), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+    model = from_export(tmp_path).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    read = transform(Image.fromarray(values.numpy()))[None]
+    torch.testing.assert_close(model(read), classifier(values.permute(2, 0, 1)[None] / 255))
+
+
+def test_a_model_without_its_sizes_is_refused_and_so_is_a_folder_without_an_export(tmp_path: Path) -> None:
+    from pcdarts.timm_models import from_export
+
+    with pytest.raises(InputError, match="the model pcdarts needs genotype, kind, channels and num_cells: give them"):
+        timm.create_model("pcdarts")
+    with pytest.raises(InputError, match=r"model.safetensors does not exist: give a safetensors file"):
+        from_export(tmp_path)
+    options = {"genotype": BLUEPRINT.genotype.to_text(), "kind": "cifar", "channels": 4, "num_cells": 3}
+    assert timm.create_model("pcdarts", **options, num_classes=7)(IMAGES).shape == (2, 7)
 
 
 def test_gradient_checkpointing_is_refused() -> None:

@@ -1,10 +1,11 @@
 """Published cells as timm models: `import pcdarts.timm_models`, then `timm.create_model("pcdarts_cifar10_c36")`.
 
-timm has no way to find the models of other packages by itself: the import registers them. No weights are published, so
-`pretrained=True` needs a file of one's own, as `pcdarts export` writes it:
-`timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": "model.safetensors"})`.
+timm has no way to find the models of other packages by itself: the import registers them. No weights of these are
+published. A network of one's own is the model `pcdarts`: `from_export("RUN/export")`, or
+`timm.create_model("local-dir:RUN/export", pretrained=True)`, and from the Hub `"hf-hub:OWNER/NAME"`.
 """
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,9 +14,11 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import NetworkKind
 from pcdarts.cell.stem import check_images
 from pcdarts.cell.zoo import published
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, listed
 from pcdarts.extras import import_extra
 from pcdarts.network.blocks import dense_gradient
+from pcdarts.network.classifier import WEIGHTS, load_classifier
+from pcdarts.network.export import timm_settings
 from pcdarts.network.network import Network
 
 _layers: Any = import_extra("timm.layers", "timm", "pcdarts.timm_models")
@@ -201,24 +204,67 @@ _CELLS: dict[str, tuple[str, NetworkKind]] = {
 }
 """A published cell and the network that it is for, by the name of the model."""
 
-default_cfgs = _models.generate_default_cfgs({name: _INPUTS[kind] for name, (_, kind) in _CELLS.items()})
+default_cfgs = _models.generate_default_cfgs(
+    {"pcdarts": _INPUTS["cifar"], **{name: _INPUTS[kind] for name, (_, kind) in _CELLS.items()}}
+)
 """Where timm looks for what a model's images are like."""
 
 
 def _register(name: str, cell: str, kind: NetworkKind) -> None:
     def make(pretrained: bool = False, **options: Any) -> nn.Module:
-        model: nn.Module = _models.build_model_with_cfg(
-            TimmNetwork,
-            name,
-            pretrained,
-            genotype=published(cell),
-            feature_cfg={"out_indices": (0, 1, 2), "feature_cls": "getter"},
-            **_SETTINGS[kind] | options,
-        )
-        return model
+        return _build(name, pretrained, genotype=published(cell), **_SETTINGS[kind] | options)
 
     make.__name__ = name
     _models.register_model(make)
+
+
+def _build(name: str, pretrained: bool, **options: Any) -> nn.Module:
+    model: nn.Module = _models.build_model_with_cfg(
+        TimmNetwork,
+        name,
+        pretrained,
+        feature_cfg={"out_indices": (0, 1, 2), "feature_cls": "getter"},
+        **options,
+    )
+    return model
+
+
+@_models.register_model  # type: ignore[untyped-decorator]
+def pcdarts(pretrained: bool = False, *, genotype: Genotype | str | None = None, **options: Any) -> nn.Module:
+    """A network of any genotype (printed text will do), kind, channels and num_cells: what an export folder describes.
+
+    Raises:
+        InputError: one of these is missing, or out of range.
+    """
+    missing = [name for name in ("kind", "channels", "num_cells") if name not in options]
+    if genotype is None or missing:
+        wanted = listed((["genotype"] if genotype is None else []) + missing, "and")
+        raise InputError(
+            f"the model pcdarts needs {wanted}: give them, or take a whole export with "
+            'pcdarts.timm_models.from_export("FOLDER") or timm.create_model("local-dir:FOLDER", pretrained=True)'
+        )
+    options["genotype"] = Genotype.from_text(genotype) if isinstance(genotype, str) else genotype
+    return _build("pcdarts", pretrained, **options)
+
+
+def from_export(folder: Path | str, **options: Any) -> nn.Module:
+    """The trained network in an export folder (or its safetensors file), with its weights, as timm's models are.
+
+    Its `pretrained_cfg` says what its images are like, as `timm.data.resolve_model_data_config` reads it.
+
+    Args:
+        folder: what `pcdarts export` wrote.
+        options: as of `timm.create_model`: `features_only`, `num_classes` (another number: a new classifier),
+            `in_chans`, `drop_rate` and so on.
+
+    Raises:
+        InputError: there is no such file, or it is damaged.
+    """
+    trained = load_classifier(folder)
+    settings = timm_settings(trained.blueprint, trained.network)
+    file = Path(folder) / WEIGHTS if Path(folder).is_dir() else Path(folder)
+    pretrained_cfg = {"architecture": "pcdarts", **settings["pretrained_cfg"], "file": str(file)}
+    return pcdarts(pretrained=True, pretrained_cfg=pretrained_cfg, **settings["model_args"] | options)
 
 
 for _name, (_cell, _kind) in _CELLS.items():

@@ -56,6 +56,24 @@ def test_safetensors_rebuild_the_network_without_its_run(tmp_path: Path, run: Pa
     assert classifier.blueprint.classes[1] == "Trouser"
 
 
+def test_timm_builds_the_network_from_the_folder_alone(tmp_path: Path, run: Path) -> None:
+    timm: Any = pytest.importorskip("timm")
+    import pcdarts.timm_models
+
+    done(tmp_path, "export", "run")
+    pixels, logits = images_and_logits(run, 3)
+    names = pcdarts.load_classifier(run / "export").blueprint.classes
+    made = (
+        timm.create_model(f"local-dir:{run / 'export'}", pretrained=True),
+        pcdarts.timm_models.from_export(run / "export"),
+    )
+    for model in made:
+        reading = timm.data.resolve_model_data_config(model)
+        normalized = (pixels - torch.tensor(reading["mean"])) / torch.tensor(reading["std"])
+        torch.testing.assert_close(model.eval()(normalized), logits, atol=1e-5, rtol=0)
+        assert tuple(model.pretrained_cfg["label_names"]) == names
+
+
 def test_onnx_runs_with_any_batch(tmp_path: Path, run: Path) -> None:
     import onnxruntime  # type: ignore[import-untyped]
 

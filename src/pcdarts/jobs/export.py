@@ -22,9 +22,9 @@ from pcdarts.extras import import_extra
 from pcdarts.jobs.batches import how_to_read, plain_batches
 from pcdarts.jobs.genotype import draw_cells
 from pcdarts.jobs.test import Learnt, restored, trained_runs
-from pcdarts.network.classifier import Blueprint, Classifier
+from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier
 from pcdarts.network.complexity import complexity
-from pcdarts.network.export import FORMATS, check
+from pcdarts.network.export import FORMATS, check, timm_settings
 from pcdarts.recipes import resolve
 from pcdarts.run.device import choose_device
 from pcdarts.run.files import write_text
@@ -96,7 +96,8 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
             difference = check(beside, form, learnt.network.eval(), pixels, normalized)
             files[target.name] = {"largest_difference": difference, "images": len(pixels)}
             draw_cells(blueprint.genotype, RunFolder(folder))
-            describe(folder, about, files)
+            timm = timm_settings(blueprint, learnt.network) if WEIGHTS in files else {}
+            describe(folder, about, files, timm)
             beside.replace(target)  # last: its presence means done
     except (InputError, RunError):
         raise
@@ -201,8 +202,8 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
     return settings
 
 
-def describe(folder: Path, about: dict[str, Any], files: dict[str, Any]) -> None:
-    """Write card and settings; a card that somebody has edited stays as it is.
+def describe(folder: Path, about: dict[str, Any], files: dict[str, Any], timm: dict[str, Any]) -> None:
+    """Write card and settings, with what timm reads there; a card that somebody has edited stays as it is.
 
     Raises:
         RunError: they cannot be saved.
@@ -213,7 +214,7 @@ def describe(folder: Path, about: dict[str, Any], files: dict[str, Any]) -> None
         print(f"{card} is not as pcdarts wrote it, and stays as it is")
     else:
         write_text(card, model_card({**about, "files": files}))
-    settings = {"library_name": "pcdarts", **about, "files": files}
+    settings = {"library_name": "pcdarts", **about, "files": files, **timm}
     write_text(folder / hub.SETTINGS, json.dumps(settings, indent=2) + "\n")
 
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pcdarts.errors import RunError
 from pcdarts.extras import import_extra
-from pcdarts.network.classifier import WEIGHTS, Classifier, load_classifier
+from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier, load_classifier
 from pcdarts.network.network import Network
 
 FormatName = Literal["safetensors", "onnx", "torch-export"]
@@ -63,6 +63,34 @@ def check(path: Path, form: Format, network: Network, pixels: Tensor, normalized
             )
         largest = max(largest, difference)
     return largest
+
+
+def timm_settings(blueprint: Blueprint, network: Network) -> dict[str, Any]:
+    """What timm reads in the `config.json` of a model: how to build `network`, and what its images are like."""
+    side = blueprint.image_size
+    first_conv = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    return {
+        "architecture": "pcdarts",  # of `pcdarts.timm_models`
+        "num_classes": len(blueprint.classes),
+        "model_args": {
+            "genotype": blueprint.genotype.to_text(),
+            "kind": blueprint.kind,
+            "channels": blueprint.channels,
+            "num_cells": blueprint.num_cells,
+            "in_chans": blueprint.image_channels,
+        },
+        "pretrained_cfg": {
+            "num_classes": len(blueprint.classes),
+            "label_names": blueprint.classes,
+            "input_size": (blueprint.image_channels, side, side),
+            "crop_pct": 1 - 2 * blueprint.border,
+            "interpolation": "bilinear",
+            "mean": blueprint.mean,
+            "std": blueprint.std,
+            "first_conv": first_conv,
+            "classifier": "classifier",
+        },
+    }
 
 
 def _save_safetensors(classifier: Classifier, pixels: Tensor, path: Path) -> None:
