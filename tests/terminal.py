@@ -105,7 +105,7 @@ class Screen:
 class Terminal:
     """A pseudo-terminal that this process prints on, and its screen."""
 
-    def __init__(self, width: int, height: int = 24) -> None:
+    def __init__(self, width: int, height: int) -> None:
         self.screen = Screen(width)
         self.seen = ""
         self._height = height
@@ -141,9 +141,9 @@ class Terminal:
 
 
 @contextmanager
-def printing_on_a_terminal(width: int) -> Iterator[Terminal]:
+def printing_on_a_terminal(width: int, height: int = 24) -> Iterator[Terminal]:
     """Inside, this process prints on a terminal: output, errors and all."""
-    terminal = Terminal(width)
+    terminal = Terminal(width, height)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TERM", "xterm")
         patch.setattr("sys.stdout", terminal.inside)

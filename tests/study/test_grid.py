@@ -1,6 +1,5 @@
 """The cells of a grid on disk: which runs belong to them, which may be taken over, and what has come out so far."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,7 @@ from pcdarts.study.spec import StudySpec
 from pcdarts.study.status import lines, seconds_left
 from pcdarts.study.worker import gpu_of
 from pcdarts.study_config import StudyRunConfig
-
-GENOTYPE = (
-    "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1)], normal_concat=range(2, 3), "
-    "reduce=[('skip_connect', 0), ('skip_connect', 1)], reduce_concat=range(2, 3))"
-)
+from small_study import finish
 
 
 def spec_of(**fields: Any) -> StudySpec:
@@ -31,16 +26,6 @@ def begun(folder: Path, spec: StudySpec) -> list[Cell]:
     folder.mkdir(parents=True, exist_ok=True)
     description(folder).write_text(spec.to_yaml())
     return grid(spec, folder)
-
-
-def finish(cell: Cell, error: float = 10.0, hours: float = 1.0) -> None:
-    """Leave what the runs of a cell leave."""
-    for config, run in cell.steps():
-        run.path.mkdir(parents=True)
-        run.config.write_text(config.to_yaml())
-        cost = {"search_cost": {"hours": hours}} if run is not cell.train and run.path.name == "search" else {}
-        trained = {"test_top1_error": error, "train_seconds": 3600 * hours} if run.path.name == "train" else {}
-        run.result.write_text(json.dumps({"genotype": GENOTYPE, **cost, **trained}))
 
 
 def test_cells_are_taken_over_from_a_study_of_the_same_settings(tmp_path):
@@ -124,9 +109,9 @@ def test_the_time_left_is_that_of_cells_of_the_same_row(tmp_path):
     cells = begun(tmp_path, spec_of(seeds=2, settings={"short": {}, "long": {}}))
     for cell in cells[:2]:
         finish(cell, hours=1 if cell.setting == "short" else 5)
-    assert seconds_left(read_study(tmp_path)) == 3600 * (2 * 1 + 2 * 5)
+    assert seconds_left(read_study(tmp_path).cells) == 3600 * (2 * 1 + 2 * 5)
     finish(cells[2])
-    assert seconds_left(read_study(tmp_path)) == 3600 * 2 * 5
+    assert seconds_left(read_study(tmp_path).cells) == 3600 * 2 * 5
 
 
 def test_a_table_has_mean_and_spread_of_finished_seeds(tmp_path):

@@ -37,7 +37,12 @@ def test_every_cell_is_a_search_and_a_training_with_folders_of_their_own(whole):
     assert found[str(SEARCH)][1] == found[str(TRAIN)][1]
     printed = (whole / "printed.txt").read_text()
     assert "studies/small: 1 cell of the grid, 0 done" in printed
-    assert "[1/1] PC-DARTS, seed 0: " in printed
+    told = [line.split(": ") for line in printed.splitlines() if "PC-DARTS, seed 0: " in line]
+    assert [(who, what) for who, what, *_ in told[:2]] == [
+        ("PC-DARTS, seed 0", "search begins"),
+        ("PC-DARTS, seed 0", "train begins"),
+    ]
+    assert told[2][0] == "[1/1] PC-DARTS, seed 0"
     assert "report: pcdarts report studies/small" in printed
 
 

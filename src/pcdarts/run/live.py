@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.2
 """Between two drawings of what changes all the time."""
-COLUMNS = 40
+COLUMNS = 44
 """A display is no wider. What fits into a terminal after its size has changed stays as it is; tmux moves what it must
 break up and out of reach, where the screen below is empty."""
 BAR_COLUMNS = 12
@@ -89,6 +89,11 @@ class Live:
     def width(self) -> int:
         """Columns of the terminal."""
         return self._size()[0]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the terminal."""
+        return self._size()[1]
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:

@@ -14,10 +14,11 @@ from pcdarts.run.progress import duration
 from pcdarts.study.cluster import Cluster
 from pcdarts.study.grid import Cell
 from pcdarts.study.outcome import CellOutcome, read_cell
+from pcdarts.study.watch import Watch
 from pcdarts.study.worker import END_SECONDS, WATCH_SECONDS, Ended, Task, work
 
 LOOK_SECONDS = 1.0
-"""Between two looks for cells that have ended."""
+"""Between two looks for cells that have ended, at most."""
 
 
 class Engine:
@@ -26,11 +27,12 @@ class Engine:
     Args:
         total: cells of the study, those done before among them.
         retries: how often a failed cell is tried again.
+        watch: shows what the runs are doing, and prints the lines.
         stop: file whose presence asks all runs to save and end.
     """
 
-    def __init__(self, cluster: Cluster, total: int, retries: int, stop: Path) -> None:
-        self.cluster, self.total, self.retries, self.stop = cluster, total, retries, stop
+    def __init__(self, cluster: Cluster, total: int, retries: int, watch: Watch, stop: Path) -> None:
+        self.cluster, self.total, self.retries, self.watch, self.stop = cluster, total, retries, watch, stop
         self.failed: dict[str, str] = {}
         """Why cells were given up, by name."""
         self._attempts: Counter[str] = Counter()
@@ -49,14 +51,16 @@ class Engine:
             for cell in cells:
                 self._submit(cell)
             while self._futures:
+                self.watch.look(len(self.failed))
                 for future in self._finished():
                     cell = self._futures.pop(future)
+                    self.watch.tell_beginning(cell, has_ended=True)
                     if self._settled(cell, self._ended(future)):
                         done += 1
-                        self._say(f"[{done}/{self.total}] {cell.name}: {_figures(read_cell(cell))}")
+                        self.watch.say(f"[{done}/{self.total}] {cell.name}: {_figures(read_cell(cell))}")
         except Interrupted:
             self.stop.touch()
-            self._say("interrupted: the runs save what they have and end")
+            self.watch.say("interrupted: the runs save what they have and end")
             self._let_runs_end()
             raise
 
@@ -66,6 +70,7 @@ class Engine:
         runs = [run for cell in self._futures.values() for _, run in cell.steps()]
         time.sleep(2 * WATCH_SECONDS)  # workers have looked for the stop file
         while any(map(is_locked, runs)) and time.monotonic() < end:
+            self.watch.look(len(self.failed))
             time.sleep(WATCH_SECONDS)
 
     def _finished(self) -> set[Any]:
@@ -107,22 +112,19 @@ class Engine:
             cell.failure.unlink(missing_ok=True)
             return True
         if ended.state == "interrupted":  # by somebody else: a cluster that takes back a machine, for instance
-            self._say(f"{cell.name}: {ended.message or 'interrupted'}; it goes on elsewhere")
+            self.watch.say(f"{cell.name}: {ended.message or 'interrupted'}; it goes on elsewhere")
             self._submit(cell)
             return False
         self._attempts[cell.name] += 1
         tried = self._attempts[cell.name]
         if tried <= self.retries:
-            self._say(f"{cell.name}: failed ({ended.message}); trying again, {tried} of {self.retries}")
+            self.watch.say(f"{cell.name}: failed ({ended.message}); trying again, {tried} of {self.retries}")
             self._submit(cell)
         else:
             self.failed[cell.name] = f"{ended.message}; log: {cell.output}"
             write_text(cell.failure, f"{ended.message}\n")
-            self._say(f"{cell.name}: given up after {tried} tries ({ended.message})")
+            self.watch.say(f"{cell.name}: given up after {tried} tries ({ended.message})")
         return False
-
-    def _say(self, line: str) -> None:
-        print(line, flush=True)
 
 
 def _figures(cell: CellOutcome) -> str:

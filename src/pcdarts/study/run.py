@@ -19,6 +19,7 @@ from pcdarts.study.outcome import STUDIES, description, read_cell, read_study
 from pcdarts.study.reuse import reuse_runs
 from pcdarts.study.spec import SOURCES, StudySpec, find_spec
 from pcdarts.study.status import counted, table
+from pcdarts.study.watch import Watch
 from pcdarts.study_config import StudyRunConfig
 
 KNOWN = {
@@ -133,8 +134,9 @@ def _work(config: StudyRunConfig, cells: list[Cell], folder: Path) -> dict[str, 
     try:
         with connected(config, len(cells)) as cluster:
             print(f"{len(left)} to do, {cluster.described}; to watch: pcdarts study status {place}", flush=True)
-            engine = Engine(cluster, len(cells), config.retries, stop)
-            engine.work_through(left)
+            with Watch(cells) as watch:
+                engine = Engine(cluster, len(cells), config.retries, watch, stop)
+                engine.work_through(left)
             return engine.failed
     except Interrupted as error:
         error.args = (f"{error}; the same command goes on",)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -42,12 +42,12 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
     """A summary, every cell that is not done, and the table of the others."""
     counts = Counter(cell.state for cell in outcome.cells)
     states = [f"{counts[state]} {state}" for state in STATES if counts[state]]
-    left = seconds_left(outcome)
+    left = seconds_left(outcome.cells)
     yield f"{outcome.folder}: {outcome.title}" if outcome.title else str(outcome.folder)
     yield f"{counted(len(outcome.cells))}: {', '.join(states)}" + (f"; about {duration(left)} left" if left else "")
     for cell in outcome.cells:
         if cell.state not in ("done", "waiting") or (cell.state == "waiting" and cell.search_hours is not None):
-            yield f"  {cell.name}: {cell.state}{_place(cell)}"
+            yield f"  {cell.name}: {cell.state}{in_words(cell)}"
             if cell.message and cell.state == "failed":
                 yield f"    {cell.message}; log: {cell.output}"
     yield ""
@@ -87,31 +87,32 @@ def _mean_time(hours: list[float | None]) -> str:
     return duration(fmean(known)) if known else "-"
 
 
-def seconds_left(outcome: StudyOutcome) -> float | None:
+def seconds_left(cells: Sequence[CellOutcome]) -> float | None:
     """An estimate from the cells that are done: of the same row, else the same method, else all; None at first."""
     seconds: defaultdict[tuple[str | None, ...], list[float]] = defaultdict(list)
-    for cell in outcome.cells:
+    for cell in cells:
         if cell.state == "done":
             took = 3600 * ((cell.search_hours or 0) + (cell.train_hours or 0))
             for group in ((cell.method, cell.setting), (cell.method,), ()):
                 seconds[group].append(took)
-    left = [cell for cell in outcome.cells if cell.state not in ("done", "failed")]
+    left = [cell for cell in cells if cell.state not in ("done", "failed")]
     if not seconds or not left:
         return None
     alike = [seconds[cell.method, cell.setting] or seconds[(cell.method,)] or seconds[()] for cell in left]
     return sum(map(fmean, alike)) / max(1, sum(cell.state == "running" for cell in left))
 
 
-def _place(cell: CellOutcome) -> str:
-    """How far its run is."""
-    status = _run_status(cell)
+def in_words(cell: CellOutcome) -> str:
+    """How far its run is, and the error so far, in brackets; nothing before it has begun."""
+    status = run_status(cell)
     if status is None or status.epochs is None:
         return ""
+    error = "" if status.error is None else f", error {status.error:.2f} %"
     left = "" if status.seconds_left is None else f", {duration(status.seconds_left)} left"
-    return f" ({status.job}, epoch {status.epoch}/{status.epochs}{left})"
+    return f" ({status.job}, epoch {status.epoch}/{status.epochs}{error}{left})"
 
 
-def _run_status(cell: CellOutcome) -> Status | None:
+def run_status(cell: CellOutcome) -> Status | None:
     """That of the run that is worked on, or was last."""
     for run in (cell.train, cell.search):
         if run is not None and run.config.is_file():
@@ -125,13 +126,13 @@ def as_object(outcome: StudyOutcome) -> dict[str, Any]:
         "study": str(outcome.folder),
         "title": outcome.title,
         "scale": outcome.scale,
-        "seconds_left": seconds_left(outcome),
+        "seconds_left": seconds_left(outcome.cells),
         "cells": [_cell_object(cell) for cell in outcome.cells],
     }
 
 
 def _cell_object(cell: CellOutcome) -> dict[str, Any]:
-    status = _run_status(cell)
+    status = run_status(cell)
     return {
         "method": cell.method,
         "setting": cell.setting,
