@@ -158,7 +158,12 @@ class PerEdgeSupernet(nn.Module):
             )
             self.stem1 = nn.Sequential(nn.ReLU(), nn.Conv2d(stem, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem))
         else:
-            self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem))
+            layers, inputs = [], 3
+            if kind == "stride4":
+                inputs = -(-stem // 2)
+                layers = [nn.Conv2d(3, inputs, 3, 2, 1, bias=False), nn.BatchNorm2d(inputs), nn.ReLU()]
+            last = nn.Conv2d(inputs, stem, 3, 1 if kind == "cifar" else 2, 1, bias=False)
+            self.stem = nn.Sequential(*layers, last, nn.BatchNorm2d(stem))
         self.reductions = (num_cells // 3, 2 * num_cells // 3)
         self.cells = nn.ModuleList()
         widths, halve = [stem, stem], kind == "imagenet"

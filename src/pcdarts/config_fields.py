@@ -59,7 +59,14 @@ ColorJitter = Annotated[
     float,
     Field(ge=0, le=1, description="random brightness, contrast and saturation, and half as much hue (crop resized)"),
 ]
-Kind = Annotated[NetworkKind, Field(description="stem: 'cifar' keeps the resolution, 'imagenet' reduces it eightfold")]
+Kind = Annotated[
+    NetworkKind,
+    Field(
+        description="stem: 'cifar' keeps the resolution (images of up to 32 pixels), 'stride2' halves it (up to 64), "
+        "'stride4' quarters it (up to 128), 'imagenet' reduces it eightfold (larger ones, such as 224); smaller maps "
+        "cost less, and `pcdarts search --plan` says how much"
+    ),
+]
 Nodes = Annotated[int, Field(ge=3, le=102, description="nodes N of a cell, its two inputs included")]
 K = Annotated[Count, Field(description="1/K of the channels go through the operations, the others bypass them (Eq. 1)")]
 Channels = Annotated[int, Field(ge=1, le=4096, description="initial number of channels")]

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import NetworkKind
+from pcdarts.cell.space import NetworkKind, stem_stride
 from pcdarts.cell.stem import check_images
 from pcdarts.cell.zoo import published
 from pcdarts.errors import InputError, listed
@@ -65,7 +65,7 @@ class TimmNetwork(Network):
         )
         self.in_chans = in_chans
         self.num_features = self.cells[-1].out_channels
-        stride = 8 if kind == "imagenet" else 1
+        stride = stem_stride(kind)
         self.feature_info = [
             {"num_chs": channels, "reduction": stride << level, "module": f"cells.{position}"}
             for level, (position, channels) in enumerate(

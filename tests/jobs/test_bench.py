@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from command_line import Ended, done, error_line, refused, run_in
+from pcdarts.cell.space import NetworkKind
 from pcdarts.jobs.bench import OTHER, SHAPES, shape_row
 from pcdarts.jobs.equality import check_network
 from pcdarts.jobs.foreign import cuda_means_here, serve
@@ -109,6 +110,11 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_timed(tmp_p
 def test_the_supernet_equals_the_yardstick_and_the_equations() -> None:
     for changes in ({}, {"num_nodes": 5}, {"num_nodes": 4, "channels": 3, "k": 1}, {"channels": 64, "k": 8}):
         check_network(replace(TINY, **changes))
+
+
+@pytest.mark.parametrize("kind", ["stride2", "stride4"])
+def test_with_a_stem_between_it_does_too(kind: NetworkKind) -> None:
+    check_network(replace(TINY, kind=kind, k=2, channels=8, num_nodes=4))
 
 
 def test_a_supernet_that_is_off_by_a_little_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

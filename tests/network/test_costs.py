@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcdarts.cell.derive import random_genotype
-from pcdarts.cell.space import CellSpace
+from pcdarts.cell.space import STEM_STRIDES, CellSpace
 from pcdarts.cell.zoo import published
 from pcdarts.errors import InputError
 from pcdarts.network.complexity import complexity
@@ -26,7 +26,7 @@ def counted(genotype, image_size, **setting):
 @given(
     nodes=st.sampled_from([5, 6, 7]),
     seed=st.integers(0, 9999),
-    kind=st.sampled_from(["cifar", "imagenet"]),
+    kind=st.sampled_from(list(STEM_STRIDES)),
     channels=st.sampled_from([2, 4, 6]),
     num_cells=st.integers(3, 5),
     image_channels=st.sampled_from([1, 3]),
@@ -45,6 +45,13 @@ def test_the_costs_of_any_genotype_are_those_of_its_network(
     costs = network_costs(CellSpace(nodes), image_size=image_size, **setting)
     for genotype in (random_genotype(CellSpace(nodes), seed), random_genotype(CellSpace(nodes), seed + 1)):
         assert costs.of(genotype) == counted(genotype, image_size, **setting)
+
+
+@pytest.mark.parametrize("kind", STEM_STRIDES)
+def test_every_stem_is_counted_as_it_is(kind):
+    setting = {"kind": kind, "channels": 4, "num_cells": 4, "num_classes": 7, "image_channels": 3}
+    genotype = random_genotype(CellSpace(5), 1)
+    assert network_costs(CellSpace(5), image_size=43, **setting).of(genotype) == counted(genotype, 43, **setting)
 
 
 def test_the_papers_cell_has_the_papers_costs():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pcdarts.cell.space import STEM_STRIDES
 from pcdarts.cell.zoo import PUBLISHED, published
 from pcdarts.errors import InputError
 from pcdarts.network.network import Network
@@ -32,7 +33,10 @@ def test_evaluation_returns_logits_alone():
 
 @pytest.mark.parametrize(
     ("kind", "height", "width"),
-    [("cifar", 28, 28), ("cifar", 33, 17), ("cifar", 96, 64), ("imagenet", 64, 64), ("imagenet", 75, 100)],
+    [
+        *(("cifar", 28, 28), ("cifar", 33, 17), ("cifar", 96, 64), ("imagenet", 64, 64), ("imagenet", 75, 100)),
+        *(("stride2", 64, 64), ("stride2", 33, 17), ("stride4", 128, 128), ("stride4", 75, 50)),
+    ],
 )
 def test_images_of_any_size_and_shape_train(kind, height, width):
     logits, auxiliary_logits = make(kind=kind, num_cells=4)(torch.randn(2, 3, height, width))
@@ -40,7 +44,7 @@ def test_images_of_any_size_and_shape_train(kind, height, width):
 
 
 @pytest.mark.parametrize("num_cells", [1, 2, 5])
-@pytest.mark.parametrize("kind", ["cifar", "imagenet"])
+@pytest.mark.parametrize("kind", STEM_STRIDES)
 def test_the_smallest_images_train_and_smaller_ones_are_refused(kind, num_cells):
     network = make(kind=kind, num_cells=num_cells)
     side = network.smallest_image_side
@@ -65,6 +69,16 @@ def test_a_state_dict_survives_a_round_trip():
     other.load_state_dict(network.state_dict())
     images = torch.randn(2, 3, 8, 8)
     assert torch.equal(network.eval()(images), other.eval()(images))
+
+
+@pytest.mark.parametrize(("kind", "side"), [("stride2", 64), ("stride4", 128)])
+def test_behind_a_stem_between_the_network_is_that_for_cifar_on_smaller_maps(kind, side):
+    network, cifar = make(kind=kind, num_cells=6).eval(), make(num_cells=6).eval()
+    cifar.stem = network.stem
+    cifar.load_state_dict(network.state_dict())
+    images = torch.randn(2, 3, side, side)
+    assert network.stem(images)[1].shape == (2, 12, 32, 32)
+    assert torch.equal(network(images), cifar(images))
 
 
 def test_memory_format_of_the_images_changes_nothing():
@@ -94,4 +108,6 @@ def test_a_batch_of_one_image_cannot_train_the_auxiliary_head_of_a_cifar_network
     with pytest.raises(InputError, match="batch of 1 image"):
         make()(torch.randn(1, 3, 32, 32))
     assert make(auxiliary=False)(torch.randn(1, 3, 32, 32)).shape == (1, 5)
+    with pytest.raises(InputError, match="batch of 1 image"):
+        make(kind="stride2")(torch.randn(1, 3, 64, 64))
     assert make(kind="imagenet")(torch.randn(1, 3, 64, 64))[0].shape == (1, 5)

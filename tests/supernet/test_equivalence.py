@@ -103,9 +103,10 @@ def test_a_single_sampled_channel_equals_the_reference():
     check_against_the_reference(supernet, arch, draw_images())
 
 
-def test_the_imagenet_kind_equals_the_reference():
-    supernet, arch = make(k=2, kind="imagenet", channels=4)
-    check_against_the_reference(supernet, arch, draw_images(40, 32))
+@pytest.mark.parametrize(("kind", "size"), [("stride2", (13, 16)), ("stride4", (24, 18)), ("imagenet", (40, 32))])
+def test_every_stem_equals_the_reference(kind, size):
+    supernet, arch = make(k=2, kind=kind, channels=4)
+    check_against_the_reference(supernet, arch, draw_images(*size))
 
 
 @pytest.mark.parametrize("k", [1, 4])

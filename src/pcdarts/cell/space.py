@@ -4,12 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, listed
 
 CellKind = Literal["normal", "reduce"]
-NetworkKind = Literal["cifar", "imagenet"]
+NetworkKind = Literal["cifar", "stride2", "stride4", "imagenet"]
+"""How a network begins: its stem. "cifar" and "imagenet" are the paper's, the two between them ours."""
 
 CELL_KINDS: tuple[CellKind, ...] = ("normal", "reduce")
+
+STEM_STRIDES: dict[NetworkKind, int] = {"cifar": 1, "stride2": 2, "stride4": 4, "imagenet": 8}
+"""How many times smaller than the image, in each direction, the maps are that reach the cells."""
+
+LARGEST_MAP = 32
+"""Pixels on a side of the cells' maps up to which a stem suits its images: those of CIFAR; of ImageNet they are 28."""
 
 PRIMITIVES = (
     "none",
@@ -77,6 +84,36 @@ class CellSpace:
 
 STEM_MULTIPLIER = 3
 """The stem makes 3C channels for cells of C (authors' code), but C in the ImageNet evaluation network."""
+
+
+def stem_stride(kind: NetworkKind) -> int:
+    """The stride of all convolutions of a stem together.
+
+    Raises:
+        InputError: there is no such kind.
+    """
+    if kind not in STEM_STRIDES:
+        raise InputError(f"kind is {kind!r}, but a network is of kind {listed([*map(repr, STEM_STRIDES)])}")
+    return STEM_STRIDES[kind]
+
+
+def largest_map(kind: NetworkKind, image_side: int) -> int:
+    """Pixels on a side of the maps that reach the first cell."""
+    return -(-image_side // stem_stride(kind))
+
+
+def suggested_kind(image_side: int) -> NetworkKind:
+    """The stem of the smallest stride of which the cells' maps are no larger than `LARGEST_MAP`: 224 pixels, imagenet.
+
+    A rule of ours, which keeps cells at about the size of maps that both searches of the paper had.
+    """
+    fitting = (kind for kind in STEM_STRIDES if largest_map(kind, image_side) <= LARGEST_MAP)
+    return next(fitting, "imagenet")
+
+
+def evaluation_stem_channels(kind: NetworkKind, channels: int) -> int:
+    """Channels that the stem of an evaluation network makes for cells of `channels`; a supernet's makes 3C always."""
+    return channels if kind == "imagenet" else STEM_MULTIPLIER * channels
 
 
 @dataclass(frozen=True)

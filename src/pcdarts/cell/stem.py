@@ -2,24 +2,35 @@
 
 from torch import Tensor, nn
 
-from pcdarts.cell.space import NetworkKind, reduction_positions
+from pcdarts.cell.space import NetworkKind, reduction_positions, stem_stride
 from pcdarts.errors import InputError
 
 
-class CifarStem(nn.Sequential):
-    """A 3x3 convolution and BatchNorm; both inputs of the first cell are its output.
+class SingleStem(nn.Sequential):
+    """3x3 convolutions with BatchNorm, of which both inputs of the first cell are the output.
 
-    `[B, image_channels, H, W]` to two times `[B, channels, H, W]`.
+    `[B, image_channels, H, W]` to two times `[B, channels, H/s, W/s]` (ceiled), where s is `stride`: a single
+    convolution for 1, as for CIFAR, and for 2; for 4 two of stride 2 with a ReLU between, of which the first makes half
+    as many channels (rounded up), as in the stem for ImageNet.
     """
 
-    def __init__(self, channels: int, image_channels: int) -> None:
-        super().__init__(nn.Conv2d(image_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+    def __init__(self, channels: int, image_channels: int, stride: int) -> None:
+        layers: list[nn.Module] = []
+        if stride == 4:
+            half = -(-channels // 2)
+            layers = [*_conv_norm(image_channels, half, 2), nn.ReLU(inplace=True)]
+            image_channels, stride = half, 2
+        super().__init__(*layers, *_conv_norm(image_channels, channels, stride))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = images
         for layer in self:
             x = layer(x)
         return x, x
+
+
+def _conv_norm(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs)
 
 
 class ImageNetStem(nn.Module):
@@ -41,32 +52,33 @@ class ImageNetStem(nn.Module):
             )
         half = channels // 2
         self.quarter = nn.Sequential(
-            nn.Conv2d(image_channels, half, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(half),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(half, channels, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
+            *_conv_norm(image_channels, half, 2), nn.ReLU(inplace=True), *_conv_norm(half, channels, 2)
         )
-        self.eighth = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
+        self.eighth = nn.Sequential(nn.ReLU(), *_conv_norm(channels, channels, 2))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         before_last = self.quarter(images)
         return before_last, self.eighth(before_last)
 
 
-def make_stem(kind: NetworkKind, channels: int, image_channels: int) -> CifarStem | ImageNetStem:
-    """The stem of a network of `kind`, with `channels` channels in both outputs."""
-    return CifarStem(channels, image_channels) if kind == "cifar" else ImageNetStem(channels, image_channels)
+def make_stem(kind: NetworkKind, channels: int, image_channels: int) -> SingleStem | ImageNetStem:
+    """The stem of a network of `kind`, with `channels` channels in both outputs.
+
+    Raises:
+        InputError: there is no such kind, or not with so many channels.
+    """
+    if kind == "imagenet":
+        return ImageNetStem(channels, image_channels)
+    return SingleStem(channels, image_channels, stem_stride(kind))
 
 
 def smallest_image_side(kind: NetworkKind, num_cells: int) -> int:
-    """The smallest height and width, in pixels, of which every halving of the network has at least two to halve."""
-    stem_stride = 1 if kind == "cifar" else 8
-    return stem_stride << len(reduction_positions(num_cells))
+    """The smallest height and width, in pixels, of which every halving of the network has at least two to halve.
+
+    Raises:
+        InputError: there is no such kind.
+    """
+    return stem_stride(kind) << len(reduction_positions(num_cells))
 
 
 def check_images(images: Tensor, image_channels: int, smallest_side: int) -> None:

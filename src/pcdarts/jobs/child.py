@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pcdarts.cell.space import stem_stride
 from pcdarts.errors import RunError
 from pcdarts.jobs.steps import SearchStep, Setting
 
@@ -72,7 +73,7 @@ def shortest(step: SearchStep, part: Callable[[], Any]) -> float:
 
 def tiny(setting: Setting) -> Setting:
     """The same computed on so few and small maps that the memory it leaves behind does not count."""
-    side = 8 if setting.kind == "cifar" else 64
+    side = 8 * stem_stride(setting.kind)
     return replace(setting, channels=2 * setting.k, num_cells=3, batch_size=2, image_size=side)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pcdarts.cell.space import CellSpace, NetworkKind
+from pcdarts.cell.space import CellSpace, NetworkKind, stem_stride
 from pcdarts.errors import RunError
 from pcdarts.jobs.steps import Setting
 from pcdarts.jobs.yardstick import PerEdge
@@ -24,7 +24,7 @@ Network = Callable[[Tensor, Mixture], Tensor]
 
 
 def check_equality(setting: Setting) -> int:
-    """Compare small networks of both stems with every K, of the kernels and nodes of `setting`.
+    """Compare small networks of the paper's stems and that of `setting` with every K, of its kernels and nodes.
 
     Returns:
         Their number.
@@ -32,7 +32,8 @@ def check_equality(setting: Setting) -> int:
     Raises:
         RunError: something differs; it says what and by how much.
     """
-    kinds: tuple[NetworkKind, ...] = ("cifar", "imagenet")
+    paper: tuple[NetworkKind, ...] = ("cifar", "imagenet")
+    kinds = dict.fromkeys((*paper, setting.kind))
     networks = [(kind, k) for kind in kinds for k in sorted({1, 2, 4, 8, setting.k})]
     for kind, k in networks:
         check_network(replace(setting, kind=kind, k=k, channels=k * max(1, 8 // k)))
@@ -51,7 +52,7 @@ def check_network(setting: Setting) -> None:
     """
     device = choose_device(setting.device, setting.threads)
     channels = setting.channels if setting.channels <= 16 else setting.k * max(1, 16 // setting.k)
-    side = 8 if setting.kind == "cifar" else 64
+    side = 8 * stem_stride(setting.kind)
     torch.manual_seed(0)
     small = replace(setting, channels=channels, num_cells=3, num_classes=4, batch_size=3, image_size=side)
     supernet, per_edge = small.network().to(device), replace(small, kernels="per edge").network().to(device)

@@ -100,7 +100,7 @@ class _DenseGradient(torch.autograd.Function):
 class AuxiliaryHead(nn.Module):
     """A second classifier, used in training, on the output of the last reduction cell after its ReLU.
 
-    `[B, C, H, W]` to `[B, num_classes]`. As in the authors' scripts, the CIFAR head alone normalises after its 2x2
+    `[B, C, H, W]` to `[B, num_classes]`. As in the authors' scripts, all heads but ImageNet's normalise after the 2x2
     convolution.
     """
 
@@ -109,19 +109,19 @@ class AuxiliaryHead(nn.Module):
         self.kind = kind
         self.features = ReluFirst(
             nn.ReLU(),
-            PoolTo2x2(stride=3 if kind == "cifar" else 2),
+            PoolTo2x2(stride=2 if kind == "imagenet" else 3),
             nn.Conv2d(channels, 128, 1, bias=False),
             nn.BatchNorm2d(128),
             nn.ReLU(inplace=True),
             nn.Conv2d(128, 768, 2, bias=False),
-            *([nn.BatchNorm2d(768)] if kind == "cifar" else []),
+            *([nn.BatchNorm2d(768)] if kind != "imagenet" else []),
             nn.ReLU(inplace=True),
         )
         self.classifier = nn.Linear(768, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         synchronized = isinstance(self.features[3], SynchronizedBatchNorm2d) and process_count() > 1
-        if self.training and self.kind == "cifar" and len(x) == 1 and not synchronized:
+        if self.training and self.kind != "imagenet" and len(x) == 1 and not synchronized:
             raise InputError("a batch of 1 image cannot train the auxiliary head: use 2 or more, or auxiliary=False")
         logits: Tensor = self.classifier(self.features.after_relu(x).flatten(1))
         return logits

@@ -8,7 +8,15 @@ import torch
 from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.primitives import make_op
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, STEM_MULTIPLIER, CellSpace, NetworkKind, macro_plan
+from pcdarts.cell.space import (
+    CELL_KINDS,
+    PRIMITIVES,
+    CellSpace,
+    NetworkKind,
+    evaluation_stem_channels,
+    largest_map,
+    macro_plan,
+)
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
 
@@ -52,8 +60,8 @@ def network_costs(
 
     shape = (space.num_edges, len(PRIMITIVES), 3)
     choices = {cell_kind: np.zeros(shape, dtype=np.int64) for cell_kind in CELL_KINDS}
-    side = image_size if kind == "cifar" else -(-image_size // 8)
-    stem_channels = STEM_MULTIPLIER * channels if kind == "cifar" else channels
+    side = largest_map(kind, image_size)
+    stem_channels = evaluation_stem_channels(kind, channels)
     concat_sizes = dict.fromkeys(CELL_KINDS, space.num_intermediate)
     for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels):
         reduced = -(-side // 2) if plan.kind == "reduce" else side

@@ -11,7 +11,14 @@ from pcdarts.cell.authors import load_translated, translate_state
 from pcdarts.cell.compiling import compile_modules
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.precision import Amp, mixed_precision
-from pcdarts.cell.space import CELL_KINDS, STEM_MULTIPLIER, NetworkKind, macro_plan, reduction_positions
+from pcdarts.cell.space import (
+    CELL_KINDS,
+    NetworkKind,
+    evaluation_stem_channels,
+    macro_plan,
+    reduction_positions,
+    stem_stride,
+)
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
 from pcdarts.cell.synchronize import process_count, synchronize_norms
 from pcdarts.errors import InputError
@@ -26,7 +33,7 @@ class Network(nn.Module):
 
     Args:
         genotype: the normal and the reduction cell.
-        kind: "cifar" (one 3x3 stem convolution) or "imagenet" (three of stride 2).
+        kind: the stem: "cifar" (a 3x3 convolution), "stride2" (one of stride 2), "stride4" (two) or "imagenet" (three).
         channels: channels of the nodes of the first cell; they double at each reduction cell.
         num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells.
         num_classes: number of logits.
@@ -57,8 +64,7 @@ class Network(nn.Module):
         synchronize: bool = False,
     ) -> None:
         super().__init__()
-        if kind not in ("cifar", "imagenet"):
-            raise InputError(f"kind is {kind!r}, but a network is of kind 'cifar' or 'imagenet'")
+        stem_stride(kind)  # refuses a kind that does not exist before anything else
         sizes = {"channels": channels, "num_cells": num_cells, "num_classes": num_classes}
         for name, size in (sizes | {"image_channels": image_channels}).items():
             least = 2 if name == "num_classes" else 1
@@ -73,7 +79,7 @@ class Network(nn.Module):
         self.smallest_image_side = smallest_image_side(kind, num_cells)
         self.auxiliary_position = 2 * num_cells // 3
 
-        stem_channels = STEM_MULTIPLIER * channels if kind == "cifar" else channels
+        stem_channels = evaluation_stem_channels(kind, channels)
         self.stem = make_stem(kind, stem_channels, image_channels)
         concat_sizes = {cell_kind: len(genotype.concat(cell_kind)) for cell_kind in CELL_KINDS}
         cells = [Cell(genotype, plan) for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels)]

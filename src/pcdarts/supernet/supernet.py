@@ -96,7 +96,7 @@ class Supernet(nn.Module):
 
     Args:
         space: the cell searched.
-        kind: "cifar" (one 3x3 stem convolution) or "imagenet" (three of stride 2).
+        kind: the stem: "cifar" (a 3x3 convolution), "stride2" (one of stride 2), "stride4" (two) or "imagenet" (three).
         channels: channels of the nodes of the first cell; a multiple of k.
         num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells.
         num_classes: number of logits.
