@@ -41,6 +41,8 @@ from pcdarts.config_fields import (
     MaxSkippedBatches,
     MaxSkips,
     Momentum,
+    NetworkCells,
+    NetworkChannels,
     Nodes,
     NotNegative,
     NumCells,
@@ -98,6 +100,8 @@ class SearchConfig(JobConfig):
     arch_learning_rate: Positive = Field(default=6e-4, description="fixed learning rate of Adam on alpha and beta")
     arch_adam_betas: tuple[Probability, Probability] = Field(default=(0.5, 0.999), description="momenta of Adam")
     arch_weight_decay: NotNegative = Field(default=1e-3, description="weight decay of alpha and beta")
+    network_channels: NetworkChannels = None
+    network_cells: NetworkCells = None
     max_mult_adds: MaxMultAdds = None
     max_params: MaxParams = None
     max_skips: MaxSkips = None
@@ -277,12 +281,14 @@ class ShowConfig(JobConfig):
     rank: Count = Field(default=1, description="which of them to save")
     save: Path | None = Field(default=None, description="file to save one of them to, for `pcdarts train --genotype`")
     kind: NetworkKind | None = Field(
-        default=None, description="the paper's network that the budget is for (none: the run's own)"
+        default=None,
+        description="the network that the budget is for (none: the run's own): cifar and imagenet, that of the paper; "
+        "stride2 and stride4, the run's own with this stem",
     )
-    channels: Channels | None = Field(default=None, description="its channels (none: as in the paper)")
-    num_cells: NumCells | None = Field(default=None, description="its cells (none: as in the paper)")
-    image_size: Count | None = Field(default=None, description="side of its images (none: the run's or the kind's)")
-    num_classes: Count | None = Field(default=None, description="its classes (none: the run's or the kind's)")
+    channels: Channels | None = Field(default=None, description="its channels (none: the run's or the paper's)")
+    num_cells: NumCells | None = Field(default=None, description="its cells (none: the run's or the paper's)")
+    image_size: Count | None = Field(default=None, description="side of its images (none: the run's or the paper's)")
+    num_classes: Count | None = Field(default=None, description="its classes (none: the run's or the paper's)")
 
     @model_validator(mode="after")
     def _a_budget_is_wanted(self) -> Self:

@@ -73,6 +73,16 @@ Channels = Annotated[int, Field(ge=1, le=4096, description="initial number of ch
 NumCells = Annotated[
     int, Field(ge=3, le=1000, description="number of cells L; those at 1/3 and 2/3 of the depth reduce")
 ]
+NetworkChannels = Annotated[
+    Channels | None,
+    Field(
+        description="channels of the network that will be trained, which is counted, and which a budget is about "
+        "(none: those of the training recipe)"
+    ),
+]
+NetworkCells = Annotated[
+    NumCells | None, Field(description="cells of the network that will be trained (none: those of the training recipe)")
+]
 Epochs = Annotated[Count, Field(description="passes over the training images")]
 BatchSize = Annotated[Count, Field(description="images per step")]
 LearningRate = Annotated[Positive, Field(description="initial learning rate of momentum SGD, annealed")]
@@ -102,10 +112,14 @@ SynchronizeBatchNorm = Annotated[
     bool, Field(description="BatchNorm over the images of all processes (no: of each process alone, as in the paper)")
 ]
 MaxMultAdds = Annotated[
-    Amount | None, Field(description="mult-adds of the paper's evaluation network, at most: 600M in the mobile setting")
+    Amount | None,
+    Field(
+        description="mult-adds of the network that will be trained (--network-channels, --network-cells), at most: 50M "
+        "or the like; 600M in the paper's mobile setting"
+    ),
 ]
 MaxParams = Annotated[
-    Amount | None, Field(description="parameters of the paper's evaluation network, at most, such as 5.3M or 300k")
+    Amount | None, Field(description="parameters of the network that will be trained, at most, such as 5.3M or 300k")
 ]
 MaxSkips = Annotated[
     Annotated[int, Field(ge=0)] | None, Field(description="skip-connections in the normal cell, at most")

@@ -46,6 +46,8 @@ class JobConfig(BaseModel):
             "max_params",
             "max_skipped_batches",
             "max_skips",
+            "network_cells",
+            "network_channels",
             "on_bad_image",
             "split_file",
             "threads",
@@ -55,8 +57,8 @@ class JobConfig(BaseModel):
     )
     """Fields that say where, how fast and how carefully, not what: a run may be resumed with other values of these.
 
-    What may be skipped is among them, so that a run that a bad batch or image has stopped can go on; and the budget,
-    which says what is derived when all is learnt.
+    What may be skipped is among them, so that a run that a bad batch or image has stopped can go on; and the budget
+    with the network that it is about, which say what is derived when all is learnt.
     """
 
     job: str

@@ -32,6 +32,8 @@ from pcdarts.config_fields import (
     Loading,
     MaxSkippedBatches,
     Momentum,
+    NetworkCells,
+    NetworkChannels,
     Nodes,
     NumCells,
     OnBadImage,
@@ -65,6 +67,8 @@ class RandomSearchConfig(JobConfig):
     channels: Channels = 16
     num_cells: NumCells = 8
     num_nodes: Nodes = 6
+    network_channels: NetworkChannels = None
+    network_cells: NetworkCells = None
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 0.025
     learning_rate_min: LearningRateMin = 0.0

@@ -1,6 +1,7 @@
 """`pcdarts search --plan`: memory and time for several K and batch sizes, from measured steps."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from command_line import done
 from pcdarts.config import SearchConfig
 from pcdarts.jobs import plan
 from pcdarts.jobs.child import Measured
-from pcdarts.jobs.plan import Probe, Row, Work, batch_sizes, prepare, row_of
+from pcdarts.jobs.plan import Case, Probe, Row, Work, batch_sizes, cases_by_stem, prepare, row_of, suggestion
 from pcdarts.recipes import recipe
 
 SMALL = shlex.split(
@@ -17,6 +18,7 @@ SMALL = shlex.split(
 )
 STEP = Measured(step_bytes=100, total_bytes=1100, weight_seconds=1.0, arch_seconds=2.0)
 PROBE = Probe(batch_size=16, step=STEP, start_seconds=3.0)
+CASE = Case("cifar", 4, 64)
 WORK = Work(weight_images=1000, epochs=50, arch_epochs=35, data_bytes=10)
 
 
@@ -30,6 +32,12 @@ def test_a_plan_is_a_table_and_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (rows[0][-1], rows[1][-1]) == ("measured", "scaled")
     assert " ".join(rows[-1]).endswith("scaled, this search")
     assert "scaled: in proportion to the images" in output
+    assert "network to be trained afterwards: 5 cells, 8 channels, cifar stem, 8x8 images, 10 classes" in output
+    stems = [line.split() for line in output.splitlines() if line.split()[:1] in (["cifar"], ["stride2"])]
+    assert [row[:2] for row in stems] == [["cifar", "8x8"], ["stride2", "4x4"]]  # stride4 would need 16x16
+    assert " ".join(stems[0]).endswith("scaled, this search")
+    assert stems[1][-1] == "scaled"
+    assert "suggested for images of 8x8: --kind cifar, as here (its cells see 8x8: " in output
 
 
 def test_a_plan_of_cifar_10_downloads_nothing() -> None:
@@ -50,14 +58,32 @@ def test_a_larger_step_is_scaled_but_for_what_the_process_holds_anyway() -> None
 
 def test_a_row_is_measured_or_scaled_from_the_largest_step() -> None:
     larger = Probe(batch_size=32, step=Measured(300, 1300, 1.5, 3.0), start_seconds=3.0)
-    assert row_of(4, 16, [PROBE, larger], WORK, None) == Row(4, 16, STEP, "measured")
-    assert row_of(4, 64, [PROBE, larger], WORK, None) == Row(4, 64, Measured(600, 1600, 3.0, 6.0), "scaled")
-    assert row_of(4, 64, [], WORK, None).step is None
+    small = CASE._replace(batch_size=16)
+    assert row_of(small, [PROBE, larger], WORK, None) == Row(small, STEP, "measured")
+    assert row_of(CASE, [PROBE, larger], WORK, None) == Row(CASE, Measured(600, 1600, 3.0, 6.0), "scaled")
+    assert row_of(CASE, [], WORK, None).step is None
 
 
 def test_a_row_says_when_step_and_data_do_not_fit_into_the_memory() -> None:
-    assert row_of(4, 64, [PROBE], WORK, memory=1410).how == "scaled"
-    assert row_of(4, 64, [PROBE], WORK, memory=1409).how == "scaled; does not fit into the memory that is free"
+    assert row_of(CASE, [PROBE], WORK, memory=1410).how == "scaled"
+    assert row_of(CASE, [PROBE], WORK, memory=1409).how == "scaled; does not fit into the memory that is free"
+
+
+def test_only_stems_that_images_and_channels_allow_are_compared() -> None:
+    setting, _ = prepare(recipe(SearchConfig, "cifar10"))  # 32x32
+    assert [case.kind for case in cases_by_stem(setting)] == ["cifar", "stride2", "stride4", "imagenet"]
+    assert [case.kind for case in cases_by_stem(replace(setting, channels=3, k=1))] == ["cifar", "stride2", "stride4"]
+    assert [case.kind for case in cases_by_stem(replace(setting, image_size=8))] == ["cifar", "stride2"]
+
+
+def test_a_stem_is_suggested_for_the_size_of_the_images() -> None:
+    setting, _ = prepare(recipe(SearchConfig, "cifar10"))
+    assert suggestion(replace(setting, image_size=64)).startswith(
+        "suggested for images of 64x64: --kind stride2 (its cells see 32x32: the first stem of which they see 32x32 or"
+    )
+    assert "--kind imagenet (its cells see 64x64: the largest stride that there is" in suggestion(
+        replace(setting, image_size=512)
+    )
 
 
 def test_the_batch_sizes_are_the_one_asked_for_its_half_and_its_quarter() -> None:

@@ -83,6 +83,24 @@ def test_where_and_how_fast_may_change_while_a_study_goes_on(tmp_path):
     assert changed[0].search_config != cell.search_config
 
 
+def test_a_search_counts_the_network_that_its_study_trains(tmp_path):
+    (usual,) = grid(spec_of(), tmp_path)
+    (other,) = grid(spec_of(train={"channels": 4, "num_cells": 6}), tmp_path)
+    (named,) = grid(spec_of(train={"channels": 4}, search={"network_channels": 12}), tmp_path)
+    sizes = [(c.search_config.network_channels, c.search_config.network_cells) for c in (usual, other, named)]
+    assert sizes == [(None, None), (4, 6), (12, None)]
+
+
+def test_runs_from_before_searches_knew_their_network_go_on_where_no_budget_needs_it(tmp_path):
+    (cell,) = begun(tmp_path, spec_of(train={"channels": 4}))
+    finish(cell)
+    lines = cell.search.config.read_text().splitlines(keepends=True)
+    cell.search.config.write_text("".join(line for line in lines if not line.startswith("network_")))
+    check_begun([cell])
+    with pytest.raises(InputError, match="was begun with"):
+        check_begun(grid(spec_of(train={"channels": 4}, search={"max_params": "1M"}), tmp_path))
+
+
 def test_a_random_cell_is_not_taken_for_what_a_search_has_found(tmp_path):
     (cell,) = begun(tmp_path, spec_of(methods={"A": {"cells": "random"}}))
     finish(cell)

@@ -13,8 +13,18 @@ from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.config import SearchConfig, ShowConfig
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, listed
+from pcdarts.job_config import load_mapping
 from pcdarts.jobs.bench_tables import console, make_table
-from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, EvaluationNetwork, training_command
+from pcdarts.jobs.evaluation import (
+    EVALUATION_NETWORKS,
+    EvaluationNetwork,
+    ImagesLike,
+    cost_text,
+    millions,
+    network_of,
+    training_command,
+    training_recipe,
+)
 from pcdarts.jobs.genotype import latest_search
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import resolve
@@ -26,25 +36,47 @@ from pcdarts.supernet.arch import ArchParameters
 LIMITS = tuple(field.name for field in fields(Budget))
 
 
-def network_of(config: SearchConfig | RandomSearchConfig, data: DataSet) -> EvaluationNetwork:
-    """The paper's evaluation network for what a search finds on `data`; a budget is about this one."""
-    return replace(
-        EVALUATION_NETWORKS[config.kind],
-        num_classes=data.num_classes,
-        image_channels=data.image_channels,
-        image_size=data.image_size,
-    )
+def check_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> str | None:
+    """Refuse a network that cannot be trained afterwards, and a budget that none can keep to, before hours are spent.
 
-
-def check_feasible(config: SearchConfig, data: DataSet) -> None:
-    """Refuse a budget that nothing can keep to, before hours are spent on the search.
+    Returns one line about the budget and the network that it is for, if there is a budget.
 
     Raises:
-        InputError: says what the smallest network has.
+        InputError: says what is wrong with the network, or what the smallest one has.
     """
-    budget = budget_of(config)
-    if budget != Budget():
-        check_budget(network_of(config, data).costs(CellSpace(config.num_nodes)), budget)
+    network = network_of(config, images)
+    network.check()
+    if isinstance(config, RandomSearchConfig) or budget_of(config) == Budget():
+        return None
+    budget, costs = budget_of(config), network.costs(CellSpace(config.num_nodes))
+    try:
+        check_budget(costs, budget)
+    except InputError as error:
+        raise InputError(
+            f"{error}, or make the network smaller that will be trained ({network}): "
+            "--network-channels, --network-cells, --kind, --image-size"
+        ) from None
+    least = cost_text(costs.smallest())
+    return f"budget: {limits_text(budget)}, for the network to be trained ({network}), which has at least {least}"
+
+
+def check_meaning(config: SearchConfig, run: RunFolder) -> None:
+    """Refuse to go on with a run whose budget was about another network, that of the paper, when it was begun.
+
+    Raises:
+        InputError: says with which flags it still is, and with which it is about the network that will be trained.
+    """
+    limited = config.max_mult_adds is not None or config.max_params is not None
+    is_named = config.network_channels is not None and config.network_cells is not None
+    if not limited or is_named or not run.config.is_file() or "network_channels" in load_mapping(run.config):
+        return
+    paper = EVALUATION_NETWORKS["imagenet" if config.kind == "imagenet" else "cifar"]
+    own = training_recipe(config)
+    raise InputError(
+        f"{run.path} was begun when a budget was about the paper's network; now it is about the one that will be "
+        f"trained: add --network-channels {paper.channels} --network-cells {paper.num_cells} for the former, or "
+        f"--network-channels {own.channels} --network-cells {own.num_cells} for that of the training recipe"
+    )
 
 
 def derived(config: SearchConfig, data: DataSet, arch: ArchParameters) -> tuple[Genotype, dict[str, Any] | None]:
@@ -71,8 +103,8 @@ def outcome_text(budget: dict[str, Any]) -> str:
     if free is None:
         return f"budget: {limits}; the best cell of all keeps to it"
     return (
-        f"budget: {limits}; without it {free['params'] / 1e6:.2f} M parameters, {free['mult_adds'] / 1e6:.0f} M "
-        f"mult-adds, {free['skips']} skips (this cell has {budget['relative_product']:.3f} of that one's product)"
+        f"budget: {limits}; without it {cost_text(free)}, {free['skips']} skips "
+        f"(this cell has {budget['relative_product']:.3f} of that one's product)"
     )
 
 
@@ -89,7 +121,8 @@ def show_best(config: ShowConfig) -> None:
         raise InputError(f"--budget lists cells of a finished search, and {run.path} is no run folder: name a search")
     searched = resolve(SearchConfig, file=run.config)
     result = run.read_result()
-    network = _network(config, run, result)
+    own = _own_network(run, result)
+    network = _network(config, own)
     budget = _budget(config, result)
     arch = _searched_arch(searched, run)
     costs, found = network.costs(arch.space), strengths(arch)
@@ -111,7 +144,11 @@ def show_best(config: ShowConfig) -> None:
     if config.as_json:
         print(json.dumps(rows, indent=2))
     else:
-        _print_best(config, searched, run, network, budget, rows[: max(config.best, config.rank)])
+        _print_best(config, run, network, budget, rows[: max(config.best, config.rank)])
+        if config.save is not None:
+            print(f"rank {config.rank} is in {config.save}; {_next(config.save, searched, network, own)}")
+        else:
+            print("train one: the same command with --rank N --save FILE says how")
 
 
 def budget_of(config: SearchConfig | ShowConfig) -> Budget:
@@ -133,17 +170,32 @@ def limits_text(budget: Budget) -> str:
     return f"at most {listed(limits, 'and')}" if limits else "no limits"
 
 
-def _network(config: ShowConfig, run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:
-    """The network that a genotype of this search will become: the run's own, but for what `config` names."""
+def _own_network(run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:
+    """The network that was to be trained of the cell of a search."""
     saved = result.get("evaluation_network")
     try:
-        own = EvaluationNetwork(**{field.name: saved[field.name] for field in fields(EvaluationNetwork)})  # type: ignore[index]
+        return EvaluationNetwork(**{field.name: saved[field.name] for field in fields(EvaluationNetwork)})  # type: ignore[index]
     except (KeyError, TypeError):
         raise InputError(f"{run.result} does not say which network was counted: it is damaged or too old") from None
-    if config.kind is not None:
+
+
+def _network(config: ShowConfig, own: EvaluationNetwork) -> EvaluationNetwork:
+    """The network that a genotype of a search will become: its own, but for what `config` names."""
+    if config.kind in EVALUATION_NETWORKS:
         own = replace(EVALUATION_NETWORKS[config.kind], image_channels=own.image_channels)
-    named = {name: getattr(config, name) for name in ("channels", "num_cells", "image_size", "num_classes")}
+    named = {name: getattr(config, name) for name in ("kind", "channels", "num_cells", "image_size", "num_classes")}
     return replace(own, **{name: value for name, value in named.items() if value is not None})
+
+
+def _next(saved: Path, searched: SearchConfig, network: EvaluationNetwork, own: EvaluationNetwork) -> str:
+    """What to type to train `network` with the genotype in a file; `own` is that of the search's own data."""
+    if network.image_size != own.image_size:
+        searched = searched.model_copy(update={"image_size": network.image_size})
+    same_data = (network.num_classes, network.image_channels) == (own.num_classes, own.image_channels)
+    command = training_command(saved, searched, network, same_data)
+    if same_data:
+        return f"next: {command}"
+    return f"next, with --data and --data-root of images of {network.num_classes} classes: {command}"
 
 
 def _budget(config: ShowConfig, result: dict[str, Any]) -> Budget:
@@ -181,7 +233,6 @@ def _kept(printed: str) -> list[str]:
 
 def _print_best(
     config: ShowConfig,
-    searched: SearchConfig,
     run: RunFolder,
     network: EvaluationNetwork,
     budget: Budget,
@@ -194,19 +245,11 @@ def _print_best(
         table.add_row(
             str(row["rank"]),
             f"{row['relative_product']:.4f}",
-            f"{row['params'] / 1e6:.3f} M",
-            f"{row['mult_adds'] / 1e6:.1f} M",
+            millions(row["params"]),
+            millions(row["mult_adds"]),
             str(row["skips"]),
             ", ".join(edge for edge in _kept(row["genotype"]) if edge not in first),
         )
-    print(
-        f"the best cells of {run.path} with {limits_text(budget)}, for the {network.kind} network of "
-        f"{network.num_cells} cells, {network.channels} channels, {network.image_size}x{network.image_size} images "
-        f"and {network.num_classes} classes"
-    )
+    print(f"the best cells of {run.path} with {limits_text(budget)}, for the network of {network}")
     console().print(table)
     print("product: of the weights of all operations kept, 1 for the best cell without a budget; skips: normal cell")
-    if config.save is not None:
-        print(f"rank {config.rank} is in {config.save}; next: {training_command(config.save, searched)}")
-    else:
-        print("train one: the same command with --rank N --save FILE says how")

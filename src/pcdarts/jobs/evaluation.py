@@ -1,15 +1,17 @@
-"""The evaluation networks of the paper, and how large a genotype makes them."""
+"""The network that will be trained of a cell, how large a genotype makes it, and the command that trains it."""
 
+import math
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace, NetworkKind
+from pcdarts.cell.stem import check_images
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
@@ -51,6 +53,16 @@ class EvaluationNetwork:
                 auxiliary=False,
             )
 
+    def check(self) -> None:
+        """Make sure that there is such a network, and that it takes such images, whatever the genotype.
+
+        Raises:
+            InputError: says why not.
+        """
+        pools = (("max_pool_3x3", 0), ("max_pool_3x3", 1))
+        network = self.network(Genotype(pools, (2,), pools, (2,)))
+        check_images(torch.empty(1, *self.input_shape, device="meta"), self.image_channels, network.smallest_image_side)
+
     def complexity(self, genotype: Genotype) -> Complexity:
         """Parameters and mult-adds with this genotype.
 
@@ -71,33 +83,109 @@ class EvaluationNetwork:
         """Setting, parameters and mult-adds, for `result.json`."""
         return asdict(self) | asdict(self.complexity(genotype))
 
+    def __str__(self) -> str:
+        """`5 cells, 8 channels, cifar stem, 28x28 images, 10 classes`."""
+        return _setting_text(asdict(self))
+
 
 EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {
     "cifar": EvaluationNetwork("cifar", 36, 20, num_classes=10, image_channels=3, image_size=32),
     "imagenet": EvaluationNetwork("imagenet", 48, 14, num_classes=1000, image_channels=3, image_size=224),
 }
-"""Those of Secs. 4.2 and 4.3."""
+"""Those of the paper (Secs. 4.2 and 4.3)."""
+
+BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
+"""The training recipe of a search by a recipe that training does not have, by its data."""
+
+SAME_DATA = (
+    *("data", "data_root", "hub_name", "image_size", "loading", "on_bad_image"),
+    *("crop", "crop_padding", "color_jitter", "flip"),
+)
+"""Settings that a training takes over from the search: which images, and what may be done to them."""
+
+
+class ImagesLike(Protocol):
+    """What a network must know of its images: a data set says it, and so does the setting of a plan."""
+
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def image_channels(self) -> int: ...
+    @property
+    def image_size(self) -> int: ...
+
+
+def training_recipe(config: SearchConfig | RandomSearchConfig) -> TrainConfig:
+    """By which the cells of a search are trained: of its name, else the one for its data, else the default one."""
+    name = config.recipe if config.recipe in RECIPES[TrainConfig] else BY_DATA.get(config.data, DEFAULT)
+    return recipe(TrainConfig, str(name))
+
+
+def network_of(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> EvaluationNetwork:
+    """The network that will be trained of what a search finds on such images; a budget is about this one."""
+    base = training_recipe(config)
+    return EvaluationNetwork(
+        config.kind,
+        config.network_channels or base.channels,
+        config.network_cells or base.num_cells,
+        images.num_classes,
+        images.image_channels,
+        images.image_size,
+    )
 
 
 def size_text(size: dict[str, Any]) -> str:
     """One line about what `described` returns: how large the network is, and at which setting."""
-    return (
-        f"{size['params'] / 1e6:.2f} M parameters, {size['mult_adds'] / 1e6:.0f} M mult-adds "
-        f"({size['num_cells']} cells, {size['channels']} channels, {size['image_size']}x{size['image_size']} images, "
-        f"{size['num_classes']} classes)"
-    )
+    return f"{cost_text(size)} ({_setting_text(size)})"
 
 
-def training_command(genotype: Path, config: SearchConfig | RandomSearchConfig) -> str:
-    """The command that trains the network of a cell that a search has found, on the same data."""
-    name = config.recipe if config.recipe in RECIPES[TrainConfig] else ("cifar10" if config.data == "cifar10" else None)
+def cost_text(size: dict[str, Any]) -> str:
+    """`3.63 M parameters, 571 M mult-adds`."""
+    return f"{millions(size['params'])} parameters, {millions(size['mult_adds'])} mult-adds"
+
+
+def millions(count: int) -> str:
+    """A count in millions with three digits that matter: `0.0312 M`, `3.63 M`, `571 M`."""
+    amount = count / 1e6
+    decimals = max(0, 2 - math.floor(math.log10(amount))) if amount > 0 else 0
+    return f"{amount:.{decimals}f} M"
+
+
+def training_command(
+    genotype: Path, config: SearchConfig | RandomSearchConfig, network: EvaluationNetwork, same_data: bool = True
+) -> str:
+    """The command that trains `network` with a cell that the search of `config` has found.
+
+    On the data of the search, with its limit on the images where that is no recipe's; without `same_data` on others,
+    which are to be added.
+    """
+    base = training_recipe(config)
     command = ["pcdarts", "train", "--genotype", str(genotype)]
-    if name is not None and name != DEFAULT:
-        command += ["--recipe", name]
-    base = recipe(TrainConfig, name or DEFAULT)
-    same = ("data", "data_root", "hub_name", "image_size", "loading", "crop", "crop_padding", "color_jitter", "kind")
-    for field in same:
-        value = getattr(config, field)
-        if value != getattr(base, field):
-            command += [f"--{field.replace('_', '-')}", str(value)]
+    if base.recipe != DEFAULT:
+        command += ["--recipe", str(base.recipe)]
+    wanted: dict[str, Any] = {"kind": network.kind, "channels": network.channels, "num_cells": network.num_cells}
+    if not same_data:
+        wanted["image_size"] = network.image_size
+    else:
+        wanted = {name: getattr(config, name) for name in SAME_DATA} | wanted
+        own = config.recipe is None or recipe(type(config), config.recipe).data != config.data
+        if own and config.train_images is not None:
+            wanted["train_images"] = config.train_images
+    for name, value in wanted.items():
+        if value != getattr(base, name):
+            command += _flag(name, value)
     return shlex.join(command)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    dashed = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{dashed}" if value else f"--no-{dashed}"]
+    return [f"--{dashed}", "none" if value is None else str(value)]
+
+
+def _setting_text(size: dict[str, Any]) -> str:
+    return (
+        f"{size['num_cells']} cells, {size['channels']} channels, {size['kind']} stem, {size['image_size']}x"
+        f"{size['image_size']} images, {size['num_classes']} classes"
+    )

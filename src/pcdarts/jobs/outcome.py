@@ -7,8 +7,8 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import SearchConfig
 from pcdarts.data.images import DataSet
-from pcdarts.jobs.budget import network_of, outcome_text
-from pcdarts.jobs.evaluation import size_text, training_command
+from pcdarts.jobs.budget import outcome_text
+from pcdarts.jobs.evaluation import network_of, size_text, training_command
 from pcdarts.jobs.genotype import save_genotype
 from pcdarts.jobs.measure import errors_text
 from pcdarts.random_search_config import RandomSearchConfig
@@ -50,7 +50,9 @@ def conclude(
     }
 
 
-def closing_lines(run: RunFolder, config: SearchConfig | RandomSearchConfig, result: dict[str, Any]) -> list[str]:
+def closing_lines(
+    run: RunFolder, config: SearchConfig | RandomSearchConfig, data: DataSet, result: dict[str, Any]
+) -> list[str]:
     """What a user wants to know when a search has ended, and what to type next."""
     genotype = Genotype.from_text(result["genotype"])
     cost = result["search_cost"]
@@ -60,10 +62,10 @@ def closing_lines(run: RunFolder, config: SearchConfig | RandomSearchConfig, res
         *(draw_text(genotype, kind) for kind in CELL_KINDS),
         result["genotype"],
         "",
-        f"the paper's evaluation network of this cell: {size_text(result['evaluation_network'])}",
+        f"the network that will be trained with this cell: {size_text(result['evaluation_network'])}",
         *([outcome_text(result["budget"])] if result["budget"] else []),
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
-        f"next: {training_command(run.path, config)}",
+        f"next: {training_command(run.path, config, network_of(config, data))}",
     ]

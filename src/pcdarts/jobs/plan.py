@@ -1,19 +1,25 @@
-"""`pcdarts search --plan`: the peak memory and hours that a search would take on this machine, from measured steps."""
+"""`pcdarts search --plan`: the memory and hours of a search on this machine, by K and stem, from measured steps."""
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from rich.table import Table
 
+from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_map, stem_stride, suggested_kind
+from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config import SearchConfig
 from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError
 from pcdarts.jobs.batches import training_data
 from pcdarts.jobs.bench_tables import console, make_table, seconds_text
+from pcdarts.jobs.budget import check_network
 from pcdarts.jobs.child import Measured, measure_in_child
+from pcdarts.jobs.evaluation import network_of
 from pcdarts.jobs.steps import SearchStep, Setting
 from pcdarts.run.device import choose_device, describe_device
 from pcdarts.run.progress import duration
@@ -75,12 +81,19 @@ class Probe:
         return self.start_seconds + 2 * (step.weight_seconds + step.arch_seconds)
 
 
+class Case(NamedTuple):
+    """What a line of the plan is about."""
+
+    kind: NetworkKind
+    k: int
+    batch_size: int
+
+
 @dataclass(frozen=True)
 class Row:
     """A line of the plan."""
 
-    k: int
-    batch_size: int
+    case: Case
     step: Measured | None
     """None where not even a small step could be measured."""
     how: str
@@ -91,11 +104,12 @@ def run_plan(config: SearchConfig) -> None:
     """Measure and print the plan; no run folder is made.
 
     Raises:
-        InputError: the data cannot be used, or the network is impossible.
+        InputError: the data cannot be used, the network is impossible, or nothing can keep to the budget.
         RunError: a measurement failed.
     """
     device = choose_device(config.device, config.threads)
     setting, work = prepare(config)
+    budget = check_network(config, setting)
     kernels, memory = rehearse(setting), free_memory(device)
     tables = console()
 
@@ -107,17 +121,36 @@ def run_plan(config: SearchConfig) -> None:
         f"{setting.image_size} pixels, {config.num_cells} cells of {config.channels} channels, {config.epochs} epochs "
         f"({config.arch_frozen_epochs} with α and β frozen), {'second' if config.second_order else 'first'} order"
     )
+    say(budget or f"network to be trained afterwards: {network_of(config, setting)}")
     precision = "" if setting.amp == "off" else f" in {setting.amp}"
     say(f"on {describe_device(device)}, {kernels} kernels{precision}; measuring single steps (a minute or two) ...")
-    rows = measure_rows(setting, work, memory)
-    tables.print(plan_table(rows, work, (config.k, setting.batch_size)))
+    by_k, by_stem = cases_by_k(setting), cases_by_stem(setting)
+    rows = measure_rows(setting, [*by_k, *by_stem], work, memory)
+    asked = Case(setting.kind, setting.k, setting.batch_size)
+    tables.print(plan_table([rows[case] for case in by_k], work, asked))
     say(
         "time: all steps of all epochs (with data and augmentation; not the checkpoints and the final error); "
         "memory: the peak of the whole process with its data"
         + (f"; free now: {memory / 1e9:.1f} GB" if memory is not None else "")
     )
-    if any(row.how.startswith("scaled") for row in rows):
-        say("scaled: in proportion to the images, from the largest step that was measured with the same K")
+    if any(row.how.startswith("scaled") for row in rows.values()):
+        say("scaled: in proportion to the images, from the largest step that was measured with the same K and stem")
+    if len(by_stem) > 1:
+        tables.print(stem_table([rows[case] for case in by_stem], work, asked, setting.image_size))
+    say(suggestion(setting))
+
+
+def suggestion(setting: Setting) -> str:
+    """Which stem the rule recommends for the images of `setting`, in words."""
+    kind, side = suggested_kind(setting.image_size), setting.image_size
+    reached = f"its cells see {largest_map(kind, side)}x{largest_map(kind, side)}"
+    rule = f"the first stem of which they see {LARGEST_MAP}x{LARGEST_MAP} or less"
+    if kind == "imagenet" and largest_map(kind, side) > LARGEST_MAP:
+        rule = "the largest stride that there is"
+    return (
+        f"suggested for images of {side}x{side}: --kind {kind}{', as here' if kind == setting.kind else ''} "
+        f"({reached}: {rule}; a rule about cost and size of maps, no comparison of errors)"
+    )
 
 
 def prepare(config: SearchConfig) -> tuple[Setting, Work]:
@@ -184,27 +217,55 @@ def batch_sizes(batch_size: int) -> list[int]:
     return sorted({max(2, batch_size // divisor) for divisor in (1, 2, 4)})
 
 
-def measure_rows(setting: Setting, work: Work, memory: int | None) -> list[Row]:
-    """Measure a small step of every K, then what there is time for: first the search asked for, then the quickest."""
-    deadline = time.monotonic() + BUDGET_SECONDS
-    sizes = batch_sizes(setting.batch_size)
+def cases_by_k(setting: Setting) -> list[Case]:
+    """The search asked for with other K and batch sizes."""
     ks = [k for k in sorted({*KS, setting.k}) if setting.channels % k == 0]
-    small = replace(setting, batch_size=min(PROBE_BATCH, *sizes))
-    probes = {k: measure_probe(replace(small, k=k), PROBE_LIMIT) for k in ks}
+    return [Case(setting.kind, k, size) for k in ks for size in batch_sizes(setting.batch_size)]
+
+
+def cases_by_stem(setting: Setting) -> list[Case]:
+    """The search asked for with every stem that its images and channels allow."""
+    fitting = [
+        kind
+        for kind in STEM_STRIDES
+        if smallest_image_side(kind, setting.num_cells) <= setting.image_size
+        and not (kind == "imagenet" and setting.channels % 2)
+    ]
+    return [Case(kind, setting.k, setting.batch_size) for kind in fitting]
+
+
+def measure_rows(setting: Setting, cases: Sequence[Case], work: Work, memory: int | None) -> dict[Case, Row]:
+    """Measure a small step of every K and stem, then what there is time for, the case asked for first.
+
+    A stem whose small step should take too long, by that of the stem asked for, is not tried.
+    """
+    deadline = time.monotonic() + BUDGET_SECONDS
+    asked = Case(setting.kind, setting.k, setting.batch_size)
+    small = min(PROBE_BATCH, *(case.batch_size for case in cases))
+    found: dict[tuple[NetworkKind, int], list[Probe]] = {}
+    for kind, k in dict.fromkeys((case.kind, case.k) for case in cases):
+        own = found.get((setting.kind, setting.k), [])
+        pixels = (stem_stride(setting.kind) // stem_stride(kind)) ** 2  # of its maps for one of those asked for
+        is_hopeless = pixels > 1 and not (own and own[0].expected_seconds(pixels * small) < PROBE_LIMIT)
+        probe = None if is_hopeless else measure_probe(varied(setting, Case(kind, k, small)), PROBE_LIMIT)
+        found[kind, k] = [probe] if probe else []
 
     expected = {
-        (k, size): probe.expected_seconds(size)
-        for k, probe in probes.items()
-        for size in sizes
-        if probe is not None and size > probe.batch_size and fits(probe.scaled(size), work, memory)
+        case: probe.expected_seconds(case.batch_size)
+        for case in dict.fromkeys(cases)
+        for probe in found[case.kind, case.k]
+        if case.batch_size > probe.batch_size and fits(probe.scaled(case.batch_size), work, memory)
     }
-    found = {k: [probe] if probe else [] for k, probe in probes.items()}
-    asked = setting.k, setting.batch_size
-    for k, size in sorted(expected, key=lambda place: (place != asked, expected[place])):
-        if time.monotonic() + expected[k, size] <= deadline:
-            larger = measure_probe(replace(setting, k=k, batch_size=size), 2 * expected[k, size])
-            found[k] += [larger] if larger else []
-    return [row_of(k, size, found[k], work, memory) for k in ks for size in sizes]
+    for case in sorted(expected, key=lambda case: (case != asked, expected[case])):
+        if time.monotonic() + expected[case] <= deadline:
+            larger_step = measure_probe(varied(setting, case), 2 * expected[case])
+            found[case.kind, case.k] += [larger_step] if larger_step else []
+    return {case: row_of(case, found[case.kind, case.k], work, memory) for case in cases}
+
+
+def varied(setting: Setting, case: Case) -> Setting:
+    """The same search with the stem, the K and the batch size of `case`."""
+    return replace(setting, **case._asdict())
 
 
 def measure_probe(setting: Setting, limit: float) -> Probe | None:
@@ -217,16 +278,16 @@ def measure_probe(setting: Setting, limit: float) -> Probe | None:
     return Probe(setting.batch_size, step, max(spent, 0.0))
 
 
-def row_of(k: int, batch_size: int, probes: list[Probe], work: Work, memory: int | None) -> Row:
-    """A line of the plan from what was measured with this K: the step itself, or one scaled from the largest."""
+def row_of(case: Case, probes: list[Probe], work: Work, memory: int | None) -> Row:
+    """A line of the plan from what was measured with this K and stem: the step itself, or the largest one, scaled."""
     if not probes:
-        return Row(k, batch_size, None, "not measured: a small step takes over a minute, or too much memory")
+        return Row(case, None, "not measured: even a small step takes over a minute, or too much memory")
     largest = max(probes, key=lambda probe: probe.batch_size)
-    exact = next((probe.step for probe in probes if probe.batch_size == batch_size), None)
-    step = exact or largest.scaled(batch_size)
+    exact = next((probe.step for probe in probes if probe.batch_size == case.batch_size), None)
+    step = exact or largest.scaled(case.batch_size)
     if not fits(step, work, memory):
-        return Row(k, batch_size, step, "scaled; does not fit into the memory that is free")
-    return Row(k, batch_size, step, "measured" if exact else "scaled")
+        return Row(case, step, "scaled; does not fit into the memory that is free")
+    return Row(case, step, "measured" if exact else "scaled")
 
 
 def fits(step: Measured, work: Work, memory: int | None) -> bool:
@@ -234,27 +295,45 @@ def fits(step: Measured, work: Work, memory: int | None) -> bool:
     return memory is None or step.total_bytes + work.data_bytes <= memory
 
 
-def plan_table(rows: list[Row], work: Work, asked: tuple[int, int]) -> Table:
-    """The plan; the search asked for is marked."""
-    table = make_table("K", "batch", "steps/epoch", "weight step", "α step", "search", "memory", "")
+def plan_table(rows: list[Row], work: Work, asked: Case) -> Table:
+    """The plan for K and batch sizes; the search asked for is marked."""
+    table = make_table("K", "batch", "steps/epoch", *FIGURES)
     last = None
     for row in rows:
-        if row.k != last:
+        if row.case.k != last:
             table.add_section()
-        last = row.k
-        how = f"{row.how}, this search" if (row.k, row.batch_size) == asked else row.how
-        steps = work.steps(row.batch_size)
-        figures = ["", "", "", ""]
-        if row.step is not None:
-            figures = [
-                seconds_text(row.step.weight_seconds),
-                seconds_text(row.step.arch_seconds),
-                duration(work.seconds(row.step, row.batch_size)),
-                f"{(row.step.total_bytes + work.data_bytes) / 1e9:.1f} GB",
-            ]
-        style = "bold" if (row.k, row.batch_size) == asked else None
-        table.add_row(str(row.k), str(row.batch_size), str(steps), *figures, how, style=style)
+        last = row.case.k
+        first = [str(row.case.k), str(row.case.batch_size), str(work.steps(row.case.batch_size))]
+        table.add_row(*first, *figures(row, work, asked), style="bold" if row.case == asked else None)
     return table
+
+
+def stem_table(rows: list[Row], work: Work, asked: Case, image_side: int) -> Table:
+    """The search asked for with each stem."""
+    table = make_table("--kind", "cells see", *FIGURES)
+    for row in rows:
+        side = largest_map(row.case.kind, image_side)
+        first = [row.case.kind, f"{side}x{side}"]
+        table.add_row(*first, *figures(row, work, asked), style="bold" if row.case == asked else None)
+    return table
+
+
+FIGURES = ("weight step", "α step", "search", "memory", "")
+"""The last columns of both tables."""
+
+
+def figures(row: Row, work: Work, asked: Case) -> list[str]:
+    """The last columns of a row."""
+    how = f"{row.how}, this search" if row.case == asked else row.how
+    if row.step is None:
+        return ["", "", "", "", how]
+    return [
+        seconds_text(row.step.weight_seconds),
+        seconds_text(row.step.arch_seconds),
+        duration(work.seconds(row.step, row.case.batch_size)),
+        f"{(row.step.total_bytes + work.data_bytes) / 1e9:.1f} GB",
+        how,
+    ]
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -16,6 +16,7 @@ from pcdarts.config import TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
+from pcdarts.jobs.budget import check_network
 from pcdarts.jobs.evaluation import EvaluationNetwork
 from pcdarts.jobs.learning import WeightStep, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
@@ -57,6 +58,7 @@ def run_random_search(
     with processes.in_turn():
         data = training_data(training, device, processes)
     sizes = sizes_of(cells, config, data)
+    check_network(config, data)
     largest = max(cells, key=lambda cell: sizes[cell]["mult_adds"]).to_text()
     weight_indices, arch_indices = search_splits(config, data, run, processes)
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
@@ -146,7 +148,7 @@ def run_random_search(
         }
         run.finish(result)
         progress.say(f"candidate {best + 1} is the best of {config.candidates} random cells")
-        for line in closing_lines(run, config, result):
+        for line in closing_lines(run, config, data, result):
             progress.say(line)
     return result
 

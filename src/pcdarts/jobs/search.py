@@ -19,7 +19,7 @@ from pcdarts.data.batches import Batches
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
-from pcdarts.jobs.budget import check_feasible, derived
+from pcdarts.jobs.budget import check_meaning, check_network, derived
 from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
@@ -50,9 +50,10 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     device = choose_device(config.device, config.threads, processes.local_rank)
     set_determinism(config.deterministic)
     check_amp(config.amp, device.type)
+    check_meaning(config, run)
     with processes.in_turn():
         data = training_data(config, device, processes)
-    check_feasible(config, data)
+    budget = check_network(config, data)
     weight_indices, arch_indices = search_splits(config, data, run, processes)
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
@@ -105,6 +106,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             saving.restore(progress)
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
+        if budget is not None:
+            progress.say(budget)
         skipped = report_skipped(data.skipped, run, progress, processes)
         if supernet.will_compile_kernels:
             progress.say("compiling the kernels for this processor: some seconds, once on this machine")
@@ -192,7 +195,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             },
         }
         run.finish(result)
-        for line in closing_lines(run, config, result):
+        for line in closing_lines(run, config, data, result):
             progress.say(line)
     return result
 

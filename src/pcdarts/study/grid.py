@@ -12,12 +12,14 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.errors import InputError, shown
 from pcdarts.job_config import ConfigError, JobConfig
+from pcdarts.jobs.evaluation import training_recipe
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import resolve
 from pcdarts.run.folder import RunFolder
 from pcdarts.study.spec import SEEDS_BELOW, SOURCES, Method, Part, Settings, StudySpec, folder_name, merged
 
 Config = TypeVar("Config", bound=JobConfig)
+Search = TypeVar("Search", SearchConfig, RandomSearchConfig)
 
 WHERE_AND_HOW_FAST = {
     "checkpoint_minutes",
@@ -137,7 +139,15 @@ def _cell(
     train = resolved(TrainConfig, {**settings("train"), **own})
     if problems or train is None:
         raise ConfigError(problems)
-    return Cell(method, setting, seed, folder, search, train)
+    return Cell(method, setting, seed, folder, search and _knowing(search, train), train)
+
+
+def _knowing(search: Search, train: TrainConfig) -> Search:
+    """The search, told which network will be trained here where that is not the one it would take for granted."""
+    usual = training_recipe(search)
+    sizes = {"network_channels": (train.channels, usual.channels), "network_cells": (train.num_cells, usual.num_cells)}
+    other = {name: ours for name, (ours, theirs) in sizes.items() if ours != theirs and getattr(search, name) is None}
+    return search.model_copy(update=other)
 
 
 def check_begun(cells: list[Cell]) -> None:
@@ -167,11 +177,14 @@ def check_begun(cells: list[Cell]) -> None:
 def deciding(config: JobConfig, cell: Cell) -> dict[str, Any]:
     """The settings that decide what comes out of a run: also which data it reads, and within which budget it derives.
 
-    The genotype that a training gets from the search beside it is left out.
+    The network that will be trained decides nothing without a budget. The genotype that a training gets from the search
+    beside it is left out.
     """
     found: dict[str, Any] = yaml.safe_load(config.to_yaml())
-    from_search = {"genotype"} if cell.search_config is not None else set()
-    return {name: value for name, value in found.items() if name not in WHERE_AND_HOW_FAST | from_search}
+    omitted = WHERE_AND_HOW_FAST | ({"genotype"} if cell.search_config is not None else set())
+    if found.get("max_mult_adds") is None and found.get("max_params") is None:
+        found |= {"network_channels": None, "network_cells": None}
+    return {name: value for name, value in found.items() if name not in omitted}
 
 
 def by_row(cells: list[Cell]) -> Iterator[tuple[str, str | None, list[Cell]]]:
