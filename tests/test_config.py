@@ -81,7 +81,7 @@ def test_every_data_set_can_be_configured() -> None:
         ({"arch_adam_betas": (0.5, 0.9, 0.9)}, "arch_adam_betas is (0.5, 0.9, 0.9), but it must be two numbers"),
         ({"arch_adam_betas": 0.5}, "arch_adam_betas is 0.5, but it must be two numbers"),
         ({"flip": "maybe"}, "flip is maybe, but it must be true or false"),
-        ({"kind": "cifra"}, "kind is cifra, but it must be cifar or imagenet: did you mean cifar?"),
+        ({"kind": "cifra"}, "kind is cifra, but it must be cifar, stride2, stride4 or imagenet: did you mean cifar?"),
         ({"device": "gpu"}, "device is gpu, but it must be auto, cpu, cuda or cuda:N"),
         ({"data": "folder"}, "data is folder, but data_root is not given: name the folder of class folders"),
         ({"cutout": -1}, "cutout is -1, but it must be at least 0"),

@@ -88,7 +88,8 @@ def test_the_result_holds_the_search_cost_and_the_network_that_the_cell_implies(
     assert cost["hours"] > 0
     assert cost["device"].startswith("cpu")
     assert cost["peak_memory_gb"] > 0
-    network = pcdarts.Network(genotype_of(finished_search), auxiliary=False, image_channels=1)
+    sizes = {"channels": 8, "num_cells": 5}  # of the training recipe
+    network = pcdarts.Network(genotype_of(finished_search), auxiliary=False, image_channels=1, **sizes)
     counted = pcdarts.complexity(network, (1, 8, 8))
     assert (size["params"], size["mult_adds"]) == (counted.params, counted.mult_adds)
     assert 0 <= result["arch_top1_error"] <= 100
