@@ -27,7 +27,7 @@ RUN_FLAGS = {
 }
 """What can be said to a job with a run folder besides its settings: name, metavar, help."""
 
-PLAN_FLAG = {"plan": ("", "only measure what memory and hours it would take here, for several K and batch sizes")}
+PLAN_FLAG = {"plan": ("", "only measure what memory and hours it would take here: by K, batch size and stem (--kind)")}
 """The same for a search alone; without a metavar it is a switch."""
 
 

@@ -19,7 +19,7 @@ from pcdarts.run.folder import RunFolder
 from pcdarts.study.spec import SEEDS_BELOW, SOURCES, Method, Part, Settings, StudySpec, folder_name, merged
 
 Config = TypeVar("Config", bound=JobConfig)
-Search = TypeVar("Search", SearchConfig, RandomSearchConfig)
+Search = SearchConfig | RandomSearchConfig
 
 WHERE_AND_HOW_FAST = {
     "checkpoint_minutes",
@@ -44,7 +44,7 @@ class Cell:
     setting: str | None
     seed: int
     folder: Path
-    search_config: SearchConfig | RandomSearchConfig | None
+    search_config: Search | None
     train_config: TrainConfig
     """Its genotype is the folder of the search, if there is one."""
 
@@ -124,7 +124,7 @@ def _cell(
             problems.extend(error.problems)
             return None
 
-    search: SearchConfig | RandomSearchConfig | None = None
+    search: Search | None = None
     genotype = parts[1].cells
     if genotype == "searched":
         search = resolved(SearchConfig, {**settings("search"), "seed": seed})
