@@ -1,14 +1,19 @@
 import math
 import re
+from collections.abc import Iterable
+from html import unescape
 from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pcdarts.cell.space import PRIMITIVES
 from pcdarts.report import style
 from pcdarts.report.axes import fit, spread, thinned
 from pcdarts.report.charts import IntervalRow, ScatterPoint, Series, interval_chart, line_chart, scatter_chart
+from pcdarts.report.labels import Box, shortened, text_width
 
 Element = ElementTree.Element
 HOSTILE = "<script>alert('\"&')</script>"
@@ -174,11 +179,86 @@ def test_every_point_of_a_scatter_chart_has_its_name_beside_it_and_groups_have_a
     assert words(figure).count("ours") == words(figure).count("paper") == 1
 
 
-def test_names_of_points_that_lie_close_do_not_cover_each_other() -> None:
-    figure = scattered(*(ScatterPoint(f"method {i}", 1 + i / 1000, 3) for i in range(3)), ScatterPoint("far", 2, 4))
-    places = [(float(t.attrib["x"]), float(t.attrib["y"])) for t in figure.iter("text") if "method" in (t.text or "")]
-    assert len(places) == 3
-    assert all(abs(a[0] - b[0]) > 55 or abs(a[1] - b[1]) > 12 for a, b in combinations(places, 2))
+def boxes_of(figure: Element, names: Iterable[str]) -> list[Box]:
+    """Where the texts of a scatter chart stand that have these names."""
+    known = set(names)
+    texts = [place for place in figure.iter("text") if place.get("class") == "middle" and place.text in known]
+    return [box_of(place) for place in texts]
+
+
+def box_of(place: Element) -> Box:
+    x, base_line, width = float(place.attrib["x"]), float(place.attrib["y"]), text_width(place.text or "")
+    left = {"middle": x - width / 2, "end": x - width}.get((place.get("class") or "").split()[-1], x)
+    return Box(left, base_line - 11, left + width, base_line + 3)
+
+
+named_points = st.lists(
+    st.builds(
+        ScatterPoint,
+        st.sampled_from(["K = 4", "random search", "PC alone", "方法 12", "W" * 30, "random cells, 5 nodes"]),
+        st.floats(0, 1) | st.sampled_from([0.5, 0.5001]),
+        st.floats(0, 1) | st.sampled_from([0.5, 0.5001]),
+        st.integers(0, 7),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(named_points)
+@example([ScatterPoint("W" * 30, 0.5, 0.5)] * 12)
+def test_no_name_of_a_point_covers_another_name_or_a_point_or_leaves_the_chart(points: list[ScatterPoint]) -> None:
+    figure = scattered(*points)
+    names = [shortened(point.name, 190) for point in points]
+    boxes = boxes_of(figure, names) or boxes_of(figure, map(str, range(1, 13)))
+    entries = {name for name in words(figure) if re.match(r"\d+: ", name)}
+    assert len(boxes) == len(points)
+    assert all(Box(0, 15, 360.5, 202.5).holds(box) for box in boxes)
+    # Places in the file are rounded.
+    inner = [Box(box.left + 0.5, box.top + 0.5, box.right - 0.5, box.bottom - 0.5) for box in boxes]
+    assert not any(one.covers(other) for one, other in combinations(inner, 2))
+    for mark in drawn(figure, "mark"):
+        x, y = map(float, re.findall(r"[\d.]+", mark.attrib["transform"]))
+        assert not any(box.covers(Box(x - 4, y - 4, x + 4, y + 4)) for box in inner)
+    numbered = boxes_of(figure, names) == []
+    assert entries == ({f"{place}: {point.name}" for place, point in enumerate(points, 1)} if numbered else set())
+
+
+def test_names_that_lie_apart_stand_right_of_their_points() -> None:
+    figure = scattered(ScatterPoint("one", 1, 3), ScatterPoint("other", 2, 4), ScatterPoint("third", 1, 5))
+    (box, *_) = boxes_of(figure, ["one"])
+    x, y = map(float, re.findall(r"[\d.]+", drawn(figure, "mark")[0].attrib["transform"]))
+    assert box.left == pytest.approx(x + 9, abs=0.2)
+    assert (box.top + box.bottom) / 2 == pytest.approx(y, abs=0.2)
+    assert drawn(figure, "leader") == []
+
+
+def test_a_name_that_had_to_go_away_is_led_to_its_point() -> None:
+    figure = scattered(*(ScatterPoint(f"method {i}", 1, 3) for i in range(12)))
+    assert len(boxes_of(figure, [f"method {i}" for i in range(12)])) == 12
+    assert len(drawn(figure, "leader")) > 3
+
+
+def test_names_that_find_no_room_become_numbers_that_the_key_explains() -> None:
+    figure = scattered(*(ScatterPoint("W" * 30, i, i % 3) for i in range(40)))
+    assert len(boxes_of(figure, map(str, range(1, 41)))) == 40
+    assert f"40: {'W' * 30}" in words(figure)
+
+
+@given(st.text(max_size=60), st.lists(st.floats(0, 1e6), min_size=1, max_size=3))
+def test_the_name_of_a_method_ends_before_its_figures(name: str, values: list[float]) -> None:
+    row = IntervalRow(name, values, values[0], values[0] - 12.34, values[0] + 12.34)
+    chart = interval_chart([row], title="", unit="")
+    named, summary = re.findall(r'<text class="(?:strong|end) over"[^>]*>(.*?)</text>', chart, re.DOTALL)
+    assert 1.1 * text_width(unescape(named)) + text_width(unescape(summary)) <= 360
+
+
+@pytest.mark.parametrize("values", [[0, 6], [1e8, 9e8], [0.00001, 0.00009], [-123456.7, 3e6]])
+def test_ticks_below_a_chart_stay_apart(values: list[float]) -> None:
+    figure = scattered(*(ScatterPoint("", value, 1) for value in values))
+    ticks = [box_of(place) for place in figure.iter("text") if place.get("class") == "muted middle"]
+    assert ticks
+    assert not any(one.covers(other) for one, other in combinations(ticks, 2))
 
 
 @pytest.mark.parametrize("values", [[0, 1], [0.1234, 0.1239], [3, 97], [-20, 3e6], [1e-9, 2e-9], [2.5]])

@@ -5,6 +5,7 @@ it has an id, so any number of them may share a page; names from outside are esc
 gaps.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,11 +25,15 @@ from pcdarts.report.axes import (
     text,
     thinned,
 )
+from pcdarts.report.labels import Box, leader, place_labels, shortened, text_width
 
 _WIDTH, _HEIGHT = 360, 240
 _TOP, _BOTTOM, _RIGHT = 26, 38, 14
 _DIGIT = 7
-"""About the width of a digit, and of a letter on average, in SVG units."""
+"""About the width of a digit, in SVG units."""
+_NAME_WIDTH = 190
+_BOLD = 1.1
+"""How much broader bold text is."""
 _MOST_POINTS = 200
 
 
@@ -97,7 +102,7 @@ def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str) -> str
     pitch, top = 46, 8
     bottom = top + pitch * len(rows)
     axis = []
-    for value, label in scale.ticks():
+    for value, label in _ticks_apart(scale):
         axis.append(f'<path class="grid" d="M{scale(value):.1f} {top}V{bottom}"/>')
         axis.append(text(scale(value), bottom + 15, label, "muted middle"))
     axis.append(text(_WIDTH - 10, bottom + 32, unit, "muted end"))
@@ -120,7 +125,8 @@ def scatter_chart(points: Sequence[ScatterPoint], *, title: str, x_label: str, y
     marks = [f'<g class="{series(p.colour)}">{marker(x(p.x), y(p.y), p.colour)}</g>' for p in shown]
     entries = [(series(p.colour), marker(13, 6, p.colour), p.group) for p in shown if p.group]
     says = f"{title}: " + "; ".join(f"{p.group} {p.name}: {x_label} {p.x:g}, {y_label} {p.y:g}".strip() for p in shown)
-    return figure(title, key(entries), plot(_WIDTH, _HEIGHT, says, [*axes, *marks, *_names(shown, x, y)]))
+    names, numbered = _names(shown, x, y)
+    return figure(title, key([*entries, *numbered]), plot(_WIDTH, _HEIGHT, says, [*axes, *marks, *names]))
 
 
 def _frame(
@@ -134,7 +140,7 @@ def _frame(
     parts = [f'<path class="grid" d="M{left} {y(value):.1f}H{_WIDTH - _RIGHT}"/>' for value, _ in ticks]
     parts += [text(left - 6, y(value) + 4, label, "muted end") for value, label in ticks]
     parts.append(f'<path class="axis" d="M{left} {y.start}H{_WIDTH - _RIGHT}"/>')
-    for value, label in x.ticks():
+    for value, label in _ticks_apart(x):
         parts.append(f'<path class="axis" d="M{x(value):.1f} {y.start}v4"/>')
         parts.append(text(x(value), y.start + 17, label, "muted middle"))
     parts.append(text(0, 12, y_label, "muted"))
@@ -142,6 +148,18 @@ def _frame(
     if not points:
         parts.append(text((left + _WIDTH) / 2, _HEIGHT / 2, "nothing to show yet", "muted middle"))
     return x, y, parts
+
+
+def _ticks_apart(x: Scale) -> list[tuple[float, str]]:
+    """The ticks of a horizontal axis, so few that their texts stay apart."""
+    at_most = 6
+    while True:
+        ticks = x.ticks(at_most)
+        broadest = max((text_width(label) for _, label in ticks), default=0.0)
+        step = x(ticks[1][0]) - x(ticks[0][0]) if len(ticks) > 1 else math.inf
+        if step > broadest or at_most == 1:
+            return ticks
+        at_most -= 1
 
 
 def _line(line: Series, x: Scale, y: Scale) -> str:
@@ -180,7 +198,9 @@ def _within_reach(ends: Iterable[float], points: Sequence[float]) -> list[float]
 def _interval(row: IntervalRow, scale: Scale, top: float) -> str:
     """One method of an interval chart: its name and numbers, and below them the strip."""
     middle = top + 30
-    parts = [text(0, top + 14, _shortened(row.name), "strong over"), text(_WIDTH, top + 14, _summary(row), "end over")]
+    summary = _summary(row)
+    name = shortened(row.name, (_WIDTH - 8 - text_width(summary)) / _BOLD)
+    parts = [text(0, top + 14, name, "strong over"), text(_WIDTH, top + 14, summary, "end over")]
     if row.low is not None and row.high is not None and drawable(row.low) and drawable(row.high):
         left, right = max(row.low, scale.low), min(row.high, scale.high)
         path = f"M{scale(left):.1f} {middle}H{scale(right):.1f}"
@@ -211,29 +231,26 @@ def _summary(row: IntervalRow) -> str:
     return f"{said}, n = {len(row.values)}"
 
 
-def _shortened(name: str, at_most: int = 26) -> str:
-    return name if len(name) <= at_most else name[: at_most - 1] + "…"
+def _names(points: Sequence[ScatterPoint], x: Scale, y: Scale) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """The name of every point beside it, and nothing for the key; or numbers, where the names find no room.
+
+    Then the entries for the key say which number is whose.
+    """
+    area = Box(x.start, _TOP - 8, _WIDTH, y.start)
+    places = [(x(point.x), y(point.y)) for point in points]
+    names = [shortened(point.name, _NAME_WIDTH) for point in points]
+    if placed := place_labels(places, [text_width(name) for name in names], area):
+        return _labels(places, names, placed), []
+    numbers = [str(index) for index in range(1, len(points) + 1)]
+    placed = place_labels(places, [text_width(digits) for digits in numbers], area)
+    entries = [
+        (series(point.colour), marker(13, 6, point.colour), f"{digits}: {point.name}")
+        for point, digits in zip(points, numbers, strict=True)
+    ]
+    return _labels(places, numbers, placed) if placed else [], entries
 
 
-def _names(points: Sequence[ScatterPoint], x: Scale, y: Scale) -> list[str]:
-    """The name of each point right of it, or left, above or below: where it covers least of markers and other names."""
-    taken = [(x(p.x) - 6, y(p.y) - 6, x(p.x) + 6, y(p.y) + 6) for p in points]
-    parts = []
-    for point in points:
-        name, left, top = _shortened(point.name), x(point.x), y(point.y)
-        width = _DIGIT * len(name)
-        centred = left - width / 2
-        places = [(left + 9, top - 7), (left - 9 - width, top - 7), (centred, top - 22), (centred, top + 8)]
-        inside = [place for place in places if place[0] >= 0 and place[0] + width <= _WIDTH] or places[:1]
-        boxes = [(at, down, at + width, down + 14) for at, down in inside]
-        best = min(boxes, key=lambda box: sum(_overlap(box, other) for other in taken))
-        taken.append(best)
-        parts.append(text((best[0] + best[2]) / 2, best[1] + 11, name, "middle"))
-    return parts
-
-
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """The area that two boxes (left, top, right, bottom) share."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
+def _labels(places: Sequence[tuple[float, float]], names: Sequence[str], boxes: Sequence[Box]) -> list[str]:
+    lines = [leader(x, y, box) for (x, y), box in zip(places, boxes, strict=True)]
+    drawn = [f'<path class="leader" d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}"/>' for a, b, c, d in filter(None, lines)]
+    return drawn + [text(box.middle, box.base_line, name, "middle") for name, box in zip(names, boxes, strict=True)]

@@ -70,7 +70,7 @@ _RULES = """
 .chart .middle{text-anchor:middle}
 .chart .end{text-anchor:end}
 .chart .grid{fill:none;stroke:var(--grid)}
-.chart .axis{fill:none;stroke:var(--muted)}
+.chart .axis,.chart .leader{fill:none;stroke:var(--muted)}
 .chart .frozen{fill:var(--frozen)}
 .chart .key .frozen{stroke:var(--muted)}
 .chart .veil{fill:var(--page);opacity:.55}
