@@ -1,5 +1,10 @@
 """Mixed precision: when it is on, and who is refused."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -58,3 +63,21 @@ def test_a_depthwise_convolution_in_half_precision_is_near_the_one_in_float32(si
     assert results[1][1].dtype == results[1][2].dtype == torch.float32
     for exact, rounded in zip(*results, strict=True):
         assert (rounded - exact).norm() < 0.01 * exact.norm()
+
+
+def test_a_processor_without_bfloat16_is_refused_it_and_computes_a_supernet_in_its_place():
+    # oneDNN is told to use AVX2 alone: on every x86 processor it then says and raises what it does on an older one.
+    claims = Path(__file__).parents[1] / "supernet" / "test_precision.py"
+    names = "mixture_stays_float32 or sums_and_statistics or only_the_plain_kernels"
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    code = (
+        "import sys, pytest, torch\n"
+        "from pcdarts.cell.precision import has_bf16\n"
+        "assert not has_bf16('cpu'), 'has bfloat16 all the same'\n"
+        f"sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {str(claims)!r}, '-k', {names!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    if "has bfloat16 all the same" in done.stderr:
+        pytest.skip("this processor has bfloat16 beside AVX2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 passed" in done.stdout
