@@ -1,13 +1,12 @@
 """Mixed precision: when it is on, and who is refused."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from command_line import end_of
+from forked import Forked
 from pcdarts.cell.depthwise import depthwise_conv2d
 from pcdarts.cell.precision import check_amp, has_bf16, has_fp16, mixed_precision
 from pcdarts.errors import InputError
@@ -65,19 +64,28 @@ def test_a_depthwise_convolution_in_half_precision_is_near_the_one_in_float32(si
         assert (rounded - exact).norm() < 0.01 * exact.norm()
 
 
-def test_a_processor_without_bfloat16_is_refused_it_and_computes_a_supernet_in_its_place():
-    # oneDNN is told to use AVX2 alone: on every x86 processor it then says and raises what it does on an older one.
+WITHOUT_BF16 = """
+import sys
+import pytest
+from pcdarts.cell.precision import has_bf16
+
+if has_bf16("cpu"):
+    sys.exit(77)
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+
+def test_a_supernet_computes_on_a_processor_without_bfloat16(tmp_path):
+    # oneDNN is told to use AVX2 alone: on any x86 processor it then says and refuses what it does on an older one.
+    program = tmp_path / "without_bf16.py"
+    program.write_text(WITHOUT_BF16)
     claims = Path(__file__).parents[1] / "supernet" / "test_precision.py"
     names = "mixture_stays_float32 or sums_and_statistics or only_the_plain_kernels"
-    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
-    code = (
-        "import sys, pytest, torch\n"
-        "from pcdarts.cell.precision import has_bf16\n"
-        "assert not has_bf16('cpu'), 'has bfloat16 all the same'\n"
-        f"sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {str(claims)!r}, '-k', {names!r}]))"
+    started = Forked(
+        tmp_path, str(claims), "-k", names, program=str(program), environment={"ONEDNN_MAX_CPU_ISA": "AVX2"}
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    if "has bfloat16 all the same" in done.stderr:
+    ended = end_of(started)
+    if ended.code == 77:
         pytest.skip("this processor has bfloat16 beside AVX2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    assert ended.code == 0, ended.out + ended.err
+    assert "5 passed" in ended.out
