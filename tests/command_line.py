@@ -134,7 +134,7 @@ def torchrun(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[
     )
 
 
-def pair(folder: Path, *arguments: str, program: str | None = None) -> tuple[Forked, Forked]:
+def pair(folder: Path, *arguments: str, code: str | None = None) -> tuple[Forked, Forked]:
     """Two processes of one job with everything imported, told of each other as torchrun tells them; the first leads.
 
     Unlike torchrun, nobody ends one of them when the other has failed.
@@ -144,7 +144,7 @@ def pair(folder: Path, *arguments: str, program: str | None = None) -> tuple[For
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     shared |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     first, second = (
-        Forked(folder, *arguments, program=program, environment={**shared, "RANK": rank, "LOCAL_RANK": rank})
+        Forked(folder, *arguments, code=code, environment={**shared, "RANK": rank, "LOCAL_RANK": rank})
         for rank in ("0", "1")
     )
     return first, second

@@ -8,7 +8,6 @@ Other programs in Python that need the same imports can be forked too.
 import functools
 import json
 import os
-import runpy
 import select
 import signal
 import socket
@@ -25,13 +24,13 @@ class Forked:
 
     Args:
         folder: where it works.
-        arguments: of the command line of pcdarts, or of `program`.
-        program: a file in Python to run in place of the command line.
+        arguments: of the command line of pcdarts, or of `code`.
+        code: a program in Python to run in place of the command line.
         environment: variables that it has besides those of this process.
     """
 
     def __init__(
-        self, folder: Path, *arguments: str, program: str | None = None, environment: dict[str, str] | None = None
+        self, folder: Path, *arguments: str, code: str | None = None, environment: dict[str, str] | None = None
     ) -> None:
         self._out, self._err = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
         self._numbers, numbers = os.pipe()
@@ -39,7 +38,7 @@ class Forked:
             "folder": str(folder),
             "environment": {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
             "arguments": arguments,
-            "program": program,
+            "code": code,
         }
         descriptors = [self._out.fileno(), self._err.fileno(), numbers]
         socket.send_fds(_forker(), [json.dumps(order).encode()], descriptors)
@@ -99,7 +98,7 @@ def _forker() -> socket.socket:
 def serve(connection: socket.socket) -> str | None:
     """Fork a process for every order, until nobody is left to give one.
 
-    Returns in each of them, ready to begin: the program that it is to run, None for the command line.
+    Returns in each of them, ready to begin: the code that it is to run, None for the command line.
     """
     while True:
         order, descriptors, _, _ = socket.recv_fds(connection, 2**20, 3)
@@ -108,7 +107,7 @@ def serve(connection: socket.socket) -> str | None:
         if os.fork() == 0:
             connection.close()
             begin(json.loads(order), *descriptors)
-            return json.loads(order)["program"]
+            return json.loads(order)["code"]
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -128,7 +127,7 @@ def begin(order: dict, out: int, err: int, numbers: int) -> None:
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
-    sys.argv = [order["program"] or "pcdarts", *order["arguments"]]
+    sys.argv = ["pcdarts", *order["arguments"]]
 
 
 if __name__ == "__main__":
@@ -137,8 +136,7 @@ if __name__ == "__main__":
     import pcdarts.jobs.train  # noqa: F401
     from pcdarts.__main__ import main
 
-    to_run = serve(socket.socket(fileno=int(sys.argv[1])))
-    if to_run:
-        runpy.run_path(to_run, run_name="__main__")
-    else:
+    code = serve(socket.socket(fileno=int(sys.argv[1])))
+    if code is None:
         main()
+    exec(compile(code, "the test's program", "exec"), {"__name__": "__main__"})

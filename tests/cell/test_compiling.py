@@ -75,7 +75,5 @@ print("supernet")
 
 
 def test_what_can_be_compiled_equals_what_was_written(tmp_path):
-    program = tmp_path / "compiled.py"
-    program.write_text(SCRIPT)
-    ended = end_of(Forked(tmp_path, program=str(program)))
+    ended = end_of(Forked(tmp_path, code=SCRIPT))
     assert (ended.code, ended.out.split(), ended.err) == (0, ["network", "supernet"], "")

@@ -77,13 +77,9 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
 
 def test_a_supernet_computes_on_a_processor_without_bfloat16(tmp_path):
     # oneDNN is told to use AVX2 alone: on any x86 processor it then says and refuses what it does on an older one.
-    program = tmp_path / "without_bf16.py"
-    program.write_text(WITHOUT_BF16)
     claims = Path(__file__).parents[1] / "supernet" / "test_precision.py"
     names = "mixture_stays_float32 or sums_and_statistics or only_the_plain_kernels"
-    started = Forked(
-        tmp_path, str(claims), "-k", names, program=str(program), environment={"ONEDNN_MAX_CPU_ISA": "AVX2"}
-    )
+    started = Forked(tmp_path, str(claims), "-k", names, code=WITHOUT_BF16, environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
     ended = end_of(started)
     if ended.code == 77:
         pytest.skip("this processor has bfloat16 beside AVX2")

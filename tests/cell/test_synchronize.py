@@ -35,8 +35,8 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
 def run_pair(folder: Path) -> list[dict[str, process_pair.Outcome]]:
     """What two real processes, which talk by gloo, each make of all cases."""
     environment = {"GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0"}
-    program = process_pair.__file__
-    processes = [Forked(folder, str(folder), rank, program=program, environment=environment) for rank in "01"]
+    code = Path(process_pair.__file__).read_text()
+    processes = [Forked(folder, str(folder), rank, code=code, environment=environment) for rank in "01"]
     for process in processes:
         ended = end_of(process)
         assert ended.code == 0, ended.err

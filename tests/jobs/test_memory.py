@@ -41,9 +41,7 @@ def test_a_step_too_large_for_the_memory_ends_in_a_line_that_says_what_would_fit
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux limits the memory of a process")
     images = int(command.split()[-1])
-    program = tmp_path / "little_memory.py"
-    program.write_text(LITTLE_MEMORY)
-    ended = end_of(Forked(tmp_path, *command.split(), "--threads", "1", "--run", "run", program=str(program)))
+    ended = end_of(Forked(tmp_path, *command.split(), "--threads", "1", "--run", "run", code=LITTLE_MEMORY))
     assert ended.code == 1, ended.err
     assert error_line(ended).startswith(f"out of memory in a step of {images} images with {needs}")
     found = re.search(r"; one of (\d+) images fits: .* --batch-size (\d+), or .*-steps (\d+)", ended.err)

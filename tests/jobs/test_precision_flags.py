@@ -85,9 +85,7 @@ sys.exit(run_command(sys.argv[1:]))
 def test_a_compiled_job_ends_as_the_one_that_is_not(tmp_path: Path, job: str, loss: str) -> None:
     command = [*(SEARCH if job == "search" else TRAIN), "--epochs", "2"]
     done(tmp_path, *command, "--run", "plain")
-    program = tmp_path / "quickly_compiled.py"
-    program.write_text(QUICKLY_COMPILED)
-    ended = end_of(Forked(tmp_path, *command, "--compile", "--run", "compiled", program=str(program)))
+    ended = end_of(Forked(tmp_path, *command, "--compile", "--run", "compiled", code=QUICKLY_COMPILED))
     assert (ended.code, ended.err) == (0, "")
     plain, compiled = metrics_of(tmp_path / "plain"), metrics_of(tmp_path / "compiled")
     assert [one[loss] for one in plain] == pytest.approx([one[loss] for one in compiled], rel=1e-3)

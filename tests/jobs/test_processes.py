@@ -34,7 +34,7 @@ EXACT = 1e-9
 def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[str, torch.Tensor]], ...]:
     """What one process and each of two computed."""
     folder = tmp_path_factory.mktemp("steps")
-    for started in pair(folder, str(folder), program=search_steps.__file__):
+    for started in pair(folder, str(folder), code=Path(search_steps.__file__).read_text()):
         ended = end_of(started)
         assert ended.code == 0, ended.err
     both = [torch.load(folder / f"process-{rank}-of-2.pt", weights_only=True) for rank in (0, 1)]
