@@ -47,6 +47,7 @@ from pcdarts.config_fields import (
     NotNegative,
     NumCells,
     OnBadImage,
+    PixelRange,
     Positive,
     Probability,
     Recipe,
@@ -71,6 +72,7 @@ class SearchConfig(JobConfig):
     data_root: DataRoot = None
     hub_name: HubName = None
     image_size: ImageSize = None
+    pixel_range: PixelRange = None
     train_images: TrainImages = None
     loading: Loading = "auto"
     workers: Workers = None
@@ -168,6 +170,7 @@ class TrainConfig(JobConfig):
     data_root: DataRoot = None
     hub_name: HubName = None
     image_size: ImageSize = None
+    pixel_range: PixelRange = None
     train_images: TrainImages = None
     test_images: Count | None = Field(
         default=None, description="keep so many test images at most, as many per class (none: all)"
@@ -229,6 +232,9 @@ class TestConfig(JobConfig):
     test_images: Count | None = Field(
         default=None,
         description="keep so many test images at most, as many per class (none: as in the run; of other data all)",
+    )
+    pixel_range: tuple[float, float] | None = Field(
+        default=None, description="values that are black and white in images of more than 8 bits (none: as in the run)"
     )
     on_bad_image: Literal["stop", "skip"] | None = Field(
         default=None, description="what to do about an image file that cannot be read (none: as in the run)"
@@ -325,6 +331,10 @@ class PredictConfig(JobConfig):
     job: Literal["predict"] = "predict"
     run: Path = Field(description="folder of a finished train run, or an exported safetensors file or its folder")
     images: tuple[Path, ...] = Field(min_length=1, description="image files, and folders of image files")
+    pixel_range: tuple[float, float] | None = Field(
+        default=None,
+        description="values that are black and white in images of more than 8 bits (none: as in the training)",
+    )
     top: Count = Field(default=5, description="how many classes to print for each image")
     as_json: bool = Field(default=False, alias="json", description="print a list of JSON objects and nothing else")
     device: Device = "auto"

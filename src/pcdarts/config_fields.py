@@ -40,6 +40,13 @@ HubName = Annotated[
 ImageSize = Annotated[
     Count | None, Field(description="side of the images in pixels, resized to it (none: as they are)")
 ]
+PixelRange = Annotated[
+    tuple[float, float] | None,
+    Field(
+        description="values that are black and white in images of more than 8 bits (none: found over the training "
+        "images); images of 8 bits stay as they are"
+    ),
+]
 TrainImages = Annotated[
     Count | None, Field(description="keep so many training images at most, as many per class (none: all)")
 ]

@@ -102,8 +102,9 @@ def _share_out_arguments(given: dict[str, Any], fields: Mapping[str, FieldInfo])
         case [first, others]:
             words = [*_as_tuple(given.pop(first, ())), *given.pop(others, ())]
             for name, value in given.items():
-                words += _as_tuple(value)[1:]
-                given[name] = _as_tuple(value)[0]
+                own = 2 if name in fields and _takes_several(fields[name]) else 1  # the values of this flag itself
+                words += _as_tuple(value)[own:]
+                given[name] = _as_tuple(value)[0] if own == 1 else _as_tuple(value)[:own]
             given.update({first: words[0]} if words else {}, **({others: tuple(words[1:])} if words[1:] else {}))
 
 
@@ -159,7 +160,7 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
         metavar = {int: "INT", float: "FLOAT", Path: "PATH"}.get(kind, "TEXT")
     if _takes_several(field):
         if get_args(kind)[-1] is not Ellipsis:
-            return _flag("FLOAT FLOAT", description, values=2)
+            return _flag("FLOAT FLOAT", description, values=2, optional=optional)
         if get_args(kind)[0] is str:
             return _flag("TEXT ...", description, values=None)
         return _positional[_flag(f"{name.upper().removesuffix('S')} ...", description, values=None)]
@@ -186,13 +187,17 @@ def _flag(metavar: str, description: str, values: int | None = 1, optional: bool
     """
 
     def read(texts: list[str]) -> Any:
+        if optional and texts == ["none"]:
+            return None
         if values is None or max(values, len(texts)) > 1:
             return tuple(texts)
-        text = texts[0] if texts else ""
-        return None if optional and text == "none" else text
+        return texts[0] if texts else ""
 
     def write(value: Any) -> list[str]:
-        return [str(item).lower() if item is None else str(item) for item in ([value] if values == 1 else value)]
+        return [
+            str(item).lower() if item is None else str(item)
+            for item in ([value] if values == 1 or value is None else value)
+        ]
 
     spec = PrimitiveConstructorSpec(
         nargs="*" if values is None else tuple(range(values + 1)),

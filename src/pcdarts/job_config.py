@@ -153,6 +153,21 @@ class JobConfig(BaseModel):
             raise ValueError(f"hub_name is {shown(name)}, but data is {info.data['data']}: use data huggingface")
         return name
 
+    @field_validator("pixel_range", check_fields=False)
+    @classmethod
+    def _a_pixel_range_rises(
+        cls, given: tuple[float, float] | None, info: ValidationInfo
+    ) -> tuple[float, float] | None:
+        if given is not None and not 0 < given[1] - given[0] < math.inf:
+            raise ValueError(
+                f"pixel_range is {given[0]:g} {given[1]:g}, but it must be the value of black and a larger one of white"
+            )
+        if given is not None and info.data.get("data") not in ("folder", "imagenet", "huggingface", None):
+            raise ValueError(
+                f"pixel_range is for images in files, but data is {info.data['data']}, which has 8 bits: drop it"
+            )
+        return given
+
     @field_validator("learning_rate_min", check_fields=False)
     @classmethod
     def _learning_rate_falls(cls, end: float, info: ValidationInfo) -> float:

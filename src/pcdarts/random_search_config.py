@@ -37,6 +37,7 @@ from pcdarts.config_fields import (
     Nodes,
     NumCells,
     OnBadImage,
+    PixelRange,
     Recipe,
     Seed,
     SynchronizeBatchNorm,
@@ -58,6 +59,7 @@ class RandomSearchConfig(JobConfig):
     data_root: DataRoot = None
     hub_name: HubName = None
     image_size: ImageSize = None
+    pixel_range: PixelRange = None
     train_images: TrainImages = None
     loading: Loading = "auto"
     workers: Workers = None

@@ -3,12 +3,14 @@
 import io
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from pcdarts.data.decode import BadImage, read_images
 from pcdarts.data.hub import find_hub_images
+from pcdarts.data.pixel_range import settle_range
 from pcdarts.errors import InputError
 
 datasets = pytest.importorskip("datasets")
@@ -121,6 +123,28 @@ def test_a_damaged_image_is_named(tmp_path):
     decoded = read_images(list(found.train.sources), on_bad_image="skip")
     assert decoded.kept.tolist() == [0, 3]
     assert len(decoded.skipped) == 2
+
+
+def test_images_of_12_bits_have_a_range_too(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((9, 9), 4000, np.uint16)).save(buffer, "PNG")
+    images = [encoded(0), {"bytes": buffer.getvalue(), "path": None}, None, encoded(3)]
+    name = parquet(tmp_path / "mine", train=made([0, 1, 1, 0], images=images), test=made([0, 1]))
+    found = find_hub_images(name)
+    train, test = found.train.sources, found.test.sources
+    assert [len(head) for head in train.heads()] == [26, 26, 0, 26]
+    pixel_range, notes = settle_range(train.subset(torch.tensor([2, 1, 0])), test, None, "stop")
+    assert pixel_range == (0, 4095)
+    assert notes[0] == "1 of 5 images have more than 8 bits; their values 0 to 4095 become 0 to 255"
+
+
+def test_the_files_of_a_folder_of_class_folders_are_looked_into(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / "train" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((9, 9), 300, np.uint16)).save(tmp_path / "pets" / "train" / name / f"{number}.png")
+    found = find_hub_images(str(tmp_path / "pets"))
+    assert settle_range(found.train.sources, found.test.sources, None, "stop")[0] == (0, 1023)
 
 
 def test_an_image_has_an_identity_that_changes_with_it(tmp_path):

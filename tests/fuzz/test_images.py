@@ -15,14 +15,20 @@ from PIL import Image
 
 from hostile import cases, check_words, damaged, new_folder, outcome
 from pcdarts.data.decode import OnBadImage, read_images
+from pcdarts.data.depth import may_be_deep
+from pcdarts.data.files import ImagePaths
+from pcdarts.data.pixel_range import settle_range
 from pcdarts.errors import InputError
 
 SUFFIXES = {"AVIF": "avif", "BMP": "bmp", "GIF": "gif", "JPEG": "jpg", "JPEG2000": "jp2", "PNG": "png", "PPM": "ppm"}
 SUFFIXES |= {"TIFF": "tiff", "WEBP": "webp"}
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "LAB", "F")
 SIZES = [(10, 10), (1, 1), (20_000, 1), (1, 3000), (17, 9)]
-NOT_READ = {"LAB", "F"}
-"""Modes of TIFF whose colours are not defined by the file alone."""
+NOT_READ = {"LAB"}
+"""A mode of TIFF that Pillow does not convert."""
+EIGHT_BITS = {"avif", "bmp", "gif", "jpg", "webp"}
+"""Names of files that are not looked into."""
+RANGE = (0.0, 65535.0)
 
 
 def picture(mode: str, size: tuple[int, int]) -> Image.Image:
@@ -89,7 +95,7 @@ sizes = st.sampled_from([None, 8, 33])
 @pytest.mark.parametrize("name", READABLE)
 def test_every_image_that_pillow_writes_is_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "image.png").write_bytes(GOOD[name])
-    pixels = read_images([tmp_path / "image.png"], image_size=12).pixels
+    pixels = read_images([tmp_path / "image.png"], image_size=12, pixel_range=RANGE).pixels
     assert pixels.shape in ((1, 1, 12, 12), (1, 3, 12, 12))
 
 
@@ -109,13 +115,39 @@ def test_an_image_file_of_anything_is_read_or_refused_by_its_name(
     with new_folder() as folder:
         path = folder / f"image.{suffix}"
         path.write_bytes(content)
-        decoded = outcome(lambda: read_images([path], size), path.name)
+        decoded = outcome(lambda: read_images([path], size, pixel_range=RANGE), path.name)
         if decoded is not None:
             count, channels, height, width = decoded.pixels.shape
             assert (count, decoded.pixels.dtype, decoded.skipped) == (1, torch.uint8, ())
             assert channels in (1, 3)
             assert height == width == (size or height)
         assert path.read_bytes() == content
+
+
+@cases(300)
+@given(st.lists(contents, min_size=1, max_size=4), suffixes, st.sampled_from(["stop", "skip"]))
+def test_of_files_of_anything_a_pixel_range_is_found_that_holds_all_values_or_one_is_named(
+    files: list[bytes], suffix: str, on_bad_image: OnBadImage
+) -> None:
+    with new_folder() as folder:
+        paths = [folder / f"{number}.{suffix}" for number in range(len(files))]
+        for path, content in zip(paths, files, strict=True):
+            path.write_bytes(content)
+        sources = ImagePaths(folder, paths)
+        settled = outcome(lambda: settle_range(sources, ImagePaths(folder, []), None, on_bad_image), suffix)
+        if settled is None:
+            return
+        pixel_range, notes = settled
+        assert (pixel_range is None) == (not notes)
+        check_words("".join(notes) or "none")
+        assert pixel_range is None or any(may_be_deep(head) for head in sources.heads())
+        for path in paths:
+            refused = None
+            try:
+                read_images([path], 12, pixel_range=pixel_range)
+            except InputError as error:
+                refused = str(error)
+            assert refused is None or "not within" not in refused or suffix in EIGHT_BITS
 
 
 @cases(200)

@@ -124,3 +124,22 @@ def test_missing_and_unknown_and_other_tensors_are_refused_by_name(file: Path) -
     ):
         with pytest.raises(InputError, match=message):
             load_classifier(rewritten(file, {}, {**weights, **changed}))
+
+
+def test_a_file_from_before_pixel_ranges_has_the_one_that_was_meant_then(file: Path) -> None:
+    fields = json.loads(BLUEPRINT.model_dump_json())
+    del fields["pixel_range"]
+    save_file(load_network(file).state_dict(), file, {"pcdarts": json.dumps(fields)})
+    assert load_classifier(file).blueprint.pixel_range == (0, 65535)
+
+
+@pytest.mark.parametrize("pixel_range", [None, [0.0, 4095.0], [-1000.0, 3000.0]])
+def test_a_pixel_range_comes_back_as_it_was(file: Path, pixel_range: list[float] | None) -> None:
+    found = load_classifier(rewritten(file, {"pixel_range": pixel_range})).blueprint.pixel_range
+    assert found == (None if pixel_range is None else tuple(pixel_range))
+
+
+@pytest.mark.parametrize("pixel_range", [[1.0, 1.0], [2.0, 1.0], [0.0], ["0", "1"], [-1e308, 1e308]])
+def test_a_pixel_range_that_does_not_rise_is_refused(file: Path, pixel_range: list[Any]) -> None:
+    with pytest.raises(InputError, match="in its metadata, pixel_range|pixel_range must rise"):
+        load_classifier(rewritten(file, {"pixel_range": pixel_range}))

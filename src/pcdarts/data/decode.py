@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 from torch import Tensor
 
+from pcdarts.data.depth import (
+    PixelRange,
+    check_deep_colours,
+    has_deep_colours,
+    is_deep,
+    scaled,
+    values_of,
+)
 from pcdarts.data.files import ImageFile
 from pcdarts.errors import InputError, RunError
 
@@ -89,6 +97,7 @@ def read_images(
     image_size: int | None = None,
     on_bad_image: OnBadImage = "stop",
     border: float = 0.0,
+    pixel_range: PixelRange | None = None,
 ) -> DecodedImages:
     """Decode image files.
 
@@ -96,6 +105,7 @@ def read_images(
         image_size: S; an image's short side is resized to it (antialiased) and the centre cropped. When None, all
             images must have one square size already.
         border: what is cut off either side before, see `fitted`.
+        pixel_range: see `decoded`.
         on_bad_image: what an image that cannot be read does: end it all, or be left out.
 
     Raises:
@@ -106,7 +116,7 @@ def read_images(
 
     def read(index: int) -> NDArray[np.uint8] | None:
         try:
-            return _as_array(sources[index], image_size, border)
+            return _as_array(sources[index], image_size, border, pixel_range)
         except BadImage as error:
             if on_bad_image == "stop":
                 raise
@@ -203,9 +213,11 @@ def does_not_fit(count: int, channels: int, size: int) -> InputError:
     )
 
 
-def _as_array(source: ImageFile, image_size: int | None, border: float) -> NDArray[np.uint8]:
+def _as_array(
+    source: ImageFile, image_size: int | None, border: float, pixel_range: PixelRange | None
+) -> NDArray[np.uint8]:
     """An image as `[H, W, C]`, of one size if one is given."""
-    image = decoded(source)
+    image = decoded(source, pixel_range=pixel_range)
     if image_size is not None:
         image = fitted(image, image_size, border)
     return np.asarray(image).reshape(image.height, image.width, -1)
@@ -221,20 +233,37 @@ def fitted(image: Image.Image, size: int, border: float = 0.0) -> Image.Image:
     return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR, border)
 
 
-def decoded(source: ImageFile, upright: bool = True) -> Image.Image:
+def decoded(source: ImageFile, upright: bool = True, pixel_range: PixelRange | None = None) -> Image.Image:
     """Decode one image, of mode "L" if it is greyscale, else "RGB"; `upright` as its EXIF orientation says.
+
+    Args:
+        pixel_range: what is black and white in images of more than 8 bits, without which they cannot be read.
+
+    Raises:
+        BadImage: it cannot be read.
+        InputError: it can, but not in the memory that is left.
+    """
+    with opened(source) as image:
+        if has_deep_colours(image):
+            check_deep_colours(pixel_range)
+        image.load()
+        if upright:
+            with suppress(Exception):  # damaged metadata, which may be all that is damaged
+                ImageOps.exif_transpose(image, in_place=True)
+        return Image.fromarray(scaled(values_of(image), pixel_range)) if is_deep(image) else _in_eight_bits(image)
+
+
+@contextmanager
+def opened(source: ImageFile) -> Iterator[Image.Image]:
+    """Open an image without decoding it; what goes wrong with it in the context is put in words.
 
     Raises:
         BadImage: it cannot be read.
         InputError: it can, but not in the memory that is left.
     """
     try:
-        with Image.open(_checked(source), formats=FORMATS) as opened:
-            opened.load()
-            if upright:
-                with suppress(Exception):  # damaged metadata, which may be all that is damaged
-                    ImageOps.exif_transpose(opened, in_place=True)
-            return _in_eight_bits(opened)
+        with Image.open(_checked(source), formats=FORMATS) as image:
+            yield image
     except MemoryError:
         raise InputError(f"there is not enough memory left to decode the image {quoted(source)}") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
@@ -263,11 +292,7 @@ def reason(error: Exception) -> str:
 
 
 def _in_eight_bits(image: Image.Image) -> Image.Image:
-    """Convert any mode to "L" (greyscale modes) or "RGB" (the others); transparency is dropped."""
-    if image.mode.startswith("I"):  # 16 bits: keep the upper eight, where Pillow's own conversion would clip at 255
-        return Image.fromarray((np.asarray(image).astype(np.int32) >> 8).clip(0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
+    """Convert any mode of 8 bits to "L" (greyscale modes) or "RGB" (the others); transparency is dropped."""
     if image.mode in ("1", "L", "LA", "La"):
         return image.convert("L")
     if "transparency" in image.info:

@@ -1,6 +1,7 @@
 """Images that are not decoded yet, and their classes."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,11 @@ from typing import Protocol, Self
 
 import numpy as np
 from torch import Tensor
+
+from pcdarts.data.depth import HEAD
+
+_EIGHT_BITS = {".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".webp"}
+"""Formats whose images have 8 bits for each value, or become such when they are decoded."""
 
 
 class ImageFile(Protocol):
@@ -28,6 +34,10 @@ class ImageSources(Protocol):
 
     def names(self) -> list[str]:
         """Of each image a name that holds wherever the data lies."""
+        ...
+
+    def heads(self) -> Iterator[bytes]:
+        """The first `HEAD` bytes of each; nothing of those that cannot be read, or whose names say 8 bits."""
         ...
 
     def identities(self) -> Iterator[tuple[str, int]]:
@@ -65,6 +75,10 @@ class ImagePaths:
         """The paths below the root, with slashes."""
         return [os.fsdecode(name).replace(os.sep, "/") for name in self._relative.tolist()]
 
+    def heads(self) -> Iterator[bytes]:
+        for path in self:
+            yield b"" if path.suffix.lower() in _EIGHT_BITS else head_of(path)
+
     def identities(self) -> Iterator[tuple[str, int]]:
         for name in self.names():
             try:
@@ -86,3 +100,14 @@ class ImageFiles:
     def subset(self, indices: Tensor) -> "ImageFiles":
         """The images at `indices` `[M]`, in that order."""
         return ImageFiles(self.sources.subset(indices), self.labels[indices])
+
+
+def head_of(path: Path) -> bytes:
+    """The first `HEAD` bytes of a file; none if it cannot be read."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
+            return b""
+        with open(path, "rb") as file:
+            return file.read(HEAD)
+    except (OSError, ValueError):
+        return b""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pcdarts.data.decode import quoted, reason
-from pcdarts.data.files import ImageFile, ImageFiles
+from pcdarts.data.depth import HEAD
+from pcdarts.data.files import ImageFile, ImageFiles, head_of
 from pcdarts.data.folder import TEST_FRACTION, ImageFolder
 from pcdarts.data.split import stratified_split
 from pcdarts.data.streams import generator
@@ -72,9 +73,21 @@ class HubImages:
         """Split and row of each image, such as `train/5`."""
         return [f"{self.split}/{row}" for row in self.indices.tolist()]
 
+    def heads(self) -> Iterator[bytes]:
+        import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+        encoded = self.dataset.with_format("arrow")[:][self.column]
+        heads = pc.binary_slice(pc.struct_field(encoded, "bytes"), 0, HEAD).to_pylist()
+        for index, row in enumerate(self.indices.tolist()):
+            head = heads[row]
+            if head is None:
+                file = self[index]
+                head = head_of(file) if isinstance(file, Path) else b""
+            yield head
+
     def identities(self) -> Iterator[tuple[str, int]]:
         """The names with the sizes in bytes; -1 of an image in a file of its own that is not there."""
-        import pyarrow.compute as pc  # type: ignore[import-untyped]
+        import pyarrow.compute as pc
 
         encoded = self.dataset.with_format("arrow")[:][self.column]
         sizes = pc.binary_length(pc.struct_field(encoded, "bytes")).to_pylist()

@@ -6,6 +6,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+from pcdarts.data.depth import PixelRange
 from pcdarts.data.files import ImageSources
 from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError
@@ -71,6 +72,10 @@ class DataSet:
     """A line for each image that could not be read when all were: its path and the reason."""
     train_sources: ImageSources | None = None
     """The files of the training images, in their order, if they are files."""
+    pixel_range: PixelRange | None = None
+    """What was black and white in the images of more than 8 bits; None if there are none."""
+    notes: tuple[str, ...] = ()
+    """What every job says about the data at its start, a line each."""
 
     def __post_init__(self) -> None:
         for what, images in (("training", self.train), ("test", self.test)):

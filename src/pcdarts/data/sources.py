@@ -1,5 +1,6 @@
 """Images in: a data set by name, held whole in memory as uint8 or, if it is too large for that, streamed from files."""
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -10,10 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcdarts.data.decode import OnBadImage, does_not_fit, quoted, read_images
+from pcdarts.data.depth import PixelRange
 from pcdarts.data.downloads import TITLES, read_torchvision
 from pcdarts.data.folder import ImageFolder, find_images
 from pcdarts.data.hub import find_hub_images
 from pcdarts.data.images import DataSet, Images, pixel_statistics
+from pcdarts.data.pixel_range import settle_range
 from pcdarts.data.split import stratified_subset
 from pcdarts.data.streaming import STREAMED_CHANNELS, StreamedImages
 from pcdarts.data.streams import generator
@@ -68,6 +71,7 @@ def load_data(
     loading: Loading = "auto",
     border: float = 0.0,
     workers: int = 0,
+    pixel_range: PixelRange | None = None,
 ) -> DataSet:
     """Load a data set into memory, or find out what to stream.
 
@@ -84,6 +88,7 @@ def load_data(
         loading: "resident" in memory, "streaming" from files; "auto" streams what needs more than `RESIDENT_BYTES`.
         border: what is cut off either side of an image in a file before it is resized, see `decode.fitted`.
         workers: the processes that read streamed images; 0 is this one.
+        pixel_range: what is black and white in files of more than 8 bits; found when None, see `settle_range`.
 
     Raises:
         InputError: an unknown name, data that is not there or cannot be read, a class of which nothing can be read,
@@ -95,14 +100,17 @@ def load_data(
     _check_size(image_size)
     if name in FILES:
         found = _some_of(_find(name, root, hub_name), train_images, test_images, seed)
+        used, notes = settle_range(found.train.sources, found.test.sources, pixel_range, on_bad_image)
         if _is_streamed(found, loading, image_size):
             streams = [
-                StreamedImages(files, image_size or 0, border, on_bad_image, workers)
+                StreamedImages(files, image_size or 0, border, on_bad_image, workers, used or pixel_range)
                 for files in (found.train, found.test)
             ]
             mean, std = IMAGENET_STATISTICS
-            return DataSet(name, found.classes, streams[0], streams[1], mean, std, (), found.train.sources)
-        return _decoded(name, found, image_size, border, on_bad_image)
+            data = DataSet(name, found.classes, streams[0], streams[1], mean, std, (), found.train.sources)
+        else:
+            data = _decoded(name, found, image_size, border, on_bad_image, used or pixel_range)
+        return replace(data, pixel_range=used, notes=(*data.notes, *notes))
     if loading == "streaming":
         raise InputError(f"data {name!r} is read whole and cannot be streamed: drop --loading, or use {listed(FILES)}")
     classes, train, test = (
@@ -151,11 +159,18 @@ def _is_streamed(found: ImageFolder, loading: Loading, image_size: int | None) -
     return loading == "streaming" or (loading == "auto" and count * STREAMED_CHANNELS * image_size**2 > RESIDENT_BYTES)
 
 
-def _decoded(name: str, found: ImageFolder, image_size: int | None, border: float, on_bad_image: OnBadImage) -> DataSet:
+def _decoded(
+    name: str,
+    found: ImageFolder,
+    image_size: int | None,
+    border: float,
+    on_bad_image: OnBadImage,
+    pixel_range: PixelRange | None,
+) -> DataSet:
     """All files in memory."""
     # Together, because the size and the number of channels are those of all images.
     sources = [files.sources[index] for files in (found.train, found.test) for index in range(len(files))]
-    decoded = read_images(sources, image_size, on_bad_image, border)
+    decoded = read_images(sources, image_size, on_bad_image, border, pixel_range)
     labels = torch.cat([found.train.labels, found.test.labels])[decoded.kept]
     count = int((decoded.kept < len(found.train)).sum())
     train, test = Images(decoded.pixels[:count], labels[:count]), Images(decoded.pixels[count:], labels[count:])

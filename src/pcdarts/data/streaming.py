@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from pcdarts.data.decode import BadImage, OnBadImage, decoded, fitted, warnings_settled
+from pcdarts.data.depth import PixelRange
 from pcdarts.data.files import ImageFiles, ImageSources
 from pcdarts.data.workers import in_workers
 from pcdarts.errors import RunError
@@ -29,6 +30,8 @@ class StreamedImages:
     """How much of either side is cut off before an image is resized, where nothing is left to chance."""
     on_bad_image: OnBadImage
     workers: int
+    pixel_range: PixelRange | None = None
+    """What is black and white in images of more than 8 bits."""
     skipped: dict[str, str] = field(default_factory=dict)
     """A line for each image that was left out so far because it cannot be read, by name; shared by all subsets."""
 
@@ -58,6 +61,8 @@ class StreamedImages:
         for name, size in self.files.sources.identities():
             found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
         found.update(self.labels.numpy().tobytes())
+        if self.pixel_range is not None:
+            found.update(repr(self.pixel_range).encode())
 
     def read(
         self, chances: Iterable[Tensor], resized: bool, color_jitter: float, pin_memory: bool
@@ -78,7 +83,15 @@ class StreamedImages:
         """
         chances, ahead = tee(chances)
         requests = ((chance[0].tolist(), chance[-1].tolist()) for chance in ahead)
-        reading = _Reading(self.files.sources, self.image_size, self.border, self.on_bad_image, resized, color_jitter)
+        reading = _Reading(
+            self.files.sources,
+            self.image_size,
+            self.border,
+            self.on_bad_image,
+            self.pixel_range,
+            resized,
+            color_jitter,
+        )
         results = in_workers(reading, requests, self.workers, pin_memory)
         for chance, (kept, pixels, bad) in zip(chances, results, strict=False):
             self.skipped.update(bad)
@@ -93,6 +106,7 @@ class _Reading:
     image_size: int
     border: float
     on_bad_image: OnBadImage
+    pixel_range: PixelRange | None
     resized: bool
     color_jitter: float
 
@@ -107,7 +121,7 @@ class _Reading:
         for position, (index, seed) in enumerate(zip(indices, seeds, strict=True)):
             source = self.sources[index]
             try:
-                image = decoded(source).convert("RGB")
+                image = decoded(source, pixel_range=self.pixel_range).convert("RGB")
             except BadImage as error:
                 if self.on_bad_image == "stop":
                     raise error.met_at_work() from None

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypedDict
 
 import torch
 
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.data.batches import Augmentation, Batches
+from pcdarts.data.depth import in_words
 from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import Loading, load_data
 from pcdarts.data.streaming import StreamedImages
@@ -27,7 +29,7 @@ def training_data(config: SearchConfig | TrainConfig, device: torch.device, proc
     Raises:
         InputError: it is not there, or cannot be used.
     """
-    return load_data(
+    data = load_data(
         config.data,
         root=config.data_root,
         hub_name=config.hub_name,
@@ -37,8 +39,19 @@ def training_data(config: SearchConfig | TrainConfig, device: torch.device, proc
         seed=config.seed,
         on_bad_image=config.on_bad_image,
         workers=reading_processes(config.workers, device, processes),
+        pixel_range=config.pixel_range,
         **how_to_read(config),
     )
+    if config.pixel_range is not None and data.pixel_range is None:
+        unused = f"no image has more than 8 bits: --pixel-range {in_words(config.pixel_range)} changes nothing"
+        data = replace(data, notes=(*data.notes, unused))
+    return data
+
+
+def pixel_range_of(config: TrainConfig, data: DataSet) -> list[float] | None:
+    """What a trained network takes for black and white in images of more than 8 bits, None if it has seen none."""
+    known = data.pixel_range or config.pixel_range
+    return None if known is None else list(known)
 
 
 class HowToRead(TypedDict):

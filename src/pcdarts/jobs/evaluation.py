@@ -98,7 +98,7 @@ BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
 """The training recipe of a search by a recipe that training does not have, by its data."""
 
 SAME_DATA = (
-    *("data", "data_root", "hub_name", "image_size", "loading", "on_bad_image"),
+    *("data", "data_root", "hub_name", "image_size", "pixel_range", "loading", "on_bad_image"),
     *("crop", "crop_padding", "color_jitter", "flip"),
 )
 """Settings that a training takes over from the search: which images, and what may be done to them."""
@@ -181,7 +181,8 @@ def _flag(name: str, value: Any) -> list[str]:
     dashed = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{dashed}" if value else f"--no-{dashed}"]
-    return [f"--{dashed}", "none" if value is None else str(value)]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{dashed}", *("none" if one is None else str(one) for one in values)]
 
 
 def _setting_text(size: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pcdarts import hub
 from pcdarts.config import ExportConfig, TrainConfig
+from pcdarts.data.depth import number
 from pcdarts.data.images import DataSet
 from pcdarts.data.sources import FILES, load_data
 from pcdarts.errors import InputError, RunError, shown
@@ -124,6 +125,7 @@ def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
         mean=tuple(learnt.mean),
         std=tuple(learnt.std),
         image_size=learnt.image_size,
+        pixel_range=learnt.pixel_range,
         border=how_to_read(trained if trained.data in FILES else None)["border"],
     )
 
@@ -139,6 +141,7 @@ def own_data(trained: TrainConfig, learnt: Learnt, root: Path | None) -> DataSet
         test_images=trained.test_images,
         seed=trained.seed,
         on_bad_image=trained.on_bad_image,
+        pixel_range=learnt.pixel_range,
         **how_to_read(trained if trained.data in FILES else None),
     )
 
@@ -235,6 +238,7 @@ def model_card(about: dict[str, Any]) -> str:
         source=source,
         dataset=_DATASETS.get(source),
         size=about["network"]["image_size"],
+        number=number,
         rounded=lambda values: [round(value, 4) for value in values],
         settings=yaml.safe_dump(training, sort_keys=False, width=1000),
     )

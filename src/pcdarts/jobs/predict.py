@@ -33,9 +33,12 @@ def run_predict(config: PredictConfig) -> None:
     """
     device = choose_device(config.device, config.threads)
     classifier = find_classifier(config.run, quiet=config.as_json).to(device)
+    blueprint = classifier.blueprint
+    if config.pixel_range is not None:
+        blueprint = blueprint.model_copy(update={"pixel_range": config.pixel_range})
     paths = list(all_images(config.images))
     predictions = []
-    for prediction in predict(classifier, paths, config.top):
+    for prediction in predict(classifier, blueprint, paths, config.top):
         predictions.append(prediction)
         if not config.as_json and prediction.problem is None:
             print(prediction, flush=True)
@@ -100,11 +103,14 @@ def all_images(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 @torch.no_grad()
-def predict(classifier: Classifier, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
-    """The `top` classes of each image, the most probable first, or what is wrong with it; in the order of `paths`."""
-    classes, device = classifier.blueprint.classes, classifier.mean.device
+def predict(classifier: Classifier, blueprint: Blueprint, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
+    """The `top` classes of each image, the most probable first, or what is wrong with it; in the order of `paths`.
+
+    Images are read as `blueprint` says.
+    """
+    classes, device = blueprint.classes, classifier.mean.device
     for start in range(0, len(paths), BATCH_SIZE):
-        batch = [(path, pixels_or_problem(path, classifier.blueprint)) for path in paths[start : start + BATCH_SIZE]]
+        batch = [(path, pixels_or_problem(path, blueprint)) for path in paths[start : start + BATCH_SIZE]]
         images = [pixels for _, pixels in batch if isinstance(pixels, Tensor)]
         if images:
             probabilities = classifier(torch.stack(images).to(device) / 255).softmax(dim=1)
@@ -135,7 +141,7 @@ def read_pixels(path: Path, blueprint: Blueprint) -> Tensor:
         InputError: it cannot be read, or has colours that the network does not know.
     """
     with warnings_settled():
-        image = decoded(path)
+        image = decoded(path, pixel_range=blueprint.pixel_range)
     if image.mode != "L" and blueprint.image_channels == 1:
         raise InputError(f"{quoted(path)}: it has colours, but the network knows greyscale images alone")
     image = fitted(

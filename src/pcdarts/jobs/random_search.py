@@ -89,6 +89,8 @@ def run_random_search(
             saving.restore(progress)
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
+        for note in data.notes:
+            progress.say(note)
         skipped = report_skipped(data.skipped, run, progress, processes)
         for epoch in range(place.epoch, epochs):
             number, epoch_of_candidate = divmod(epoch, config.epochs)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pcdarts.config import TestConfig, TrainConfig
+from pcdarts.data.depth import SIXTEEN_BITS, PixelRange
 from pcdarts.data.images import DataSet
 from pcdarts.data.sources import FILES, load_data
 from pcdarts.errors import InputError
@@ -78,6 +79,7 @@ def test_one(config: TestConfig, run: RunFolder) -> dict[str, float]:
         seed=trained.seed,
         on_bad_image=config.on_bad_image or trained.on_bad_image,
         workers=reading_processes(config.workers, device),
+        pixel_range=config.pixel_range or learnt.pixel_range,
         **reading,
     )
     channels = len(learnt.mean)
@@ -87,6 +89,8 @@ def test_one(config: TestConfig, run: RunFolder) -> dict[str, float]:
             "test it on images like those"
         )
     images = data.test.relabelled(relabelled(data, learnt.classes, run))
+    for line in data.notes:
+        print(line, flush=True)
     batches = plain_batches(images, learnt.mean, learnt.std, config.batch_size, device)
     errors = top_errors(learnt.network.to(device).eval(), batches)
     for line in skipped_lines(data):
@@ -103,6 +107,8 @@ class Learnt:
     classes: list[str]
     mean: list[float]
     std: list[float]
+    pixel_range: PixelRange | None
+    """What was black and white in images of more than 8 bits; None if there were none."""
 
 
 def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
@@ -119,13 +125,15 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
         mean, std = ([float(value) for value in state[name]] for name in ("mean", "std"))
         if not len(mean) == len(std) == channels:
             raise ValueError
+        known = state.get("pixel_range", SIXTEEN_BITS)  # what versions before took for it
+        pixel_range = None if known is None else (float(known[0]), float(known[1]))
         network = make_network(trained, genotype, len(classes), channels)
         network.load_state_dict(state["network"])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError):
         raise InputError(
             f"{run.checkpoint} does not fit the network of its run: restore the file from a copy, or train anew"
         ) from None
-    return Learnt(network, image_size, classes, mean, std)
+    return Learnt(network, image_size, classes, mean, std, pixel_range)
 
 
 def relabelled(data: DataSet, classes: list[str], run: RunFolder) -> Tensor:

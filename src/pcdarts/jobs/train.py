@@ -17,7 +17,7 @@ from pcdarts.config import TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, RunError
-from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
+from pcdarts.jobs.batches import pixel_range_of, plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.learning import WeightStep, images_per_pass, make_scaler
 from pcdarts.jobs.measure import Average, errors_text, top_errors
@@ -164,6 +164,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             "image_shape": list(data.train.shape),
             "mean": list(data.mean),
             "std": list(data.std),
+            "pixel_range": pixel_range_of(config, data),
         },
     )
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
@@ -188,6 +189,8 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             saving.restore(progress)
         images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
+        for note in data.notes:
+            progress.say(note)
         skipped = report_skipped(data.skipped, run, progress, processes)
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)

@@ -1,5 +1,6 @@
 """A trained network as it ships: with what it knows of its images and classes, in one safetensors file."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self, cast
@@ -44,6 +45,9 @@ class Blueprint(BaseModel):
     """Side of the square images in pixels, to which others are resized."""
     border: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """The share of an image that is cut off at either side before it is resized."""
+    pixel_range: tuple[float, float] | None = (0.0, 65535.0)
+    """The values that are black and white in images of more than 8 bits, and become 0 and 255; None if the network has
+    seen no such images. A file without it was written when all were taken for these."""
     version: str = pcdarts.__version__
     """That of pcdarts which wrote it."""
 
@@ -51,6 +55,8 @@ class Blueprint(BaseModel):
     def _channels_agree(self) -> Self:
         if len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} channels and std {len(self.std)}")
+        if self.pixel_range is not None and not 0 < self.pixel_range[1] - self.pixel_range[0] < math.inf:
+            raise ValueError(f"pixel_range must rise, not be {self.pixel_range}")
         if len(self.mean) not in (1, 3):
             raise ValueError(f"images have 1 or 3 channels, not {len(self.mean)}")
         return self
