@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -121,10 +122,10 @@ def end_of(job: subprocess.Popen[str] | Forked) -> Ended:
 
 
 def torchrun(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[str]:
-    """Start several processes inside `folder`; the first argument is a module or a script."""
+    """Start a command inside `folder` in several processes; `pair` does so for a third of the time."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     return subprocess.Popen(
-        [*command, *arguments],
+        [*command, "-m", "--", "pcdarts", *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -133,8 +134,20 @@ def torchrun(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[
     )
 
 
-def job(folder: Path, *arguments: str, count: int = 2) -> subprocess.Popen[str]:
-    return torchrun(folder, "-m", "--", "pcdarts", *arguments, count=count)
+def pair(folder: Path, *arguments: str, code: str | None = None) -> tuple[Forked, Forked]:
+    """Two processes of one job with everything imported, told of each other as torchrun tells them; the first leads.
+
+    Unlike torchrun, nobody ends one of them when the other has failed.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    shared |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    first, second = (
+        Forked(folder, *arguments, code=code, environment={**shared, "RANK": rank, "LOCAL_RANK": rank})
+        for rank in ("0", "1")
+    )
+    return first, second
 
 
 def ours(ended: Ended) -> list[str]:

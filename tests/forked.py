@@ -2,6 +2,7 @@
 
 Importing takes longer than most of the tiny jobs of the tests. From its first line on, such a process is one like any
 other: with an id, signals and an end of its own. `command_line.process` starts the whole command instead.
+Other programs in Python that need the same imports can be forked too.
 """
 
 import functools
@@ -19,12 +20,26 @@ from pathlib import Path
 
 
 class Forked:
-    """A command inside `folder`, with what `subprocess.Popen` has for it."""
+    """A command inside `folder`, with what `subprocess.Popen` has for it.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    Args:
+        folder: where it works.
+        arguments: of the command line of pcdarts, or of `code`.
+        code: a program in Python to run in place of the command line.
+        environment: variables that it has besides those of this process.
+    """
+
+    def __init__(
+        self, folder: Path, *arguments: str, code: str | None = None, environment: dict[str, str] | None = None
+    ) -> None:
         self._out, self._err = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
         self._numbers, numbers = os.pipe()
-        order = {"folder": str(folder), "environment": {**os.environ, "OMP_NUM_THREADS": "1"}, "arguments": arguments}
+        order = {
+            "folder": str(folder),
+            "environment": {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+            "arguments": arguments,
+            "code": code,
+        }
         descriptors = [self._out.fileno(), self._err.fileno(), numbers]
         socket.send_fds(_forker(), [json.dumps(order).encode()], descriptors)
         os.close(numbers)
@@ -80,15 +95,19 @@ def _forker() -> socket.socket:
     return ours
 
 
-def serve(connection: socket.socket) -> None:
-    """Fork a process for every order, until nobody is left to give one; return in each of them, ready to begin."""
+def serve(connection: socket.socket) -> str | None:
+    """Fork a process for every order, until nobody is left to give one.
+
+    Returns in each of them, ready to begin: the code that it is to run, None for the command line.
+    """
     while True:
         order, descriptors, _, _ = socket.recv_fds(connection, 2**20, 3)
         if not order:
             sys.exit()
         if os.fork() == 0:
             connection.close()
-            return begin(json.loads(order), *descriptors)
+            begin(json.loads(order), *descriptors)
+            return json.loads(order)["code"]
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -117,5 +136,7 @@ if __name__ == "__main__":
     import pcdarts.jobs.train  # noqa: F401
     from pcdarts.__main__ import main
 
-    serve(socket.socket(fileno=int(sys.argv[1])))
-    main()
+    code = serve(socket.socket(fileno=int(sys.argv[1])))
+    if code is None:
+        main()
+    exec(compile(code, "the test's program", "exec"), {"__name__": "__main__"})

@@ -5,6 +5,7 @@
 
 import inspect
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -121,6 +122,7 @@ CASES = {
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("error")
     folder, rank = Path(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)

@@ -52,7 +52,7 @@ def figures(folder: Path) -> dict[str, Any]:
     }
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 600) -> Any:
     """What the condition gives once it is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):

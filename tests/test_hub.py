@@ -1,14 +1,13 @@
 """The Hugging Face Hub: an export goes there and comes back, through HTTP to a server on this machine."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import pcdarts
-from command_line import Ended
+from command_line import Ended, end_of
+from forked import Forked
 from hub_server import hub_server
 from pcdarts.errors import InputError, RunError
 from pcdarts.network.classifier import Classifier
@@ -43,13 +42,7 @@ def exported(tmp_path: Path) -> Path:
 
 def python(code: str, *arguments: object, **environment: str) -> Ended:
     """What a Python process does that knows nothing of this machine's caches and credentials."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_TOKEN": SECRET, **environment},
-        capture_output=True,
-        text=True,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return end_of(Forked(Path.cwd(), *map(str, arguments), code=code, environment={"HF_TOKEN": SECRET, **environment}))
 
 
 def plant(cache: Path, repo_id: str, content: bytes) -> None:

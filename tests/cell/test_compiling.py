@@ -3,8 +3,8 @@
 With a backend that compiles no machine code: the default one takes minutes.
 """
 
-import subprocess
-import sys
+from command_line import end_of
+from forked import Forked
 
 SCRIPT = """
 import torch
@@ -74,6 +74,6 @@ print("supernet")
 """
 
 
-def test_what_can_be_compiled_equals_what_was_written():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=230)
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["network", "supernet"], "")
+def test_what_can_be_compiled_equals_what_was_written(tmp_path):
+    ended = end_of(Forked(tmp_path, code=SCRIPT))
+    assert (ended.code, ended.out.split(), ended.err) == (0, ["network", "supernet"], "")

@@ -1,8 +1,12 @@
 """Mixed precision: when it is on, and who is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from command_line import end_of
+from forked import Forked
 from pcdarts.cell.depthwise import depthwise_conv2d
 from pcdarts.cell.precision import check_amp, has_bf16, has_fp16, mixed_precision
 from pcdarts.errors import InputError
@@ -58,3 +62,26 @@ def test_a_depthwise_convolution_in_half_precision_is_near_the_one_in_float32(si
     assert results[1][1].dtype == results[1][2].dtype == torch.float32
     for exact, rounded in zip(*results, strict=True):
         assert (rounded - exact).norm() < 0.01 * exact.norm()
+
+
+WITHOUT_BF16 = """
+import sys
+import pytest
+from pcdarts.cell.precision import has_bf16
+
+if has_bf16("cpu"):
+    sys.exit(77)
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+
+def test_a_supernet_computes_on_a_processor_without_bfloat16(tmp_path):
+    # oneDNN is told to use AVX2 alone: on any x86 processor it then says and refuses what it does on an older one.
+    claims = Path(__file__).parents[1] / "supernet" / "test_precision.py"
+    names = "mixture_stays_float32 or sums_and_statistics or only_the_plain_kernels"
+    started = Forked(tmp_path, str(claims), "-k", names, code=WITHOUT_BF16, environment={"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    ended = end_of(started)
+    if ended.code == 77:
+        pytest.skip("this processor has bfloat16 beside AVX2")
+    assert ended.code == 0, ended.out + ended.err
+    assert "5 passed" in ended.out

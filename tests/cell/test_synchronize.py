@@ -1,8 +1,6 @@
 """Batch statistics over all processes: two processes with a part of a batch each equal one with the whole batch."""
 
 import copy
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +9,8 @@ import torch
 from torch import nn
 
 import process_pair
+from command_line import end_of
+from forked import Forked
 from pcdarts.cell.synchronize import SynchronizedBatchNorm2d, WholeBatch, sum_over_processes, synchronize_norms
 from pcdarts.cell.zoo import published
 from pcdarts.errors import InputError
@@ -34,19 +34,12 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
 
 def run_pair(folder: Path) -> list[dict[str, process_pair.Outcome]]:
     """What two real processes, which talk by gloo, each make of all cases."""
-    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0"}
-    command = [sys.executable, "-W", "error", str(Path(process_pair.__file__)), str(folder)]
-    processes = [
-        subprocess.Popen([*command, str(rank)], env=environment, stderr=subprocess.PIPE, text=True) for rank in (0, 1)
-    ]
-    try:
-        for process in processes:
-            _, said = process.communicate(timeout=200)
-            assert process.returncode == 0, said
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    environment = {"GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0"}
+    code = Path(process_pair.__file__).read_text()
+    processes = [Forked(folder, str(folder), rank, code=code, environment=environment) for rank in "01"]
+    for process in processes:
+        ended = end_of(process)
+        assert ended.code == 0, ended.err
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 

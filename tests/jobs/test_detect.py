@@ -22,9 +22,9 @@ from command_line import (
     done,
     end_of,
     forked,
-    job,
     lines_of,
     metrics_of,
+    pair,
     refused,
     result_of,
     run_in,
@@ -228,8 +228,8 @@ def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_it_had_never_b
 
 def test_two_processes_learn_and_find_what_one_does(place: Path) -> None:
     flags = [*DETECT, "--synchronize-batch-norm", "--epochs", "2", "--no-augment"]
-    ended = end_of(job(place, *flags, "--run", "together"))
-    assert ended.code == 0, ended.err
+    ended, other = map(end_of, pair(place, *flags, "--run", "together"))
+    assert (ended.code, ended.err, other.code, other.out) == (0, "", 0, "")
     assert ended.out.count("epoch 2/2") == 1
     done(place, *flags, "--run", "alone")
     together, alone = metrics_of(place / "together"), metrics_of(place / "alone")

@@ -1,11 +1,13 @@
 """Out of memory: one line that names what was too large, and what would fit."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from command_line import end_of, error_line
+from forked import Forked
 
 LITTLE_MEMORY = """
 import resource, sys
@@ -23,11 +25,11 @@ sys.exit(run_command(sys.argv[1:]))
     ("command", "needs"),
     [
         (
-            "search --kernels plain --k 4 --channels 4 --batch-size 400",
+            "search --kernels plain --k 4 --channels 4 --train-images 600 --batch-size 220",
             "K = 4, 5 cells of 4 channels, images of 28x28 pixels, first order",
         ),
         (
-            "train --genotype darts_v1 --channels 8 --num-cells 5 --batch-size 240",
+            "train --genotype darts_v1 --channels 8 --num-cells 5 --train-images 300 --batch-size 140",
             "5 cells of 8 channels, images of 28x28 pixels",
         ),
     ],
@@ -38,15 +40,11 @@ def test_a_step_too_large_for_the_memory_ends_in_a_line_that_says_what_would_fit
 ) -> None:
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux limits the memory of a process")
-    arguments = [*command.split(), "--train-images", "1300", "--threads", "1", "--run", "run"]
     images = int(command.split()[-1])
-    ended = subprocess.run(
-        [sys.executable, "-c", LITTLE_MEMORY, *arguments], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert ended.returncode == 1, ended.stderr
-    assert ended.stderr.startswith(f"pcdarts: error: out of memory in a step of {images} images with {needs}")
-    assert ended.stderr.count("\n") == 1
-    found = re.search(r"; one of (\d+) images fits: .* --batch-size (\d+), or .*-steps (\d+)", ended.stderr)
+    ended = end_of(Forked(tmp_path, *command.split(), "--threads", "1", "--run", "run", code=LITTLE_MEMORY))
+    assert ended.code == 1, ended.err
+    assert error_line(ended).startswith(f"out of memory in a step of {images} images with {needs}")
+    found = re.search(r"; one of (\d+) images fits: .* --batch-size (\d+), or .*-steps (\d+)", ended.err)
     assert found
     fitting, batch_size, parts = map(int, found.groups())
     assert 2 <= fitting == batch_size <= images // 2

@@ -1,8 +1,6 @@
 """16 bits, compilation, determinism and batches in parts: in both jobs, and over an interruption."""
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from command_line import (
     metrics_of,
     refused,
 )
+from forked import Forked
 from pcdarts.cell.precision import has_bf16
 
 JOBS = {
@@ -86,10 +85,8 @@ sys.exit(run_command(sys.argv[1:]))
 def test_a_compiled_job_ends_as_the_one_that_is_not(tmp_path: Path, job: str, loss: str) -> None:
     command = [*(SEARCH if job == "search" else TRAIN), "--epochs", "2"]
     done(tmp_path, *command, "--run", "plain")
-    arguments = [*command, "--compile", "--run", "compiled"]
-    ended = subprocess.run([sys.executable, "-c", QUICKLY_COMPILED, *arguments], cwd=tmp_path, capture_output=True)
-    assert ended.stderr.decode() == ""
-    assert ended.returncode == 0
+    ended = end_of(Forked(tmp_path, *command, "--compile", "--run", "compiled", code=QUICKLY_COMPILED))
+    assert (ended.code, ended.err) == (0, "")
     plain, compiled = metrics_of(tmp_path / "plain"), metrics_of(tmp_path / "compiled")
     assert [one[loss] for one in plain] == pytest.approx([one[loss] for one in compiled], rel=1e-3)
     assert checkpoint_of(tmp_path / "plain").keys() == checkpoint_of(tmp_path / "compiled").keys()

@@ -4,8 +4,6 @@ import json
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from command_line import (
     copy_of,
     differences,
     done,
+    end_of,
     error_line,
     kill_after_epochs,
     metrics_of,
@@ -25,6 +24,7 @@ from command_line import (
     result_of,
     run_in,
 )
+from forked import Forked
 from pcdarts.jobs.random_search import random_cells
 from pcdarts.jobs.status import status_of
 from pcdarts.run.folder import RunFolder
@@ -184,10 +184,9 @@ sys.exit(run_command(sys.argv[1:]))
 
 
 def test_asked_to_end_while_it_measures_the_second_candidate_it_goes_on_there(tmp_path: Path, finished: Path) -> None:
-    command = [sys.executable, "-c", ASKED_TO_END_WHILE_MEASURING, *RANDOM_SEARCH, "--run", "run"]
-    job = subprocess.run(command, cwd=tmp_path, env={"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert job.returncode == 128 + signal.SIGTERM
-    assert job.stderr == (
+    ended = end_of(Forked(tmp_path, *RANDOM_SEARCH, "--run", "run", code=ASKED_TO_END_WHILE_MEASURING))
+    assert ended.code == 128 + signal.SIGTERM
+    assert ended.err == (
         "pcdarts: interrupted by SIGTERM after step 5 of epoch 4, and saved; "
         "continue with `pcdarts random search --resume run`\n"
     )

@@ -63,3 +63,39 @@ def test_only_tables_scroll_sideways_on_any_screen(report: Path, tmp_path: Path)
     said = re.findall(r" said (\d+),(\d+);", shown)
     assert sorted(int(inner) for inner, _ in said) == [360, 768, 1400]
     assert [(inner, needed) for inner, needed in said if int(needed) > int(inner)] == []
+
+
+FRAMED = """<!doctype html><meta charset=utf-8>
+<style>body{{margin:0}}iframe{{border:0;width:{width}px;height:1600px}}</style>
+<iframe srcdoc="{page}"></iframe><body>
+<script>addEventListener('message', event => document.body.append(` said ${{event.data}};`))</script>"""
+TELLS_BOXES = """<script>
+for (const box of document.querySelectorAll('.box')) {{
+  box.scrollLeft = {scrolled};
+  const place = box.getBoundingClientRect();
+  parent.postMessage([place.left, place.right, place.top, place.bottom, box.scrollWidth - box.clientWidth].join(), '*');
+}}
+</script>"""
+
+
+@pytest.mark.parametrize(("scheme", "colours"), [(1, COLOURS_LIGHT), (0, COLOURS_DARK)], ids=["light", "dark"])
+@pytest.mark.parametrize(("width", "scrolled"), [(420, 0), (420, 10_000), (1400, 0)])
+def test_a_table_has_a_shadow_at_its_right_edge_only_while_more_of_it_lies_there(
+    report: Path, tmp_path: Path, scheme: int, colours: dict[str, str], width: int, scrolled: int
+) -> None:
+    wrapper, picture = tmp_path / "frame.html", tmp_path / "picture.png"
+    page = escape(report.read_text("utf-8") + TELLS_BOXES.format(scrolled=scrolled))
+    wrapper.write_text(FRAMED.format(width=width, page=page))
+    light_or_dark = (f"--blink-settings=preferredColorScheme={scheme}", "--virtual-time-budget=3000")
+    told = browse(wrapper, tmp_path, *light_or_dark, "--dump-dom")
+    browse(wrapper, tmp_path, *light_or_dark, "--window-size=1400,1600", f"--screenshot={picture}")
+    image = Image.open(picture).convert("RGB")
+    boxes = [tuple(map(float, said.split(","))) for said in re.findall(r" said ([\d.,]+);", told)]
+    assert len(boxes) >= 2
+    for left, right, top, bottom, beyond in boxes[:2]:
+        assert (beyond > 0) == (width == 420)
+        row = round(bottom) - 6  # below all text
+        assert top < row < 1600
+        edge, inside = (image.getpixel((round(right) - 3, row)), image.getpixel((round(left + right) // 2, row)))
+        assert inside == ImageColor.getrgb(colours["page"])
+        assert (edge != inside) == (beyond > 0 and scrolled == 0), (edge, inside)

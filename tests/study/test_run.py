@@ -56,7 +56,7 @@ def test_a_second_time_nothing_is_done_and_the_table_is_printed_again(whole):
     assert snapshot(whole / "studies") == before
 
 
-def test_a_study_that_is_interrupted_and_then_killed_goes_on_to_the_same_table(whole, tmp_path):
+def test_a_study_that_is_interrupted_loses_its_worker_and_is_killed_goes_on_to_the_same_table(whole, tmp_path):
     job = study(tmp_path)
     wait_until(lambda: begun(tmp_path))
     os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all of them get it
@@ -70,21 +70,14 @@ def test_a_study_that_is_interrupted_and_then_killed_goes_on_to_the_same_table(w
     assert [cell["state"] for cell in told[0]["cells"]] == ["interrupted"]
 
     job = study(tmp_path)
-    wait_until(lambda: (tmp_path / TRAIN / "config.yaml").exists())
+    ((worker, search),) = wait_until(lambda: runs_below(job.pid)).items()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: (tmp_path / TRAIN / "config.yaml").exists())  # another worker has done the search again
+    assert search not in runs_below(job.pid).values()
     job.kill()
-    job.communicate()
+    assert "pcdarts: error" not in job.communicate()[1]
     again = finished(tmp_path)
     assert (again.code, again.err) == (0, "")
-    assert figures(tmp_path) == figures(whole)
-
-
-def test_a_local_worker_that_is_killed_costs_nothing_but_time(whole, tmp_path):
-    job = study(tmp_path)
-    wait_until(lambda: begun(tmp_path))
-    (worker,) = runs_below(job.pid)
-    os.kill(worker, signal.SIGKILL)
-    ended = end_of(job)
-    assert (ended.code, ended.err) == (0, "")
     assert figures(tmp_path) == figures(whole)
 
 

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
+from pcdarts.cell.precision import onednn_convolves
+
+_HAS_FUSED_ADDITION = hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
 
 _NUMBERS_AT_ONCE = 2**19
 """Of an input that is laid out anew: larger copies leave the cache, and fresh pages cost more than the work on them."""
@@ -73,7 +75,7 @@ def add_convolved(out: Tensor, x: Tensor, weight: Tensor, dilation: int = 1) -> 
 
 def fuses_addition(x: Tensor) -> bool:
     """Whether `add_convolution` can be had for x."""
-    return _HAS_ONEDNN and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+    return _HAS_FUSED_ADDITION and onednn_convolves(x)
 
 
 def add_convolution(out: Tensor, x: Tensor, weight: Tensor, padding: int, dilation: int, groups: int) -> Tensor:

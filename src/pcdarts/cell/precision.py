@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 
 from pcdarts.errors import InputError
 
@@ -55,3 +56,13 @@ def has_bf16(device_type: str) -> bool:
 def has_fp16(device_type: str) -> bool:
     """Whether everything here can be computed in float16: by GPUs, and by every CPU, though by most of them slowly."""
     return device_type in ("cuda", "cpu")
+
+
+def onednn_convolves(x: Tensor) -> bool:
+    """Whether oneDNN's convolutions, which are PyTorch's fast ones on a CPU, take x: bfloat16 only where there is any.
+
+    Those of its operators that PyTorch does not choose by itself raise an error for what the processor does not have.
+    """
+    if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and has_bf16("cpu"))

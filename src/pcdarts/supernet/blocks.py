@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcdarts.cell.depthwise import add_convolution, fuses_addition
+from pcdarts.cell.precision import onednn_convolves
 
 GROUP = 16
 """Channels of a group: below, a product with zeros beside the blocks is as fast."""
@@ -57,7 +58,7 @@ def multiply(x: Tensor, blocks: Blocks, shift: Tensor | None = None) -> Tensor:
     """M x + shift at every pixel of x [B, channels, H, W]; shift has a number for every channel of the result."""
     shift = None if shift is None else shift.to(x.dtype)
     weight, groups = blocks
-    if groups == 1 and _convolves(x):
+    if groups == 1 and onednn_convolves(x):
         return F.conv2d(x, weight[:, :, None, None], shift)
     matrix = as_matrix(x)
     if groups == 1:
@@ -105,7 +106,7 @@ def products_over_pixels(xs: Sequence[Tensor], ys: Sequence[Tensor], n: int, sha
 def _product(x: Tensor, y: Tensor, groups: int) -> Tensor:
     """Σ x yᵀ over the pixels: [channels of x, channels of y / groups]."""
     x, y = _at_least_float32(x), _at_least_float32(y)
-    if groups == 1 and _convolves(x):
+    if groups == 1 and onednn_convolves(x):
         weight = x.new_empty(x.shape[1], y.shape[1], 1, 1)  # only its shape is read
         return torch.ops.aten.convolution_backward(
             x, y, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
@@ -144,7 +145,3 @@ def _groups(n: int, rows: int, columns: int) -> int:
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
-def _convolves(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)

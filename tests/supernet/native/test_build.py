@@ -1,14 +1,13 @@
 """Compiling the kernels: once, for whoever has a compiler, without harm to whoever has none."""
 
 import inspect
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 import pcdarts
+from command_line import Ended, end_of
+from forked import Forked
 from pcdarts.supernet.native import build
 
 needs_compiler = pytest.mark.skipif(build.load() is None, reason="no C++ compiler here")
@@ -108,11 +107,10 @@ def test_of_several_processes_one_compiles_and_the_others_wait_for_its_library(t
     compiler, compiled = tmp_path / "counted", tmp_path / "compiled.txt"
     compiler.write_text(f'#!/bin/sh\necho "$@" >> "{compiled}"\nexec "{build._compiler()}" "$@"\n')
     compiler.chmod(0o755)
-    environment = {**os.environ, "CXX": str(compiler), "CXXFLAGS": "-O0", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    code = f"import torch, pcdarts\n{inspect.getsource(use)}\nprint(*use())"
-    command = [sys.executable, "-W", "error::DeprecationWarning", "-c", code]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    runs = [subprocess.Popen(command, env=environment, **pipes) for _ in range(2)]
-    assert [run.communicate(timeout=200) for run in runs] == [("native [2, 10]\n", "")] * 2
+    environment = {"CXX": str(compiler), "CXXFLAGS": "-O0", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    strict = "import warnings\nwarnings.simplefilter('error', DeprecationWarning)"
+    code = f"import torch, pcdarts\n{strict}\n{inspect.getsource(use)}\nprint(*use())"
+    runs = [Forked(tmp_path, code=code, environment=environment) for _ in range(2)]
+    assert [end_of(run) for run in runs] == [Ended(0, "native [2, 10]\n", "")] * 2
     assert [path.suffix for path in (tmp_path / "cache" / "pcdarts").iterdir()] == [".so"]
     assert compiled.read_text().count(" -c ") == 1
