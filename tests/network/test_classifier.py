@@ -141,5 +141,5 @@ def test_a_pixel_range_comes_back_as_it_was(file: Path, pixel_range: list[float]
 
 @pytest.mark.parametrize("pixel_range", [[1.0, 1.0], [2.0, 1.0], [0.0], ["0", "1"], [-1e308, 1e308]])
 def test_a_pixel_range_that_does_not_rise_is_refused(file: Path, pixel_range: list[Any]) -> None:
-    with pytest.raises(InputError, match="in its metadata, pixel_range|pixel_range must rise"):
+    with pytest.raises(InputError, match=r"in its metadata, .*pixel_range"):
         load_classifier(rewritten(file, {"pixel_range": pixel_range}))
