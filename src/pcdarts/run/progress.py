@@ -111,7 +111,7 @@ class Progress:
         whole = "  ".join([place, *_worded(record), *rate, *self._left_words(left)])
         watched, others = _shortened(record)
         self._next_display = time.monotonic() + self._pause
-        self.say(whole, short=[place, *watched, *until_end, *others, *rate])
+        self.say(whole, short=[place, *watched, *until_end, *others])
         self._write_state(record["epoch"], self._steps_per_epoch)
         self.track(record)
 
@@ -262,7 +262,7 @@ def three_digits(percent: float) -> str:
 
 
 def _shortened(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What people watch, loss, error and AP, in few words; and the rest.
+    """What people watch, loss, error and AP, in few words; and what else comes out of an epoch.
 
     What is known of several splits is said together: `weight/arch loss 1.234/1.456  error 12.3/33.3 %`.
     """
@@ -279,8 +279,7 @@ def _shortened(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         watched.append(f"{splits} error {'/'.join(errors.values())} %".strip())
     if "AP" in numbers:
         watched.append(f"AP {three_digits(numbers.pop('AP'))} %")
-    rest = sorted(numbers, key=lambda name: name == "learning_rate")  # known beforehand: last
-    return watched, _worded({name: numbers[name] for name in rest})
+    return watched, _worded(numbers)
 
 
 def _by_split(values: Mapping[str, Any], what: str) -> dict[str, str]:
