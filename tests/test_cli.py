@@ -241,7 +241,8 @@ def test_a_finished_run_has_nothing_to_resume(capsys: Capture) -> None:
     run = begun(Path("done"), recipe(SearchConfig, "fashion-mini"), finished=True)
     before = contents(run.path)
     assert run_command(["search", "--resume", "done"]) == 0
-    assert capsys.readouterr().out == "done is finished: there is nothing to resume\n"
+    said = "done is finished: there is nothing to resume; --epochs with more than 8 trains it on\n"
+    assert capsys.readouterr().out == said
     assert contents(run.path) == before
 
 

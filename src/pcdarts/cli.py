@@ -198,10 +198,10 @@ def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
 
 
 def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, Any], problems: list[str]) -> Config:
-    """The configuration that a run began with; flags may only repeat it, or say where and how fast to compute."""
+    """The configuration that a run began with; flags may repeat it, say where and how fast to compute, or train on."""
     begun = resolve(config_class, file=run.config)
     config = resolve(config_class, file=run.config, flags=flags, problems=problems)
-    for name, value in config.fingerprint().items():
+    for name, value in config.identity().items():
         if value != (before := begun.fingerprint()[name]):
             raise InputError(
                 f"{run.path} was begun with {name} {shown(before)}, not {shown(value)}: "

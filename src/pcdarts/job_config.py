@@ -61,6 +61,9 @@ class JobConfig(BaseModel):
     with the network that it is about, which say what is derived when all is learnt.
     """
 
+    extendable: ClassVar[frozenset[str]] = frozenset({"epochs"})
+    """Fields that a run may be resumed with other values of, though they decide what comes out: it is trained on."""
+
     job: str
 
     def __init__(self, **fields: Any) -> None:
@@ -188,6 +191,10 @@ class JobConfig(BaseModel):
     def fingerprint(self) -> dict[str, Any]:
         """The fields that decide what is computed, as plain values: a checkpoint fits a run with the same ones."""
         return self.model_dump(mode="json", exclude=set(self.elsewhere))
+
+    def identity(self) -> dict[str, Any]:
+        """The same but for what a run may be given more of: what stays, however long a run is trained on."""
+        return {name: value for name, value in self.fingerprint().items() if name not in self.extendable}
 
     def to_yaml(self) -> str:
         """Every field on a line of its own, as a file that `--config` reads back to an equal configuration.

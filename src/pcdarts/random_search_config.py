@@ -1,7 +1,7 @@
 """What `pcdarts random search` can be told."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -52,6 +52,8 @@ from pcdarts.job_config import JobConfig
 
 class RandomSearchConfig(JobConfig):
     """Search a cell by drawing some at random; the defaults are those of the recipe cifar10."""
+
+    extendable: ClassVar[frozenset[str]] = frozenset()  # the epochs are those of a candidate, not of the run
 
     job: Literal["random search"] = "random search"
     recipe: Recipe = None

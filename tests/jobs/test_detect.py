@@ -147,6 +147,13 @@ def test_held_out_images_are_the_test_images(place: Path) -> None:
 # Beginning with a classifier
 
 
+def test_a_detector_is_trained_on(place: Path, finished: Path) -> None:
+    run = copy_of(finished, place / "trained-on")
+    assert "6 epochs instead of 4: " in done(place, "detect", "train", "--resume", "trained-on", "--epochs", "6")
+    assert [record["epoch"] for record in metrics_of(run)] == [1, 2, 3, 4, 5, 6]
+    assert result_of(run)["earlier_plans"] == [{"epochs": 4, "done": 4}]
+
+
 @pytest.fixture(scope="module")
 def classifier(place: Path) -> Path:
     """A classifier of colour images with the stem for ImageNet."""

@@ -140,7 +140,8 @@ def test_a_run_killed_while_it_concluded_only_concludes(tmp_path: Path, finished
 def test_a_finished_run_has_nothing_to_resume(tmp_path: Path, finished_search: Path) -> None:
     run = copy_of(finished_search, tmp_path / "run")
     before = snapshot(run)
-    assert done(tmp_path, "search", "--resume", "run") == "run is finished: there is nothing to resume\n"
+    said = "run is finished: there is nothing to resume; --epochs with more than 5 trains it on\n"
+    assert done(tmp_path, "search", "--resume", "run") == said
     assert snapshot(run) == before
 
 

@@ -32,6 +32,7 @@ from pcdarts.jobs.memory import is_lack_of_memory
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.test import Learnt, restored
+from pcdarts.jobs.training_on import more_epochs_line
 from pcdarts.network.detector import detector_complexity
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_state, read_newest
@@ -117,6 +118,10 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
     )
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
 
+    def rate_of(epoch: int) -> float:
+        schedule = config.learning_rate_schedule
+        return scheduled(epoch, config.epochs, config.learning_rate, 0.0, schedule, config.lr_warmup_epochs)
+
     with (
         Progress(run, config.epochs, len(train_batches), tracker=tracker, quiet=not processes.is_first) as progress,
         _memory_explained(config, train_batches.batch_size // processes.count),
@@ -138,10 +143,10 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             processes=processes,
             numbers=numbers,
         )
+        if saving.epochs_before:
+            progress.say(more_epochs_line(saving.epochs_before, config.epochs, place, rate_of))
         for epoch in range(place.epoch, config.epochs):
-            learning_rate = scheduled(
-                epoch, config.epochs, config.learning_rate, 0.0, config.learning_rate_schedule, config.lr_warmup_epochs
-            )
+            learning_rate = rate_of(epoch)
             optimizer.param_groups[0]["lr"] = learning_rate
             detector.train()
             place.start_clock()
@@ -193,6 +198,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             "skipped_batches": numbers.skipped,
             "skipped_images": skipped,
             "genotype": config.genotype,
+            **saving.said_of_plans(),
         }
         save_genotype(run, find_genotype(config.genotype))
         run.finish(result)
@@ -220,7 +226,7 @@ def saved_statistics(config: DetectTrainConfig, run: RunFolder) -> tuple[list[fl
     found = read_newest(run.checkpoint)
     if found is None:
         return None
-    state = load_state(found[0], run.checkpoint, config.fingerprint())
+    state = load_state(found[0], run.checkpoint, config.identity())
     return state["mean"], state["std"]
 
 

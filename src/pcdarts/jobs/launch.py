@@ -11,6 +11,7 @@ from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.search import run_search
 from pcdarts.jobs.train import pinned, run_train
+from pcdarts.jobs.training_on import goes_elsewhere, trained_on
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.environment import describe_environment
 from pcdarts.run.files import write_text
@@ -55,6 +56,8 @@ def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> N
 def go_on(config: LongConfig, place: Path) -> None:
     """Continue the job in the folder at `place`, from its last checkpoint if it has one.
 
+    With other epochs than the run was begun with it is trained on.
+
     Raises:
         InputError: something is wrong with folder, checkpoint or data; all is as it was.
         RunError, Interrupted: as in `begin`.
@@ -64,13 +67,19 @@ def go_on(config: LongConfig, place: Path) -> None:
             _follow(type(config), True, processes)
             return
         run = RunFolder.open(place)
-        with nullcontext() if run.is_finished else lock(run):
-            if run.is_finished:
+        further = not isinstance(config, RandomSearchConfig) and goes_elsewhere(run, config)
+        with nullcontext() if run.is_finished and not further else lock(run):
+            if run.is_finished and not further:
                 processes.share(None)
-                print(f"{run.path} is finished: there is nothing to resume")
+                more = (
+                    ""
+                    if isinstance(config, RandomSearchConfig)
+                    else f"; --epochs with more than {config.epochs} trains it on"
+                )
+                print(f"{run.path} is finished: there is nothing to resume{more}")
                 return
             run.refuse_links()
-            with _watched(config.job, run, True, processes):
+            with trained_on(run, config) if further else nullcontext(), _watched(config.job, run, True, processes):
                 _lead(config, run, True, processes)
 
 

@@ -98,9 +98,12 @@ class Saving:
         processes: Processes,
         constants: Mapping[str, Any] | None = None,
     ) -> None:
-        self.run, self.fingerprint, self.place = run, config.fingerprint(), place
+        self.run, self.config, self.place = run, config, place
         self.parts: dict[str, Stateful] = {**parts, "numbers": numbers, "place": place}
-        self.constants = {**(constants or {}), "data": data.digest()}
+        self.constants = {**(constants or {}), "data": data.digest(), "epochs": config.epochs}
+        self.epochs_before: int | None = None
+        """After `restore` those that the run was to have until now, if it is trained on to another number."""
+        self._plans: list[dict[str, int]] = []
         self.processes, self._numbers = processes, numbers
         self.interruption = Interruption()
         minutes = config.checkpoint_minutes
@@ -118,7 +121,7 @@ class Saving:
         if found and found[1]:
             progress.warn(found[1])
         if content is not None:
-            state = load_state(content, self.run.checkpoint, self.fingerprint)
+            state = load_state(content, self.run.checkpoint, self.config.identity())
             if state.get("data") != self.constants["data"]:
                 raise InputError(
                     f"{self.run.path} was begun with other images than those that are there now: restore the data, or "
@@ -132,6 +135,10 @@ class Saving:
                     f"{self.run.checkpoint} does not fit the networks of its run: restore the file from a copy, or "
                     "start a new run"
                 ) from None
+            self._plans = list(state.get("plans", []))
+            if (before := state.get("epochs")) != self.config.epochs and type(before) is int:
+                self.epochs_before = before
+                self._plans.append({"epochs": before, "done": self.place.epoch})
         if self.processes.is_first:
             self.run.resume_metrics(self.place.record)
         if self.place.record is not None:
@@ -146,8 +153,13 @@ class Saving:
         self._numbers.check_modules()
         state = {name: part.state_dict() for name, part in self.parts.items()}  # averages are those of all processes
         if self.processes.is_first:
-            save_checkpoint(self.run.checkpoint, self.constants | state, self.fingerprint)
+            state = self.constants | {"plans": self._plans} | state
+            save_checkpoint(self.run.checkpoint, state, self.config.fingerprint())
         self._last = time.monotonic()
+
+    def said_of_plans(self) -> dict[str, Any]:
+        """For the result of a run that was trained on: how many epochs it was to have before, and had done by then."""
+        return {"earlier_plans": self._plans} if self._plans else {}
 
     def if_due(self) -> None:
         """Between two steps: save if it is time to, or if the job is asked to end.

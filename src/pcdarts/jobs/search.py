@@ -27,6 +27,7 @@ from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.outcome import closing_lines, conclude, rounded
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.splits import search_splits
+from pcdarts.jobs.training_on import more_epochs_line
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
@@ -85,6 +86,9 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
     parts = config.gradient_accumulation_steps
 
+    def rate_of(epoch: int) -> float:
+        return cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
+
     def masks(*place: str | int) -> list[Tensor] | None:
         """Fresh channel masks for one batch, a pure function of its place in the run."""
         return supernet.draw_masks(generator(config.seed, "masks", *place)) if supernet.samples_randomly else None
@@ -125,8 +129,10 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             numbers=numbers,
         )
         arch_step = ArchStep(arch, arch_optimizer, scaler, numbers)
+        if saving.epochs_before:
+            progress.say(more_epochs_line(saving.epochs_before, config.epochs, place, rate_of))
         for epoch in range(place.epoch, config.epochs):
-            learning_rate = cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
+            learning_rate = rate_of(epoch)
             weight_optimizer.param_groups[0]["lr"] = learning_rate
             arch_trains = epoch >= config.arch_frozen_epochs
             arch_source = endless(arch_batches, epoch, config.epochs, place.arch_batches)
@@ -195,6 +201,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 "kernels": supernet.kernels,
                 "peak_memory_gb": peak_memory_gb(device),
             },
+            **saving.said_of_plans(),
         }
         run.finish(result)
         for line in closing_lines(run, config, data, result):

@@ -137,8 +137,15 @@ def _current_seed(run: RunFolder, first: int, seeds: int) -> tuple[int, RunFolde
         return 1, run
     folders = (RunFolder(run.path / f"seed-{seed}") for seed in range(first, first + seeds))
     return next(
-        ((number, folder) for number, folder in enumerate(folders, 1) if number == seeds or not folder.is_finished)
+        ((number, folder) for number, folder in enumerate(folders, 1) if number == seeds or not _is_done(folder, run))
     )
+
+
+def _is_done(seed: RunFolder, run: RunFolder) -> bool:
+    """Whether a seed is finished, with as many epochs as the run has by now: it may be trained on."""
+    if not (seed.is_finished and seed.config.is_file()):
+        return seed.is_finished
+    return _settings(seed).get("epochs") == _settings(run).get("epochs")
 
 
 def _settings(run: RunFolder) -> dict[str, str]:

@@ -117,7 +117,7 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
     Raises:
         InputError: the checkpoint is missing, damaged, or not of this run.
     """
-    state = load_checkpoint(run.checkpoint, trained.fingerprint())
+    state = load_checkpoint(run.checkpoint, trained.identity())
     genotype = find_genotype(trained.genotype)
     try:
         channels, _, image_size = map(int, state["image_shape"])

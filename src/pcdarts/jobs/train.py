@@ -24,6 +24,7 @@ from pcdarts.jobs.measure import Average, errors_text, top_errors
 from pcdarts.jobs.memory import explained
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.saving import Place, Saving, Stateful
+from pcdarts.jobs.training_on import goes_elsewhere, more_epochs_line, trained_on
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
@@ -78,13 +79,17 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
     for seed in range(config.seed, config.seed + config.seeds):
         job.print(f"seed {seed} ({len(results) + 1} of {config.seeds})")
         one = RunFolder(run.path / f"seed-{seed}")
-        if processes.any(one.is_finished)[0]:
+        of_one = config.model_copy(update={"seed": seed, "seeds": 1})
+        further = processes.is_first and one.config.is_file() and goes_elsewhere(one, of_one)
+        if processes.any(processes.is_first and one.is_finished and not further)[0]:
             results.append(one.read_result() if processes.is_first else {})
             continue
-        of_one = config.model_copy(update={"seed": seed, "seeds": 1})
         if (config.train_images or config.test_images) and seed != config.seed:  # the seed decides which are kept
             data = training_data(of_one, device, processes)
-        with lock(one) if processes.is_first else nullcontext():
+        with (
+            lock(one) if processes.is_first else nullcontext(),
+            trained_on(one, of_one, of_several=True) if further else nullcontext(),
+        ):
             try:
                 results.append(train_one(of_one, replace(job, run=one), resume, data))
             except InputError:
@@ -170,6 +175,19 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
     parts = config.gradient_accumulation_steps
 
+    def rate_of(epoch: int) -> float:
+        return scheduled(
+            epoch,
+            config.epochs,
+            config.learning_rate,
+            config.learning_rate_min,
+            config.learning_rate_schedule,
+            config.lr_warmup_epochs,
+        )
+
+    def drop_path_of(epoch: int) -> float:
+        return drop_path_rate(epoch, config.epochs, config.drop_path)
+
     def train_loss(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is minimised, with the auxiliary head's share; the loss that is reported; and the logits."""
         output = network(images)
@@ -204,17 +222,12 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             processes=processes,
             numbers=numbers,
         )
+        if saving.epochs_before:
+            progress.say(more_epochs_line(saving.epochs_before, config.epochs, place, rate_of, drop_path_of))
         for epoch in range(place.epoch, config.epochs):
-            learning_rate = scheduled(
-                epoch,
-                config.epochs,
-                config.learning_rate,
-                config.learning_rate_min,
-                config.learning_rate_schedule,
-                config.lr_warmup_epochs,
-            )
+            learning_rate = rate_of(epoch)
             optimizer.param_groups[0]["lr"] = learning_rate
-            network.drop_path = drop_path_rate(epoch, config.epochs, config.drop_path)
+            network.drop_path = drop_path_of(epoch)
             network.train()
             place.start_clock()
 
@@ -257,6 +270,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             "skipped_batches": numbers.skipped,
             "skipped_images": skipped,
             "genotype": job.genotype.to_text(),
+            **saving.said_of_plans(),
         }
         save_genotype(run, job.genotype)
         run.finish(result)

@@ -54,6 +54,19 @@ def write_bytes(path: Path, content: bytes | memoryview, previous: Path | None =
         _remove(temporary)
 
 
+def rename(path: Path, new: Path) -> None:
+    """Give a file of a folder another name there, one that is free.
+
+    Raises:
+        RunError: it cannot be done.
+    """
+    try:
+        path.rename(new)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_save(new, error) from error
+
+
 def append_line(path: Path, line: str) -> None:
     """Add `line` in one write and wait until the disk has it; a line that a kill has torn is ended first.
 
