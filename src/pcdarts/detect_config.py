@@ -56,10 +56,11 @@ class DetectTrainConfig(JobConfig):
         default=24, description="channels of the map of stride 8 that the head sees; doubled at strides 16 and 32"
     )
     data_root: Path | None = Field(
-        default=None, description="folder in COCO's layout: a folder of images per set, and annotations/"
+        default=None,
+        description="folder in COCO's layout (a folder of images per set, and annotations/) or in Roboflow's",
     )
     train_sets: tuple[str, ...] = Field(
-        default=("train2017",), description="sets trained on together: SET has its images in the folder SET"
+        default=("train2017",), description="sets trained on together, such as train2017 (COCO) or train (Roboflow)"
     )
     test_set: str | None = Field(
         default="val2017", description="set on which average precision is measured (none: the images held out)"

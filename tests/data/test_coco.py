@@ -1,5 +1,6 @@
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from PIL import Image
 
 from coco_set import COLOURS, GREY, box, write_set
-from pcdarts.data.coco import CocoData, CocoImages, load_coco, load_coco_test
+from pcdarts.data.coco import CocoData, load_coco, load_coco_test
+from pcdarts.data.coco_images import CocoImages
+from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 
 RED = box(7, 10, 5, 20, 10)
@@ -56,8 +59,10 @@ def test_a_box_is_clipped_to_its_image_and_left_out_if_nothing_remains(tmp_path:
         box(2, -20, 0, 10, 10),
         box(90, 5, 5, 0, 10),
         box(90, 5, 5, 10, 0),
+        box(90, 5, 5, 10, -1),
+        box(90, 59.5, 5, 10, 10),
     ]
-    write_set(tmp_path, "train2017", [odd])
+    write_set(tmp_path, "train2017", [odd, [RED, BLUE, GREEN] * 2])
     write_set(tmp_path, "val2017", [[RED]], first_id=1000)
     train = loaded(tmp_path).train
     boxes, labels = train.target(0)
@@ -130,12 +135,12 @@ def test_a_number_of_images_is_drawn_by_seed(tmp_path: Path) -> None:
 def test_test_dev_has_no_objects_and_lies_in_the_folder_of_test(tmp_path: Path) -> None:
     write_set(tmp_path, "train2017", OBJECTS)
     write_set(tmp_path, "test-dev2015", OBJECTS, kind="image_info", folder="test2015", first_id=500)
-    test = load_coco_test(tmp_path, "test-dev2015", test_images=None, seed=0, on_bad_image="stop")
+    test = load_coco_test(tmp_path, "test-dev2015", test_images=None, seed=0, on_bad_image="stop").test
     assert not test.has_annotations
     assert test.target(0)[0].shape == (0, 4)
     assert test.read(0).size == (60, 40)
     assert load_coco(tmp_path, train_sets=("train2017",), test_set="test-dev2015").test.digest() == test.digest()
-    with pytest.raises(InputError, match=r"needs .*instances_test-dev2015\.json"):
+    with pytest.raises(InputError, match=r"no boxes to learn from, which would be in .*instances_test-dev2015\.json"):
         load_coco(tmp_path, train_sets=("test-dev2015",), test_set="train2017")
 
 
@@ -211,20 +216,22 @@ def test_a_missing_file_ends_it_or_is_left_out(tmp_path: Path) -> None:
 def test_a_set_of_which_no_file_is_there_is_refused(tmp_path: Path) -> None:
     data = write_both(tmp_path)
     data.test.files[0].unlink()
-    with pytest.raises(InputError, match="'val2017' has no image whose file is there; the first is"):
+    with pytest.raises(
+        InputError, match=r"'val2017' has no image whose file is there; .* '1000\.png' and is not in .*"
+    ):
         loaded(tmp_path, on_bad_image="skip")
+    kept = data.train.files[0]
+    for path in list(data.train.files)[1:]:
+        path.unlink()
+    write_set(tmp_path, "val2017", [[RED]], first_id=1000)
+    assert loaded(tmp_path, on_bad_image="skip").train.files[0] == kept
+    with pytest.raises(InputError, match=r"'train2017' has no image that can be read; the first is .*it is not there"):
+        loaded(tmp_path, on_bad_image="skip", train_images=1, seed=seed_without_the_first_image())
 
 
-def test_sets_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
-    write_both(tmp_path)
-    write_set(tmp_path, "val2017", [[RED]], first_id=2)
-    with pytest.raises(InputError, match="image id 2 is in the COCO sets 'train2017' and 'val2017'"):
-        loaded(tmp_path)
-    write_set(
-        tmp_path, "val2017", [[RED]], first_id=9, change=lambda content: content["categories"][0].update(name="x")
-    )
-    with pytest.raises(InputError, match="'train2017' and 'val2017' have different categories"):
-        loaded(tmp_path)
+def seed_without_the_first_image() -> int:
+    """A seed that draws another one of four images."""
+    return next(s for s in range(99) if torch.randperm(4, generator=generator(s, "train", "images kept"))[0] != 0)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../val2017", "a/b", "/tmp", "val\0", "gone2017"])
@@ -250,23 +257,22 @@ BAD_RECORDS = {
     "no list of annotations": (lambda content: content.pop("annotations"), "it has no list of annotations"),
     "an image that is none": (lambda content: content["images"].append(3), r"images\[4\] is 3, but an object"),
     "no file name": (without("images", "file_name"), r"images\[0\] has no file_name"),
-    "no width": (without("images", "width"), r"images\[0\] has no width"),
-    "no box": (without("annotations", "bbox"), r"annotations\[0\] has no bbox"),
     "no category": (without("annotations", "category_id"), r"annotations\[0\] has no category_id"),
-    "width 0": (set_in("images", 0, "width", 0), "has width 0, but 1 to 65536 pixels is expected"),
+    "a negative width": (set_in("images", 0, "width", -1), "has width -1, but 1 to 65536 pixels is expected"),
     "huge height": (set_in("images", 0, "height", 10**9), "has height 1000000000, but"),
     "height of half a pixel": (set_in("images", 0, "height", 40.5), "has height 40.5, but"),
-    "an id that is a text": (set_in("images", 0, "id", "1"), "has id '1', but an integer of 53 bits is expected"),
+    "an id that is a text": (set_in("images", 0, "id", "a"), "has id 'a', but a whole number of at most 53 bits is"),
+    "half an id": (set_in("images", 0, "id", 1.5), "has id 1.5, but a whole number"),
+    "no id": (without("images", "id"), r"images\[0\] has no id"),
     "a huge id": (set_in("images", 0, "id", 2**53 + 1), "has id 9007199254740993, but"),
     "an id that is true": (set_in("images", 0, "id", True), "has id True, but"),
     "an image twice": (set_in("images", 1, "id", 1), "the id 1 is there twice"),
     "a category twice": (set_in("categories", 1, "id", 7), "the id 7 is there twice"),
-    "an object twice": (set_in("annotations", 1, "id", 0), "the id 0 is there twice"),
+    "an image twice, once as a text": (set_in("images", 1, "id", "01"), "the id 1 is there twice"),
     "an unknown image": (set_in("annotations", 0, "image_id", 77), "has image_id 77, but there is no such image"),
     "an unknown category": (set_in("annotations", 0, "category_id", 1), "has category_id 1, but there is no such"),
     "a box of NaN": (set_in("annotations", 0, "bbox", [0, 0, float("nan"), 1]), "has bbox .*nan.*, but"),
     "a box without end": (set_in("annotations", 0, "bbox", [0, 0, float("inf"), 1]), "has bbox .*inf.*, but"),
-    "a negative box": (set_in("annotations", 0, "bbox", [0, 0, -1, 1]), "has bbox .*-1, 1.*, but"),
     "three sides": (set_in("annotations", 0, "bbox", [0, 0, 1]), r"has bbox \[0, 0, 1\], but"),
     "a box of text": (set_in("annotations", 0, "bbox", "0011"), "has bbox '0011', but"),
     "a negative area": (set_in("annotations", 0, "area", -1), "has area -1, but a number of square pixels"),
@@ -302,14 +308,93 @@ def test_a_file_that_holds_something_else_is_one_line(tmp_path: Path, text: str)
     assert str(caught.value).isprintable()
 
 
-def test_areas_and_crowds_need_not_be_there(tmp_path: Path) -> None:
-    def bare(content: dict[str, Any]) -> None:
-        for annotation in content["annotations"]:
-            del annotation["area"], annotation["iscrowd"]
+def bare(content: dict[str, Any]) -> None:
+    for annotation in content["annotations"]:
+        del annotation["area"], annotation["iscrowd"], annotation["id"]
+    for category in content["categories"]:
+        category["supercategory"] = None
 
-    train = write_both(tmp_path, change=bare).train
-    assert train.objects.areas.tolist() == [200, 225, 25, 25]
-    assert not train.objects.crowd.any()
+
+def with_null(content: dict[str, Any]) -> None:
+    for annotation in content["annotations"]:
+        annotation |= {"area": None, "iscrowd": None, "id": None}
+
+
+def with_odd_ids(content: dict[str, Any]) -> None:
+    """Floating-point numbers and texts; those of annotations are no numbers at all, or the same."""
+    for annotation, name in zip(content["annotations"], (7, 7, 1.5, "x"), strict=True):
+        annotation["id"] = name
+        annotation["image_id"] = float(annotation["image_id"])
+        annotation["category_id"] = str(annotation["category_id"])
+    for image in content["images"]:
+        image |= {"id": str(image["id"]), "width": float(image["width"])}
+    for category in content["categories"]:
+        category["id"] = float(category["id"])
+
+
+@pytest.mark.parametrize("change", [bare, with_null, with_odd_ids])
+def test_what_nothing_needs_may_be_missing_or_odd(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    plain = write_both(tmp_path)
+    data = write_both(tmp_path, change=change)
+    assert data.digest() == plain.digest()
+    assert data.notes == plain.notes
+    assert not data.train.objects.crowd.any()
+
+
+@pytest.mark.parametrize("absent", ["missing", None, 0])
+def test_a_size_that_is_not_on_record_is_read_from_the_image(tmp_path: Path, absent: object) -> None:
+    plain = write_both(tmp_path)
+
+    def change(content: dict[str, Any]) -> None:
+        for image in content["images"][:3]:
+            image["width"] = absent
+            if absent == "missing":
+                del image["width"]
+
+    data = write_both(tmp_path, change=change)
+    assert data.digest() == plain.digest()
+    assert data.notes == (
+        "'train2017': 3 of 4 images without a size on record: read from the files",
+        *plain.notes,
+    )
+    turned(data.train.files[0], 6)
+    assert "(1 of them are turned by their EXIF data when shown;" in loaded(tmp_path).notes[0]
+    assert loaded(tmp_path).train.read(0).size == (60, 40)
+    data.train.files[1].write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"0002\.png' cannot be read"):
+        loaded(tmp_path)
+    assert loaded(tmp_path, on_bad_image="skip").train.image_ids == (1, 3, 4)
+
+
+@pytest.mark.parametrize("absent", ["missing", None, []])
+def test_a_missing_box_is_that_around_the_polygon(tmp_path: Path, absent: object) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for annotation in content["annotations"][:3]:
+            annotation["bbox"] = absent
+            if absent == "missing":
+                del annotation["bbox"]
+        content["annotations"][0]["segmentation"] = [[10, 5, 30, 5, 12.5, 15], [11, 6, 12, 6, 12, 7]]
+        content["annotations"][1]["segmentation"] = [40, 20, 55, 20, 55, 35]
+        content["annotations"][2]["segmentation"] = {"counts": [1], "size": [40, 60]}
+
+    data = write_both(tmp_path, change=change)
+    assert data.notes[:2] == (
+        "'train2017': 2 objects without a box, but with a polygon: the box around that is taken",
+        "'train2017': 1 objects with neither a box nor a polygon: left out",
+    )
+    assert data.train.target(0)[0].tolist() == [[10, 5, 30, 15]]
+    assert data.train.target(1)[0].tolist() == [[40, 20, 55, 35]]
+
+
+def test_annotations_of_which_none_has_a_box_are_refused(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for annotation in content["annotations"]:
+            del annotation["bbox"]
+
+    with pytest.raises(
+        InputError, match="none of the 4 annotations of the COCO set 'train2017' has a bbox or a polygon"
+    ):
+        write_both(tmp_path, change=change)
 
 
 def test_an_image_may_lie_in_a_folder_of_the_folder(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from coco_set import box, write_set
 from hostile import cases, new_folder
-from pcdarts.data.coco import CocoImages, load_coco_test
+from pcdarts.data.coco import load_coco_test
+from pcdarts.data.coco_images import CocoImages, joined
+from pcdarts.data.coco_sets import with_classes
 from pcdarts.errors import InputError
 from pcdarts.jobs.average_precision import average_precision, write_submission
 
@@ -25,7 +27,7 @@ SIZE = (300, 220)
 
 def some_images(root: Path, objects: list[list[dict[str, Any]]], **options: Any) -> CocoImages:
     write_set(root, "set", objects, size=SIZE, **options)
-    return load_coco_test(root, "set", test_images=None, seed=0, on_bad_image="stop")
+    return load_coco_test(root, "set", test_images=None, seed=0, on_bad_image="stop").test
 
 
 def found(image_id: int, *boxes: list[float], scores: list[float] | None = None, label: int = 1) -> dict[str, Any]:
@@ -164,6 +166,29 @@ def test_a_submission_has_the_ids_of_coco(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == [
         {"image_id": 42, "category_id": 90, "bbox": [1, 2, 29, 48], "score": 0.25},
     ]
+
+
+def test_a_class_that_the_set_does_not_name_is_found_in_vain_and_not_submitted(tmp_path: Path) -> None:
+    images = some_images(tmp_path, [[SMALL]])
+    guesses = [found(1, [0, 0, 10, 10]), found(1, [0, 0, 10, 10], label=4)]
+    other = with_classes(images, (*images.classes, "pink"), "a detector")
+    assert average_precision(other, guesses)["AP"] == pytest.approx(100)
+    path = tmp_path / "detections.json"
+    assert write_submission(path, other, guesses) == 1
+    assert [one["category_id"] for one in json.loads(path.read_text())] == [2]
+
+
+def test_an_object_of_a_class_that_nobody_finds_counts_as_in_pycocotools(tmp_path: Path) -> None:
+    images = some_images(tmp_path, [[SMALL, box(90, 100, 100, 50, 50)]])
+    seen = with_classes(images, ("green", "red"), "a detector")
+    assert seen.classes == ("green", "red", "blue")
+    assert average_precision(seen, [found(1, [0, 0, 10, 10])])["AP"] == pytest.approx(50)
+
+
+def test_sets_that_were_joined_are_not_measured_by_ids_that_are_there_twice(tmp_path: Path) -> None:
+    images = some_images(tmp_path, [[SMALL]])
+    with pytest.raises(InputError, match="images of 'set and set' have the same ids"):
+        average_precision(joined([images, images]), [found(1, [0, 0, 10, 10])])
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,66 @@ def test_held_out_images_are_the_test_images(place: Path) -> None:
     assert "on 3 images of 3 of learn: AP " in done(place, "detect", "test", "held-out", "--workers", "0")
 
 
+@pytest.fixture(scope="module")
+def export(place: Path) -> Path:
+    """A data set as Roboflow exports it: the JSON beside the images, whose ids begin with 0 in each set.
+
+    One box is outside of its image, one category has boxes in the test set alone, one image cannot be read.
+    """
+    root = place.parent / "export"
+    thin, beyond = box(2, 10, 5, 0.5, 10), box(2, 70, 5, 20, 10)
+    red = box(7, 10, 5, 30, 20)
+    write_set(root, "train", [[red, thin], [red, beyond], *[[red, box(2, 0, 30, 5, 5)]] * 4], first_id=0)
+    write_set(root, "valid", [[box(7, 5, 5, 25, 20)], [box(90, 20, 5, 30, 20)], [red]], first_id=0)
+    (root / "valid" / "0002.png").write_bytes(b"nothing")
+    for name in ("train", "valid"):
+        (root / "annotations" / f"instances_{name}.json").rename(root / name / "_annotations.coco.json")
+    return root
+
+
+ABOUT_TRAIN = (
+    "'train': 1 of 12 boxes outside of their image: left out",
+    "'train': 1 of 12 boxes with less than a pixel in their image: left out",
+)
+
+
+def test_what_is_odd_about_the_data_is_said_on_screen_and_in_the_log(place: Path, export: Path) -> None:
+    flags = shlex.split("--data-root ../export --train-sets train --test-set valid --epochs 1 --on-bad-image skip")
+    ended = run_in(place, *DETECT, *flags, "--run", "export")
+    assert ended.code == 0, ended.err
+    notes = [
+        *ABOUT_TRAIN,
+        "1 of the 2 categories with boxes in 'train' have none in 'valid' and are not measured: 'green' (4)",
+        "1 of the 2 categories with boxes in 'valid' have none in 'train', so that they are not learnt, but measured "
+        "as COCO's tools do (0 %): 'blue' (1)",
+    ]
+    first, *said = ended.out.splitlines()
+    assert "6 images of train to learn from, 3 of valid to test on" in first
+    assert said[: len(notes)] == notes
+    log = (place / "export" / "log.txt").read_text()
+    assert all(note in log for note in notes)
+
+    flags = ["--data-root", "../export", "--draw", "export.png", "--workers", "0"]
+    printed = done(place, "detect", "test", "export", *flags)
+    assert printed.count("skipped: ") == 1
+    assert "export.png: what was found in 2 images" in printed
+    assert "export on 2 images of valid: AP " in printed
+    assert "AP L unknown" in printed  # there is no object so large
+    assert result_of(place / "export")["skipped_images"] == 1
+    (export / "valid" / "0002.png").rename(export / "valid" / "moved.png")
+    image = export / "valid" / "0001.png"
+    good = image.read_bytes()
+    try:
+        image.write_bytes(b"nothing")  # and so nothing of blue is left
+        printed = done(place, "detect", "test", "export", *flags[:2], "--workers", "0")
+        assert printed.count("skipped: ") == 2
+        assert "export on 1 images of valid: AP " in printed
+    finally:
+        image.write_bytes(good)
+    printed = done(place, "detect", "test", "export", "--test-set", "train", "--workers", "0")
+    assert printed.startswith(ABOUT_TRAIN[0].replace("left out", "measured as they are, so that no detection matches"))
+
+
 # Beginning with a classifier
 
 
@@ -262,6 +322,7 @@ def test_two_processes_learn_and_find_what_one_does(place: Path) -> None:
             "the batches of the train images would be single images (9 in all, batch_size 1), but ",
         ),
         ("--data-root nowhere", "check --data-root"),
+        ("--train-sets train --test-set valid", "whose sets are 'learn', 'look' and 'look-dev': name them with"),
         ("--test-set look-dev", "the objects in 'look-dev' are not known, or there are none: use another set"),
         ("--genotype darts", "darts_v1"),
         ("--channels 5", "an even number of channels"),
@@ -287,9 +348,12 @@ def test_without_pycocotools_the_job_says_what_to_install(place: Path, monkeypat
 def test_a_detector_is_not_tested_on_other_categories(tmp_path: Path, place: Path, finished: Path) -> None:
     copy_of(place.parent / "coco", tmp_path / "coco")
     file = tmp_path / "coco" / "annotations" / "instances_look.json"
-    file.write_text(file.read_text().replace('"red"', '"pink"'))
-    command = ["detect", "test", str(finished), "--data-root", str(tmp_path / "coco"), "--test-set", "look"]
-    assert "differ in their categories" in refused(place, *command)
+    command = ["detect", "test", str(finished), "--data-root", str(tmp_path / "coco"), "--workers", "0"]
+    for old, new in (("red", "pink"), ("green", "lime"), ("blue", "navy")):
+        file.write_text(file.read_text().replace(f'"{old}"', f'"{new}"'))
+        if new == "pink":  # one of three is another
+            assert "with boxes in 'look' are unknown to the run" in done(place, *command)
+    assert "('lime', 'pink' and 'navy') and of the run" in refused(place, *command)
 
 
 def test_a_run_of_another_job_or_an_unfinished_one_is_not_tested(place: Path, finished: Path) -> None:

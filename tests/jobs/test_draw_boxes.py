@@ -1,3 +1,5 @@
+import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,23 +9,30 @@ import torch
 from PIL import Image
 
 from coco_set import box, write_set
-from pcdarts.data.coco import CocoImages, load_coco_test
+from pcdarts.data.coco import load_coco_test
+from pcdarts.data.coco_images import CocoImages
 from pcdarts.errors import InputError
-from pcdarts.jobs.draw_boxes import TILE, draw_detections
+from pcdarts.jobs.draw_boxes import BLACK, MOST_DRAWN, TILE, WHITE, class_colour, draw_detections
 
-GREEN, ORANGE, RED, WHITE = (0, 128, 0), (255, 165, 0), (255, 0, 0), (255, 255, 255)
+RED = (255, 0, 0)
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> CocoImages:
     """Three of 60x40 pixels; the first has one object, which is red."""
     write_set(tmp_path, "set", [[box(7, 30, 10, 20, 20)], [], []])
-    return load_coco_test(tmp_path, "set", test_images=None, seed=0, on_bad_image="stop")
+    return load_coco_test(tmp_path, "set", test_images=None, seed=0, on_bad_image="stop").test
 
 
-def detection(image_id: int, score: float) -> dict[str, Any]:
-    box_ = torch.tensor([[3.0, 3.0, 20.0, 37.0]])
-    return {"image_id": image_id, "boxes": box_, "scores": torch.tensor([score]), "labels": torch.tensor([1])}
+def detection(image_id: int, *scores: float, label: int = 1) -> dict[str, Any]:
+    """One for each score, one a little to the right of the other."""
+    boxes = torch.tensor([[3.0 + place, 3.0, 20.0 + place, 37.0] for place in range(len(scores))])
+    return {
+        "image_id": image_id,
+        "boxes": boxes,
+        "scores": torch.tensor(scores),
+        "labels": torch.full((len(scores),), label),
+    }
 
 
 def drawn(images: CocoImages, detections: list[dict[str, Any]], path: Path, columns: int = 2) -> Any:
@@ -44,25 +53,77 @@ def test_images_are_side_by_side_in_their_order(images: CocoImages, tmp_path: Pa
     assert drawn(images, [], tmp_path / "sheet.png", columns=9).shape == (TILE, 3 * TILE, 3)
 
 
-def test_objects_are_green_where_they_are(images: CocoImages, tmp_path: Path) -> None:
-    tile = drawn(images, [], tmp_path / "sheet.png")[:TILE, :TILE]
-    rows, columns = np.nonzero((tile == GREEN).all(-1))
+def test_objects_are_white_on_black_where_they_are(images: CocoImages, tmp_path: Path) -> None:
     scale = TILE / 60
-    corners = [columns.min(), rows.min(), columns.max(), rows.max()]
-    assert corners == pytest.approx([30 * scale, 10 * scale, 50 * scale, 30 * scale], abs=2)
+    tile = drawn(images, [], tmp_path / "sheet.png")[: int(40 * scale), :TILE]
+    for colour in (WHITE, BLACK):
+        rows, columns = np.nonzero((tile == colour).all(-1))
+        corners = [columns.min(), rows.min(), columns.max(), rows.max()]
+        assert corners == pytest.approx([30 * scale, 10 * scale, 50 * scale, 30 * scale], abs=2)
 
 
-def test_detections_are_orange_from_the_threshold_on(images: CocoImages, tmp_path: Path) -> None:
-    sheet = drawn(images, [detection(2, 0.5), detection(3, 0.49), detection(77, 1.0)], tmp_path / "sheet.png")
-    assert has(sheet[:TILE, TILE:], ORANGE)
-    assert not has(sheet[:TILE, :TILE], ORANGE)
-    assert not has(sheet[TILE:], ORANGE)
+def test_detections_have_the_colour_of_their_class_from_the_threshold_on(images: CocoImages, tmp_path: Path) -> None:
+    found = [detection(2, 0.5), detection(2, 0.6, label=3), detection(3, 0.49), detection(77, 1.0)]
+    sheet = drawn(images, found, tmp_path / "sheet.png")
+    assert has(sheet[:TILE, TILE:], class_colour(1))
+    assert has(sheet[:TILE, TILE:], class_colour(3))
+    assert not has(sheet[:TILE, TILE:], class_colour(2))
+    for label in (1, 2, 3):
+        assert not has(sheet[:TILE, :TILE], class_colour(label))
+        assert not has(sheet[TILE:], class_colour(label))
+
+
+def test_classes_differ_in_colour_from_each_other_and_from_objects() -> None:
+    colours = [class_colour(label) for label in range(1, 91)]
+    assert len(set(colours)) == 90
+    for colour in colours:
+        assert max(colour) - min(colour) > 100  # neither black, grey nor white
+    for one, next_one in itertools.pairwise(colours):
+        assert max(abs(a - b) for a, b in zip(one, next_one, strict=True)) > 100
+
+
+def test_only_the_best_of_many_detections_are_drawn_and_the_others_counted(images: CocoImages, tmp_path: Path) -> None:
+    best = [0.99 - place / 100 for place in range(MOST_DRAWN)]
+    many = [detection(2, *best, label=2), detection(2, *[0.51] * 7, label=1)]
+    few = [detection(2, *best, label=2)]
+    path = tmp_path / "sheet.png"
+    assert draw_detections(images, many, path, threshold=0.5, columns=2) == 7
+    with_line = np.asarray(Image.open(path))
+    assert draw_detections(images, few, path, threshold=0.5, columns=2) == 0
+    without = np.asarray(Image.open(path))
+    rows, _ = np.nonzero((with_line != without).any(-1))
+    height = round(TILE * 40 / 60)
+    assert height - 20 < rows.min() <= rows.max() < height  # the line on the picture alone: "7 more detections"
+
+
+def test_of_many_objects_the_largest_are_drawn(tmp_path: Path) -> None:
+    sides = [5, 20, *[6] * (MOST_DRAWN - 1)]
+    objects = [box(7, 40 if side == 5 else 5, 5, side, side) for side in sides]
+    write_set(tmp_path, "set", [objects])
+    images = load_coco_test(tmp_path, "set", test_images=None, seed=0, on_bad_image="stop").test
+    tile = drawn(images, [], tmp_path / "sheet.png")
+    scale = TILE / 60
+    assert has(tile[: int(12 * scale), : int(30 * scale)], WHITE)
+    assert not has(tile[: int(12 * scale), int(35 * scale) :], WHITE)
 
 
 def test_boxes_that_reach_out_of_the_image_are_drawn_at_its_border(images: CocoImages, tmp_path: Path) -> None:
     wide = detection(1, 0.9) | {"boxes": torch.tensor([[-50.0, -50.0, 500.0, 500.0]])}
     tile = drawn(images.subset([0]), [wide], tmp_path / "sheet.png")
-    assert tuple(tile[0, TILE // 2]) == ORANGE
+    assert tuple(tile[0, TILE // 2]) == class_colour(1)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, "cat\n\0dog", "Straße", "猫", "\u202e"])
+def test_classes_of_any_name_can_be_written(images: CocoImages, tmp_path: Path, name: str) -> None:
+    named = replace(images, classes=(name,) * 3)
+    assert has(drawn(named, [detection(1, 0.9)], tmp_path / "sheet.png"), class_colour(1))
+
+
+@pytest.mark.parametrize("size", [(3000, 2), (2, 3000), (1, 1)])
+def test_images_of_any_shape_can_be_drawn(tmp_path: Path, size: tuple[int, int]) -> None:
+    write_set(tmp_path, "set", [[box(7, 0, 0, *size)]], size=size)
+    images = load_coco_test(tmp_path, "set", test_images=None, seed=0, on_bad_image="stop").test
+    draw_detections(images, [detection(1, *[0.9] * 20)], tmp_path / "sheet.png", threshold=0.5, columns=2)
 
 
 @pytest.mark.parametrize(("count", "columns"), [(0, 2), (3, 0)])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pcdarts.data.coco import CocoImages
+from pcdarts.data.coco_images import CocoImages
 from pcdarts.data.decode import BadImage, warnings_settled
 from pcdarts.data.streaming import complete
 from pcdarts.data.streams import generator
@@ -82,7 +82,7 @@ class BoxBatches:
         self.share = share
         self.workers = workers
         self.skipped: dict[int, str] = {}
-        """A line for each image that could not be read so far, by its id."""
+        """A line for each image that could not be read so far, by its place among the images."""
         self._images = images
         self._reading = _Reading(images, image_size, tuple(mean) if augment else None)
         self._mean = torch.tensor(mean, device=self.device)
@@ -102,7 +102,7 @@ class BoxBatches:
         """
         requests = self._requests(epoch, start)
         for read in in_workers(self._reading, requests, self.workers, self.device.type == "cuda"):
-            self.skipped |= {self._images.image_ids[index]: line for index, line in read.bad.items()}
+            self.skipped |= read.bad
             count = len(read.kept) + len(read.bad)
             if read.bad and self.shuffle:
                 yield self._batch(read, complete(torch.arange(len(read.kept)), count, self._images.name).tolist())

@@ -1,5 +1,7 @@
-"""Data sets in COCO's format: images, and boxes around the objects in them."""
+"""Data sets in COCO's format: what a detector learns from, and what it is measured on."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -7,98 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
-from pcdarts.data.coco_file import Objects, read_coco_file
-from pcdarts.data.decode import BadImage, OnBadImage, decoded, quoted
+from pcdarts.data.coco_boxes import check_boxes
+from pcdarts.data.coco_file import CocoFile, read_coco_file
+from pcdarts.data.coco_images import CocoImages, joined
+from pcdarts.data.coco_layout import find_annotations, find_image_folder
+from pcdarts.data.coco_sets import (
+    check_apart,
+    compared,
+    copies,
+    unknown_classes,
+    with_classes,
+    with_equal_classes,
+)
+from pcdarts.data.decode import BadImage, OnBadImage, quoted, stored_size, warnings_settled
 from pcdarts.data.files import ImagePaths
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, listed
-
-
-@dataclass(frozen=True, eq=False)
-class CocoImages:
-    """Image files and the objects in them. It can be sent to another process."""
-
-    name: str
-    classes: tuple[str, ...]
-    """Category names by ascending category id: label l, from 1, is `classes[l - 1]`; 0 is the background."""
-    category_ids: tuple[int, ...]
-    """COCO's ids of the same; there may be gaps between them."""
-    image_ids: tuple[int, ...]
-    files: ImagePaths
-    sizes: NDArray[np.int64]
-    """`[N, 2]`: height and width in pixels."""
-    ends: NDArray[np.int64]
-    """`[N]`: where in `objects` those of each image end, and those of the next one begin."""
-    objects: Objects
-    has_annotations: bool = True
-    """Whether the objects are known; those of test-dev are not."""
-    on_bad_image: OnBadImage = "stop"
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def subset(self, indices: Tensor | Sequence[int]) -> "CocoImages":
-        """The images at `indices`, in that order."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        counts = np.diff(self.ends, prepend=0)[chosen]
-        ends = counts.cumsum()
-        rows = np.arange(counts.sum()) + np.repeat(self.ends[chosen] - ends, counts)
-        return replace(
-            self,
-            image_ids=tuple(self.image_ids[index] for index in chosen.tolist()),
-            files=self.files.subset(torch.from_numpy(chosen)),
-            sizes=self.sizes[chosen],
-            ends=ends,
-            objects=self.objects[rows],
-        )
-
-    def objects_of(self, index: int) -> Objects:
-        """What the file says about one image."""
-        return self.objects[self.ends[index - 1] if index > 0 else 0 : self.ends[index]]
-
-    def target(self, index: int) -> tuple[Tensor, Tensor]:
-        """What a detector should find in one image: no crowds, and no box without an area inside the image.
-
-        Returns:
-            Boxes (left, top, right, bottom) in pixels of the stored image, float32 `[n, 4]`; labels, int64 `[n]`.
-        """
-        objects = self.objects_of(index)
-        height, width = self.sizes[index]
-        corners = np.concatenate([objects.boxes[:, :2], objects.boxes[:, :2] + objects.boxes[:, 2:]], axis=1)
-        boxes = torch.from_numpy(corners.clip(0, [width, height, width, height])).float()
-        usable = (boxes[:, 2:] > boxes[:, :2]).all(dim=1) & ~torch.from_numpy(objects.crowd)
-        return boxes[usable], torch.from_numpy(objects.labels)[usable]
-
-    def read(self, index: int) -> Image.Image:
-        """Decode one image to RGB, as its boxes mean it: not turned by its EXIF data, as COCO's own tools read it.
-
-        Where only the turned image has the size on record, whoever drew the boxes has seen that one.
-
-        Raises:
-            BadImage: it cannot be read, or has another size than its record says.
-        """
-        height, width = self.sizes[index].tolist()
-        path = self.files[index]
-        for upright in (False, True):
-            image = decoded(path, upright)
-            if image.size == (width, height):
-                return image.convert("RGB")
-        stored = "x".join(map(str, image.size))
-        raise BadImage(path, f"it is {stored} pixels, but its record says {width}x{height}")
-
-    def digest(self) -> str:
-        """A fingerprint of names and sizes of the files, and of all that is known about them."""
-        found = blake2b(repr((self.classes, self.category_ids, self.image_ids)).encode(), digest_size=16)
-        for name, size in self.files.identities():
-            found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
-        of_objects = (self.objects.boxes, self.objects.labels, self.objects.areas, self.objects.crowd)
-        for array in (self.sizes, self.ends, *of_objects):
-            found.update(array.tobytes())
-        return found.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +36,8 @@ class CocoData:
     test: CocoImages
     skipped: tuple[str, ...] = ()
     """A line for each image that was left out because its file is missing: its path and the reason."""
+    notes: tuple[str, ...] = ()
+    """A line for each thing about the data that whoever trains on it should know, with numbers."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -132,8 +61,9 @@ def load_coco(
 ) -> CocoData:
     """Read the annotations of some sets; no image is opened yet.
 
-    A set NAME is `root/annotations/instances_NAME.json` and the images in `root/NAME`; or, for testing alone,
-    `image_info_NAME.json`, which has no objects. The images of test-dev lie in the folder of test.
+    `coco_layout.py` says where a set may lie, and which files do without objects, for testing alone. The images of
+    test-dev lie in the folder of test. Classes are those of the training sets, matched by name. A size that the
+    annotations do not have is read from the head of the image.
 
     Args:
         train_sets: their images together are the training set.
@@ -145,60 +75,100 @@ def load_coco(
         on_bad_image: what a missing image file does: "stop" raises, "skip" leaves the image out.
 
     Raises:
-        InputError: annotations that are missing or cannot be used (one line says which record); sets with different
-            categories or with images in common; a missing image file; a set without images.
+        InputError: annotations that are missing or cannot be used (one line says which record), or boxes that cannot be
+            meant (see `check_boxes`); sets without a common category, or with image files in common; a missing image
+            file; a set without images.
     """
     folder = Path(root).expanduser()
-    sets = [_load_set(folder, name, on_bad_image, needs_objects=True) for name in train_sets]
-    test: CocoImages | None
+    notes: list[str] = []
+    skipped: list[str] = []
+    sets = [_load_set(folder, name, on_bad_image, notes) for name in train_sets]
+    test: CocoImages | None = None
     if test_set is None:
         sets[-1], test = _without(sets[-1], held_out)
-    elif train_sets == (test_set,):
-        test = None
-    else:
-        test = _load_set(folder, test_set, on_bad_image, needs_objects=False)
-    _check_disjoint(sets if test is None else [*sets, test])
-    skipped: list[str] = []
-    train = _present(_some(_together(sets), train_images, "train", seed), skipped)
-    measured = train if test is None else _present(_some(test, test_images, "test", seed), skipped)
-    return CocoData(train, measured, tuple(skipped))
+    sets = with_equal_classes(sets)
+    if test_set is not None and train_sets != (test_set,):
+        test = _load_set(folder, test_set, on_bad_image, notes, sets[0].classes)
+    if test is not None:
+        test = with_classes(test, sets[0].classes, listed([repr(images.name) for images in sets], "and"))
+    notes += check_apart(sets if test is None else [*sets, test])
+    train = joined([_ready(each, True, skipped, notes) for each in _some(sets, train_images, "train", seed)])
+    if test is None:
+        return CocoData(train, train, tuple(skipped), tuple(notes))
+    (measured,) = _some([test], test_images, "test", seed)
+    measured = _ready(measured, False, skipped, notes)
+    notes += copies(sets, measured)
+    if measured.has_annotations:
+        notes += compared(train, measured)
+    return CocoData(train, measured, tuple(skipped), tuple(notes))
 
 
 def load_coco_test(
-    root: Path | str, test_set: str, *, test_images: int | None, seed: int, on_bad_image: OnBadImage
-) -> CocoImages:
+    root: Path | str,
+    test_set: str,
+    *,
+    test_images: int | None,
+    seed: int,
+    on_bad_image: OnBadImage,
+    classes: tuple[str, ...] | None = None,
+    whose: str = "",
+) -> CocoData:
     """The test set that `load_coco` would give with these arguments, where the training sets need not be.
+
+    Args:
+        classes: those that a detector knows, and `whose` data had them (None: those of the set).
+
+    Returns:
+        Data whose `train` is the test set too.
 
     Raises:
         InputError: as there.
     """
-    images = _load_set(Path(root), test_set, on_bad_image, needs_objects=False)
-    return _present(_some(images, test_images, "test", seed), [])
+    notes: list[str] = []
+    skipped: list[str] = []
+    images = _load_set(Path(root).expanduser(), test_set, on_bad_image, notes, classes or ())
+    if classes is not None:
+        images = with_classes(images, classes, whose)
+    (images,) = _some([images], test_images, "test", seed)
+    images = _ready(images, False, skipped, notes)
+    if classes is not None:
+        notes += unknown_classes(images, classes, whose)
+    return CocoData(images, images, tuple(skipped), tuple(notes))
 
 
-def _some(images: CocoImages, count: int | None, which: str, seed: int) -> CocoImages:
-    """`count` of the images, drawn by `seed`; all if there are no more, or if it is None."""
-    if count is None or count >= len(images):
-        return images
-    order = torch.randperm(len(images), generator=generator(seed, which, "images kept"))
-    return images.subset(order[:count].sort().values)
+def _some(sets: Sequence[CocoImages], count: int | None, which: str, seed: int) -> list[CocoImages]:
+    """`count` of the images of all sets, drawn by `seed`, without sets of which none is left; all, if it is None."""
+    total = sum(map(len, sets))
+    if count is None or count >= total:
+        return list(sets)
+    drawn = torch.randperm(total, generator=generator(seed, which, "images kept"))[:count].sort().values
+    ends = np.cumsum([len(images) for images in sets])
+    starts = ends - [len(images) for images in sets]
+    parts = [drawn[(drawn >= start) & (drawn < end)] - start for start, end in zip(starts, ends, strict=True)]
+    return [images.subset(part) for images, part in zip(sets, parts, strict=True) if len(part)]
 
 
-def _load_set(root: Path, name: str, on_bad_image: OnBadImage, *, needs_objects: bool) -> CocoImages:
-    if not name or "/" in name or "\0" in name or name in (".", ".."):
-        raise InputError(f"the COCO set {quoted(name)} is no name of a folder: use one such as train2017")
-    path = root / "annotations" / f"instances_{name}.json"
-    without_objects = root / "annotations" / f"image_info_{name}.json"
-    if not path.is_file() and (needs_objects or not without_objects.is_file()):
-        raise InputError(f"the COCO set {name!r} needs {quoted(path)}, which is not there: check --data-root")
-    has_annotations = path.is_file()
-    content = read_coco_file(path if has_annotations else without_objects, has_annotations)
-    folder = root / name
-    if not folder.is_dir():
-        folder = root / name.replace("-dev", "")  # test-dev2015 is a part of test2015
-    if not folder.is_dir():
-        raise InputError(f"the COCO set {name!r} needs its images in {quoted(root / name)}: check --data-root")
-    return CocoImages(
+def _load_set(
+    root: Path, name: str, on_bad_image: OnBadImage, notes: list[str], classes: tuple[str, ...] | None = None
+) -> CocoImages:
+    """A set as its files have it; lines about it are added to `notes`.
+
+    `classes`: those of the training data, if the set is one to test on.
+    """
+    content = read_coco_file(find_annotations(root, name, classes is None), needs_objects=classes is None)
+    folder = find_image_folder(root, name, content.names)
+    if content.from_polygons:
+        notes.append(
+            f"{name!r}: {content.from_polygons} objects without a box, but with a polygon: the box around that is taken"
+        )
+    if content.without_box and not len(content.objects):
+        raise InputError(
+            f"none of the {content.without_box} annotations of the COCO set {name!r} has a bbox or a polygon: write "
+            "them with bbox, [left, top, width, height] in pixels"
+        )
+    if content.without_box:
+        notes.append(f"{name!r}: {content.without_box} objects with neither a box nor a polygon: left out")
+    images = CocoImages(
         name,
         tuple(content.categories.values()),
         tuple(content.categories),
@@ -207,9 +177,42 @@ def _load_set(root: Path, name: str, on_bad_image: OnBadImage, *, needs_objects:
         content.sizes,
         content.counts.cumsum(),
         content.objects,
-        has_annotations,
+        content.has_annotations,
         on_bad_image,
     )
+    if content.heading is None or not _is_in_the_way(content, content.heading, classes):
+        return images
+    if classes is None:
+        notes.append(
+            f"{name!r}: category {content.heading}, {quoted(content.categories[content.heading])}, has no box and is "
+            "the supercategory of all others: left out"
+        )
+    return _without_heading(images, content.heading)
+
+
+def _is_in_the_way(content: CocoFile, heading: int, classes: tuple[str, ...] | None) -> bool:
+    """Whether a category without objects, which is the supercategory of all others, is none of the classes wanted."""
+    name = content.categories[heading]
+    return classes is None or Counter(classes)[name] < Counter(content.categories.values())[name]
+
+
+def _without_heading(images: CocoImages, heading: int) -> CocoImages:
+    place = images.category_ids.index(heading)
+    labels = images.objects.labels
+    return replace(
+        images,
+        classes=images.classes[:place] + images.classes[place + 1 :],
+        category_ids=images.category_ids[:place] + images.category_ids[place + 1 :],
+        objects=replace(images.objects, labels=labels - (labels > place)),
+    )
+
+
+def _ready(images: CocoImages, learnt_from: bool, skipped: list[str], notes: list[str]) -> CocoImages:
+    """The images whose files are there, with all sizes known and boxes looked at; lines are added to the lists."""
+    images = _sized(_present(images, skipped), skipped, notes)
+    if images.has_annotations:
+        notes += check_boxes(images, learnt_from)
+    return images
 
 
 def _without(images: CocoImages, count: int) -> tuple[CocoImages, CocoImages]:
@@ -224,54 +227,48 @@ def _without(images: CocoImages, count: int) -> tuple[CocoImages, CocoImages]:
     return images.subset(order[count:].sort().values), replace(held_out, name=f"{count} of {images.name}")
 
 
-def _check_disjoint(sets: list[CocoImages]) -> None:
-    """No image may be in two sets, and all must have the same categories."""
-    seen: dict[int, str] = {}
-    for images in sets:
-        if (images.category_ids, images.classes) != (sets[0].category_ids, sets[0].classes):
-            raise InputError(f"the COCO sets {sets[0].name!r} and {images.name!r} have different categories")
-        for image_id in images.image_ids:
-            if image_id in seen:
-                raise InputError(
-                    f"image id {image_id} is in the COCO sets {seen[image_id]!r} and {images.name!r}: leave out one"
-                )
-            seen[image_id] = images.name
-
-
-def _together(sets: list[CocoImages]) -> CocoImages:
-    """Several sets as one."""
-    if len(sets) == 1:
-        return sets[0]
-    first = sets[0]
-    objects = [images.objects for images in sets]
-    return replace(
-        first,
-        name=listed([images.name for images in sets], "and"),
-        image_ids=tuple(image_id for images in sets for image_id in images.image_ids),
-        files=ImagePaths(first.files.root, [path for images in sets for path in images.files]),
-        sizes=np.concatenate([images.sizes for images in sets]),
-        ends=np.concatenate([np.diff(images.ends, prepend=0) for images in sets]).cumsum(),
-        objects=Objects(
-            np.concatenate([each.boxes for each in objects]),
-            np.concatenate([each.labels for each in objects]),
-            np.concatenate([each.areas for each in objects]),
-            np.concatenate([each.crowd for each in objects]),
-        ),
-    )
-
-
 def _present(images: CocoImages, skipped: list[str]) -> CocoImages:
     """The images whose files are there; a line for each of the others is added to `skipped`."""
-    kept = []
-    for index, path in enumerate(images.files):
-        if path.is_file():
-            kept.append(index)
-            continue
-        missing = BadImage(path, "it is not there")
-        if images.on_bad_image == "stop":
-            raise missing
-        skipped.append(missing.line)
-    if not kept:
-        reason = f"; the first is {skipped[-1]}" if skipped else ""
-        raise InputError(f"the COCO set {images.name!r} has no image whose file is there{reason}: check --data-root")
-    return images if len(kept) == len(images) else images.subset(kept)
+    missing = {
+        index: BadImage(path, "it is not there") for index, path in enumerate(images.files) if not os.path.isfile(path)
+    }
+    return _readable(images, missing, skipped)
+
+
+def _sized(images: CocoImages, skipped: list[str], notes: list[str]) -> CocoImages:
+    """The images with sizes read from their files where the annotations have none."""
+    unknown = np.flatnonzero((images.sizes == 0).any(axis=1)).tolist()
+    if not unknown:
+        return images
+    sizes = images.sizes.copy()
+    unreadable: dict[int, BadImage] = {}
+    turned = 0
+    with warnings_settled():
+        for index in unknown:
+            try:
+                sizes[index], is_turned = stored_size(images.files[index])
+                turned += is_turned
+            except BadImage as error:
+                unreadable[index] = error
+    line = f"{images.name!r}: {len(unknown)} of {len(images)} images without a size on record: read from the files"
+    if turned:
+        line += (
+            f" ({turned} of them are turned by their EXIF data when shown; boxes are taken to mean the stored pixels)"
+        )
+    notes.append(line)
+    return _readable(replace(images, sizes=sizes), unreadable, skipped)
+
+
+def _readable(images: CocoImages, bad: dict[int, BadImage], skipped: list[str]) -> CocoImages:
+    """The images without the `bad` ones, a line for each of which is added to `skipped`."""
+    if not bad:
+        return images
+    if images.on_bad_image == "stop":
+        raise next(iter(bad.values()))
+    skipped += [error.line for error in bad.values()]
+    if len(bad) == len(images):
+        raise InputError(
+            f"the COCO set {images.name!r} has no image that can be read; the first is {skipped[-len(bad)]}: "
+            "check --data-root"
+        )
+    return images.subset([index for index in range(len(images)) if index not in bad])

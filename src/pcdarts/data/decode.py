@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from torch import Tensor
 
 from pcdarts.data.depth import (
@@ -267,6 +267,22 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
     except MemoryError:
         raise InputError(f"there is not enough memory left to decode the image {quoted(source)}") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise BadImage(source, reason(error)) from error
+
+
+def stored_size(source: ImageFile) -> tuple[tuple[int, int], bool]:
+    """Height and width of an image as it is stored, and whether its EXIF data swap them; no pixel is decoded.
+
+    Raises:
+        BadImage: it cannot be read.
+    """
+    try:
+        with Image.open(_checked(source), formats=FORMATS) as opened:
+            turned = False
+            with suppress(Exception):  # damaged metadata
+                turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return (opened.height, opened.width), turned
+    except Exception as error:
         raise BadImage(source, reason(error)) from error
 
 

@@ -3,14 +3,14 @@
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pcdarts.data.coco import CocoImages
+from pcdarts.data.coco_images import CocoImages
 from pcdarts.errors import InputError
 from pcdarts.extras import import_extra
 from pcdarts.run.files import write_text
@@ -39,7 +39,7 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
     objects = images.objects
     owners = np.repeat(images.image_ids, np.diff(images.ends, prepend=0))
     known = [
-        {"image_id": owner, "category_id": images.category_ids[label - 1], "bbox": box, "area": area, "iscrowd": crowd}
+        {"image_id": owner, "category_id": label, "bbox": box, "area": area, "iscrowd": crowd}
         for owner, label, box, area, crowd in zip(
             owners.tolist(),
             objects.labels.tolist(),
@@ -49,9 +49,12 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
             strict=True,
         )
     ]
-    found = [one | {"area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0} for one in _results(images, detections)]
+    labels = range(1, len(images.classes) + 1)
+    found = [
+        one | {"area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0} for one in _results(images, detections, labels)
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = cocoeval.COCOeval(_indexed(coco, images, known), _indexed(coco, images, found), "bbox")
+        evaluation = cocoeval.COCOeval(*(_indexed(coco, images, labels, boxes) for boxes in (known, found)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -62,19 +65,29 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
     }
 
 
-def write_submission(path: Path, images: CocoImages, detections: list[dict[str, Any]]) -> None:
+def write_submission(path: Path, images: CocoImages, detections: list[dict[str, Any]]) -> int:
     """Write detections, as `average_precision` takes them, as a file of COCO's results format.
+
+    Returns:
+        How many detections are not in it, since the annotation file of these images has no category for them.
 
     Raises:
         InputError: a detection is of another image or class.
         RunError: it cannot be saved.
     """
-    write_text(path, json.dumps(list(_results(images, detections))))
+    results = list(_results(images, detections, images.category_ids))
+    known = [result for result in results if result["category_id"] is not None]
+    write_text(path, json.dumps(known))
+    return len(results) - len(known)
 
 
-def _results(images: CocoImages, detections: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The detections one by one in COCO's results format, with COCO's category ids."""
+def _results(
+    images: CocoImages, detections: list[dict[str, Any]], category_ids: Sequence[int | None]
+) -> Iterator[dict[str, Any]]:
+    """The detections one by one in COCO's results format; label l becomes `category_ids[l - 1]`."""
     image_ids = set(images.image_ids)
+    if len(image_ids) < len(images):
+        raise InputError(f"images of {images.name!r} have the same ids: measure one set after the other")
     for of_image in detections:
         image_id = of_image["image_id"]
         if image_id not in image_ids:
@@ -88,18 +101,18 @@ def _results(images: CocoImages, detections: list[dict[str, Any]]) -> Iterator[d
                 )
             yield {
                 "image_id": image_id,
-                "category_id": images.category_ids[label - 1],
+                "category_id": category_ids[label - 1],
                 "bbox": [left, top, right - left, bottom - top],
                 "score": score,
             }
 
 
-def _indexed(coco: Any, images: CocoImages, annotations: list[dict[str, Any]]) -> Any:
+def _indexed(coco: Any, images: CocoImages, category_ids: Sequence[int], annotations: list[dict[str, Any]]) -> Any:
     """Annotations as pycocotools wants them: with ids from 1, since its matching takes 0 for none."""
     index = coco.COCO()
     index.dataset = {
         "images": [{"id": image_id} for image_id in images.image_ids],
-        "categories": [{"id": category_id} for category_id in images.category_ids],
+        "categories": [{"id": category_id} for category_id in category_ids],
         "annotations": [{"id": number} | annotation for number, annotation in enumerate(annotations, start=1)],
     }
     index.createIndex()

@@ -23,6 +23,7 @@ from pcdarts.jobs.detecting import (
     detection_data,
     find_objects,
     learning_batches,
+    looked_at,
     make_detector,
     measuring_batches,
 )
@@ -133,6 +134,8 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         tested_on = f"{len(data.test)} of {data.test.name} to test on"
         on_device = f"on {describe_device(device, processes.count)}"
         progress.begin(place.epoch, f"{learnt_from}, {tested_on}, {on_device}", place.step)
+        for note in data.notes:
+            progress.say(note)
         skipped = report_skipped(data.skipped, run, progress, processes)
         step_of = WeightStep(
             detector,
@@ -172,8 +175,9 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 processes.share_buffers(detector)
                 found = find_objects(detector, test_batches, processes, saving.if_due)
+                measured_on = looked_at(data.test, test_batches, processes)
                 if processes.is_first:
-                    measured = average_precision(data.test, found)
+                    measured = average_precision(measured_on, found)
                     record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
             place.finish_epoch({**record, "seconds": place.seconds})
             losses_so_far.clear()

@@ -1,13 +1,15 @@
 """`pcdarts detect test`: the average precision of a trained detector, its detections for COCO's server, and drawn."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
-from pcdarts.data.coco import CocoImages, load_coco_test
+from pcdarts.data.coco import CocoData, load_coco_test
+from pcdarts.data.coco_sets import with_classes
 from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.average_precision import average_precision, write_submission
-from pcdarts.jobs.detecting import detection_data, find_objects, make_detector, measuring_batches
-from pcdarts.jobs.draw_boxes import draw_detections
+from pcdarts.jobs.detecting import detection_data, find_objects, looked_at, make_detector, measuring_batches
+from pcdarts.jobs.draw_boxes import MOST_DRAWN, draw_detections
 from pcdarts.network.detector import Detector
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
@@ -32,44 +34,57 @@ def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
     trained = resolve(DetectTrainConfig, file=run.config)
     run.read_result()
     learnt = restored_detector(trained, run)
-    images = _test_images(config, trained)
-    if images.classes != tuple(learnt.classes):
-        raise InputError(
-            f"{images.name} and the training data of {run.path} differ in their categories: "
-            "test it on images with the categories it was trained on"
-        )
+    data = _test_data(config, trained, tuple(learnt.classes), f"the run {run.path}")
+    images = data.test
     if not images.has_annotations and not (config.submission or config.draw):
         raise InputError(f"{images.name} has no annotations to measure against: give --submission FILE, or --draw FILE")
+    for note in data.notes:
+        print(note)
     device = choose_device(config.device, config.threads)
     batches = measuring_batches(config, images, trained.image_size, learnt.mean, learnt.std, device)
     found = find_objects(learnt.detector.to(device), batches)
-    for line in batches.skipped.values():
+    images = looked_at(images, batches)
+    for line in [*data.skipped, *batches.skipped.values()]:
         print(f"skipped: {line}")
     if config.submission:
-        write_submission(config.submission, images, found)
-        print(f"{config.submission}: the detections in {len(images)} images of {images.name}")
+        left_out = write_submission(config.submission, images, found)
+        without = f", without {left_out} of categories that it does not have" if left_out else ""
+        print(f"{config.submission}: the detections in {len(images)} images of {images.name}{without}")
     if config.draw:
-        some = images.subset(range(min(DRAWN_IMAGES, len(images))))
-        draw_detections(some, found, config.draw, threshold=config.threshold, columns=4)
-        print(f"{config.draw}: what was found in {len(some)} images with a score of {config.threshold:g} or more")
+        drawn = images.subset(range(min(DRAWN_IMAGES, len(images))))
+        undrawn = draw_detections(drawn, found, config.draw, threshold=config.threshold, columns=4)
+        fewer = f", at most {MOST_DRAWN} in each ({undrawn} with lower scores are not drawn)" if undrawn else ""
+        print(
+            f"{config.draw}: what was found in {len(drawn)} images with a score of {config.threshold:g} or more{fewer};"
+            " what the annotations say is white"
+        )
     if not images.has_annotations:
         return {}
     precision = average_precision(images, found)
-    figures = "  ".join(f"{name.replace('_', ' ')} {value:.2f} %" for name, value in precision.items())
+    figures = "  ".join(
+        f"{name.replace('_', ' ')} " + ("unknown" if math.isnan(value) else f"{value:.2f} %")
+        for name, value in precision.items()
+    )
     print(f"{run.path} on {len(images)} images of {images.name}: {figures}")
     return precision
 
 
-def _test_images(config: DetectTestConfig, trained: DetectTrainConfig) -> CocoImages:
-    """Those that `config` names, or those of the run."""
+def _test_data(config: DetectTestConfig, trained: DetectTrainConfig, classes: tuple[str, ...], whose: str) -> CocoData:
+    """The images that `config` names, or those of the run, with the classes that `whose` detector knows."""
     update = {"data_root": config.data_root, "test_images": config.test_images, "on_bad_image": config.on_bad_image}
     like = trained.model_copy(update={name: value for name, value in update.items() if value is not None})
-    test_set = config.test_set
-    if test_set is None:
-        return detection_data(like).test
+    if config.test_set is None and (like.test_set is None or like.train_sets == (like.test_set,)):
+        data = detection_data(like)  # which images these are, the training sets decide
+        return replace(data, test=with_classes(data.test, classes, whose))
     assert like.data_root is not None  # else it would not have been trained
     return load_coco_test(
-        like.data_root, test_set, test_images=config.test_images, seed=like.seed, on_bad_image=like.on_bad_image
+        like.data_root,
+        config.test_set or like.test_set or "",
+        test_images=config.test_images if config.test_set else like.test_images,
+        seed=like.seed,
+        on_bad_image=like.on_bad_image,
+        classes=classes,
+        whose=whose,
     )
 
 

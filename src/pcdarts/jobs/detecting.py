@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from pcdarts.data.boxes import BoxBatches
-from pcdarts.data.coco import CocoData, CocoImages, load_coco
+from pcdarts.data.coco import CocoData, load_coco
+from pcdarts.data.coco_images import CocoImages
 from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, RunError
 from pcdarts.extras import import_extra
 from pcdarts.jobs.batches import reading_processes, shared_batch_size
 from pcdarts.jobs.genotype import find_genotype
@@ -154,6 +155,23 @@ def find_objects(
         }
         for of_image in together.split(counts.tolist())
     ]
+
+
+def looked_at(images: CocoImages, batches: BoxBatches, processes: Processes = ALONE) -> CocoImages:
+    """Those of `images` that no process has skipped, since it could not read them; every process must call this.
+
+    Raises:
+        RunError: none is left.
+    """
+    skipped = processes.gather(torch.tensor(list(batches.skipped), dtype=torch.int64).view(-1, 1)).flatten().tolist()
+    if not skipped:
+        return images
+    left = sorted(set(range(len(images))) - set(skipped))
+    if not left:
+        raise RunError(
+            f"none of the {len(images)} images of {images.name!r} can be read: mend them, or use another set"
+        )
+    return images.subset(left)
 
 
 class BoxLosses:

@@ -1,0 +1,176 @@
+"""COCO sets side by side: the same classes in all of them, and no image file in two."""
+
+import filecmp
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcdarts.data.coco_images import CocoImages
+from pcdarts.data.decode import quoted
+from pcdarts.errors import InputError, listed
+
+_NAMED = 5
+"""Categories named in a line, of all that it is about."""
+
+
+def with_classes(images: CocoImages, classes: Sequence[str], whose: str) -> CocoImages:
+    """The same images with `classes`, matched by name: ids and order may differ between files.
+
+    Categories that only this set has come after them, where it has objects of them.
+
+    Raises:
+        InputError: no category of this set is among the classes, which are those of `whose` data.
+    """
+    own, wanted = _distinct(images.classes), _distinct(classes)
+    if not set(own) & set(wanted):
+        raise InputError(
+            f"the categories of {images.name!r} ({_some([name for name, _ in own])}) and of {whose} "
+            f"({_some(classes)}) have no name in common: give sets with the same categories"
+        )
+    if own == wanted:
+        return images
+    used = Counter((images.objects.labels - 1).tolist())
+    known = set(wanted)
+    together = [*wanted, *(key for place, key in enumerate(own) if key not in known and used[place])]
+    place_of = {key: place for place, key in enumerate(together)}
+    id_of = dict(zip(own, images.category_ids, strict=True))
+    labels = np.array([place_of.get(key, -1) + 1 for key in own], dtype=np.int64)
+    return replace(
+        images,
+        classes=tuple(name for name, _ in together),
+        category_ids=tuple(id_of.get(key) for key in together),
+        objects=replace(images.objects, labels=labels[images.objects.labels - 1]),
+    )
+
+
+def with_equal_classes(sets: Sequence[CocoImages]) -> list[CocoImages]:
+    """All sets with the classes of the first one, and then those that others have objects of.
+
+    Raises:
+        InputError: a set has no category in common with those before it.
+    """
+    last = sets[0]
+    for images in sets[1:]:
+        last = with_classes(images, last.classes, f"{sets[0].name!r}")
+    return [with_classes(images, last.classes, f"{last.name!r}") for images in sets]
+
+
+def compared(train: CocoImages, test: CocoImages) -> list[str]:
+    """A line each about classes that are learnt and not measured, and the other way round; crowds are neither."""
+    counts = [
+        np.bincount(images.objects.labels[which], minlength=len(test.classes) + 1)[1:]
+        for images, which in ((train, train.targets()), (test, ~test.objects.crowd))
+    ]
+    learnt, measured = (count > 0 for count in counts)
+    lines = []
+    if (learnt & ~measured).any():
+        lines.append(
+            f"{(learnt & ~measured).sum()} of the {learnt.sum()} categories with boxes in {train.name!r} have none in "
+            f"{test.name!r} and are not measured: {_counted(test.classes, counts[0] * ~measured)}"
+        )
+    if (measured & ~learnt).any():
+        lines.append(
+            f"{(measured & ~learnt).sum()} of the {measured.sum()} categories with boxes in {test.name!r} have none in "
+            f"{train.name!r}, so that they are not learnt, but measured as COCO's tools do (0 %): "
+            f"{_counted(test.classes, counts[1] * ~learnt)}"
+        )
+    return lines
+
+
+def unknown_classes(images: CocoImages, classes: Sequence[str], whose: str) -> list[str]:
+    """A line about the objects of classes that come after `classes`, which are those of `whose` data."""
+    counts = np.bincount(images.objects.labels[~images.objects.crowd], minlength=len(images.classes) + 1)[1:]
+    unknown = counts * (np.arange(len(counts)) >= len(classes))
+    if not unknown.any():
+        return []
+    return [
+        f"{(unknown > 0).sum()} of the {(counts > 0).sum()} categories with boxes in {images.name!r} are unknown to "
+        f"{whose}, but measured as COCO's tools do (0 %): {_counted(images.classes, unknown)}"
+    ]
+
+
+def check_apart(sets: Sequence[CocoImages]) -> list[str]:
+    """A line for each set that has an image file more than once.
+
+    Files are the same if the file system says so, whatever they are called: image ids say nothing, since most tools
+    number the images of each set from 0 or 1.
+
+    Raises:
+        InputError: two sets have image files in common.
+    """
+    lines = []
+    seen: dict[tuple[int, int], int] = {}
+    for place, images in enumerate(sets):
+        shared: dict[int, list[Path]] = {}
+        for path in images.files:
+            identity = _identity(path)
+            if identity is not None:
+                before = seen.setdefault(identity, place)
+                shared.setdefault(before, []).append(path)
+        own = shared.pop(place, [])
+        for other, files in shared.items():
+            raise InputError(
+                f"{len(files)} of {len(images)} image files of {images.name!r} are also in {sets[other].name!r}, the "
+                f"first is {quoted(files[0])}: take them out of one of the two"
+            )
+        twice = len(own) - len({_identity(path) for path in own})
+        if twice:
+            lines.append(f"{images.name!r}: {twice} of {len(images)} images are files that it names more than once")
+    return lines
+
+
+def copies(sets: Sequence[CocoImages], test: CocoImages) -> list[str]:
+    """A line if images of `test` are copies of images of the other sets: another file of the same name and content."""
+    by_name: dict[str, list[Path]] = {}
+    for images in sets:
+        for path in images.files:
+            by_name.setdefault(path.name, []).append(path)
+    found = [path for path in test.files if any(_equal(path, other) for other in by_name.get(path.name, []))]
+    if not found:
+        return []
+    return [
+        f"{len(found)} of {len(test)} images of {test.name!r} are also in the training data, under the same name and "
+        f"with the same content, so that the measurement flatters; the first is {quoted(found[0])}"
+    ]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others, if it is there."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _equal(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def _distinct(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name, and how often it has been there before: some files have a name twice."""
+    before: Counter[str] = Counter()
+    keys = []
+    for name in names:
+        keys.append((name, before[name]))
+        before[name] += 1
+    return keys
+
+
+def _counted(classes: Sequence[str], counts: NDArray[np.int64]) -> str:
+    """The classes that have boxes, the most frequent first."""
+    order = [place for place in np.argsort(-counts, kind="stable").tolist() if counts[place]]
+    return _some([f"{quoted(classes[place])} ({counts[place]})" for place in order], quote=False)
+
+
+def _some(names: Sequence[str], quote: bool = True) -> str:
+    first = [quoted(name) if quote else name for name in names[:_NAMED]]
+    return listed([*first, f"{len(names) - _NAMED} more"] if len(names) > _NAMED else first, "and")
