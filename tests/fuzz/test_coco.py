@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from hostile import cases, damaged, mutated, new_folder, outcome
+from pcdarts.data.coco import load_coco_test
 from pcdarts.data.coco_file import CocoFile, read_coco_file
 
 GOOD: dict[str, Any] = {
@@ -81,6 +84,29 @@ def test_fields_of_any_value(changes: list[tuple[tuple[str, int, str], Any]]) ->
     for (key, index, field), value in changes:
         content[key][index][field] = value
     check_read(json.dumps(content).encode())
+
+
+@cases(100)
+@given(changes=st.lists(st.tuples(st.sampled_from(FIELDS), values), min_size=1, max_size=3))
+def test_whatever_is_accepted_has_targets_inside_its_images(changes: list[tuple[tuple[str, int, str], Any]]) -> None:
+    content = json.loads(json.dumps(GOOD))
+    for (key, index, field), value in changes:
+        content[key][index][field] = value
+    with new_folder() as folder:
+        (folder / "set").mkdir()
+        for number in (1, 2):
+            Image.new("L", (60, 40)).save(folder / "set" / f"{number}.jpg")
+        (folder / "set" / "any.json").write_text(json.dumps(content))
+        data = outcome(lambda: load_coco_test(folder, "set", test_images=None, seed=0, on_bad_image="skip"))
+        if data is None:
+            return
+        for index in range(len(data.test)):
+            boxes, labels = data.test.target(index)
+            height, width = data.test.sizes[index].tolist()
+            assert ((boxes >= 0) & (boxes <= torch.tensor([width, height] * 2))).all()
+            assert (boxes[:, 2:] - boxes[:, :2] > 0.99).all()
+            assert ((labels >= 1) & (labels <= len(data.classes))).all()
+        assert all(note.isprintable() for note in data.notes)
 
 
 @cases(100)

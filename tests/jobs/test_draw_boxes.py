@@ -63,7 +63,8 @@ def test_objects_are_white_on_black_where_they_are(images: CocoImages, tmp_path:
 
 
 def test_detections_have_the_colour_of_their_class_from_the_threshold_on(images: CocoImages, tmp_path: Path) -> None:
-    found = [detection(2, 0.5), detection(2, 0.6, label=3), detection(3, 0.49), detection(77, 1.0)]
+    beside = detection(2, 0.6, label=3) | {"boxes": torch.tensor([[30.0, 10.0, 50.0, 37.0]])}
+    found = [detection(2, 0.5), beside, detection(3, 0.49), detection(77, 1.0)]
     sheet = drawn(images, found, tmp_path / "sheet.png")
     assert has(sheet[:TILE, TILE:], class_colour(1))
     assert has(sheet[:TILE, TILE:], class_colour(3))
@@ -111,6 +112,18 @@ def test_boxes_that_reach_out_of_the_image_are_drawn_at_its_border(images: CocoI
     wide = detection(1, 0.9) | {"boxes": torch.tensor([[-50.0, -50.0, 500.0, 500.0]])}
     tile = drawn(images.subset([0]), [wide], tmp_path / "sheet.png")
     assert tuple(tile[0, TILE // 2]) == class_colour(1)
+
+
+def test_a_box_without_an_area_is_drawn_as_a_line(images: CocoImages, tmp_path: Path) -> None:
+    for box_ in ([5.0, 5.0, 5.0, 20.0], [20.0, 20.0, 5.0, 5.0]):
+        found = detection(1, 0.9) | {"boxes": torch.tensor([box_])}
+        assert has(drawn(images, [found], tmp_path / "sheet.png"), class_colour(1))
+
+
+def test_no_name_is_written_over_that_of_a_better_detection(images: CocoImages, tmp_path: Path) -> None:
+    over = drawn(images, [detection(2, 0.9, label=2), detection(2, 0.8, label=1)], tmp_path / "sheet.png")
+    alone = drawn(images, [detection(2, 0.9, label=2)], tmp_path / "sheet.png")
+    assert (over == alone).all()  # the box of the second one is just under that of the first
 
 
 @pytest.mark.parametrize("name", ["", "x" * 300, "cat\n\0dog", "Straße", "猫", "\u202e"])

@@ -37,7 +37,7 @@ def draw_detections(
     """Draw all `images` on one sheet, a PNG: objects in white, detections in the colour of their class, with its name.
 
     Of an image the `MOST_DRAWN` detections of the highest scores are drawn, and as many objects, the largest; a line
-    below it says how many are not.
+    at its bottom says how many are not. A name that would cover that of a better detection is left out.
 
     Args:
         detections: as `average_precision` takes them; those of other images are not drawn.
@@ -89,7 +89,6 @@ def _tile(images: CocoImages, index: int, found: list[_Found]) -> Image.Image:
     scale = TILE / max(image.size)
     tile = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     draw = ImageDraw.Draw(tile)
-    font = ImageFont.load_default(_FONT_SIZE)
     objects = images.target(index)[0]
     largest = (objects[:, 2:] - objects[:, :2]).prod(dim=1).argsort(descending=True, stable=True)
     for box in objects[largest[:MOST_DRAWN]].tolist():
@@ -98,23 +97,25 @@ def _tile(images: CocoImages, index: int, found: list[_Found]) -> Image.Image:
         draw.rectangle(
             [box[0] + 1, box[1] + 1, max(box[0], box[2] - 2) + 1, max(box[1], box[3] - 2) + 1], outline=WHITE
         )
-    drawn = found[:MOST_DRAWN][::-1]  # the best on top
-    placed = [(_on_tile(box, scale, tile), score, label) for score, label, box in drawn]
-    for box, _, label in placed:
+    drawn = [(_on_tile(box, scale, tile), score, label) for score, label, box in found[:MOST_DRAWN]]
+    for box, _, label in reversed(drawn):  # the best on top
         draw.rectangle(box, outline=class_colour(label), width=2)
-    for box, score, label in placed:
-        text = f"{_printable(images.classes[label - 1])} {score:.2f}"
-        _write(draw, text, (box[0], box[1] - _FONT_SIZE - 3), class_colour(label), font, tile)
     left_out = [(len(found) - MOST_DRAWN, "detections"), (len(objects) - MOST_DRAWN, "objects")]
     lines = [f"{count} more {what}" for count, what in left_out if count > 0]
-    if lines:
-        _write(draw, ", ".join(lines), (0, tile.height), BLACK, font, tile)
+    texts = [(", ".join(lines), (0.0, float(tile.height)), BLACK)] if lines else []
+    for box, score, label in drawn:
+        text = f"{_printable(images.classes[label - 1])} {score:.2f}"
+        texts.append((text, (box[0], box[1] - _FONT_SIZE - 3), class_colour(label)))
+    taken: list[Box] = []
+    for text, corner, ground in texts:
+        _write(draw, text, corner, ground, taken)
     return tile
 
 
 def _on_tile(box: Box, scale: float, tile: Image.Image) -> list[float]:
     limits = [tile.width - 1, tile.height - 1] * 2
-    return [min(max(side * scale, 0), limit) for side, limit in zip(box, limits, strict=True)]
+    left, top, right, bottom = (min(max(side * scale, 0), limit) for side, limit in zip(box, limits, strict=True))
+    return [left, top, max(left, right), max(top, bottom)]
 
 
 def _printable(name: str) -> str:
@@ -122,20 +123,18 @@ def _printable(name: str) -> str:
     return shown(name, _NAME_LENGTH).encode("latin-1", "replace").decode("latin-1")
 
 
-def _write(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    corner: tuple[float, float],
-    ground: Colour,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    tile: Image.Image,
-) -> None:
-    """Write `text` on a `ground` of one colour, with its left top `corner` there or as near as the tile has room."""
+def _write(draw: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], ground: Colour, taken: list[Box]) -> None:
+    """Write `text` on a `ground` of one colour, with its left top `corner` there or as near as the image has room.
+
+    Nothing is written over what is `taken` by other texts; this one is added.
+    """
+    font = ImageFont.load_default(_FONT_SIZE)
     _, _, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right + 2, bottom + 2
-    x, y = (
-        max(0, min(place, room - size)) for place, room, size in zip(corner, tile.size, (width, height), strict=True)
-    )
-    draw.rectangle([x, y, x + width, y + height], fill=ground)
+    x, y = (max(0, min(corner[axis], draw.im.size[axis] - (width, height)[axis])) for axis in (0, 1))
+    if any(x < box[2] and box[0] < x + width and y < box[3] and box[1] < y + height for box in taken):
+        return
+    taken.append((x, y, x + width, y + height))
+    draw.rectangle(taken[-1], fill=ground)
     light = 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2] > 128
     draw.text((x + 1, y), text, fill=BLACK if light else WHITE, font=font)
