@@ -324,7 +324,7 @@ def test_two_processes_learn_and_find_what_one_does(place: Path) -> None:
         ("--data-root nowhere", "check --data-root"),
         ("--train-sets train --test-set valid", "whose sets are 'learn', 'look' and 'look-dev': name them with"),
         ("--test-set look-dev", "the objects in 'look-dev' are not known, or there are none: use another set"),
-        ("--genotype darts", "darts_v1"),
+        ("--genotype darts_v9", "darts_v1"),
         ("--channels 5", "an even number of channels"),
     ],
 )

@@ -276,14 +276,11 @@ def stored_size(source: ImageFile) -> tuple[tuple[int, int], bool]:
     Raises:
         BadImage: it cannot be read.
     """
-    try:
-        with Image.open(_checked(source), formats=FORMATS) as opened:
-            turned = False
-            with suppress(Exception):  # damaged metadata
-                turned = opened.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            return (opened.height, opened.width), turned
-    except Exception as error:
-        raise BadImage(source, reason(error)) from error
+    with opened(source) as image:
+        turned = False
+        with suppress(Exception):  # damaged metadata
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return (image.height, image.width), turned
 
 
 def _checked(source: ImageFile) -> Path | BytesIO:
