@@ -287,6 +287,16 @@ def recipe(config_class: type[Config], name: str) -> Config:
     return config
 
 
+_BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
+"""By data, the training recipe for a search whose own recipe training does not have."""
+
+
+def training_recipe(search: SearchConfig | RandomSearchConfig) -> TrainConfig:
+    """By which the cells of a search are trained: the recipe of its name, else that for its data, else the first."""
+    known = search.recipe in RECIPES[TrainConfig]
+    return recipe(TrainConfig, str(search.recipe) if known else _BY_DATA.get(search.data, DEFAULT))
+
+
 def resolve(
     config_class: type[Config],
     *,

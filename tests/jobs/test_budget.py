@@ -19,7 +19,8 @@ from pcdarts.errors import InputError
 from pcdarts.flags import read_flags
 from pcdarts.job_config import read_yaml
 from pcdarts.jobs.batches import training_data
-from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, SAME_DATA, millions, network_of, training_command
+from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, SAME_DATA, network_of, training_command
+from pcdarts.jobs.sizes import millions
 from pcdarts.jobs.train import make_network
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.random_search_config import RandomSearchConfig

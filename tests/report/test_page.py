@@ -3,14 +3,21 @@
 import json
 import re
 import shutil
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_line import copy_of, done, refused, run_in
+from pcdarts.cell.draw import draw_inline
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS
+from pcdarts.jobs.sizes import millions
 from pcdarts.report import page
 from pcdarts.report.detail import details_of
+from pcdarts.report.difference import diff
 from pcdarts.report.page import render
 from pcdarts.report.subject import read_subjects
 from pcdarts.report.view import view
@@ -78,6 +85,89 @@ def test_two_searches_are_compared(runs: Path, tmp_path: Path) -> None:
     assert "What differs between the two cells" in text_of(tmp_path)
     assert "marked" in text_of(tmp_path)
     assert "edges kept" in (tmp_path / "report.md").read_text("utf-8")
+
+
+def test_a_search_and_the_training_of_its_cell_are_one_subject(runs: Path, tmp_path: Path) -> None:
+    out = done(runs, "report", "trained", "one", "--out", str(tmp_path))
+    text = text_of(tmp_path)
+    assert "trained trains the cell of one: they are one subject, and not compared." in out
+    assert "What differs between the two cells" not in text
+    assert "Do searches agree?" not in text
+    assert text.count('class="search"') == 1
+    assert "agree" not in (tmp_path / "report.md").read_text("utf-8").lower().replace("agreed", "")
+
+
+def test_beside_another_search_the_training_of_a_cell_counts_as_no_cell_of_its_own(runs: Path, tmp_path: Path) -> None:
+    done(runs, "report", "one", "two", "trained", "--out", str(tmp_path))
+    markdown = (tmp_path / "report.md").read_text("utf-8")
+    assert "## From one to two" in markdown
+    assert "| these runs | 2 |" in markdown
+
+
+def test_two_trainings_of_one_cell_are_not_compared_as_cells(runs: Path, tmp_path: Path) -> None:
+    done(runs, "report", "trained/seed-0", "trained/seed-1", "--out", str(tmp_path))
+    text = text_of(tmp_path)
+    assert "seed-1 trains the cell of seed-0" in text
+    assert "What differs between the two cells" not in text
+    assert "Do searches agree?" not in text
+
+
+def test_a_training_of_another_network_than_its_search_counted_says_so(runs: Path, tmp_path: Path) -> None:
+    out = done(runs, "report", "one", "trained", "--out", str(tmp_path))
+    counted, trained = (json.loads((runs / name / "result.json").read_text()) for name in ("one", "trained/seed-0"))
+    sizes = f"{millions(trained['params'])} parameters, not {millions(counted['evaluation_network']['params'])}."
+    assert f"Its network is another than the one that the search has counted: {sizes}" in out
+
+
+def under_budget(runs: Path, run: Path, **changes: Any) -> Path:
+    """The search `two`, whose cell a budget has chosen instead of that of `one`."""
+    copy_of(runs / "two", run)
+    result = json.loads((run / "result.json").read_text())
+    free = {"genotype": json.loads((runs / "one" / "result.json").read_text())["genotype"]}
+    free |= {"params": 16_000, "mult_adds": 210_000, "skips": 0}
+    budget = {"max_mult_adds": 180_000, "max_params": None, "max_skips": 1, "relative_product": 0.75}
+    (run / "result.json").write_text(json.dumps({**result, "budget": {**budget, "unconstrained": free, **changes}}))
+    return run
+
+
+def test_a_report_tells_of_a_budget_and_of_all_that_is_derived_without_it(runs: Path, tmp_path: Path) -> None:
+    run = under_budget(runs, tmp_path / "run")
+    limits = "at most 0.18 M mult-adds and 1 skip-connections in the normal cell"
+    out = done(tmp_path, "report", "run")
+    assert f"Budget of run: {limits}; another cell than the best of all was taken." in out
+    assert f"| {limits} |" in out
+    text = text_of(run)
+    assert f"Budget: {limits}, for the network that will be trained. It has " in text
+    assert "With that one it would have 0.0160 M parameters, 0.210 M mult-adds; this one has 0.750 of" in text
+    difference = diff(*(Genotype.from_file(runs / name / "genotype.json") for name in ("one", "two")))
+    assert escape(difference.to_text()) in text
+    found = Genotype.from_file(run / "genotype.json")
+    for kind in CELL_KINDS:
+        changed = difference.marked(kind)[1]
+        assert changed
+        assert draw_inline(found, kind, changed) in text
+    assert text.count("bold: what the budget changed") == 2
+    assert "Cells after each epoch, derived without the budget of run." in text
+    assert "The cells after each epoch below are derived without the budget" in text
+    assert text.count("(derived without the budget)") == 2  # how each of the two cells came about
+
+
+def test_a_budget_that_changed_nothing_or_is_still_to_come_is_told_too(runs: Path, tmp_path: Path) -> None:
+    run = under_budget(runs, tmp_path / "run", unconstrained=None)
+    assert "; the best cell of all keeps to it." in done(tmp_path, "report", "run")
+    assert "bold: what the budget changed" not in text_of(run)
+    (run / "result.json").unlink()
+    settings = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(settings.replace("max_params: null", "max_params: 5000"))
+    out = done(tmp_path, "report", "run")
+    assert "at most 0.005 M parameters; it decides when a search ends, and until then cells are derived without" in out
+    assert "this cell is derived without the budget" in text_of(run)
+
+
+@pytest.mark.parametrize("damage", [{"max_params": "<b>"}, {"relative_product": None}, {"unconstrained": 5}])
+def test_a_damaged_budget_is_as_if_there_were_none(runs: Path, tmp_path: Path, damage: dict[str, Any]) -> None:
+    under_budget(runs, tmp_path / "run", **damage)
+    assert "Budget" not in done(tmp_path, "report", "run")
 
 
 def test_several_subjects_share_a_page_in_the_working_directory(runs: Path, study: Path) -> None:

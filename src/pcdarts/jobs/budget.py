@@ -12,22 +12,20 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.config import SearchConfig, ShowConfig
 from pcdarts.data.images import DataSet
-from pcdarts.errors import InputError, listed
+from pcdarts.errors import InputError
 from pcdarts.job_config import load_mapping
 from pcdarts.jobs.bench_tables import console, make_table
 from pcdarts.jobs.evaluation import (
     EVALUATION_NETWORKS,
     EvaluationNetwork,
     ImagesLike,
-    cost_text,
-    millions,
     network_of,
     training_command,
-    training_recipe,
 )
 from pcdarts.jobs.genotype import latest_search
+from pcdarts.jobs.sizes import cost_text, limits_text, millions
 from pcdarts.random_search_config import RandomSearchConfig
-from pcdarts.recipes import resolve
+from pcdarts.recipes import resolve, training_recipe
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.files import refuse_existing, write_text
 from pcdarts.run.folder import RunFolder
@@ -154,20 +152,6 @@ def show_best(config: ShowConfig) -> None:
 def budget_of(config: SearchConfig | ShowConfig) -> Budget:
     """The limits that a configuration names."""
     return Budget(config.max_mult_adds, config.max_params, config.max_skips)
-
-
-def limits_text(budget: Budget) -> str:
-    """`at most 600 M mult-adds and 2 skip-connections in the normal cell`."""
-    limits = [
-        f"{limit / scale:g}{unit}"
-        for limit, scale, unit in (
-            (budget.max_mult_adds, 1e6, " M mult-adds"),
-            (budget.max_params, 1e6, " M parameters"),
-            (budget.max_skips, 1, " skip-connections in the normal cell"),
-        )
-        if limit is not None
-    ]
-    return f"at most {listed(limits, 'and')}" if limits else "no limits"
 
 
 def _own_network(run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:

@@ -1,6 +1,5 @@
 """The network that will be trained of a cell, how large a genotype makes it, and the command that trains it."""
 
-import math
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +11,13 @@ from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.cell.stem import check_images
-from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.config import SearchConfig
+from pcdarts.jobs.sizes import setting_text
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
 from pcdarts.network.network import Network
 from pcdarts.random_search_config import RandomSearchConfig
-from pcdarts.recipes import DEFAULT, RECIPES, recipe
+from pcdarts.recipes import DEFAULT, recipe, training_recipe
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class EvaluationNetwork:
 
     def __str__(self) -> str:
         """`5 cells, 8 channels, cifar stem, 28x28 images, 10 classes`."""
-        return _setting_text(asdict(self))
+        return setting_text(asdict(self))
 
 
 EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {
@@ -93,9 +93,6 @@ EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {
     "imagenet": EvaluationNetwork("imagenet", 48, 14, num_classes=1000, image_channels=3, image_size=224),
 }
 """Those of the paper (Secs. 4.2 and 4.3)."""
-
-BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
-"""The training recipe of a search by a recipe that training does not have, by its data."""
 
 SAME_DATA = (
     *("data", "data_root", "hub_name", "image_size", "pixel_range", "loading", "on_bad_image"),
@@ -115,12 +112,6 @@ class ImagesLike(Protocol):
     def image_size(self) -> int: ...
 
 
-def training_recipe(config: SearchConfig | RandomSearchConfig) -> TrainConfig:
-    """By which the cells of a search are trained: of its name, else the one for its data, else the default one."""
-    name = config.recipe if config.recipe in RECIPES[TrainConfig] else BY_DATA.get(config.data, DEFAULT)
-    return recipe(TrainConfig, str(name))
-
-
 def network_of(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> EvaluationNetwork:
     """The network that will be trained of what a search finds on such images; a budget is about this one."""
     base = training_recipe(config)
@@ -132,23 +123,6 @@ def network_of(config: SearchConfig | RandomSearchConfig, images: ImagesLike) ->
         images.image_channels,
         images.image_size,
     )
-
-
-def size_text(size: dict[str, Any]) -> str:
-    """One line about what `described` returns: how large the network is, and at which setting."""
-    return f"{cost_text(size)} ({_setting_text(size)})"
-
-
-def cost_text(size: dict[str, Any]) -> str:
-    """`3.63 M parameters, 571 M mult-adds`."""
-    return f"{millions(size['params'])} parameters, {millions(size['mult_adds'])} mult-adds"
-
-
-def millions(count: int) -> str:
-    """A count in millions with three digits that matter: `0.0312 M`, `3.63 M`, `571 M`."""
-    amount = count / 1e6
-    decimals = max(0, 2 - math.floor(math.log10(amount))) if amount > 0 else 0
-    return f"{amount:.{decimals}f} M"
 
 
 def training_command(
@@ -183,10 +157,3 @@ def _flag(name: str, value: Any) -> list[str]:
         return [f"--{dashed}" if value else f"--no-{dashed}"]
     values = value if isinstance(value, tuple) else (value,)
     return [f"--{dashed}", *("none" if one is None else str(one) for one in values)]
-
-
-def _setting_text(size: dict[str, Any]) -> str:
-    return (
-        f"{size['num_cells']} cells, {size['channels']} channels, {size['kind']} stem, {size['image_size']}x"
-        f"{size['image_size']} images, {size['num_classes']} classes"
-    )

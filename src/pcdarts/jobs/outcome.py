@@ -8,9 +8,10 @@ from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import SearchConfig
 from pcdarts.data.images import DataSet
 from pcdarts.jobs.budget import outcome_text
-from pcdarts.jobs.evaluation import network_of, size_text, training_command
+from pcdarts.jobs.evaluation import network_of, training_command
 from pcdarts.jobs.genotype import save_genotype
 from pcdarts.jobs.measure import errors_text
+from pcdarts.jobs.sizes import size_text
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration

@@ -4,8 +4,9 @@ from pcdarts.cell.draw import draw_text
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config import ShowConfig
 from pcdarts.jobs.budget import show_best
-from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, size_text
+from pcdarts.jobs.evaluation import EVALUATION_NETWORKS
 from pcdarts.jobs.genotype import draw_cells, find_genotype
+from pcdarts.jobs.sizes import size_text
 from pcdarts.run.folder import RunFolder
 
 

@@ -3,7 +3,7 @@
 import shlex
 import statistics
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from pcdarts.jobs.measure import Average, errors_text, top_errors
 from pcdarts.jobs.memory import explained
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.saving import Place, Saving, Stateful
+from pcdarts.jobs.sizes import cost_text
 from pcdarts.jobs.training_on import goes_elsewhere, more_epochs_line, trained_on
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
@@ -275,8 +276,8 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         save_genotype(run, job.genotype)
         run.finish(result)
         progress.say(
-            f"{errors_text(config.kind, errors, 'test error')} after the last epoch; {size.params / 1e6:.2f} M "
-            f"parameters, {size.mult_adds / 1e6:.1f} M mult-adds; {duration(place.seconds)} on {result['device']}"
+            f"{errors_text(config.kind, errors, 'test error')} after the last epoch; {cost_text(asdict(size))}; "
+            f"{duration(place.seconds)} on {result['device']}"
         )
     return result
 

@@ -7,6 +7,7 @@ from pcdarts.cell.draw import draw_inline
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellKind
 from pcdarts.report.axes import thinned
+from pcdarts.report.budget import WITHOUT, Limited, limited
 from pcdarts.report.cell_charts import edge_weights_chart, genotype_timeline, op_weights_chart
 from pcdarts.report.difference import GenotypeDifference
 from pcdarts.report.evolution import changes
@@ -34,6 +35,10 @@ class Detail:
     folder: str
     genotype: Genotype | None
     cells: Sequence[Drawing]
+    budget: Sequence[str]
+    """Sentences about the budget of the search, if it had one."""
+    changes: str
+    """What the budget changed in the cell, in lines, if anything."""
     steps: Sequence[tuple[str, Sequence[Drawing]]]
     """For each kind of cell: in how many steps it came about, in words, and drawings of some. Only of firsts."""
     timelines: Sequence[str]
@@ -60,10 +65,11 @@ class Detail:
 def details_of(subject: Subject) -> list[Detail]:
     """Every search of a subject, and every cell that came from elsewhere, once for each group."""
     details = []
+    elsewhere = subject.trained_again
     for group in subject.groups:
         shown: list[Genotype | None] = [None]
         is_first = True
-        for entry in group.entries:
+        for entry in (entry for entry in group.entries if entry.name not in elsewhere):
             genotype = entry.search.genotype if entry.search else entry.genotype
             if entry.search or genotype not in shown:
                 details.append(_detail(entry, genotype, is_first))
@@ -85,12 +91,15 @@ def compared(difference: GenotypeDifference, pair: Sequence[Entry]) -> list[Draw
 def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
     search = entry.search
     history = search or (entry.trainings[0] if entry.trainings else None)
-    cells = [Drawing(draw_inline(genotype, kind), "") for kind in CELL_KINDS] if genotype else []
+    known = limited(search) if search else None
+    cells = [_drawing(genotype, kind, known) for kind in CELL_KINDS] if genotype else []
     return Detail(
         name=entry.name,
         folder=str(history.run.path) if history else "",
         genotype=genotype,
         cells=cells,
+        budget=known.sentences if known else [],
+        changes=known.changes if known else "",
         steps=[_steps(search, kind) for kind in CELL_KINDS] if search and search.genotypes and is_first else [],
         timelines=_timelines(search) if search else [],
         op_weights=_op_weights(search) if search else [],
@@ -99,18 +108,25 @@ def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
     )
 
 
+def _drawing(genotype: Genotype, kind: CellKind, known: Limited | None) -> Drawing:
+    """The cell that a run ended with; what only a budget has brought into it is marked."""
+    marked = known.marked(kind) if known else frozenset()
+    return Drawing(draw_inline(genotype, kind, marked), "bold: what the budget changed" if marked else "")
+
+
 def _steps(search: SearchHistory, kind: CellKind) -> tuple[str, list[Drawing]]:
     found = changes(search.genotypes, kind)
+    of_budget = f" ({WITHOUT})" if limited(search) else ""
     name = "normal cell" if kind == "normal" else "reduction cell"
     if len(found) == 1:
-        return f"The {name} was the same after every epoch.", []
+        return f"The {name} was the same after every epoch{of_budget}.", []
     chosen = [found[index] for index in thinned(len(found), _MOST_DRAWINGS)]
     drawings = [
         Drawing(draw_inline(change.genotype, kind, change.new), _step_in_words(change.epoch, len(change.new)))
         for change in chosen
     ]
     shown = "all drawn here" if len(chosen) == len(found) else f"{len(chosen)} of its forms are drawn here"
-    return f"The {name} changed {len(found) - 1} times; {shown}, new edges bold.", drawings
+    return f"The {name} changed {len(found) - 1} times{of_budget}; {shown}, new edges bold.", drawings
 
 
 def _step_in_words(epoch: int, new: int) -> str:

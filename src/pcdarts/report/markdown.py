@@ -19,6 +19,7 @@ def _lines(part: View) -> list[str]:
     lines = [f"# {_plain(part.title)}", "", _plain(part.summary), ""]
     if part.note:
         lines += [f"> {_plain(part.note)}", ""]
+    lines += [line for remark in part.remarks for line in (_plain(remark), "")]
     lines += map(_table, part.tables)
     if part.difference:
         first, second = (_plain(entry.name) for entry in part.pair)

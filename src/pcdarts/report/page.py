@@ -44,7 +44,7 @@ def run_report(config: ReportConfig) -> None:
     write_text(out / "report.html", page)
     write_text(out / "report.md", markdown)
     for part in views:
-        print(f"{part.title}\n{part.summary}\n")
+        print(part.title, part.summary, *part.remarks, sep="\n", end="\n\n")
         for table in part.tables:
             print(table.to_markdown())
     print(f"written: {out / 'report.html'} and {out / 'report.md'}")

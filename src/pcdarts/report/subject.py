@@ -62,6 +62,28 @@ class Subject:
     def entries(self) -> list[Entry]:
         return [entry for group in self.groups for entry in group.entries]
 
+    @property
+    def own_cells(self) -> list[Entry]:
+        """The entries that stand for a cell of their own: all of a study; of runs all but those in `trained_again`."""
+        return [entry for entry in self.entries if entry.name not in self.trained_again]
+
+    @property
+    def trained_again(self) -> dict[str, str]:
+        """The trainings of a cell that another run stands for, its search or an earlier training, and that run's name.
+
+        Such a pair is one subject: its cells are the same because one was made of the other, not because two agree.
+        """
+        if self.outcome is not None:
+            return {}
+        first: dict[Genotype, str] = {}
+        found = {}
+        for entry in sorted(self.entries, key=lambda entry: entry.search is None):
+            if entry.genotype and entry.search is None and entry.genotype in first:
+                found[entry.name] = first[entry.genotype]
+            elif entry.genotype:
+                first.setdefault(entry.genotype, entry.name)
+        return found
+
 
 def read_subjects(paths: Sequence[Path]) -> list[Subject]:
     """The studies among `paths`, each for itself, and the runs among them as one subject.

@@ -8,12 +8,15 @@ from pathlib import Path
 from statistics import fmean
 
 from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.errors import listed
+from pcdarts.jobs.sizes import millions
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
+from pcdarts.report.budget import WITHOUT, Limited, budget_sentence, limited
 from pcdarts.report.charts import IntervalRow, ScatterPoint, interval_chart, scatter_chart
 from pcdarts.report.curves import MOST_LINES, learning_curves, skip_charts
 from pcdarts.report.difference import GenotypeDifference, diff
-from pcdarts.report.history import SearchHistory
+from pcdarts.report.history import History, SearchHistory
 from pcdarts.report.settings import Settings, environment_of, settings_of
 from pcdarts.report.statistics import mean_interval, mean_std
 from pcdarts.report.subject import Entry, Group, Subject, row_name
@@ -32,6 +35,8 @@ class View:
     title: str
     summary: str
     note: str
+    remarks: Sequence[str]
+    """Sentences: which run trains the cell of which, and what budgets there were."""
     tables: Sequence[Table]
     comparison: Sequence[str]
     """Charts: methods with their intervals, cost against error."""
@@ -41,6 +46,8 @@ class View:
     agreement: Table | None
     curves: Sequence[str]
     skips: Sequence[str]
+    skips_note: str
+    """Which of these cells are not those that a budget chose, if any."""
     left_out: str
     """Which lines the charts do not show, if any."""
     unfinished: Table | None
@@ -52,7 +59,7 @@ class View:
 def view(subject: Subject) -> View:
     """Read nothing more, count and draw."""
     outcome = subject.outcome
-    pair = [entry for entry in subject.entries if entry.genotype] if outcome is None else []
+    pair = [entry for entry in subject.own_cells if entry.genotype] if outcome is None else []
     genotypes = [entry.genotype for entry in pair if entry.genotype]
     states = [] if outcome else [(group, status_of(RunFolder(group.path))) for group in subject.groups if group.path]
     lines = sum(len(group.histories) for group in subject.groups)
@@ -60,19 +67,44 @@ def view(subject: Subject) -> View:
         title=subject.title,
         summary=_study_summary(outcome) if outcome else _runs_summary([status for _, status in states]),
         note=outcome.note if outcome else "",
+        remarks=_remarks(subject),
         tables=_study_tables(outcome) if outcome else [_runs_table(states)],
         comparison=[*_intervals(outcome), *_costs(outcome)] if outcome else [],
-        difference=diff(*genotypes) if len(pair) == 2 and len(subject.groups) == 2 else None,
+        difference=diff(*genotypes) if len(pair) == 2 else None,
         pair=pair,
         agreement=_agreement(subject),
         curves=learning_curves(subject.groups),
         skips=skip_charts(subject.groups),
+        skips_note=_skips_note(subject),
         left_out=f"Charts show {MOST_LINES} lines at most: the first seeds of every method." * (lines > MOST_LINES),
         unfinished=_unfinished_cells(outcome) if outcome else _unfinished_runs(states),
         settings=settings_of(subject.groups),
         environment=environment_of(subject.groups),
         entries=subject.entries,
     )
+
+
+def _remarks(subject: Subject) -> list[str]:
+    """Which runs are about one cell, and what budgets there were."""
+    entries = {entry.name: entry for entry in subject.entries}
+    chains = [_chain(entries[name], entries[first]) for name, first in subject.trained_again.items()]
+    return [*chains, *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups))]
+
+
+def _chain(training: Entry, first: Entry) -> str:
+    """That a training is of the cell of another run, and whether of the network that this run has counted."""
+    said = f"{training.name} trains the cell of {first.name}: they are one subject, and not compared."
+    trained = _count_of(training.histories[0], "params")
+    counted = _count_of(first.search, "params") if first.search else None
+    if trained is None or counted is None or trained == counted:
+        return said
+    sizes = f"{_millions(trained)} parameters, not {_millions(counted)}"
+    return f"{said} Its network is another than the one that the search has counted: {sizes}."
+
+
+def _skips_note(subject: Subject) -> str:
+    names = [group.name for group in subject.groups if any(map(limited, group.searches))]
+    return f"Cells after each epoch, {WITHOUT} of {listed(names, 'and')}." if names else ""
 
 
 def _study_tables(outcome: StudyOutcome) -> list[Table]:
@@ -127,20 +159,43 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
                 f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch),
                 _error(group, status),
                 duration(3600 * hours) if hours else ABSENT,
-                *(_millions(first.figure(name)) for name in ("params", "mult_adds")),
+                known.limits if (known := _budget(group)) else ABSENT,
+                *(_millions(_count_of(first, name)) for name in ("params", "mult_adds")),
                 *(str(genotype.skip_connects(kind)) if genotype else ABSENT for kind in CELL_KINDS),
             )
         )
     skips = ("skip-connections, normal cell", "reduction cell")
-    columns = ("run", "job", "state", "epoch", "top-1 error or AP, %", "time", "parameters", "mult-adds", *skips)
+    columns = (
+        "run",
+        "job",
+        "state",
+        "epoch",
+        "top-1 error or AP, %",
+        "time",
+        "budget",
+        "parameters",
+        "mult-adds",
+        *skips,
+    )
     filled = [place for place, column in enumerate(zip(*rows, strict=True)) if set(column) != {ABSENT}]
     caption = (
         "The error of a search is that of the supernet on the arch split; of a training that on the test images, after "
-        "the last epoch: mean ± standard deviation where there are several seeds.",
+        "the last epoch: mean ± standard deviation where there are several seeds. Parameters and mult-adds of a search "
+        "are those of the network that it counted for its cell, which a budget is about.",
     )
     return Table(
         tuple(columns[place] for place in filled), tuple(tuple(row[place] for place in filled) for row in rows), caption
     )
+
+
+def _budget(group: Group) -> Limited | None:
+    return next(filter(None, map(limited, group.searches)), None)
+
+
+def _count_of(run: History, name: str) -> float | None:
+    """What a training has counted, or a search for the network that is to be trained."""
+    found = run.figure(name)
+    return run.figure("evaluation_network", name) if found is None else found
 
 
 def _error(group: Group, status: Status) -> str:
@@ -154,7 +209,7 @@ def _error(group: Group, status: Status) -> str:
 
 
 def _millions(count: float | None) -> str:
-    return ABSENT if count is None else f"{count / 1e6:.3g} M"
+    return ABSENT if count is None else millions(count)
 
 
 def _intervals(outcome: StudyOutcome) -> list[str]:
@@ -195,8 +250,9 @@ def _agreement(subject: Subject) -> Table | None:
     """How far seeds of one method agree; of runs named one by one, all of them."""
     groups = list(subject.groups)
     if subject.outcome is None:
-        groups = [Group("these runs", subject.entries)]
+        groups = [Group("these runs", subject.own_cells)]
     rows = []
+    under_budget = any(limited(search) for group in groups for search in group.searches)
     for group in groups:
         found = agreement(group.genotypes)
         is_one_given_cell = not group.searches and len(set(group.genotypes)) == 1
@@ -224,6 +280,7 @@ def _agreement(subject: Subject) -> Table | None:
         "Kendall's τ compares in which order two searches rank the edges into each node, by α̂·β̂: 1 is the same order, "
         "0 what chance gives on average, −1 the reverse.",
         "Pairs share seeds, so that three pairs of three seeds are not three independent looks.",
+        *(["Cells are those within the budget; τ is about weights, which no budget changes."] if under_budget else []),
     )
     return Table((*columns, "Kendall's τ, normal cell", "τ, reduction cell"), tuple(rows), caption)
 

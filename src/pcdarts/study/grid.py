@@ -12,9 +12,8 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.errors import InputError, shown
 from pcdarts.job_config import ConfigError, JobConfig
-from pcdarts.jobs.evaluation import training_recipe
 from pcdarts.random_search_config import RandomSearchConfig
-from pcdarts.recipes import resolve
+from pcdarts.recipes import resolve, training_recipe
 from pcdarts.run.folder import RunFolder
 from pcdarts.study.spec import SEEDS_BELOW, SOURCES, Method, Part, Settings, StudySpec, folder_name, merged
 
