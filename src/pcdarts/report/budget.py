@@ -54,8 +54,8 @@ def limited(search: SearchHistory) -> Limited | None:
     """What is known of the budget of a search; None where it has none, or its files are damaged."""
     with suppress(KeyError, TypeError, ValueError, OverflowError, InputError):
         if not search.result:
-            limits = _limits(search.settings)
-            return None if limits == Budget() else Limited(limits_text(limits), "")
+            named = _limits(search.settings)
+            return None if named == Budget() else Limited(limits_text(named), "")
         budget, size = search.result["budget"], search.result["evaluation_network"]
         if budget is None or search.genotype is None:
             return None
