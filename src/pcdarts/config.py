@@ -46,6 +46,12 @@ from pcdarts.config_fields import (
     Nodes,
     NotNegative,
     NumCells,
+    OfFileCells,
+    OfFileChannels,
+    OfFileClasses,
+    OfFileGenotype,
+    OfFileImageSize,
+    OfFileKind,
     OnBadImage,
     PixelRange,
     Positive,
@@ -224,7 +230,12 @@ class TestConfig(JobConfig):
     __test__: ClassVar[bool] = False  # for pytest: not a test class
 
     job: Literal["test"] = "test"
-    run: Path = Field(description="folder of a finished train run")
+    run: Path = Field(description="folder of a finished train run, an exported file, or weights.pt of other scripts")
+    genotype: OfFileGenotype = None
+    channels: OfFileChannels = None
+    num_cells: OfFileCells = None
+    kind: OfFileKind = None
+    classes: OfFileClasses = None
     data: DataName | None = Field(default=None, description="data set (none: the one the run was trained on)")
     data_root: DataRoot = None
     hub_name: HubName = None
@@ -312,11 +323,22 @@ class ExportConfig(JobConfig):
     """Export the network of a trained run with a model card, once the exported file is found to give its logits."""
 
     job: Literal["export"] = "export"
-    run: Path = Field(description="folder of a finished train run (of several seeds the first, or name RUN/seed-N)")
+    run: Path = Field(
+        description="folder of a finished train run (of several seeds the first, or name RUN/seed-N), or "
+        "weights.pt of other scripts"
+    )
+    genotype: OfFileGenotype = None
+    channels: OfFileChannels = None
+    num_cells: OfFileCells = None
+    kind: OfFileKind = None
+    classes: OfFileClasses = None
+    image_size: OfFileImageSize = None
     format: Literal["safetensors", "onnx", "torch-export"] = Field(
         default="safetensors", description="weights for pcdarts, an ONNX model, or an exported program of PyTorch"
     )
-    out: Path | None = Field(default=None, description="folder to export to (none: RUN/export)")
+    out: Path | None = Field(
+        default=None, description="folder to export to (none: RUN/export; beside a file of weights, its name-export)"
+    )
     data_root: DataRoot = None
     push: str | None = Field(
         default=None, description="also upload the folder to this repository of the Hugging Face Hub"
@@ -329,12 +351,21 @@ class PredictConfig(JobConfig):
     """Print the most probable classes of images, by a trained run or what was exported from one."""
 
     job: Literal["predict"] = "predict"
-    run: Path = Field(description="folder of a finished train run, or an exported safetensors file or its folder")
+    run: Path = Field(
+        description="folder of a finished train run, an exported safetensors file or its folder, or weights.pt of "
+        "other scripts"
+    )
     images: tuple[Path, ...] = Field(min_length=1, description="image files, and folders of image files")
     pixel_range: tuple[float, float] | None = Field(
         default=None,
         description="values that are black and white in images of more than 8 bits (none: as in the training)",
     )
+    genotype: OfFileGenotype = None
+    channels: OfFileChannels = None
+    num_cells: OfFileCells = None
+    kind: OfFileKind = None
+    classes: OfFileClasses = None
+    image_size: OfFileImageSize = None
     top: Count = Field(default=5, description="how many classes to print for each image")
     as_json: bool = Field(default=False, alias="json", description="print a list of JSON objects and nothing else")
     device: Device = "auto"

@@ -90,6 +90,25 @@ NetworkChannels = Annotated[
 NetworkCells = Annotated[
     NumCells | None, Field(description="cells of the network that will be trained (none: those of the training recipe)")
 ]
+OfFileGenotype = Annotated[
+    str | None, Field(min_length=1, description="cell of a file of weights, as `pcdarts train --genotype` takes it")
+]
+OfFileChannels = Annotated[
+    Channels | None, Field(description="initial channels of a file of weights (none: those of its tensors)")
+]
+OfFileCells = Annotated[NumCells | None, Field(description="cells of a file of weights (none: those of its tensors)")]
+OfFileKind = Annotated[NetworkKind | None, Field(description="stem of a file of weights (none: that of its tensors)")]
+OfFileClasses = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        description="names of the classes of a file of weights, in the order of its logits: separated by commas, or a "
+        "text file with one on each line (none: of the data, CIFAR-10's, or numbers)",
+    ),
+]
+OfFileImageSize = Annotated[
+    Count | None, Field(description="side of the images for a file of weights (none: 32, or 224 with that stem)")
+]
 Epochs = Annotated[Count, Field(description="passes over the training images")]
 BatchSize = Annotated[Count, Field(description="images per step")]
 LearningRate = Annotated[Positive, Field(description="initial learning rate of momentum SGD, annealed")]

@@ -41,14 +41,15 @@ class DetectTrainConfig(JobConfig):
     recipe: Recipe = None
     classifier: Path | None = Field(
         default=None,
-        description="folder of a finished train run (kind imagenet), with whose weights, genotype, channels, cells and "
-        "pixel statistics the detector begins (none: random weights)",
+        description="finished train run (kind imagenet), exported file, or weights.pt of other scripts (with "
+        "--genotype): with its weights, genotype, channels, cells and pixel statistics the detector begins (none: "
+        "random weights)",
     )
     genotype: str = Field(
         default="pc_darts_imagenet",
         min_length=1,
         description="published name, JSON or text file, log (LOG:EPOCH), genotypes.py (FILE:NAME), run folder "
-        "(RUN:EPOCH), or random:SEED[:NODES]; not used with a classifier",
+        "(RUN:EPOCH), or random:SEED[:NODES]; a run or exported file has its own",
     )
     channels: Channels = 48
     num_cells: NumCells = 14

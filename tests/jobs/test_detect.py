@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+from authors_layout import AuthorsNetwork, with_random_statistics
 from coco_set import box, write_set
 from command_line import (
     GENOTYPE,
@@ -244,6 +246,23 @@ def test_a_detector_begins_with_the_cells_and_statistics_of_a_classifier(place: 
     assert (config["channels"], config["num_cells"]) == (4, 3)
     assert config["classifier"] == str(classifier)
     assert config["genotype"] == published("darts_v1").to_text()
+
+
+def test_a_detector_begins_with_weights_of_the_authors_scripts(place: Path) -> None:
+    sizes = {"kind": "imagenet", "channels": 6, "num_cells": 4, "num_classes": 10, "auxiliary": True}
+    state = with_random_statistics(AuthorsNetwork(published("pc_darts_imagenet"), **sizes)).state_dict()
+    torch.save({"state_dict": {f"module.{name}": x for name, x in state.items()}}, place / "model_best.pth.tar")
+    flags = ["--classifier", "model_best.pth.tar", "--learning-rate", "1e-30", "--epochs", "1", "--run", "on-file"]
+    printed = done(place, *DETECT, *flags, "--genotype", "PC_DARTS_image")
+    assert "model_best.pth.tar: 4 cells of 6 channels, imagenet stem" in printed
+    learnt = checkpoint_of(place / "on-file")
+    difference = learnt["/state/detector/backbone.network.stem.eighth.1.weight"] - state["stem1.1.weight"]
+    assert difference.abs().max() < 1e-6
+    config = yaml.safe_load((place / "on-file" / "config.yaml").read_text())
+    assert (config["channels"], config["num_cells"]) == (6, 4)
+    assert config["genotype"] == published("pc_darts_imagenet").to_text()
+    message = refused(place, *DETECT, "--classifier", "model_best.pth.tar", "--run", "never")
+    assert "of the published cells, pc_darts_imagenet would fit" in message
 
 
 def test_a_detector_goes_on_without_the_classifier_that_it_began_with(place: Path, classifier: Path) -> None:

@@ -95,6 +95,6 @@ def test_what_cannot_predict_is_refused(tmp_path: Path, exported: Path, finished
     (tmp_path / "empty").mkdir()
     assert "model.safetensors does not exist" in refused(tmp_path, "predict", "empty", "photos")
     assert "configures the job search, not train" in refused(tmp_path, "predict", str(finished_search), "photos")
-    assert "a.png is refused (" in refused(tmp_path, "predict", "photos/a.png", "photos")
+    assert "a.png is no file of weights: give one" in refused(tmp_path, "predict", "photos/a.png", "photos")
     assert "there are no images below 'empty'" in refused(tmp_path, "predict", str(exported), "photos", "empty")
     assert refused(tmp_path, "predict", str(exported)) == "images is missing: image files, and folders of image files"

@@ -51,9 +51,12 @@ RESIDENT_BYTES = 2 * 10**9
 IMAGENET_STATISTICS: tuple[tuple[float, ...], tuple[float, ...]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What everyone normalises photographs with; those of streamed images would take a pass over all of them."""
 
-# Mean and standard deviation of the training images where everyone uses the same (CIFAR-10: the authors' figures).
+CIFAR10_STATISTICS = ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768))
+"""The authors' figures, which their scripts use for CIFAR-100 as well."""
+
+# Mean and standard deviation of the training images where everyone uses the same.
 _STATISTICS = {
-    "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),
+    "cifar10": CIFAR10_STATISTICS,
     "cifar100": ((0.50707516, 0.48654887, 0.44091784), (0.26733429, 0.25643846, 0.27615047)),
 }
 

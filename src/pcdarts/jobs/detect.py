@@ -3,14 +3,17 @@
 import math
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pcdarts.cell.precision import check_amp
+from pcdarts.cell.space import NetworkKind
 from pcdarts.config import TrainConfig
 from pcdarts.data.sources import IMAGENET_STATISTICS
 from pcdarts.data.streams import generator
@@ -32,8 +35,10 @@ from pcdarts.jobs.learning import WeightStep, make_scaler
 from pcdarts.jobs.memory import is_lack_of_memory
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.saving import Place, Saving, Stateful
-from pcdarts.jobs.test import Learnt, restored
+from pcdarts.jobs.test import restored
 from pcdarts.jobs.training_on import more_epochs_line
+from pcdarts.jobs.weights import OnlyGenotype, classifier_of, is_exported, is_file_of_weights
+from pcdarts.network.classifier import Classifier
 from pcdarts.network.detector import detector_complexity
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_state, read_newest
@@ -54,6 +59,15 @@ def pinned_detection(config: DetectTrainConfig) -> DetectTrainConfig:
     """
     if config.classifier is None:
         return config.model_copy(update={"genotype": find_genotype(config.genotype).to_text()})
+    if is_file_of_weights(config.classifier):
+        blueprint = _backbone_of_file(config.classifier, config.genotype, print).blueprint
+        update = {
+            "classifier": Path(os.path.abspath(config.classifier)),
+            "genotype": blueprint.genotype.to_text(),
+            "channels": blueprint.channels,
+            "num_cells": blueprint.num_cells,
+        }
+        return config.model_copy(update=update)
     run, trained = _classifier_run(config.classifier)
     print(
         f"the classifier {run.path} decides: its genotype, {trained.channels} channels, {trained.num_cells} cells",
@@ -82,14 +96,14 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
     with processes.in_turn():
         data = detection_data(config)
         begun = saved_statistics(config, run) if resume else None
-        classifier = load_classifier(config.classifier) if config.classifier and not begun else None
-    mean, std = begun or ((classifier.mean, classifier.std) if classifier else IMAGENET_STATISTICS)
+        backbone = None if begun else load_backbone(config)
+    mean, std = begun or ((backbone.mean, backbone.std) if backbone else IMAGENET_STATISTICS)
     train_batches = learning_batches(config, data.train, mean, std, device, processes)
     test_batches = measuring_batches(config, data.test, config.image_size, mean, std, device, processes)
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     detector = make_detector(config, len(data.classes))
-    if classifier:
-        detector.load_backbone(classifier.network.state_dict())
+    if backbone:
+        detector.load_backbone(backbone.state)
     detector = detector.to(device=device, memory_format=torch.channels_last)
     size = detector_complexity(detector)
     if processes.is_first:
@@ -234,17 +248,51 @@ def saved_statistics(config: DetectTrainConfig, run: RunFolder) -> tuple[list[fl
     return state["mean"], state["std"]
 
 
-def load_classifier(path: Path) -> Learnt:
-    """The classifier trained in the run at `path`.
+@dataclass(frozen=True)
+class Backbone:
+    """What a detector takes from a classifier: its state dict and its pixel statistics."""
+
+    state: dict[str, Tensor]
+    mean: list[float]
+    std: list[float]
+
+
+def load_backbone(config: DetectTrainConfig) -> Backbone | None:
+    """The classifier that the detector begins with, if there is one: of a run, or of a file of weights.
 
     Raises:
-        InputError: there is none, or none that can be a detector's backbone.
+        InputError: there is none at that place, or none that can be a detector's backbone.
     """
+    path = config.classifier
+    if path is None:
+        return None
+    if is_file_of_weights(path):
+        found = _backbone_of_file(path, config.genotype, lambda line: None)
+        return Backbone(found.network.state_dict(), list(found.blueprint.mean), list(found.blueprint.std))
     run, trained = _classifier_run(path)
     learnt = restored(trained, run)
-    if len(learnt.mean) != 3:
+    _check_colour(path, len(learnt.mean))
+    return Backbone(learnt.network.state_dict(), learnt.mean, learnt.std)
+
+
+def _backbone_of_file(path: Path, genotype: str, say: Callable[[str], None]) -> Classifier:
+    found = classifier_of(path, OnlyGenotype(None if is_exported(path) else genotype), say).classifier
+    _check_stem(path, found.blueprint.kind)
+    _check_colour(path, found.blueprint.image_channels)
+    return found
+
+
+def _check_colour(path: Path, image_channels: int) -> None:
+    if image_channels != 3:
         raise InputError(f"the classifier {path} was trained on greyscale images, but a detector looks at colour ones")
-    return learnt
+
+
+def _check_stem(path: Path, kind: NetworkKind) -> None:
+    if kind != "imagenet":
+        raise InputError(
+            f"the classifier {path} has a {kind} stem, but a detector reads maps of strides 8, 16 and 32: "
+            "train one with --kind imagenet"
+        )
 
 
 def _classifier_run(path: Path) -> tuple[RunFolder, TrainConfig]:
@@ -256,11 +304,7 @@ def _classifier_run(path: Path) -> tuple[RunFolder, TrainConfig]:
         raise InputError(
             f"the classifier {path} is a run of {trained.seeds} seeds: name one, such as {path}/seed-{trained.seed}"
         )
-    if trained.kind != "imagenet":
-        raise InputError(
-            f"the classifier {path} has a {trained.kind} stem, but a detector reads maps of strides 8, 16 and 32: "
-            "train one with --kind imagenet"
-        )
+    _check_stem(path, trained.kind)
     return run, trained
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from torch import Tensor
 
 from pcdarts import hub
+from pcdarts.cell.genotype import Genotype
 from pcdarts.config import ExportConfig, TrainConfig
 from pcdarts.data.depth import number
 from pcdarts.data.images import DataSet
@@ -22,10 +24,12 @@ from pcdarts.errors import InputError, RunError, shown
 from pcdarts.extras import import_extra
 from pcdarts.jobs.batches import how_to_read, plain_batches
 from pcdarts.jobs.genotype import draw_cells
-from pcdarts.jobs.test import Learnt, restored, trained_runs
+from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, restored, trained_runs
+from pcdarts.jobs.weights import classifier_of, is_exported, is_file_of_weights, refuse_options
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier
 from pcdarts.network.complexity import complexity
 from pcdarts.network.export import FORMATS, check, timm_settings
+from pcdarts.network.network import Network
 from pcdarts.recipes import resolve
 from pcdarts.run.device import choose_device
 from pcdarts.run.files import write_text
@@ -44,9 +48,6 @@ _DATASETS = {
 """What the Hugging Face Hub calls the data sets that are there."""
 
 
-IMAGENET_CLASSES = 1000
-
-
 def run_export(config: ExportConfig) -> None:
     """Write the network of a run to a file, check it on test images, and put a card, settings and drawings beside it.
 
@@ -56,7 +57,8 @@ def run_export(config: ExportConfig) -> None:
     """
     if config.push is not None:
         hub.check_repository(config.push, "--push")
-    folder = config.out or config.run / "export"
+    from_file = is_file_of_weights(config.run)
+    folder = config.out or (config.run.with_name(f"{config.run.stem}-export") if from_file else config.run / "export")
     target = folder / FORMATS[config.format].file_name
     if not os.path.lexists(target):
         export_one(config, folder, target)
@@ -73,31 +75,19 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
     form = FORMATS[config.format]
     for library in form.libraries:
         import_extra(library, config.format, f"--format {config.format}")
-    run, *others = trained_runs(config.run)
-    if others:
-        print(f"of {1 + len(others)} seeds the first: {run.path}", flush=True)
-    trained = resolve(TrainConfig, file=run.config)
-    learnt = restored(trained, run)
-    blueprint = blueprint_of(trained, learnt)
-    data = own_data(trained, learnt, config.data_root)
-    pixels, normalized = some_images(data, learnt)
-    about = {
-        "network": blueprint.model_dump(mode="json"),
-        "counts": counts(learnt, data),
-        "test": {"images": len(data.test), **errors_of(run)},
-        "training": trained.fingerprint(),
-    }
+    source = of_file(config) if is_file_of_weights(config.run) else of_run(config)
+    blueprint, pixels, about = source.classifier.blueprint, source.pixels, source.about
     files = files_beside(folder, about)
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
             beside = Path(scratch) / target.name
-            form.save(Classifier(blueprint, learnt.network.state_dict()), pixels[:2], beside)
-            difference = check(beside, form, learnt.network.eval(), pixels, normalized)
+            form.save(source.classifier, pixels[:2], beside)
+            difference = check(beside, form, source.network.eval(), pixels, source.normalized)
             files[target.name] = {"largest_difference": difference, "images": len(pixels)}
             draw_cells(blueprint.genotype, RunFolder(folder))
-            timm = timm_settings(blueprint, learnt.network) if WEIGHTS in files else {}
+            timm = timm_settings(blueprint, source.network) if WEIGHTS in files else {}
             describe(folder, about, files, timm)
             beside.replace(target)  # last: its presence means done
     except (InputError, RunError):
@@ -109,9 +99,64 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
         with suppress(OSError):
             folder.rmdir()  # if nothing came of it
     print(
-        f"{target}: {target.stat().st_size / 1e6:.2f} MB, logits of {len(pixels)} test images within {difference:.2g} "
-        f"of the network's; {folder / hub.CARD} says how to load it"
+        f"{target}: {target.stat().st_size / 1e6:.2f} MB, logits of {len(pixels)} {source.images} within "
+        f"{difference:.2g} of the network's; {folder / hub.CARD} says how to load it"
     )
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported, and what its file is checked on."""
+
+    classifier: Classifier
+    network: Network
+    """The one that it was made of."""
+    pixels: Tensor
+    """[B, C, H, W] in [0, 1]."""
+    normalized: Tensor
+    """The same as the network takes them."""
+    images: str
+    """What they are."""
+    about: dict[str, Any]
+    """For the card."""
+
+
+def of_run(config: ExportConfig) -> Source:
+    """The network of a run, with some of its test images."""
+    run, *others = trained_runs(config.run)
+    refuse_options(config.run, config, "image_size")
+    if others:
+        print(f"of {1 + len(others)} seeds the first: {run.path}", flush=True)
+    trained = resolve(TrainConfig, file=run.config)
+    learnt = restored(trained, run)
+    blueprint = blueprint_of(trained, learnt)
+    data = own_data(trained, learnt, config.data_root)
+    pixels, normalized = some_images(data, learnt)
+    about = {
+        "network": blueprint.model_dump(mode="json"),
+        "counts": counts(learnt.network, data.test.shape),
+        "test": {"images": len(data.test), **errors_of(run)},
+        "training": trained.fingerprint(),
+    }
+    classifier = Classifier(blueprint, learnt.network.state_dict())
+    return Source(classifier, learnt.network, pixels, normalized, "test images", about)
+
+
+def of_file(config: ExportConfig) -> Source:
+    """The network of a file of weights, whose data may not be here: random images will do for the check."""
+    if is_exported(config.run):
+        raise InputError(f"{config.run} is exported already: export the run or the file of weights that it came from")
+    classifier = classifier_of(config.run, config).classifier
+    blueprint = classifier.blueprint
+    side, channels = blueprint.image_size, blueprint.image_channels
+    pixels = torch.rand(CHECKED_IMAGES, channels, side, side, generator=torch.Generator().manual_seed(0))
+    about = {
+        "network": blueprint.model_dump(mode="json"),
+        "counts": counts(classifier.network, (channels, side, side)),
+        "weights": config.run.name,
+    }
+    normalized = (pixels - classifier.mean) / classifier.std
+    return Source(classifier, classifier.network, pixels, normalized, "random images", about)
 
 
 def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
@@ -167,9 +212,9 @@ def errors_of(run: RunFolder) -> dict[str, float]:
     return {name: error for name, error in errors.items() if error is not None}
 
 
-def counts(learnt: Learnt, data: DataSet) -> dict[str, int]:
-    """Parameters and mult-adds."""
-    size = complexity(learnt.network, data.test.shape)
+def counts(network: Network, shape: tuple[int, int, int]) -> dict[str, int]:
+    """Parameters and mult-adds, for one image of this shape."""
+    size = complexity(network, shape)
     return {"params": size.params, "mult_adds": size.mult_adds}
 
 
@@ -223,21 +268,22 @@ def describe(folder: Path, about: dict[str, Any], files: dict[str, Any], timm: d
 
 def model_card(about: dict[str, Any]) -> str:
     """The card in the form of the Hugging Face Hub: Markdown with YAML before it."""
-    training = about["training"]
+    network, training = about["network"], about.get("training")
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string(resources.files("pcdarts.jobs").joinpath("model_card.md.j2").read_text("utf-8"))
-    source = training["data"]
-    if source == "imagenet" and len(about["network"]["classes"]) != IMAGENET_CLASSES:
+    source = training["data"] if training else "folder"
+    if source == "imagenet" and len(network["classes"]) != IMAGENET_CLASSES:
         source = "folder"  # something else in its layout
     name = "Image" if source in ("folder", "huggingface") else source
     return template.render(
-        **about,
-        title=f"{name} classifier: {training['num_cells']} cells, {training['channels']} channels",
+        **{"training": None, **about},
+        title=f"{name} classifier: {network['num_cells']} cells, {network['channels']} channels",
         source=source,
         dataset=_DATASETS.get(source),
-        size=about["network"]["image_size"],
+        size=network["image_size"],
+        genotype=Genotype(**network["genotype"]).to_text(),
         number=number,
         rounded=lambda values: [round(value, 4) for value in values],
         settings=yaml.safe_dump(training, sort_keys=False, width=1000),

@@ -17,6 +17,7 @@ from pcdarts.data.folder import images_under
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.jobs.export import blueprint_of
 from pcdarts.jobs.test import restored, trained_runs
+from pcdarts.jobs.weights import classifier_of, is_file_of_weights, refuse_options
 from pcdarts.network.classifier import Blueprint, Classifier, load_classifier
 from pcdarts.recipes import resolve
 from pcdarts.run.device import choose_device
@@ -32,7 +33,7 @@ def run_predict(config: PredictConfig) -> None:
         InputError: there is no such network, a folder without images, or images that cannot be read (after the others).
     """
     device = choose_device(config.device, config.threads)
-    classifier = find_classifier(config.run, quiet=config.as_json).to(device)
+    classifier = find_classifier(config).to(device)
     blueprint = classifier.blueprint
     if config.pixel_range is not None:
         blueprint = blueprint.model_copy(update={"pixel_range": config.pixel_range})
@@ -70,17 +71,25 @@ class Prediction:
         return {"image": str(self.path), "classes": [{"class": name, "probability": p} for name, p in self.classes]}
 
 
-def find_classifier(path: Path, quiet: bool) -> Classifier:
-    """The classifier that a train run (of several seeds the first) or an export left at `path`.
+def find_classifier(config: PredictConfig) -> Classifier:
+    """The classifier of a train run (of several seeds the first), of an export, or of a file of weights.
 
     Raises:
         InputError: there is none.
     """
-    if not RunFolder(path).config.is_file():
-        return load_classifier(path)
-    run, *others = trained_runs(path)
-    if others and not quiet:
-        print(f"of {1 + len(others)} seeds the first: {run.path}", flush=True)
+
+    def say(line: str) -> None:
+        if not config.as_json:
+            print(line, flush=True)
+
+    if is_file_of_weights(config.run):
+        return classifier_of(config.run, config, say).classifier
+    if not RunFolder(config.run).config.is_file():
+        return load_classifier(config.run)
+    refuse_options(config.run, config, "image_size")
+    run, *others = trained_runs(config.run)
+    if others:
+        say(f"of {1 + len(others)} seeds the first: {run.path}")
     trained = resolve(TrainConfig, file=run.config)
     learnt = restored(trained, run)
     return Classifier(blueprint_of(trained, learnt), learnt.network.state_dict())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pcdarts.config import TestConfig, TrainConfig
+from pcdarts.config_fields import DataName
 from pcdarts.data.depth import SIXTEEN_BITS, PixelRange
 from pcdarts.data.images import DataSet
 from pcdarts.data.sources import FILES, load_data
@@ -17,11 +18,16 @@ from pcdarts.jobs.batches import how_to_read, plain_batches, reading_processes, 
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.jobs.measure import errors_text, top_errors
 from pcdarts.jobs.train import make_network
+from pcdarts.jobs.weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
+from pcdarts.network.classifier import Blueprint
 from pcdarts.network.network import Network
 from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.device import choose_device
 from pcdarts.run.folder import RunFolder
+
+CIFAR100_CLASSES = 100
+IMAGENET_CLASSES = 1000
 
 
 def run_test(config: TestConfig) -> list[float]:
@@ -30,7 +36,10 @@ def run_test(config: TestConfig) -> list[float]:
     Raises:
         InputError: there is no finished train run, or the data does not fit what it was trained on.
     """
+    if is_file_of_weights(config.run):
+        return [test_file(config)]
     runs = trained_runs(config.run)
+    refuse_options(config.run, config)
     kind = resolve(TrainConfig, file=runs[0].config).kind
     errors = []
     for run in runs:
@@ -82,20 +91,86 @@ def test_one(config: TestConfig, run: RunFolder) -> dict[str, float]:
         pixel_range=config.pixel_range or learnt.pixel_range,
         **reading,
     )
+    return errors_on(data, learnt, run.path, config.batch_size, device)
+
+
+def errors_on(data: DataSet, learnt: "Learnt", path: Path, batch_size: int, device: torch.device) -> dict[str, float]:
+    """The errors on the test images of `data` of the network that was found at `path`.
+
+    Raises:
+        InputError: the data has other channels or classes than the network.
+    """
     channels = len(learnt.mean)
     if data.image_channels != channels:
         raise InputError(
-            f"{data.name} has images of {data.image_channels} channels, but {run.path} was trained on {channels}: "
+            f"{data.name} has images of {data.image_channels} channels, but {path} was trained on {channels}: "
             "test it on images like those"
         )
-    images = data.test.relabelled(relabelled(data, learnt.classes, run))
+    images = data.test.relabelled(relabelled(data, learnt.classes, path))
     for line in data.notes:
         print(line, flush=True)
-    batches = plain_batches(images, learnt.mean, learnt.std, config.batch_size, device)
+    batches = plain_batches(images, learnt.mean, learnt.std, batch_size, device)
     errors = top_errors(learnt.network.to(device).eval(), batches)
     for line in skipped_lines(data):
         print(line)
     return errors
+
+
+def test_file(config: TestConfig) -> float:
+    """Print and return the top-1 error, in %, of the network in a file of weights."""
+    found = classifier_of(config.run, config, fixed=())
+    blueprint = found.classifier.blueprint
+    device = choose_device(config.device, config.threads)
+    name = config.data or data_of(blueprint)
+    if name is None:
+        raise InputError(
+            f"the data of {config.run} is not known: name images of its {len(blueprint.classes)} classes, as in "
+            "--data folder --data-root FOLDER"
+        )
+    data = load_data(
+        name,
+        root=config.data_root,
+        hub_name=config.hub_name,
+        image_size=config.image_size or blueprint.image_size,
+        test_images=config.test_images,
+        on_bad_image=config.on_bad_image or "stop",
+        border=blueprint.border if name in FILES else 0.0,
+        pixel_range=config.pixel_range or blueprint.pixel_range,
+        workers=reading_processes(config.workers, device),
+    )
+    classes = list(blueprint.classes)
+    if not found.names_known and set(as_folders(classes)) != set(as_folders(data.classes)):
+        if len(data.classes) != len(classes):
+            raise InputError(
+                f"{data.name} has {len(data.classes)} classes, but the network of {config.run} has {len(classes)}: "
+                "test it on data with the classes it was trained on"
+            )
+        classes = list(data.classes)
+        print(f"assumed: its classes are those of {data.name} in their order, {some_of(classes)}")
+    mean, std = blueprint.mean, blueprint.std
+    if not found.statistics_known and data.image_channels == len(mean):
+        mean, std = data.mean, data.std
+        print(f"assumed: its mean and deviation of pixels are those of {data.name}")
+    learnt = Learnt(found.classifier.network, blueprint.image_size, classes, list(mean), list(std), None)
+    errors = errors_on(data, learnt, config.run, config.batch_size, device)
+    print(f"{config.run}: {errors_text(blueprint.kind, errors)} of {len(data.test)} test images of {data.name}")
+    return errors["top1_error"]
+
+
+def data_of(blueprint: Blueprint) -> DataName | None:
+    """The data set that a network without a run is most likely for: known by its classes and the kind of its stem."""
+    count = len(blueprint.classes)
+    if blueprint.kind == "imagenet":
+        return "imagenet" if count == IMAGENET_CLASSES else None
+    if blueprint.image_channels == 1:
+        return None
+    return "cifar10" if blueprint.classes == CIFAR10_CLASSES else "cifar100" if count == CIFAR100_CLASSES else None
+
+
+def some_of(names: list[str]) -> str:
+    """The first five of them, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
 
 
 @dataclass(frozen=True)
@@ -136,7 +211,7 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
     return Learnt(network, image_size, classes, mean, std, pixel_range)
 
 
-def relabelled(data: DataSet, classes: list[str], run: RunFolder) -> Tensor:
+def relabelled(data: DataSet, classes: list[str], path: Path) -> Tensor:
     """The labels [N] of the test images as indices of `classes`, those that the network knows.
 
     Raises:
@@ -147,7 +222,7 @@ def relabelled(data: DataSet, classes: list[str], run: RunFolder) -> Tensor:
     if differing:
         shown = ", ".join(differing[:5]) + (", ..." if len(differing) > 5 else "")
         raise InputError(
-            f"{data.name} and the training data of {run.path} differ in {len(differing)} classes ({shown}): "
+            f"{data.name} and the training data of {path} differ in {len(differing)} classes ({shown}): "
             "test it on data with the classes it was trained on"
         )
     return torch.tensor([known.index(name) for name in names])[data.test.labels]

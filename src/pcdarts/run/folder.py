@@ -94,7 +94,7 @@ class RunFolder:
         """
         run = cls(path)
         if not run.config.is_file():
-            lack = "has no config.yaml" if path.is_dir() else "does not exist"
+            lack = "has no config.yaml" if path.is_dir() else "is a file" if path.exists() else "does not exist"
             raise InputError(f"{path} is not a run folder: it {lack}")
         return run
 

@@ -1,0 +1,146 @@
+"""A network from a file of weights alone: its sizes told by the shapes of its tensors, checked against a genotype."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pcdarts.cell.authors import misfits, told, translate_key, weights_in
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import STEM_MULTIPLIER, NetworkKind
+from pcdarts.cell.zoo import PUBLISHED
+from pcdarts.errors import InputError, listed, shown
+from pcdarts.network.network import Network
+
+_SUPERNET = re.compile(r"cells\.\d+\.(?:ops\.\d+\.ops|operations)\.")
+_CELL = re.compile(r"cells\.(\d{1,3})\.")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the shapes of the weights tell of a network: everything but its genotype."""
+
+    kind: NetworkKind
+    channels: int
+    num_cells: int
+    num_classes: int
+    image_channels: int
+
+    def network(self, genotype: Genotype) -> Network:
+        """The network with this genotype, without data (on the `meta` device) and without an auxiliary head.
+
+        Raises:
+            InputError: there is no such network.
+        """
+        try:
+            with torch.device("meta"):
+                return Network(
+                    genotype,
+                    kind=self.kind,
+                    channels=self.channels,
+                    num_cells=self.num_cells,
+                    num_classes=self.num_classes,
+                    image_channels=self.image_channels,
+                    auxiliary=False,
+                )
+        except (RuntimeError, OverflowError):  # more numbers than can be counted
+            raise InputError("a network of so many channels cannot exist") from None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a classifier, under our names, without those of an auxiliary head."""
+
+    tensors: dict[str, Tensor]
+    names: dict[str, str]
+    """What the file calls them."""
+    sizes: Sizes
+    auxiliary: bool
+    """Whether there was an auxiliary head."""
+
+    def misfits(self, genotype: Genotype) -> list[str]:
+        """What keeps them from being those of a network with this genotype, in words.
+
+        Where an edge has its input from cannot be seen, only what it computes.
+        """
+        return misfits(self.sizes.network(genotype).state_dict(), self.tensors, self.names)
+
+    def fitting_cells(self) -> list[str]:
+        """The published cells whose operations they fit."""
+        return [name for name, genotype in PUBLISHED.items() if not self.misfits(genotype)]
+
+    def fitted_to(self, genotype: Genotype) -> dict[str, Tensor]:
+        """The state dict of the network with this genotype, in float32.
+
+        Raises:
+            InputError: they do not fit it, naming the tensors.
+        """
+        problems = self.misfits(genotype)
+        if problems:
+            cells = self.fitting_cells()
+            fitting = f"of the published cells, {listed(cells, 'and')} would fit" if cells else "no published cell fits"
+            raise InputError(f"its tensors do not fit the genotype: {told(problems)}; {fitting}")
+        wanted = self.sizes.network(genotype).state_dict()
+        counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in self.tensors}
+        tensors = {name: x.float() if x.is_floating_point() else x for name, x in self.tensors.items()}
+        return tensors | counters  # PyTorch 0.3 saved no batch counters
+
+
+def weights_of(state: Any) -> Weights:
+    """What a checkpoint of the authors' training scripts holds, or a state dict of ours.
+
+    Raises:
+        InputError: it holds something else, such as a search network.
+    """
+    tensors: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
+    for key, value in weights_in(state):
+        if not isinstance(value, Tensor):
+            raise InputError(f"its {shown(key)} is no tensor: it holds no weights of a network")
+        counts = key.endswith(".num_batches_tracked")
+        if value.layout != torch.strided or value.is_quantized or not (value.is_floating_point() or counts):
+            raise InputError(f"its {shown(key)} is no plain tensor of floating-point numbers, but {value.dtype}")
+        name = translate_key(key)
+        if name in tensors:
+            raise InputError(f"it holds two tensors for {shown(name)}: keep the weights of one network in it")
+        tensors[name] = value.detach()
+        names[name] = key
+    if any(_SUPERNET.match(name) for name in tensors):
+        raise InputError(
+            "it holds a search network (supernet), not the network of a cell: show the genotype in the log of that "
+            "search with `pcdarts show log.txt`, and train it with `pcdarts train --genotype log.txt`"
+        )
+    sizes = _sizes(tensors)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("auxiliary_head.")}
+    return Weights(kept, names, sizes, auxiliary=len(kept) < len(tensors))
+
+
+def _sizes(tensors: Mapping[str, Tensor]) -> Sizes:
+    def shape(name: str, axes: int) -> list[int]:
+        if name not in tensors or tensors[name].dim() != axes:
+            raise InputError(
+                f"it holds no network of the DARTS or PC-DARTS scripts: a tensor {name} of {axes} axes is missing "
+                f"among its {len(tensors)} ({', '.join(map(shown, list(tensors)[:3]))}, ...)"
+            )
+        return list(tensors[name].shape)
+
+    num_classes = shape("classifier.weight", 2)[0]
+    kind: NetworkKind = "imagenet" if "stem.quarter.0.weight" in tensors else "cifar"
+    if kind == "imagenet":
+        image_channels, channels = shape("stem.quarter.0.weight", 4)[1], shape("stem.quarter.3.weight", 4)[0]
+    else:
+        width, image_channels = shape("stem.0.weight", 4)[:2]
+        channels = width // STEM_MULTIPLIER
+    cells = {int(match[1]) for match in map(_CELL.match, tensors) if match}
+    if cells != set(range(len(cells))):
+        raise InputError(f"it holds {len(cells)} cells, of which the last is cell {max(cells)}: some are missing")
+    sizes = Sizes(kind, channels, len(cells), num_classes, image_channels)
+    if not (1 <= channels <= 4096 and image_channels in (1, 3) and num_classes >= 2 and sizes.num_cells >= 1):
+        raise InputError(
+            f"it holds no network of pcdarts: {sizes.num_cells} cells of {channels} channels, {num_classes} classes, "
+            f"images of {image_channels} channels"
+        )
+    return sizes
