@@ -129,7 +129,10 @@ def test_a_number_of_images_is_drawn_by_seed(tmp_path: Path) -> None:
     assert len(drawn) > 1
     assert {len(ids) for ids in drawn} == {2}
     assert loaded(tmp_path, train_images=2, seed=3).digest() == loaded(tmp_path, train_images=2, seed=3).digest()
-    assert len(loaded(tmp_path, train_images=99, test_images=99).train) == 4
+    assert "'train2017': 2 of 4 images are taken (--train-images 2)" in loaded(tmp_path, train_images=2).notes
+    all_there_are = loaded(tmp_path, train_images=99, test_images=99)
+    assert len(all_there_are.train) == 4
+    assert all_there_are.notes == loaded(tmp_path).notes
 
 
 def test_test_dev_has_no_objects_and_lies_in_the_folder_of_test(tmp_path: Path) -> None:

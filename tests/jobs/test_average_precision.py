@@ -116,6 +116,18 @@ def test_small_medium_and_large_are_told_apart_by_the_area_on_record(tmp_path: P
     assert math.isnan(figures["AP_L"])  # there are none
 
 
+def test_an_image_and_a_category_may_have_the_id_0(tmp_path: Path) -> None:
+    def from_0(content: dict[str, Any]) -> None:
+        for category in content["categories"]:
+            category["id"] -= 2
+        for annotation in content["annotations"]:
+            annotation["category_id"] -= 2
+
+    images = some_images(tmp_path, [[SMALL], [MEDIUM]], first_id=0, change=from_0)
+    assert images.category_ids == (0, 5, 88)
+    assert average_precision(images, exactly(images))["AP"] == pytest.approx(100)
+
+
 def test_a_set_without_objects_has_no_precision(tmp_path: Path) -> None:
     assert all(map(math.isnan, average_precision(some_images(tmp_path, [[], []]), []).values()))
 

@@ -92,10 +92,10 @@ def load_coco(
     if test is not None:
         test = with_classes(test, sets[0].classes, listed([repr(images.name) for images in sets], "and"))
     notes += check_apart(sets if test is None else [*sets, test])
-    train = joined([_ready(each, True, skipped, notes) for each in _some(sets, train_images, "train", seed)])
+    train = joined([_ready(each, True, skipped, notes) for each in _some(sets, train_images, "train", seed, notes)])
     if test is None:
         return CocoData(train, train, tuple(skipped), tuple(notes))
-    (measured,) = _some([test], test_images, "test", seed)
+    (measured,) = _some([test], test_images, "test", seed, notes)
     measured = _ready(measured, False, skipped, notes)
     notes += copies(sets, measured)
     if measured.has_annotations:
@@ -129,18 +129,20 @@ def load_coco_test(
     images = _load_set(Path(root).expanduser(), test_set, on_bad_image, notes, classes or ())
     if classes is not None:
         images = with_classes(images, classes, whose)
-    (images,) = _some([images], test_images, "test", seed)
+    (images,) = _some([images], test_images, "test", seed, notes)
     images = _ready(images, False, skipped, notes)
     if classes is not None:
         notes += unknown_classes(images, classes, whose)
     return CocoData(images, images, tuple(skipped), tuple(notes))
 
 
-def _some(sets: Sequence[CocoImages], count: int | None, which: str, seed: int) -> list[CocoImages]:
+def _some(sets: Sequence[CocoImages], count: int | None, which: str, seed: int, notes: list[str]) -> list[CocoImages]:
     """`count` of the images of all sets, drawn by `seed`, without sets of which none is left; all, if it is None."""
     total = sum(map(len, sets))
     if count is None or count >= total:
         return list(sets)
+    names = listed([repr(images.name) for images in sets], "and")
+    notes.append(f"{names}: {count} of {total} images are taken (--{which}-images {count})")
     drawn = torch.randperm(total, generator=generator(seed, which, "images kept"))[:count].sort().values
     ends = np.cumsum([len(images) for images in sets])
     starts = ends - [len(images) for images in sets]
