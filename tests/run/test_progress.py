@@ -1,6 +1,10 @@
 """Progress: plain lines where nobody watches, a live display on a terminal, and the log in both cases."""
 
+import os
+import pty
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -280,3 +284,39 @@ def test_a_terminal_that_cannot_be_drawn_on_gets_lines(run: RunFolder) -> None:
             progress.epoch({"epoch": 1, "weight_loss": 0.75})
         assert terminal.read().lines == ["epoch 1/1  weight loss 0.75", ""]
         assert "\x1b" not in terminal.seen
+
+
+ON_A_TERMINAL_OF_ITS_OWN = """
+import fcntl, sys, termios, time
+from pathlib import Path
+from pcdarts.run.folder import RunFolder
+from pcdarts.run.interruption import Interruption
+from pcdarts.run.progress import Progress
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+interruption = Interruption()
+with Progress(RunFolder(Path(sys.argv[1])), 1000, 1) as progress, interruption.awaited():
+    for epoch in range(1, 1001):
+        progress.step(epoch, 1, images=1)
+        progress.epoch({"epoch": epoch})
+        if interruption.received is not None:
+            break
+        time.sleep(0.05)
+    progress.warn("nobody reads this")
+    progress.say("saved")
+print("nor this")
+sys.exit(128 + interruption.received)
+"""
+
+
+def test_a_terminal_that_is_closed_ends_a_job_as_its_signal_asks_and_with_no_error(run: RunFolder) -> None:
+    terminal, inside = pty.openpty()
+    command = [sys.executable, "-c", ON_A_TERMINAL_OF_ITS_OWN, str(run.path)]
+    environment = {**os.environ, "TERM": "xterm"}
+    job = subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=environment, start_new_session=True)
+    os.close(inside)
+    seen = b""
+    while b"epoch 2/1000" not in seen:
+        seen += os.read(terminal, 4096)
+    os.close(terminal)
+    assert job.wait() == 128 + signal.SIGHUP
+    assert run.log.read_text().endswith("warning: nobody reads this\nsaved\n")

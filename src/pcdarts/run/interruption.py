@@ -1,10 +1,12 @@
 """SIGINT (Ctrl-C), SIGTERM (preemption) and SIGHUP (a terminal closed): how they end a job, at once or after a step."""
 
+import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -30,6 +32,7 @@ def ending_at_once() -> Iterator[None]:
     """A signal raises `Interrupted` wherever it finds the program."""
 
     def end(number: int, frame: FrameType | None) -> None:
+        leave_closed_terminal()
         raise Interrupted(number)
 
     with _handled_by(end):
@@ -63,10 +66,22 @@ class Interruption:
             yield
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        leave_closed_terminal()
         if self.received is None:
             self.received, self._at = number, time.monotonic()
         elif time.monotonic() - self._at > IMPATIENCE_SECONDS:
             raise Interrupted(number)
+
+
+def leave_closed_terminal() -> None:
+    """Send output and errors to nowhere if their terminal was closed: a line that nobody can see stops no job."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            is_terminal_or_closed = stat.S_ISCHR(os.fstat(descriptor).st_mode)
+            if is_terminal_or_closed and not os.isatty(descriptor):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from pcdarts.run.interruption import leave_closed_terminal
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -82,8 +84,7 @@ class Live:
     def print_above(self, text: str, stream: TextIO) -> None:
         """Print whole lines on `stream`, above the display."""
         with self._drawing():
-            stream.write(text)
-            stream.flush()
+            self._write(text, stream)
 
     @property
     def width(self) -> int:
@@ -101,7 +102,8 @@ class Live:
         with self._lock:
             self._is_drawing = True
             try:
-                self._write(_ERASE if self._shown is not None else "")
+                if self._shown is not None:
+                    self._write(_ERASE, self._terminal)
                 yield
                 self._draw()
                 while self._is_resized:
@@ -123,11 +125,14 @@ class Live:
         lines = drawn.get().rstrip("\n").split("\n")[: max(0, rows - 2)]
         body = "".join(f"\n{line}" for line in lines)
         back = f"\x1b[{len(lines)}A\r" if lines else ""
-        self._write(f"{_ERASE}{_CUT_LONG_LINES}{body}{_WRAP_LONG_LINES}{back}")
+        self._write(f"{_ERASE}{_CUT_LONG_LINES}{body}{_WRAP_LONG_LINES}{back}", self._terminal)
 
-    def _write(self, text: str) -> None:
-        self._terminal.write(text)
-        self._terminal.flush()
+    def _write(self, text: str, stream: TextIO) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:  # a terminal that was just closed; the signal that says so is on its way
+            leave_closed_terminal()
 
     def _size(self) -> tuple[int, int]:
         """Columns and rows of the terminal."""
