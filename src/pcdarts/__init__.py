@@ -57,6 +57,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """The public names, of which most are not there before their first use."""
+    return sorted({*__all__, *globals()})
+
+
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that `pcdarts --help` does not wait for torch."""
     if name in _HOMES:

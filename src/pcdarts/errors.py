@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
+from os import PathLike
 
 
 class InputError(ValueError):
@@ -52,3 +54,31 @@ def listed(names: Iterable[str], joint: str = "or") -> str:
     """`a, b or c`, joined by `joint`."""
     *first, last = names
     return f"{', '.join(first)} {joint} {last}" if first else last
+
+
+def wrong_type(what: str, value: object, wanted: str, remedy: str) -> InputError:
+    """What to say of an argument of another type than the `wanted` one."""
+    kind = type(value).__name__
+    is_ = "missing" if value is None else f"of type {kind}"
+    return InputError(f"{what} is {is_}, but it must be {wanted}: {remedy}")
+
+
+def check_path(name: str, path: object, wanted: str) -> None:
+    """Make sure that an argument is a path, as text or as a `Path`.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(path, str | PathLike):
+        raise wrong_type(name, path, "a path", f"give {wanted}")
+
+
+def check_whole(**numbers: object) -> None:
+    """Make sure that arguments, given by name, are whole numbers.
+
+    Raises:
+        InputError: naming one that is none.
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, Integral) or isinstance(number, bool):
+            raise wrong_type(name, number, "a whole number", "give one such as 4")

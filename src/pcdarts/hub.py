@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pcdarts.errors import InputError, RunError, shown
+from pcdarts.errors import InputError, RunError, check_path, shown
 from pcdarts.extras import import_extra
 from pcdarts.network.classifier import WEIGHTS, load_network
 from pcdarts.network.export import FORMATS
@@ -31,6 +31,7 @@ def from_pretrained(name_or_folder: str | Path, *, revision: str | None = None, 
     Raises:
         InputError: there is no such network, it cannot be had from the Hub, or what is there is refused.
     """
+    check_path("name_or_folder", name_or_folder, "an export folder, or OWNER/NAME of the Hugging Face Hub")
     local = os.path.exists(name_or_folder)
     return load_network(name_or_folder if local else download(str(name_or_folder), revision=revision, token=token))
 
@@ -67,6 +68,7 @@ def push_to_hub(folder: Path | str, repo_id: str, *, private: bool = False, toke
         InputError: nothing is exported there.
         RunError: it cannot be uploaded.
     """
+    check_path("folder", folder, "the folder that `pcdarts export` wrote")
     exported = export_folder(Path(folder))
     check_repository(repo_id)
     hub = _hub("an upload to the Hugging Face Hub")

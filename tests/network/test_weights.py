@@ -41,6 +41,12 @@ def test_a_state_dict_of_ours_is_known_too():
     assert weights.fitting_cells() == ["darts_v1"]
 
 
+def test_a_stem_of_stride_4_is_known_by_its_two_convolutions():
+    network = Network(published("darts_v1"), kind="stride4", channels=4, num_cells=3)
+    assert weights_of(network.state_dict()).sizes == Sizes("stride4", 4, 3, 10, image_channels=3)
+    assert not weights_of(network.state_dict()).misfits(published("darts_v1"))
+
+
 def test_weights_of_half_precision_and_without_batch_counters_are_completed():
     full = authors_state()
     state = {key: x.half() for key, x in full.items() if not key.endswith("num_batches_tracked")}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.errors import wrong_type
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,13 @@ def derive(arch: _ArchParameters) -> Genotype:
     The strength of an operation on an edge is the product of its normalised weights, softmax(α)·softmax(β); without
     edge normalisation it is softmax(α) alone, as in DARTS. `none` takes part in the softmax but is never kept.
     The two edges of a node are listed strongest first, as the authors print them; ties go to the earlier one.
+
+    Raises:
+        InputError: these are no architecture parameters.
     """
+    if not (hasattr(arch, "mixture") and hasattr(arch, "space")):
+        remedy = "give the pcdarts.ArchParameters that were trained with the supernet"
+        raise wrong_type("what to derive from", arch, "ArchParameters, which hold alpha and beta", remedy)
     found = strengths(arch)
     concat = tuple(range(2, arch.space.num_nodes))
     return Genotype(

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeGuard
 from pcdarts.cell.genotype_file import FoundGenotype, find_in_file
 from pcdarts.cell.printed import FIELDS, check_complete, check_field, check_length, read_printed, shown_value
 from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES, CellKind
-from pcdarts.errors import InputError, did_you_mean
+from pcdarts.errors import InputError, check_path, did_you_mean
 
 OPERATIONS = tuple(primitive for primitive in (*PRIMITIVES, *OLDER_PRIMITIVES) if primitive != "none")
 """What an edge of a genotype may hold: `none` says that there is no edge, so it cannot be one."""
@@ -36,6 +36,14 @@ class Genotype:
     normal_concat: tuple[int, ...]
     reduce: tuple[tuple[str, int], ...]
     reduce_concat: tuple[int, ...]
+
+    def __new__(cls, *members: Any, **named: Any) -> Self:
+        if len(members) == 1 and isinstance(members[0], str) and not named:
+            raise InputError(
+                "a Genotype is made of normal, normal_concat, reduce and reduce_concat, not of a text: "
+                "give it to Genotype.from_text, Genotype.from_json, Genotype.from_file or pcdarts.published"
+            )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for kind in ("normal", "reduce"):
@@ -106,6 +114,7 @@ class Genotype:
         Raises:
             InputError: naming the file, when it cannot be read or holds no consistent genotype.
         """
+        check_path("path", path, "a file that holds a genotype")
         return cls.from_found(find_in_file(Path(path), which))
 
     @classmethod

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pcdarts.errors import InputError, listed
+from pcdarts.errors import InputError, check_whole, listed, wrong_type
 
 CellKind = Literal["normal", "reduce"]
 NetworkKind = Literal["cifar", "stride2", "stride4", "imagenet"]
@@ -55,6 +55,7 @@ class CellSpace:
     num_nodes: int = 6
 
     def __post_init__(self) -> None:
+        check_whole(num_nodes=self.num_nodes)
         if self.num_nodes < 3:
             raise InputError(
                 f"num_nodes is {self.num_nodes}, but a cell has two input nodes and at least one intermediate node: "
@@ -80,6 +81,16 @@ class CellSpace:
     def edges_from(self, source: int) -> list[int]:
         """Indices of the edges that leave `source`, by target."""
         return [index for index, edge in enumerate(self.edges) if edge.source == source]
+
+
+def check_space(space: object) -> None:
+    """Make sure that it is a `CellSpace`.
+
+    Raises:
+        InputError: it is something else, such as a number of nodes.
+    """
+    if not isinstance(space, CellSpace):
+        raise wrong_type("space", space, "a CellSpace", "give pcdarts.CellSpace(num_nodes=6)")
 
 
 STEM_MULTIPLIER = 3

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from pcdarts.cell.space import NetworkKind, reduction_positions, stem_stride
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, wrong_type
 
 
 class SingleStem(nn.Sequential):
@@ -87,6 +87,8 @@ def check_images(images: Tensor, image_channels: int, smallest_side: int) -> Non
     Raises:
         InputError: another number of axes or channels, no images, integers, or images that are too small.
     """
+    if not isinstance(images, Tensor):
+        raise wrong_type("images", images, "a tensor [batch, channels, height, width]", "give torch.stack(images)")
     shape = list(images.shape)
     if len(shape) != 4:
         raise InputError(f"images have the shape {shape}, expected [batch, channels, height, width]")

@@ -1,7 +1,7 @@
 """A trained network from a file of weights: what `weights.pt` of the authors' scripts is, told, checked and assumed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -105,6 +105,8 @@ def classifier_of(
         weights = weights_of(state)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    if options.kind == "stride2" and weights.sizes.kind == "cifar":  # the tensors are the same
+        weights = replace(weights, sizes=replace(weights.sizes, kind="stride2"))
     _check_sizes(path, weights.sizes, options)
     genotype = _genotype_of(path, weights, options.genotype, say)
     names, names_known = _classes(path, weights.sizes, options.classes)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import pcdarts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import NetworkKind
-from pcdarts.errors import InputError, shown
+from pcdarts.errors import InputError, check_path, shown, wrong_type
 from pcdarts.network.network import Network
 
 WEIGHTS = "model.safetensors"
@@ -122,6 +122,12 @@ class Classifier(nn.Module):
 
     def __init__(self, blueprint: Blueprint, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
+        if not isinstance(blueprint, Blueprint):
+            raise wrong_type(
+                "blueprint", blueprint, "a Blueprint", "pcdarts.load_classifier(FILE) reads one from a file"
+            )
+        if not isinstance(weights, Mapping):
+            raise wrong_type("weights", weights, "a state dict", "give network.state_dict()")
         self.blueprint = blueprint
         self.network = blueprint.build(
             {name: weight for name, weight in weights.items() if not name.startswith("auxiliary_head.")}
@@ -150,6 +156,7 @@ def load_classifier(path: Path | str) -> Classifier:
     Raises:
         InputError: there is no such file, or it is damaged, or holds something else than the network it describes.
     """
+    check_path("path", path, "the file or folder that pcdarts export wrote")
     path = Path(path)
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pcdarts.errors import check_whole, wrong_type
+
 
 @dataclass(frozen=True)
 class Complexity:
@@ -27,7 +29,17 @@ def complexity(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
 
     Works on a copy without data (on the `meta` device): nothing is computed and `model` stays as it is. A submodule
     named `auxiliary_head` does not count.
+
+    Raises:
+        InputError: it is no module, or no shape of an image.
     """
+    if not isinstance(model, nn.Module):
+        raise wrong_type("model", model, "a module", "give a network, such as pcdarts.Network(genotype)")
+    if not isinstance(input_shape, list | tuple) or len(input_shape) != 3:
+        raise wrong_type(
+            "input_shape", input_shape, "three numbers (channels, height, width)", "give one such as (3, 32, 32)"
+        )
+    check_whole(**dict(zip(("channels", "height", "width"), input_shape, strict=True)))
     skeleton = copy.deepcopy(model).to("meta").eval()
     params = [(name, param) for name, param in skeleton.named_parameters() if not name.startswith("auxiliary_head.")]
     dtype = params[0][1].dtype if params else torch.get_default_dtype()

@@ -21,7 +21,7 @@ from pcdarts.cell.space import (
 )
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
 from pcdarts.cell.synchronize import process_count, synchronize_norms
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, check_whole, wrong_type
 from pcdarts.network.blocks import AuxiliaryHead, Cell, dense_gradient
 
 
@@ -65,6 +65,14 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         stem_stride(kind)  # refuses a kind that does not exist before anything else
+        if not isinstance(genotype, Genotype):
+            raise wrong_type(
+                "genotype",
+                genotype,
+                "a Genotype",
+                "give pcdarts.published(NAME), pcdarts.Genotype.from_text(TEXT) or pcdarts.Genotype.from_file(FILE)",
+            )
+        check_whole(channels=channels, num_cells=num_cells, num_classes=num_classes, image_channels=image_channels)
         sizes = {"channels": channels, "num_cells": num_cells, "num_classes": num_classes}
         for name, size in (sizes | {"image_channels": image_channels}).items():
             least = 2 if name == "num_classes" else 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace, check_space
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class ArchParameters(nn.Module):
         self, space: CellSpace, edge_normalization: bool = True, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
+        check_space(space)
         self.space = space
         self.edge_normalization = edge_normalization
 

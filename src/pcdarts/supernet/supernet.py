@@ -10,10 +10,19 @@ from pcdarts.cell.authors import load_translated
 from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, STEM_MULTIPLIER, CellPlan, CellSpace, NetworkKind, macro_plan
+from pcdarts.cell.space import (
+    CELL_KINDS,
+    PRIMITIVES,
+    STEM_MULTIPLIER,
+    CellPlan,
+    CellSpace,
+    NetworkKind,
+    check_space,
+    macro_plan,
+)
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
 from pcdarts.cell.synchronize import WholeBatch, synchronize_norms
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, check_whole, wrong_type
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.edges import CandidateOperations
@@ -132,6 +141,8 @@ class Supernet(nn.Module):
         synchronize: bool = False,
     ) -> None:
         super().__init__()
+        check_space(space)
+        check_whole(channels=channels, num_cells=num_cells, num_classes=num_classes, k=k, image_channels=image_channels)
         if k < 1 or channels < 1 or channels % k:
             raise InputError(f"k is {k}, but it must divide channels ({channels}): use 1, 2, 4 or another divisor")
         if num_cells < 1 or num_classes < 2:
@@ -156,19 +167,23 @@ class Supernet(nn.Module):
         if synchronize:
             synchronize_norms(self)
 
-    def forward(self, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:
-        """Return logits [B, num_classes] for images [B, image_channels, H, W].
+    def forward(self, images: Tensor, mixture: Mixture | None = None, masks: list[Tensor] | None = None) -> Tensor:
+        """Return logits [B, num_classes] for images [B, image_channels, H, W] and a mixture, without which none are.
 
         `masks` fixes the channel sampling: per cell a boolean [edges, C] with C/k channels selected on each edge (see
         `draw_masks`). When absent, "random" draws new ones and "first" needs none.
 
         Raises:
-            InputError: no images, or of another shape or type, or too small for the network; a mixture of another
-                space; masks that are not like those of `draw_masks`; or a precision that the device of the images or
-                the native kernels do not have.
+            InputError: no images, or of another shape or type, or too small for the network; no mixture, or one of
+                another space; masks that are not like those of `draw_masks`; or a precision that the device of the
+                images or the native kernels do not have.
             MemoryError: the native kernels found none.
         """
         check_images(images, self.image_channels, self.smallest_side)
+        if not isinstance(mixture, Mixture):
+            raise wrong_type(
+                "mixture", mixture, "a Mixture of operations and edges", "give supernet(images, arch.mixture())"
+            )
         self._check_mixing(mixture, masks)
         if masks is None and self.samples_randomly:
             masks = self.draw_masks()
