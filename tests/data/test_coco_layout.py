@@ -112,6 +112,16 @@ def test_beside_instances_captions_are_no_sets(tmp_path: Path) -> None:
         loaded(tmp_path, "train2017")
 
 
+def test_where_there_is_a_single_set_the_error_says_how_to_hold_some_of_it_out(tmp_path: Path) -> None:
+    write_set(tmp_path, "all mine", [[RED], [BLUE]])
+    with pytest.raises(InputError) as caught:
+        loaded(tmp_path)
+    assert str(caught.value) == (
+        f"the COCO set 'learn' is not in '{tmp_path}', whose only set is 'all mine': name that, as in --train-sets "
+        "'all mine' --test-set none --held-out IMAGES"
+    )
+
+
 def test_a_long_list_of_sets_is_cut_short(tmp_path: Path) -> None:
     for number in range(30):
         write_set(tmp_path, f"part{number:02}", [[RED]])

@@ -1,6 +1,7 @@
 """Where the sets of a COCO data set lie: the official layout, Roboflow's, and others that tools write."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,6 +93,11 @@ def _not_there(root: Path, name: str) -> InputError:
         return InputError(
             f"there is no COCO set in {quoted(root)}: expected annotations/instances_{name}.json and the images in "
             f"{name}, or {name}/{_ROBOFLOW} beside its images: check --data-root"
+        )
+    if len(sets) == 1:
+        return InputError(
+            f"the COCO set {name!r} is not in {quoted(root)}, whose only set is {sets[0]!r}: name that, as in "
+            f"{shlex.join(['--train-sets', sets[0], '--test-set', 'none'])} --held-out IMAGES"
         )
     first = [repr(each) for each in sets[:_SETS_NAMED]]
     there = listed([*first, f"{len(sets) - _SETS_NAMED} more"] if len(sets) > _SETS_NAMED else first, "and")
