@@ -230,6 +230,7 @@ def test_an_epoch_of_every_job_is_one_line_of_a_terminal_and_the_log_has_all_of_
     line, rest = shown.lines
     assert rest == ""
     assert line.startswith(f"epoch 1499/1500  {WATCHED[job]}  12.8 h left")
+    assert "learning rate" not in line
     whole = run.log.read_text()
     names = [name for name, value in record.items() if value is not None and name != "epoch"]
     words = [name.replace("_", " ").replace("top1", "top-1").replace("top5", "top-5") for name in names]

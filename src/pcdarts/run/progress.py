@@ -160,7 +160,7 @@ class Progress:
 
     def _rate_words(self) -> list[str]:
         rate = self._pace.images_per_second
-        return [f"{rate:.0f} images/s"] if rate else []
+        return [f"{rate:.{0 if rate >= 10 else 1}f} images/s"] if rate else []
 
     def _left_words(self, left: float | None) -> list[str]:
         return [f"{duration(left)} left"] if left else []
@@ -267,7 +267,9 @@ def _shortened(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     What is known of several splits is said together: `weight/arch loss 1.234/1.456  error 12.3/33.3 %`.
     """
     numbers = {
-        name: value for name, value in values.items() if isinstance(value, int | float) or hasattr(value, "item")
+        name: value
+        for name, value in values.items()
+        if value is not None and not isinstance(value, str) and name != "learning_rate"  # known beforehand
     }
     losses = {split: f"{float(numbers.pop(name)):.3f}" for name, split in _by_split(numbers, "loss").items()}
     errors = {split: three_digits(numbers.pop(name)) for name, split in _by_split(numbers, "top1_error").items()}
