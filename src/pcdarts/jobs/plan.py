@@ -235,7 +235,7 @@ def cases_by_stem(setting: Setting) -> list[Case]:
 
 
 def measure_rows(setting: Setting, cases: Sequence[Case], work: Work, memory: int | None) -> dict[Case, Row]:
-    """Measure a small step of every K and stem, then what there is time for, the case asked for first.
+    """Measure a small step of every K and stem, then what there is time for: as asked, with the stem suggested, others.
 
     A stem whose small step should take too long, by that of the stem asked for, is not tried.
     """
@@ -256,7 +256,8 @@ def measure_rows(setting: Setting, cases: Sequence[Case], work: Work, memory: in
         for probe in found[case.kind, case.k]
         if case.batch_size > probe.batch_size and fits(probe.scaled(case.batch_size), work, memory)
     }
-    for case in sorted(expected, key=lambda case: (case != asked, expected[case])):
+    suggested = asked._replace(kind=suggested_kind(setting.image_size))
+    for case in sorted(expected, key=lambda case: (case != asked, case != suggested, expected[case])):
         if time.monotonic() + expected[case] <= deadline:
             larger_step = measure_probe(varied(setting, case), 2 * expected[case])
             found[case.kind, case.k] += [larger_step] if larger_step else []
