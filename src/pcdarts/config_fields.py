@@ -97,7 +97,10 @@ OfFileChannels = Annotated[
     Channels | None, Field(description="initial channels of a file of weights (none: those of its tensors)")
 ]
 OfFileCells = Annotated[NumCells | None, Field(description="cells of a file of weights (none: those of its tensors)")]
-OfFileKind = Annotated[NetworkKind | None, Field(description="stem of a file of weights (none: that of its tensors)")]
+OfFileKind = Annotated[
+    NetworkKind | None,
+    Field(description="stem of a file of weights (none: that of its tensors, which do not tell stride2 from cifar)"),
+]
 OfFileClasses = Annotated[
     str | None,
     Field(

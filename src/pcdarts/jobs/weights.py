@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from pcdarts.cell.authors import AVERAGED, unwrapped
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import NetworkKind
+from pcdarts.cell.space import LARGEST_MAP, NetworkKind, stem_stride
 from pcdarts.data.sources import CIFAR10_STATISTICS, IMAGENET_STATISTICS
 from pcdarts.errors import InputError, listed, shown
 from pcdarts.jobs.batches import BORDER
@@ -169,7 +169,7 @@ def _classes(path: Path, sizes: Sizes, given: str | None) -> tuple[tuple[str, ..
 
 
 def _assumed(sizes: Sizes, genotype: Genotype, names: tuple[str, ...], image_size: int | None) -> Blueprint:
-    """The blueprint, with the images that the authors' scripts have for this kind of network."""
+    """The blueprint, with the images that the authors' scripts have for this kind of network, or that suit its stem."""
     mean, std = IMAGENET_STATISTICS if sizes.kind == "imagenet" else CIFAR10_STATISTICS
     if sizes.image_channels == 1:
         mean, std = (0.5,), (0.5,)
@@ -181,7 +181,7 @@ def _assumed(sizes: Sizes, genotype: Genotype, names: tuple[str, ...], image_siz
         classes=names,
         mean=mean,
         std=std,
-        image_size=image_size or (224 if sizes.kind == "imagenet" else 32),
+        image_size=image_size or (224 if sizes.kind == "imagenet" else LARGEST_MAP * stem_stride(sizes.kind)),
         border=BORDER if sizes.kind == "imagenet" else 0.0,
         pixel_range=None,  # it has seen no images of more than 8 bits
     )
