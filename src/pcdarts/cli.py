@@ -25,7 +25,7 @@ from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.errors import InputError, RunError, did_you_mean, listed, shown
 from pcdarts.fitting import fitted_epochs
 from pcdarts.flags import RUN_FLAGS, read_flags
-from pcdarts.job_config import JobConfig
+from pcdarts.job_config import JobConfig, read_yaml
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import resolve
 from pcdarts.run.folder import RunFolder
@@ -186,7 +186,8 @@ def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
         config = _config_of(RunFolder.open(resumed), config_class, flags, problems)
     else:
         fitted, said = fitted_epochs(config_class, file, flags)
-        config = resolve(config_class, file=file, flags={**fitted, **flags}, problems=problems)
+        taken = _settings_of_start(config_class, file, flags)
+        config = resolve(config_class, file=file, flags={**fitted, **taken, **flags}, problems=problems)
     if plans:
         from pcdarts.jobs.plan import run_plan
 
@@ -195,6 +196,16 @@ def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
     with ending_afterwards():  # half an import is worse than a moment's wait
         from pcdarts.jobs.launch import begin, go_on
     return go_on(config, resumed) if resumed else begin(config, place, said)
+
+
+def _settings_of_start(config_class: type[JobConfig], file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training takes from the weights that it is to begin with, where nobody says otherwise."""
+    given = {**({} if file is None else read_yaml(file, config_class)), **flags}
+    if config_class is not TrainConfig or not isinstance(path := given.get("init"), str):
+        return {}
+    with ending_afterwards():
+        from pcdarts.jobs.start import load_start
+    return {name: value for name, value in load_start(Path(path)).settings().items() if name not in given}
 
 
 def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, Any], problems: list[str]) -> Config:

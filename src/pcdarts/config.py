@@ -172,6 +172,11 @@ class TrainConfig(JobConfig):
         description="'latest' (the last search under runs/), a run folder (RUN:EPOCH), a JSON or text file, a log "
         "(LOG:EPOCH), a genotypes.py (FILE:NAME), a published name, or random:SEED[:NODES]",
     )
+    init: Path | None = Field(
+        default=None,
+        description="weights to begin with: a train run, finished or not, or a safetensors file of `pcdarts export`; "
+        "its genotype, kind, channels and cells are taken too (none: random weights)",
+    )
     data: Data = "fashion-mini"
     data_root: DataRoot = None
     hub_name: HubName = None

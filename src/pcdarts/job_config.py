@@ -199,10 +199,10 @@ class JobConfig(BaseModel):
     def to_yaml(self) -> str:
         """Every field on a line of its own, as a file that `--config` reads back to an equal configuration.
 
-        Where data and split are, is written in full, so that they are found from any folder.
+        Where data, split and first weights are, is written in full, so that they are found from any folder.
         """
         fields = self.model_dump(mode="json")
-        for name in ("data_root", "split_file"):
+        for name in ("data_root", "split_file", "init"):
             if fields.get(name) is not None:
                 fields[name] = os.path.abspath(os.path.expanduser(fields[name]))
         if os.path.isdir(fields.get("hub_name") or ""):

@@ -136,7 +136,7 @@ def of_run(config: ExportConfig) -> Source:
         "network": blueprint.model_dump(mode="json"),
         "counts": counts(learnt.network, data.test.shape),
         "test": {"images": len(data.test), **errors_of(run)},
-        "training": trained.fingerprint(),
+        "training": training_of(trained, run),
     }
     classifier = Classifier(blueprint, learnt.network.state_dict())
     return Source(classifier, learnt.network, pixels, normalized, "test images", about)
@@ -157,6 +157,15 @@ def of_file(config: ExportConfig) -> Source:
     }
     normalized = (pixels - classifier.mean) / classifier.std
     return Source(classifier, classifier.network, pixels, normalized, "random images", about)
+
+
+def training_of(trained: TrainConfig, run: RunFolder) -> dict[str, Any]:
+    """The settings of a training as others may read them: of weights that it began with the checksum, not the place."""
+    settings = trained.fingerprint()
+    if settings.pop("init") is not None:
+        begun_with = run.read_result().get("init")
+        settings["init"] = begun_with.get("sha256") if isinstance(begun_with, dict) else None
+    return settings
 
 
 def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:

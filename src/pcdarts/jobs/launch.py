@@ -67,7 +67,7 @@ def go_on(config: LongConfig, place: Path) -> None:
             _follow(type(config), True, processes)
             return
         run = RunFolder.open(place)
-        further = not isinstance(config, RandomSearchConfig) and goes_elsewhere(run, config)
+        further = None if isinstance(config, RandomSearchConfig) or not goes_elsewhere(run, config) else config
         with nullcontext() if run.is_finished and not further else lock(run):
             if run.is_finished and not further:
                 processes.share(None)
@@ -79,7 +79,7 @@ def go_on(config: LongConfig, place: Path) -> None:
                 print(f"{run.path} is finished: there is nothing to resume{more}")
                 return
             run.refuse_links()
-            with trained_on(run, config) if further else nullcontext(), _watched(config.job, run, True, processes):
+            with trained_on(run, further) if further else nullcontext(), _watched(config.job, run, True, processes):
                 _lead(config, run, True, processes)
 
 

@@ -25,9 +25,11 @@ from pcdarts.jobs.memory import explained
 from pcdarts.jobs.numbers import Numbers
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.sizes import cost_text
+from pcdarts.jobs.start import Beginning, load_start
 from pcdarts.jobs.training_on import goes_elsewhere, more_epochs_line, trained_on
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
+from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
@@ -42,10 +44,19 @@ def pinned(config: TrainConfig) -> TrainConfig:
     """The genotype printed into the configuration, so that `latest`, a file or a run means the same cell for ever.
 
     Raises:
-        InputError: there is no such genotype.
+        InputError: there is no such genotype, or no such weights to begin with.
     """
     source = config.genotype
-    if source == "latest":
+    if config.init is not None:
+        start = load_start(config.init)
+        start.check(config)
+        config = config.model_copy(update={"init": start.path})
+        print(
+            f"the weights of {start.path} decide: their genotype, kind {start.kind}, {start.channels} channels, "
+            f"{start.num_cells} cells",
+            flush=True,
+        )
+    elif source == "latest":
         source = str(latest_search().path)
         print(f"the latest search is {source}", flush=True)
     return config.model_copy(update={"genotype": find_genotype(source).to_text()})
@@ -141,6 +152,11 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     network = make_network(config, job.genotype, data.num_classes, data.image_channels).to(device)
     network = network.to(memory_format=torch.channels_last)
+    beginning, begins = Beginning(), None
+    if config.init is not None and not (resume and (run.checkpoint.exists() or previous_of(run.checkpoint).exists())):
+        start = load_start(config.init)
+        start.check(config)
+        begins = beginning.take(network, start, data)
     size = complexity(network, (data.image_channels, data.image_size, data.image_size))
     if processes.is_first:
         write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
@@ -156,6 +172,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         "optimizer": optimizer,
         "scaler": scaler,
         "average": average,
+        **({"init": beginning} if config.init is not None else {}),
     }
     saving = Saving(
         config,
@@ -210,6 +227,8 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
         for note in data.notes:
             progress.say(note)
+        if begins:
+            progress.say(begins)
         skipped = report_skipped(data.skipped, run, progress, processes)
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
@@ -271,6 +290,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             "skipped_batches": numbers.skipped,
             "skipped_images": skipped,
             "genotype": job.genotype.to_text(),
+            **({"init": beginning.about} if config.init is not None else {}),
             **saving.said_of_plans(),
         }
         save_genotype(run, job.genotype)
