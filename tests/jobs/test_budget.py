@@ -94,6 +94,7 @@ def network_trained(config: TrainConfig, genotype: Genotype) -> Complexity:
         (SearchConfig, "--data folder --image-size 11 --network-cells 4 --on-bad-image skip"),
         (SearchConfig, "--data folder --image-size 33 --kind imagenet --train-images 20"),
         (SearchConfig, "--data folder --recipe cifar10 --image-size 9 --loading streaming"),
+        (SearchConfig, "--data folder --recipe cifar10-small --image-size 9 --train-images 4000"),
         (SearchConfig, "--data folder --recipe imagenet --image-size 32 --num-cells 3"),
         (RandomSearchConfig, "--data folder --image-size 16 --kind stride4 --network-channels 6"),
     ],

@@ -138,16 +138,16 @@ def training_command(
     if base.recipe != DEFAULT:
         command += ["--recipe", str(base.recipe)]
     wanted: dict[str, Any] = {"kind": network.kind, "channels": network.channels, "num_cells": network.num_cells}
-    if not same_data:
-        wanted["image_size"] = network.image_size
-    else:
+    if same_data:
         wanted = {name: getattr(config, name) for name in SAME_DATA} | wanted
-        own = config.recipe is None or recipe(type(config), config.recipe).data != config.data
-        if own and config.train_images is not None:
-            wanted["train_images"] = config.train_images
+    else:
+        wanted["image_size"] = network.image_size
     for name, value in wanted.items():
         if value != getattr(base, name):
             command += _flag(name, value)
+    own = config.recipe is None or recipe(type(config), config.recipe).data != config.data
+    if same_data and own and config.train_images is not None:  # whatever the recipe says, which is about its own data
+        command += _flag("train_images", config.train_images)
     return shlex.join(command)
 
 
