@@ -72,9 +72,13 @@ def test_the_names_in_the_authors_scripts_are_known(theirs: str, ours: str) -> N
 
 
 def test_an_unknown_name_is_refused_with_the_closest_one_and_all_of_them() -> None:
-    with pytest.raises(InputError, match=r"'pc_darts_cifra': did you mean 'pc_darts_cifar10'\?.*amoebanet_a.*PDARTS"):
-        published("pc_darts_cifra")
-    with pytest.raises(InputError, match=r"'AmobeaNet': did you mean 'AmoebaNet'\?|did you mean 'amoebanet_a'\?"):
-        published("AmobeaNet")
+    for wrong, close in (
+        ("pc_darts_cifra", "PC_DARTS_cifar"),
+        ("PCDART", "PCDARTS"),
+        ("DARTS_V3", "darts_v2"),
+        ("AmobeaNet", "AmoebaNet"),
+    ):
+        with pytest.raises(InputError, match=rf"'{wrong}': did you mean '{close}'\?.*amoebanet_a.*PDARTS"):
+            published(wrong)
     with pytest.raises(InputError, match="'resnet50': use one of pc_darts_cifar10, "):
         published("resnet50")

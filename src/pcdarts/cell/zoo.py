@@ -4,8 +4,10 @@ The node numbering and the order of the edges are those of the DARTS, P-DARTS an
 built from these cells can load the weights that those scripts saved.
 """
 
+from difflib import get_close_matches
+
 from pcdarts.cell.genotype import Genotype
-from pcdarts.errors import InputError, did_you_mean
+from pcdarts.errors import InputError
 
 _NASNET_A = Genotype(
     normal=(
@@ -251,11 +253,14 @@ def published_name(name: str) -> str:
         raise InputError(
             f"the name of a published cell is a text, not of type {type(name).__name__}: give one of {known}"
         )
-    names = {_bare(known): known for known in PUBLISHED} | {_bare(a): ours for a, ours in AUTHORS_NAMES.items()}
+    names = {_bare(known): known for known in (*AUTHORS_NAMES, *PUBLISHED)}
     if _bare(name) not in names:
-        known = did_you_mean(name.strip().lower().replace("-", "_").replace(" ", "_"), [*PUBLISHED, *AUTHORS_NAMES])
-        raise InputError(f"no published cell is called {name[:40]!r}: {known}")
-    return names[_bare(name)]
+        close = get_close_matches(_bare(name), names, n=1)
+        listing = f"use one of {', '.join([*PUBLISHED, *AUTHORS_NAMES])}"
+        remedy = f"did you mean {names[close[0]]!r}? ({listing})" if close else listing
+        raise InputError(f"no published cell is called {name[:40]!r}: {remedy}")
+    known = names[_bare(name)]
+    return AUTHORS_NAMES.get(known, known)
 
 
 def _bare(name: str) -> str:
