@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pcdarts.bench_config import BenchConfig
 from pcdarts.cell.zoo import published
-from pcdarts.config import BenchConfig, DataName, SearchConfig, ShowConfig, TestConfig, TrainConfig
+from pcdarts.config import DataName, SearchConfig, ShowConfig, TestConfig, TrainConfig
 from pcdarts.data.sources import DATA_NAMES
 from pcdarts.errors import InputError
 from pcdarts.job_config import MAX_YAML_BYTES, ConfigError, JobConfig, read_yaml

@@ -22,6 +22,7 @@ LAYERS = [
     "detect_config",
     "study_config",
     "config",
+    "bench_config",
     "random_search_config",
     "recipes",
     "fitting",

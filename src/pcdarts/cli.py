@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pcdarts
+from pcdarts.bench_config import BenchConfig, TablesConfig
 from pcdarts.config import (
-    BenchConfig,
     DataSplitConfig,
     ExportConfig,
     PredictConfig,
     SearchConfig,
     ShowConfig,
     StatusConfig,
-    TablesConfig,
     TestConfig,
     TrainConfig,
 )
@@ -205,7 +204,9 @@ def _settings_of_start(config_class: type[JobConfig], file: Path | None, flags: 
         return {}
     with ending_afterwards():
         from pcdarts.jobs.start import load_start
-    return {name: value for name, value in load_start(Path(path)).settings().items() if name not in given}
+    genotype = given["genotype"] if isinstance(given.get("genotype"), str) else None
+    start = load_start(Path(path), genotype, lambda line: None)
+    return {name: value for name, value in start.settings().items() if name not in given}
 
 
 def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, Any], problems: list[str]) -> Config:

@@ -174,8 +174,8 @@ class TrainConfig(JobConfig):
     )
     init: Path | None = Field(
         default=None,
-        description="weights to begin with: a train run, finished or not, or a safetensors file of `pcdarts export`; "
-        "its genotype, kind, channels and cells are taken too (none: random weights)",
+        description="weights to begin with: a train run, finished or not, an export, or a file of the authors' scripts "
+        "with its --genotype; cell, kind, channels and cells are taken too (none: random weights)",
     )
     data: Data = "fashion-mini"
     data_root: DataRoot = None
@@ -375,36 +375,3 @@ class PredictConfig(JobConfig):
     as_json: bool = Field(default=False, alias="json", description="print a list of JSON objects and nothing else")
     device: Device = "auto"
     threads: Threads = None
-
-
-class TablesConfig(JobConfig):
-    """Count what Tables 1, 2 and 5 of the paper count, beside the paper's figures; nothing is trained or downloaded."""
-
-    job: Literal["tables"] = "tables"
-    table: Literal["all", "1", "2", "5"] = Field(default="all", description="which table")
-    json_file: Path | None = Field(default=None, alias="json", description="file to write all figures to")
-
-
-class BenchConfig(JobConfig):
-    """Time the supernet side by side with a plain one that computes edge by edge, once both are found to be equal."""
-
-    job: Literal["bench"] = "bench"
-    kind: Kind = "cifar"
-    image_size: int = Field(default=32, ge=8, description="side of the random images in pixels")
-    channels: Channels = 16
-    num_cells: NumCells = 8
-    num_nodes: Nodes = 6
-    k: K = 4
-    batch_size: int = Field(default=64, ge=2, description="images per step")
-    repeats: Count = Field(default=5, description="times that each step is measured, by turns and after a warm-up")
-    shapes: bool = Field(default=False, description="time other shapes too: a table of minutes")
-    compare_with: Path | None = Field(
-        default=None,
-        description="folder with a model_search.py of the DARTS interface, whose Network is timed too: RUNS ITS CODE",
-    )
-    json_file: Path | None = Field(default=None, alias="json", description="file to write all figures to")
-    device: Device = "auto"
-    threads: Threads = None
-    kernels: Literal["auto", "native", "plain", "both"] = Field(
-        default="auto", description="the supernet's kernels: native (compiled), plain (PyTorch alone), both, or auto"
-    )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from command_line import run_in, snapshot
 from hostile import cases, check_words, damaged, mutated, new_folder, outcome
-from pcdarts.config import BenchConfig, SearchConfig, ShowConfig, TestConfig, TrainConfig
+from pcdarts.bench_config import BenchConfig
+from pcdarts.config import SearchConfig, ShowConfig, TestConfig, TrainConfig
 from pcdarts.job_config import JobConfig, settings
 from pcdarts.recipes import recipe, resolve
 

@@ -3,11 +3,16 @@
 import hashlib
 import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from authors_layout import AuthorsNetwork
 from command_line import GENOTYPE, checkpoint_of, copy_of, differences, done, kill_after_epochs, refused, result_of
+from pcdarts.cell.zoo import published
 
 SMALL = shlex.split("train --train-images 40 --test-images 100 --image-size 8 --batch-size 20 --cutout 3 --epochs 2")
 HEADS = ("/state/network/classifier.", "/state/network/auxiliary_head.classifier.")
@@ -76,6 +81,30 @@ def test_a_resumed_training_needs_the_weights_no_more_and_ends_as_if_it_had_neve
     done(tmp_path, "train", "--resume", "run")
     assert differences(tmp_path / "run", tmp_path / "undisturbed") == []
     assert result_of(tmp_path / "run")["init"] == result_of(tmp_path / "undisturbed")["init"]
+
+
+def test_a_file_of_the_authors_scripts_will_do_with_its_genotype(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"kind": "cifar", "channels": 4, "num_cells": 3, "num_classes": 10}
+    theirs = AuthorsNetwork(published("darts_v2"), auxiliary=False, **sizes).state_dict()
+    torch.save(theirs, tmp_path / "weights.pt")
+    own = ("--data", "cifar10", "--data-root", "nowhere")
+    assert "holds weights without their cell: give --genotype" in refused(
+        tmp_path, *SMALL, *own, "--init", "weights.pt"
+    )
+    numbers = np.random.default_rng(0)
+    for name in ("ant", "bee"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for index in range(4):
+            pixels = numbers.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{index}.png")
+    own = ("--data", "folder", "--data-root", "images", "--init", "weights.pt", "--genotype", "DARTS")
+    printed = begun(tmp_path, *own)
+    assert "3 cells of 4 channels, cifar stem, 10 classes; assumed: " in printed
+    assert (
+        "): all but the classifier and the auxiliary head, which begin at random, for the 2 classes are not" in printed
+    )
+    ours = checkpoint_of(tmp_path / "new")
+    assert torch.equal(ours["/state/network/stem.0.weight"], theirs["stem.0.weight"])
 
 
 def test_an_unfinished_run_will_do_and_so_will_a_seed(tmp_path: Path, killed_two_seeds: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from pcdarts.config import BenchConfig
+from pcdarts.bench_config import BenchConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.bench_tables import BenchTables
 from pcdarts.jobs.child import measure_in_child

@@ -1,6 +1,7 @@
 """`pcdarts train --init`: a training that begins with the weights of another run, or of an exported network."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from pcdarts.config import TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, listed
 from pcdarts.jobs.genotype import find_genotype
+from pcdarts.jobs.weights import OnlyGenotype, classifier_of, is_exported
 from pcdarts.network.classifier import WEIGHTS, load_classifier
 from pcdarts.network.network import Network
 from pcdarts.recipes import resolve
@@ -116,16 +118,21 @@ class Beginning:
         self.about = dict(state)
 
 
-def load_start(path: Path) -> Start:
-    """The weights in a train run, finished or not, or in a safetensors file that `pcdarts export` wrote, or its folder.
+def load_start(path: Path, genotype: str | None, say: Callable[[str], None]) -> Start:
+    """The weights in a train run, finished or not, in an export, or in a file of the authors' scripts.
+
+    Only the last of these needs its `genotype`; what is assumed about it, `say` is told.
 
     Raises:
-        InputError: there are none, or they are damaged.
+        InputError: there are none, they are damaged, or they do not fit the genotype.
     """
     path = Path(os.path.abspath(os.path.expanduser(path)))
     if RunFolder(path).config.is_file():
         return _of_run(path)
-    trained = load_classifier(path)
+    if path.is_file() and not is_exported(path):
+        trained = classifier_of(path, OnlyGenotype(genotype), say).classifier
+    else:
+        trained = load_classifier(path)
     blueprint, file = trained.blueprint, path / WEIGHTS if path.is_dir() else path
     return Start(
         path,

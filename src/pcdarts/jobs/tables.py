@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from pcdarts.bench_config import TablesConfig
 from pcdarts.cell.primitives import FactorizedReduce, ReluFirst
 from pcdarts.cell.zoo import published
-from pcdarts.config import TablesConfig
 from pcdarts.errors import InputError
 from pcdarts.extras import import_extra
 from pcdarts.jobs.bench_tables import console, make_table

@@ -48,7 +48,7 @@ def pinned(config: TrainConfig) -> TrainConfig:
     """
     source = config.genotype
     if config.init is not None:
-        start = load_start(config.init)
+        start = load_start(config.init, source, print)
         start.check(config)
         config = config.model_copy(update={"init": start.path})
         print(
@@ -154,7 +154,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
     network = network.to(memory_format=torch.channels_last)
     beginning, begins = Beginning(), None
     if config.init is not None and not (resume and (run.checkpoint.exists() or previous_of(run.checkpoint).exists())):
-        start = load_start(config.init)
+        start = load_start(config.init, config.genotype, lambda line: None)
         start.check(config)
         begins = beginning.take(network, start, data)
     size = complexity(network, (data.image_channels, data.image_size, data.image_size))
