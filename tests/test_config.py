@@ -127,7 +127,9 @@ def test_frozen_epochs_may_fill_the_search() -> None:
 
 
 def test_a_test_needs_its_run() -> None:
-    assert problems(TestConfig) == ["run is missing: folder of a finished train run"]
+    assert problems(TestConfig) == [
+        "run is missing: folder of a finished train run, an exported file, or weights.pt of other scripts"
+    ]
     assert TestConfig(run=Path("runs/x")).data is None
 
 

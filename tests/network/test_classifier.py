@@ -143,3 +143,9 @@ def test_a_pixel_range_comes_back_as_it_was(file: Path, pixel_range: list[float]
 def test_a_pixel_range_that_does_not_rise_is_refused(file: Path, pixel_range: list[Any]) -> None:
     with pytest.raises(InputError, match=r"in its metadata, .*pixel_range"):
         load_classifier(rewritten(file, {"pixel_range": pixel_range}))
+
+
+def test_a_file_of_pytorch_is_refused_with_what_makes_safetensors_of_it(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(1)}, tmp_path / "weights.pt")
+    with pytest.raises(InputError, match=r"is refused \(it is a file of PyTorch\).*`pcdarts export .*weights\.pt"):
+        pcdarts.load_classifier(tmp_path / "weights.pt")

@@ -169,6 +169,11 @@ def load_classifier(path: Path | str) -> Classifier:
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror or error})") from None
     except (SafetensorError, InputError) as error:
+        if file.read_bytes()[:4].startswith((b"PK\x03\x04", b"\x80")):
+            raise InputError(
+                f"{file} is refused (it is a file of PyTorch): give the safetensors file that pcdarts export wrote; "
+                f"`pcdarts export {file} --genotype CELL` makes one of weights that PyTorch saved"
+            ) from None
         raise InputError(
             f"{file} is refused ({error}): give the safetensors file that pcdarts export wrote, undamaged"
         ) from None
