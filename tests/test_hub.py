@@ -1,5 +1,6 @@
 """The Hugging Face Hub: an export goes there and comes back, through HTTP to a server on this machine."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from forked import Forked
 from hub_server import hub_server
 from pcdarts.errors import InputError, RunError
 from pcdarts.network.classifier import Classifier
+from pcdarts.network.export import timm_settings
 from small_classifier import BLUEPRINT, trained
 
 SECRET = "hf_of_the_tests"
@@ -40,6 +42,12 @@ def exported(tmp_path: Path) -> Path:
     return folder
 
 
+TIMM = """
+import sys, timm, pcdarts.timm_models
+print(timm.create_model("hf-hub:me/net", pretrained=True).classifier.bias.tolist())
+"""
+
+
 def python(code: str, *arguments: object, **environment: str) -> Ended:
     """What a Python process does that knows nothing of this machine's caches and credentials."""
     return end_of(Forked(Path.cwd(), *map(str, arguments), code=code, environment={"HF_TOKEN": SECRET, **environment}))
@@ -58,9 +66,13 @@ def plant(cache: Path, repo_id: str, content: bytes) -> None:
 def test_an_export_goes_to_the_hub_and_comes_back_also_offline(tmp_path: Path, exported: Path) -> None:
     bias, cache = str(trained().classifier.bias.tolist()), tmp_path / "cache"
     with hub_server() as server:
+        settings = timm_settings(BLUEPRINT, trained(auxiliary=False))
+        (exported / "config.json").write_text(json.dumps(settings))
         ended = python(PUSH_AND_FETCH, exported.parent, HF_ENDPOINT=server.address, HF_HOME=str(cache))
+        as_timm = python(TIMM, HF_ENDPOINT=server.address, HF_HOME=str(cache))
     assert ended.code == 0, ended.err
     assert ended.out.splitlines() == [f"{server.address}/me/net", bias]
+    assert as_timm.out.splitlines()[-1:] == [bias], as_timm.err
     assert set(server.files) == {path.name for path in exported.iterdir()} - {"notes.txt", ".env"}
     assert server.files["model.safetensors"] == (exported / "model.safetensors").read_bytes()
     assert (server.created["name"], server.created["visibility"]) == ("net", "private")
