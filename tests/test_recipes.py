@@ -10,6 +10,8 @@ from pcdarts.errors import InputError
 from pcdarts.job_config import ConfigError, JobConfig
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import DEFAULT, RECIPES, recipe, resolve
+from pcdarts.study.grid import grid
+from pcdarts.study.spec import find_spec
 
 
 def differing(config: JobConfig, other: JobConfig) -> dict[str, object]:
@@ -142,3 +144,26 @@ def test_a_problem_says_where_a_value_comes_from_that_nobody_typed(
 def test_nothing_is_said_about_the_origin_of_what_was_typed() -> None:
     with pytest.raises(ConfigError, match=r"use 1, 2, 4 or 8$"):
         resolve(SearchConfig, flags={"k": "3", "channels": "8"})
+
+
+@pytest.mark.parametrize("config_class", [SearchConfig, RandomSearchConfig, TrainConfig])
+def test_a_recipes_limit_to_its_own_data_does_not_hold_for_other_data(
+    config_class: type[SearchConfig | RandomSearchConfig | TrainConfig],
+) -> None:
+    own = recipe(config_class, "cifar10-small")
+    assert own.train_images == 4000
+    for flags in ({}, {"data": "cifar10"}, {"data_root": "elsewhere"}):
+        assert resolve(config_class, flags={"recipe": "cifar10-small", **flags}).train_images == 4000
+    other = {"recipe": "cifar10-small", "data": "folder", "data_root": "photos"}
+    assert resolve(config_class, flags=other).train_images is None
+    assert resolve(config_class, flags={**other, "train_images": "300"}).train_images == 300
+
+
+def test_a_small_study_is_as_small_on_other_data() -> None:
+    for name in ("table3", "figure3", "table4-runs", "table4-epochs", "table4-nodes"):
+        _, spec = find_spec(name, "small")
+        jobs = {"search": SearchConfig, "random_search": RandomSearchConfig, "train": TrainConfig}
+        known = {job: config_class.model_fields for job, config_class in jobs.items()}
+        other = spec.given({"data": "fashion-mnist"}, known)
+        sizes = {config.train_images for cell in grid(other, Path("study")) for config, _ in cell.steps()}
+        assert sizes == {4000}

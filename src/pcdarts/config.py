@@ -59,24 +59,30 @@ from pcdarts.config_fields import (
     Recipe,
     Seed,
     SynchronizeBatchNorm,
+    TestSet,
     Threads,
     Track,
     TrainImages,
+    TrainSet,
     WeightDecay,
     Workers,
 )
 from pcdarts.errors import listed
-from pcdarts.job_config import JobConfig
+from pcdarts.job_config import WHERE_THE_SETS_ARE, JobConfig
 
 
 class SearchConfig(JobConfig):
     """Search a cell; the defaults are those of the paper's search on CIFAR-10 (Sec. 4.2)."""
+
+    elsewhere: ClassVar[frozenset[str]] = JobConfig.elsewhere | WHERE_THE_SETS_ARE
 
     job: Literal["search"] = "search"
     recipe: Recipe = None
     data: Data = "fashion-mini"
     data_root: DataRoot = None
     hub_name: HubName = None
+    train_set: TrainSet = None
+    test_set: TestSet = None
     image_size: ImageSize = None
     pixel_range: PixelRange = None
     train_images: TrainImages = None
@@ -164,6 +170,8 @@ class SearchConfig(JobConfig):
 class TrainConfig(JobConfig):
     """Train the network of a genotype from scratch; the defaults are those of the paper on CIFAR-10 (Sec. 4.2)."""
 
+    elsewhere: ClassVar[frozenset[str]] = JobConfig.elsewhere | WHERE_THE_SETS_ARE
+
     job: Literal["train"] = "train"
     recipe: Recipe = None
     genotype: str = Field(
@@ -180,6 +188,8 @@ class TrainConfig(JobConfig):
     data: Data = "fashion-mini"
     data_root: DataRoot = None
     hub_name: HubName = None
+    train_set: TrainSet = None
+    test_set: TestSet = None
     image_size: ImageSize = None
     pixel_range: PixelRange = None
     train_images: TrainImages = None
@@ -244,6 +254,12 @@ class TestConfig(JobConfig):
     data: DataName | None = Field(default=None, description="data set (none: the one the run was trained on)")
     data_root: DataRoot = None
     hub_name: HubName = None
+    test_set: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder below data_root, or split of hub_name, to measure on (none: the test set, or of other "
+        "data without one all images)",
+    )
     image_size: Count | None = Field(default=None, description="side to which images are resized (none: as in the run)")
     test_images: Count | None = Field(
         default=None,
@@ -276,6 +292,7 @@ class DataSplitConfig(JobConfig):
     data_root: Path = Field(
         default=Path("data/imagenet"), description="image folder, of which the training set is split"
     )
+    train_set: TrainSet = None
     out: Path = Field(default=Path("split.json"), description="file to write")
     weight_fraction: Fraction = Field(default=0.1, description="part of each class that trains the weights (Sec. 4.3)")
     arch_fraction: Fraction = Field(default=0.025, description="part of each class that trains alpha and beta")

@@ -37,6 +37,20 @@ DataRoot = Annotated[Path | None, Field(description="folder of the data set (non
 HubName = Annotated[
     str | None, Field(min_length=1, description="data set of the Hugging Face hub, or a folder that `datasets` reads")
 ]
+TrainSet = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        description="folder below data_root, or split of hub_name, that is the training set (none: found by its name)",
+    ),
+]
+TestSet = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        description="the same for the test set (none: found by its name; without one a fifth of each class)",
+    ),
+]
 ImageSize = Annotated[
     Count | None, Field(description="side of the images in pixels, resized to it (none: as they are)")
 ]

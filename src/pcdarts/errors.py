@@ -82,3 +82,8 @@ def check_whole(**numbers: object) -> None:
     for name, number in numbers.items():
         if not isinstance(number, Integral) or isinstance(number, bool):
             raise wrong_type(name, number, "a whole number", "give one such as 4")
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 image`, `2,400 images`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -24,6 +24,10 @@ class ConfigError(InputError):
         self.problems = problems
 
 
+WHERE_THE_SETS_ARE = frozenset({"test_set", "train_set"})
+"""Fields that are among those `elsewhere` where they say which folders the images are in: these are compared."""
+
+
 class JobConfig(BaseModel):
     """What the configurations of all jobs have in common: fields are checked together, once, and never change.
 

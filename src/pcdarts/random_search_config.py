@@ -41,25 +41,30 @@ from pcdarts.config_fields import (
     Recipe,
     Seed,
     SynchronizeBatchNorm,
+    TestSet,
     Threads,
     Track,
     TrainImages,
+    TrainSet,
     WeightDecay,
     Workers,
 )
-from pcdarts.job_config import JobConfig
+from pcdarts.job_config import WHERE_THE_SETS_ARE, JobConfig
 
 
 class RandomSearchConfig(JobConfig):
     """Search a cell by drawing some at random; the defaults are those of the recipe cifar10."""
 
     extendable: ClassVar[frozenset[str]] = frozenset()  # the epochs are those of a candidate, not of the run
+    elsewhere: ClassVar[frozenset[str]] = JobConfig.elsewhere | WHERE_THE_SETS_ARE
 
     job: Literal["random search"] = "random search"
     recipe: Recipe = None
     data: Data = "fashion-mini"
     data_root: DataRoot = None
     hub_name: HubName = None
+    train_set: TrainSet = None
+    test_set: TestSet = None
     image_size: ImageSize = None
     pixel_range: PixelRange = None
     train_images: TrainImages = None

@@ -269,6 +269,9 @@ RECIPES: dict[type[JobConfig], dict[str, Callable[[], JobConfig]]] = {
 }
 """By job; the first one is what a job does that is not told otherwise."""
 
+LIMITS = ("train_images", "test_images")
+"""What a recipe says of the size of its own data; other data is used whole."""
+
 Config = TypeVar("Config", bound=JobConfig)
 
 
@@ -306,8 +309,9 @@ def resolve(
 ) -> Config:
     """The configuration of a job: the recipe, overridden by a YAML file, overridden by flags (by setting).
 
-    The recipe is the one that the flags name, else the one that the file names, else the job's first. `problems`, found
-    while the flags were read, are reported together with those found here.
+    The recipe is the one that the flags name, else the one that the file names, else the job's first; its limits to the
+    number of images hold for its own data and no other. `problems`, found while the flags were read, are reported
+    together with those found here.
 
     Raises:
         ConfigError: lists everything that is wrong with file and flags.
@@ -324,6 +328,8 @@ def resolve(
     base = {}
     if config_class in RECIPES:
         base = recipe(config_class, str(given.get("recipe") or next(iter(RECIPES[config_class])))).model_dump()
+    if given.get("data", base.get("data")) != base.get("data"):
+        base |= {name: config_class.model_fields[name].default for name in LIMITS if name in base}
     try:
         config = config_class(**{**base, **given})
     except ConfigError as error:

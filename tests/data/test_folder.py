@@ -152,7 +152,7 @@ def test_two_folders_that_mean_the_same_set_are_refused(save_images, names):
     root = save_images(*(f"{which}/{name}/a.png" for which in names for name in ("cat", "dog")))
     with pytest.raises(InputError) as error:
         find_images(root)
-    assert "two of which mean the same set: keep one of them" in one_line(error)
+    assert "which mean the same set: keep one of them, or say which folder is which" in one_line(error)
 
 
 def test_a_path_that_no_folder_can_have_is_refused(tmp_path):
@@ -202,7 +202,7 @@ def test_a_class_with_one_image_cannot_be_split(save_images):
 def test_sets_without_a_training_set_are_refused(save_images):
     with pytest.raises(InputError) as error:
         find_images(save_images("test/cat/a.png", "val/cat/a.png"))
-    assert "has test and val but no folder train" in one_line(error)
+    assert "has 'test' and 'val' but no folder train" in one_line(error)
 
 
 def test_of_thousands_of_classes_that_differ_only_a_few_are_named(save_images):

@@ -159,7 +159,7 @@ def test_an_image_has_an_identity_that_changes_with_it(tmp_path):
     [
         (lambda: {"train": made([0, None, 1]), "test": made([0])}, "image 1 of 'train' of .* has no label"),
         (lambda: {"train": made([0, 1]), "test": made([0, None])}, "image 1 of 'test' of .* has no label"),
-        (lambda: {"train": made([0, 0, 1])}, "class 'bee' of data set .* has only one image"),
+        (lambda: {"train": made([0, 0, 1])}, "class 'bee' has only one image, .image 2 of 'train' of "),
         (lambda: {"train": made([7, 7], datasets.Value("int64"))}, "only one class"),
         (lambda: {"train": made([0.5, 1.5], datasets.Value("float32"))}, "no column of classes, only image and label"),
         (lambda: {"train": made([0, 1]).remove_columns("image")}, "no column of images, only label"),
@@ -181,3 +181,35 @@ def test_a_name_that_cannot_be_had_is_refused_in_one_line(tmp_path):
     (tmp_path / "mine" / "mine.py").write_text("raise SystemExit('code was run')")
     with pytest.raises(InputError, match="cannot be read"):
         find_hub_images(str(tmp_path / "mine"))
+
+
+def test_splits_have_the_names_that_people_give_them_and_what_is_not_used_is_said(tmp_path):
+    splits = {"training": made([0, 1, 1]), "dev": made([1, 0]), "testing": made([-1]), "unsupervised": made([-1, -1])}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "mine")
+    found = find_hub_images(str(tmp_path / "mine"))
+    assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([0, 1, 1], [1, 0])
+    assert found.notes == (
+        "training set: the split 'training' (3 images); test set: the split 'dev' (2 images)",
+        "ignored the split 'testing' (1 image): it has no labels",
+        "ignored the split 'unsupervised' (2 images)",
+    )
+    chosen = find_hub_images(str(tmp_path / "mine"), "dev", "training")
+    assert (chosen.train.labels.tolist(), chosen.test.labels.tolist()) == ([1, 0], [0, 1, 1])
+    for settings, words in {
+        ("rest", None): "train_set is rest, but .* has the splits dev, testing, training and unsupervised",
+        (None, "testing"): "test_set is testing, but this split of .* has no labels",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            find_hub_images(str(tmp_path / "mine"), *settings)
+
+
+def test_measured_is_the_labelled_test_split_or_else_all_images(tmp_path):
+    whole = parquet(tmp_path / "whole", train=made([0, 1, 1, 0, 2, 2]), test=made([-1, -1]))
+    found = find_hub_images(whole, to_measure=True)
+    assert found.test.labels.tolist() == [0, 1, 1, 0, 2, 2]
+    assert found.test_is == f"all images of {whole!r}: it has no test set"
+    made([0, 1]).save_to_disk(tmp_path / "one")
+    assert len(find_hub_images(str(tmp_path / "one"), to_measure=True).test) == 2
+    two = parquet(tmp_path / "two", train=made([0, 1, 1]), validation=made([2, 1]))
+    found = find_hub_images(two, to_measure=True)
+    assert (found.test.labels.tolist(), found.test_is) == ([2, 1], "the split 'validation'")

@@ -1,11 +1,14 @@
 """Search, training and test on the user's own images, of any size and in colour or grey."""
 
+import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
-from command_line import done, metrics_of, result_of
+from command_line import done, metrics_of, refused, result_of, run_in
+from pcdarts.data.folder import find_images
 
 TINY_NETWORK = ("--channels", "2", "--num-cells", "3", "--epochs", "1")
 TINY_SEARCH = ("search", *TINY_NETWORK, "--k", "2", "--num-nodes", "4", "--arch-frozen-epochs", "0")
@@ -15,25 +18,120 @@ TINY_SEARCH = ("search", *TINY_NETWORK, "--k", "2", "--num-nodes", "4", "--arch-
 def test_a_folder_of_images_goes_all_the_way(tmp_path: Path, images: str, request: pytest.FixtureRequest) -> None:
     root: Path = request.getfixturevalue(images)
     printed = done(tmp_path, *TINY_SEARCH, "--data", "folder", "--data-root", str(root), "--image-size", "17")
-    search = tmp_path / "runs" / "search-fashion-mini-001"
+    called = root.name.replace(" ", "-")
+    search = tmp_path / "runs" / f"search-{called}-001"
     assert result_of(search)["evaluation_network"]["num_classes"] == 3
     assert result_of(search)["evaluation_network"]["image_size"] == 17
     assert metrics_of(search)[-1]["arch_loss"] > 0
 
     next_command = shlex.split(printed.splitlines()[-1].removeprefix("next: "))
     printed = done(tmp_path, *next_command[1:], *TINY_NETWORK)
-    error = result_of(tmp_path / "runs" / "train-fashion-mini-001")["test_top1_error"]
+    run = tmp_path / "runs" / f"train-{called}-001"
+    error = result_of(run)["test_top1_error"]
 
     next_command = shlex.split(printed.splitlines()[-1].removeprefix("next: "))
     printed = done(tmp_path, *next_command[1:])
-    assert printed == f"runs/train-fashion-mini-001: top-1 error {error:.2f} %\n"
+    assert printed.splitlines() == [
+        "3 classes: ant, bee and wasp",
+        f"training set: four fifths of each class in '{root.name}' (24 images), 18 images; test set: the other fifth, "
+        "6 images, because there is no other test set",
+        f"runs/{run.name}: top-1 error {error:.2f} % of 6 images (a fifth of each class, kept for this because there "
+        "is no test set)",
+    ]
 
 
-def test_a_folder_that_has_moved_is_named_again(tmp_path: Path, colour_images: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.symlink_to(colour_images)
-    arguments = ["--genotype", "random:1", "--data", "folder", "--data-root", "elsewhere", "--image-size", "9"]
-    done(tmp_path, "train", *arguments, *TINY_NETWORK, "--run", "run")
-    elsewhere.unlink()
+@pytest.fixture(scope="module")
+def trained_on_a_folder(tmp_path_factory: pytest.TempPathFactory, colour_images: Path) -> Path:
+    """A training on a folder without a test set, beside that folder, which is called `mine`."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(colour_images, folder / "mine")
+    arguments = ["--genotype", "random:1", "--data", "folder", "--data-root", "mine", "--image-size", "9"]
+    done(folder, "train", *arguments, *TINY_NETWORK, "--run", "run")
+    return folder
+
+
+def measured(folder: Path, *arguments: str) -> str:
+    """What `pcdarts test` says in its last line, without the name of the run."""
+    return done(folder, "test", "run", *arguments).splitlines()[-1].removeprefix("run: top-1 error ")
+
+
+def test_the_runs_own_data_is_known_where_it_has_moved(tmp_path: Path, trained_on_a_folder: Path) -> None:
+    shutil.copytree(trained_on_a_folder / "run", tmp_path / "run")
+    shutil.copytree(trained_on_a_folder / "mine", tmp_path / "elsewhere")
     error = result_of(tmp_path / "run")["test_top1_error"]
-    assert done(tmp_path, "test", "run", "--data-root", str(colour_images)) == f"run: top-1 error {error:.2f} %\n"
+    expected = f"{error:.2f} % of 6 images (a fifth of each class, kept for this because there is no test set)"
+    for arguments in (["--data-root", "elsewhere"], ["--data", "folder", "--data-root", "elsewhere"]):
+        assert measured(tmp_path, *arguments) == expected
+
+
+def test_of_other_data_without_a_test_set_all_images_are_measured(tmp_path: Path, trained_on_a_folder: Path) -> None:
+    shutil.copytree(trained_on_a_folder / "run", tmp_path / "run")
+    other = tmp_path / "other"
+    for name in ("ant", "bee", "wasp"):
+        shutil.copytree(trained_on_a_folder / "mine" / name, other / name)
+        (other / name / "0.png").unlink()
+    for arguments in (["--data-root", "other"], ["--data", "folder", "--data-root", "other"]):
+        assert measured(tmp_path, *arguments).endswith(" % of 21 images (all images of 'other': it has no test set)")
+    other.rename(tmp_path / "dev")
+    other.mkdir()
+    (tmp_path / "dev").rename(other / "dev")
+    assert measured(tmp_path, "--data-root", "other").endswith(" % of 21 images (the validation set 'dev')")
+    assert measured(tmp_path, "--data-root", ".", "--test-set", "other/dev").endswith(" (the folder 'other/dev')")
+
+
+def test_images_that_a_run_was_trained_on_are_left_out_wherever_links_lead_to_them(trained_on_a_folder: Path) -> None:
+    wider = trained_on_a_folder / "wider"
+    for name in ("ant", "bee", "wasp"):
+        (wider / name).mkdir(parents=True)
+        (wider / name / "mine").symlink_to(trained_on_a_folder / "mine" / name)
+        shutil.copy(trained_on_a_folder / "mine" / name / "0.png", wider / name / "new.png")
+    words = "of 9 images (all images of 'wider', but 18 that the network was trained on: it has no test set)"
+    assert measured(trained_on_a_folder, "--data", "folder", "--data-root", "wider").endswith(words)
+
+    alone = trained_on_a_folder / "alone"
+    for path in find_images(trained_on_a_folder / "mine").train.sources:
+        place = alone / path.parent.name / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path)
+    message = refused(trained_on_a_folder, "test", "run", "--data", "folder", "--data-root", "alone")
+    assert "the network was trained on every one of them" in message
+    (alone).rename(trained_on_a_folder / "test")
+    alone.mkdir()
+    (trained_on_a_folder / "test").rename(alone / "test")
+    printed = done(trained_on_a_folder, "test", "run", "--data", "folder", "--data-root", "alone")
+    assert "warning: the network was trained on 18 of these 18 images" in printed
+
+
+def test_a_recipes_limit_to_its_own_data_does_not_thin_other_data_and_limits_are_said(
+    tmp_path: Path, colour_images: Path
+) -> None:
+    data = ["--data", "folder", "--data-root", str(colour_images), "--image-size", "9"]
+    printed = done(tmp_path, *TINY_SEARCH, *data, "--train-images", "6")
+    assert "6 of 18 training images are used (--train-images 6)" in printed.splitlines()
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "6 of 18 training images are used (--train-images 6)" in (run / "log.txt").read_text().splitlines()
+    assert "--train-images 6" in printed.splitlines()[-1]
+
+
+def test_predict_says_what_it_ignores_in_a_folder(trained_on_a_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained_on_a_folder / "mine" / "ant", tmp_path / "photos")
+    for name in ("a.heic", "b.HEIC", "notes.txt", ".hidden"):
+        (tmp_path / "photos" / name).write_bytes(b"")
+    ended = run_in(tmp_path, "predict", str(trained_on_a_folder / "run"), "photos", "--json")
+    assert ended.code == 0
+    assert len(json.loads(ended.out)) == 8
+    assert ended.err.splitlines() == [
+        "photos: ignored 2 files with the extension .heic (Pillow alone cannot read HEIC: convert them to JPEG)",
+        "photos: ignored 1 file with the extension .txt",
+        "photos: ignored 1 hidden file or folder",
+    ]
+
+
+def test_a_split_of_the_layout_of_imagenet_is_drawn_of_its_training_set(tmp_path: Path, colour_images: Path) -> None:
+    shutil.copytree(colour_images, tmp_path / "images" / "train")
+    for name in ("val", "test"):
+        (tmp_path / "images" / name).mkdir()
+        shutil.copy(colour_images / "ant" / "0.png", tmp_path / "images" / name / "0.png")
+    printed = done(tmp_path, "data", "split", "--data-root", "images", "--weight-fraction", "0.5")
+    assert "ignored 'test' (1 image)" in printed
+    assert "3 classes: ant, bee and wasp" in printed

@@ -41,10 +41,10 @@ def test_a_plan_is_a_table_and_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_plan_of_cifar_10_downloads_nothing() -> None:
-    setting, work = prepare(recipe(SearchConfig, "cifar10"))
+    setting, work, _ = prepare(recipe(SearchConfig, "cifar10"))
     assert (setting.image_size, setting.image_channels, setting.num_classes, setting.batch_size) == (32, 3, 10, 256)
     assert (work.weight_images, work.epochs, work.arch_epochs, work.steps(256)) == (25_000, 50, 35, 98)
-    few, _ = prepare(SearchConfig(data="cifar100", train_images=100, image_size=16, arch_frozen_epochs=0))
+    few, _, _ = prepare(SearchConfig(data="cifar100", train_images=100, image_size=16, arch_frozen_epochs=0))
     assert (few.batch_size, few.image_size, few.num_classes) == (50, 16, 100)
 
 
@@ -70,14 +70,14 @@ def test_a_row_says_when_step_and_data_do_not_fit_into_the_memory() -> None:
 
 
 def test_only_stems_that_images_and_channels_allow_are_compared() -> None:
-    setting, _ = prepare(recipe(SearchConfig, "cifar10"))  # 32x32
+    setting, _, _ = prepare(recipe(SearchConfig, "cifar10"))  # 32x32
     assert [case.kind for case in cases_by_stem(setting)] == ["cifar", "stride2", "stride4", "imagenet"]
     assert [case.kind for case in cases_by_stem(replace(setting, channels=3, k=1))] == ["cifar", "stride2", "stride4"]
     assert [case.kind for case in cases_by_stem(replace(setting, image_size=8))] == ["cifar", "stride2"]
 
 
 def test_a_stem_is_suggested_for_the_size_of_the_images() -> None:
-    setting, _ = prepare(recipe(SearchConfig, "cifar10"))
+    setting, _, _ = prepare(recipe(SearchConfig, "cifar10"))
     assert suggestion(replace(setting, image_size=64)).startswith(
         "suggested for images of 64x64: --kind stride2 (its cells see 32x32: the first stem of which they see 32x32 or"
     )

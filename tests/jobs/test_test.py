@@ -20,9 +20,18 @@ def save_test_images(folder: Path) -> None:
     shutil.copytree(folder / "test", folder / "train")
 
 
+def last_line(folder: Path, *arguments: str) -> str:
+    return done(folder, *arguments).splitlines()[-1]
+
+
 def test_a_run_has_the_error_that_it_reported(tmp_path: Path, finished_train: Path) -> None:
     reported = result_of(finished_train)["test_top1_error"]
-    assert done(tmp_path, "test", str(finished_train)) == f"{finished_train}: top-1 error {reported:.2f} %\n"
+    assert done(tmp_path, "test", str(finished_train)).splitlines() == [
+        "10 classes: T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag and Ankle boot",
+        "40 of 6,000 training images are used (--train-images 40)",
+        "100 of 1,000 test images are used (--test-images 100)",
+        f"{finished_train}: top-1 error {reported:.2f} % of 100 images (the test set of fashion-mini; 1,000 in all)",
+    ]
 
 
 def test_a_measurement_changes_nothing(tmp_path: Path, finished_train: Path) -> None:
@@ -35,17 +44,19 @@ def test_a_measurement_changes_nothing(tmp_path: Path, finished_train: Path) -> 
 def test_every_seed_has_the_error_that_it_reported(tmp_path: Path, two_seeds: Path) -> None:
     result = result_of(two_seeds)
     lines = done(tmp_path, "test", str(two_seeds)).splitlines()
-    for seed, line in zip((0, 1), lines, strict=False):
-        assert line == f"{two_seeds}/seed-{seed}: top-1 error {result['test_top1_errors'][seed]:.2f} %"
+    for seed, line in zip((0, 1), lines[3:], strict=False):
+        assert line.startswith(f"{two_seeds}/seed-{seed}: top-1 error {result['test_top1_errors'][seed]:.2f} % of 100")
     mean, std = result["test_top1_error"], result["test_top1_error_std"]
-    assert lines[2:] == [f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of 2 seeds)"]
+    assert lines[5:] == [f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of 2 seeds)"]
 
 
 def test_the_same_images_in_a_folder_give_the_same_error(tmp_path: Path, finished_train: Path) -> None:
     save_test_images(tmp_path / "images")
-    all_of_its_own = done(tmp_path, "test", str(finished_train), "--test-images", "1000")
-    assert all_of_its_own != done(tmp_path, "test", str(finished_train))  # of the 100 that the run has
-    assert done(tmp_path, "test", str(finished_train), "--data", "folder", "--data-root", "images") == all_of_its_own
+    all_of_its_own = last_line(tmp_path, "test", str(finished_train), "--test-images", "1000")
+    of_those_of_the_run = last_line(tmp_path, "test", str(finished_train))  # 100
+    assert all_of_its_own.partition(" of ")[0] != of_those_of_the_run.partition(" of ")[0]
+    line = last_line(tmp_path, "test", str(finished_train), "--data", "folder", "--data-root", "images")
+    assert line == all_of_its_own.replace("the test set of fashion-mini", "the test set 'test'")
 
 
 def test_data_with_other_classes_is_refused(tmp_path: Path, finished_train: Path, grey_images: Path) -> None:

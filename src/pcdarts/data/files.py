@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -111,3 +112,30 @@ def head_of(path: Path) -> bytes:
             return file.read(HEAD)
     except (OSError, ValueError):
         return b""
+
+
+FileId = tuple[int, int]
+"""What tells a file from all others on this machine, wherever links lead to it: its device and number there."""
+
+
+def file_ids(sources: ImageSources) -> list[FileId | None]:
+    """Which file each image is; None of those that are no files of their own, or are gone."""
+    found: list[FileId | None] = []
+    for index in range(len(sources)):
+        file = sources[index]
+        try:
+            status = os.stat(file) if isinstance(file, Path) else None
+        except OSError:
+            status = None
+        found.append(status and (status.st_dev, status.st_ino))
+    return found
+
+
+def files_digest(*parts: ImageFiles) -> str:
+    """A fingerprint of the names, sizes and classes of files, which knows them wherever they are."""
+    found = blake2b(digest_size=16)
+    for files in parts:
+        for name, size in files.sources.identities():
+            found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        found.update(files.labels.numpy().tobytes())
+    return found.hexdigest()

@@ -1,34 +1,47 @@
-"""Image folders: which files are which class and which set."""
+"""Image folders: which files are which class and which set, and what becomes of everything else in them."""
 
-import errno
 import os
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 
 from pcdarts.data.decode import SUFFIXES, quoted
 from pcdarts.data.files import ImageFiles, ImagePaths
+from pcdarts.data.layout import Sets, check_classes_are_no_sets, entered, find_sets
+from pcdarts.data.listing import Folder, ignored_lines, images_below
 from pcdarts.data.split import stratified_split
 from pcdarts.data.streams import generator
-from pcdarts.errors import InputError, listed, shown
+from pcdarts.errors import InputError, counted, listed, shown
 
 TEST_FRACTION = 0.2
 """The share of each class that becomes the test set of a folder without one."""
 
-_SET_OF = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_UNLABELLED = ": they are in no class folders, so that nobody knows what they show"
+
+ByClass = dict[str, list[Path]]
+"""The images of each class, by its name in sorted order."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """A folder of class folders, by class name in sorted order."""
+    """Encoded images with their classes, in a training and a test set."""
 
     classes: tuple[str, ...]
     train: ImageFiles
     test: ImageFiles
+    test_is: str = "the test set"
+    """Which images `test` are, in words."""
+    undivided: ImageFiles | None = None
+    """All images, where there is no test set and `test` was set aside from them."""
+    notes: tuple[str, ...] = ()
+    """What was found, what was done with it, and what was ignored, a line each."""
 
 
-def find_images(root: Path) -> ImageFolder:
+def find_images(root: Path, train_set: str | None = None, test_set: str | None = None) -> ImageFolder:
     """List the images of a folder in one of these layouts, without opening them.
 
     * `root/CLASS/...`, or `root/train/CLASS/...` alone: a fifth of each class becomes the test set. Which images are
@@ -37,101 +50,179 @@ def find_images(root: Path) -> ImageFolder:
     * `root/train` and `root/val`: `val` is the test set.
     * `root/train`, `root/val` and `root/test`: `val` joins the training set (the search splits that itself).
 
+    Sets may be called in other ways that people know (`layout.py`), or are chosen by `train_set` and `test_set`, paths
+    below the root. A `test` without class folders is ignored.
+
     Raises:
         InputError: a folder that cannot be listed, holds no or only one class, has a class without images, or whose
-            sets have different classes or the same meaning.
+            sets have different classes or cannot be told from classes or from one another.
     """
-    folders, _ = _contents(root)
-    of_sets = [folder for folder in folders if folder.name.lower() in _SET_OF]
-    sets = {_SET_OF[folder.name.lower()]: folder for folder in of_sets}
-    if "train" in sets and len(sets) < len(of_sets):
-        names = listed([repr(folder.name) for folder in of_sets], "and")
-        raise InputError(f"image folder {quoted(root)} has {names}, two of which mean the same set: keep one of them")
-    if sets and len(sets) == len(folders) and "train" not in sets:
-        raise InputError(f"image folder {quoted(root)} has {' and '.join(sorted(sets))} but no folder train: add one")
-    if "train" not in sets or len(sets) == 1 < len(folders):
-        return _split_by_class(root, _images_by_class(root))
-    train = _images_by_class(sets["train"])
-    if len(sets) == 1:
-        return _split_by_class(root, train)
-    others = {name: _images_by_class(sets[name]) for name in ("val", "test") if name in sets}
-    for name, by_class in others.items():
-        _check_same_classes(train, by_class, sets[name])
-    if len(others) == 2:
-        val = others.pop("val")
-        train = {name: paths + val[name] for name, paths in train.items()}
-    (test,) = others.values()
-    return ImageFolder(tuple(train), _labelled(root, train), _labelled(root, test))
+    return _found(find_sets(root, train_set, test_set), training_only=False)
 
 
-def _contents(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The visible sub-folders of a folder and its image files, by name; links are followed."""
-    folders, images = [], []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if _is_folder(entry):
-                    folders.append(Path(entry.path))
-                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                    images.append(Path(entry.path))
-    except FileNotFoundError:
-        raise InputError(f"image folder {quoted(folder)} does not exist: check --data-root") from None
-    except NotADirectoryError:
-        raise InputError(f"{quoted(folder)} is a file, but an image folder is expected: check --data-root") from None
-    except OSError as error:
-        raise InputError(f"image folder {quoted(folder)} cannot be read: {error.strerror}") from error
-    except ValueError:  # a null byte, for instance
-        raise InputError(f"{quoted(folder)} is no path that a folder can have: check --data-root") from None
-    return sorted(folders), sorted(images)
+def find_training_images(root: Path, train_set: str | None = None) -> ImageFolder:
+    """The same for whoever needs the training set alone: whatever may be wrong with the test set does not matter."""
+    return _found(find_sets(root, train_set), training_only=True)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself leads nowhere, as one to a file that is gone
-            return False
-        raise
+def find_images_to_measure(root: Path, test_set: str | None = None) -> ImageFolder:
+    """The images that a network is to be measured on which may have learnt from others: the test set, or else all.
 
+    They are `test`, and `train` too; a folder of nothing but a test or a validation set is enough.
 
-def _images_by_class(root: Path) -> dict[str, list[Path]]:
-    """The images of each class folder of `root`, also of folders nested in it, by class name in sorted order."""
-    folders, _ = _contents(root)
-    if not folders:
+    Raises:
+        InputError: as in `find_images`.
+    """
+    sets = find_sets(root, None, test_set)
+    notes = _Notes.around(sets)
+    folder, test_is = None, f"all images of {quoted(root.name or root)}: it has no test set"
+    for which, one in (("test", sets.test), ("validation", sets.val)):
+        if one and folder is None and ("test" in sets.chosen or not _is_unlabelled(one)):
+            folder, test_is = one, _test_is(which, one, sets)
+        elif one:
+            notes.add_unused(sets, one, _UNLABELLED if _is_unlabelled(one) else "")
+    whole = folder or sets.train
+    if whole is None:
         raise InputError(
             f"image folder {quoted(root)} has no class folders: expected {quoted(root / 'CLASS' / 'IMAGE')}"
         )
-    if len(folders) == 1:
-        raise InputError(
-            f"image folder {quoted(root)} has only one class, {quoted(folders[0].name)}: a classifier needs two or more"
+    files = _labelled(root, by_class := _images_by_class(whole, sets, notes))
+    return ImageFolder(tuple(by_class), files, files, test_is, None if folder else files, notes.lines())
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is to be said of a folder, and the files in it that were ignored, by extension."""
+
+    said: list[str]
+    ignored: Counter[str]
+
+    @classmethod
+    def around(cls, sets: Sets) -> Self:
+        """What is to be said before the sets themselves are looked at."""
+        notes = cls([*sets.notes], Counter())
+        for folder in sets.passed:
+            notes.add_beside(sets, folder)
+        return notes
+
+    def add_beside(self, sets: Sets, folder: Folder) -> None:
+        """What else is in a folder of sets or classes."""
+        self.ignored.update(folder.ignored)
+        if folder.images:
+            count = counted(len(folder.images), "image")
+            self.said.append(f"ignored {count} in {sets.called(folder)} itself, beside its folders")
+
+    def add_unused(self, sets: Sets, folder: Folder, why: str = "") -> None:
+        """A set is left out."""
+        self.said.append(
+            f"ignored {sets.called(folder)} ({counted(len(images_below(folder, Counter())), 'image')}){why}"
         )
-    by_class = {folder.name: images_under(folder, {os.path.realpath(root)}) for folder in folders}
-    for folder in folders:
-        if not by_class[folder.name]:
+
+    def lines(self) -> tuple[str, ...]:
+        return (*self.said, *ignored_lines(self.ignored))
+
+
+def _found(sets: Sets, training_only: bool) -> ImageFolder:
+    root, notes = sets.root, _Notes.around(sets)
+    if sets.train is None:
+        others = [sets.called(folder) for folder in (sets.test, sets.val) if folder]
+        raise InputError(
+            f"image folder {quoted(root)} has {listed(others, 'and')} but no folder train: add one, or say which it is "
+            "with --train-set"
+        )
+    train = _images_by_class(sets.train, sets, notes)
+    used = f"{sets.called(sets.train)} ({_counted(train)})"
+    val, test = _other_sets(sets, train, training_only, notes)
+    if val and test:
+        joining = _images_by_class(val, sets, notes, train)
+        used += f" and {sets.called(val)} ({_counted(joining)})"
+        train = {name: paths + joining[name] for name, paths in train.items()}
+    files, tested = _labelled(root, train), test or val
+    if tested is None:
+        return divided(tuple(train), files, used, notes.lines())
+    if training_only:
+        notes.said.insert(0, f"training set: {used}")
+        return ImageFolder(tuple(train), files, files, notes=notes.lines())
+    of_test = _images_by_class(tested, sets, notes, train)
+    notes.said.insert(0, f"training set: {used}; test set: {sets.called(tested)} ({_counted(of_test)})")
+    test_is = _test_is("test" if test else "validation", tested, sets)
+    return ImageFolder(tuple(train), files, _labelled(root, of_test), test_is, notes=notes.lines())
+
+
+def _test_is(which: str, folder: Folder, sets: Sets) -> str:
+    return f"the folder {sets.called(folder)}" if "test" in sets.chosen else f"the {which} set {sets.called(folder)}"
+
+
+def _other_sets(sets: Sets, train: ByClass, training_only: bool, notes: _Notes) -> tuple[Folder | None, Folder | None]:
+    """Validation and test set; one without class folders is left out.
+
+    Raises:
+        InputError: then there would be no test set.
+    """
+    val, test = sets.val, sets.test
+    if test and "test" not in sets.chosen and _is_unlabelled(test, train):
+        notes.add_unused(sets, test, _UNLABELLED)
+        test = None
+    if val and _is_unlabelled(val, train):
+        if not (test or training_only or "train" in sets.chosen):
+            train_set = sets.train.path.relative_to(sets.root).as_posix() if sets.train else "."
             raise InputError(
-                f"class folder {quoted(folder)} has no images ({', '.join(sorted(SUFFIXES))}): add some or remove it"
+                f"{sets.called(val)} in {quoted(sets.root)} is to be the test set, but its images are in no class "
+                f"folders: sort them, or leave it out with --train-set {shown(train_set)}"
+            )
+        notes.add_unused(sets, val, _UNLABELLED)
+        val = None
+    return val, test
+
+
+def _is_unlabelled(folder: Folder, classes: Container[str] = ()) -> bool:
+    """Whether the images of a set are in no class folders, or in a single one that is none of the known classes."""
+    full = entered(folder).full
+    return not full or (len(full) == 1 and bool(classes) and full[0].name not in classes)
+
+
+def _images_by_class(folder: Folder, sets: Sets, notes: _Notes, like: ByClass | None = None) -> ByClass:
+    """The images of each class folder of a set, also of folders nested in it; `like` is the training set."""
+    holds_known = like is not None and any(inner.name in like for inner in folder.folders)
+    if not holds_known and (inner := entered(folder)) is not folder:
+        notes.add_beside(sets, folder)
+        folder = inner
+    folders = folder.folders
+    if not folders:
+        raise InputError(
+            f"image folder {quoted(folder.path)} has no class folders: expected "
+            f"{quoted(folder.path / 'CLASS' / 'IMAGE')}"
+        )
+    if like is None and len(folders) == 1:
+        raise InputError(
+            f"image folder {quoted(folder.path)} has only one class, {quoted(folders[0].name)}: a classifier needs two "
+            "or more"
+        )
+    if like is None and "train" not in sets.chosen:
+        check_classes_are_no_sets(folder, sets.root)
+    notes.add_beside(sets, folder)
+    by_class = {inner.name: images_below(inner, notes.ignored, {os.path.realpath(folder.path)}) for inner in folders}
+    if like is not None:
+        _check_same_classes(like, by_class, folder.path)
+    for inner in folders:
+        if not by_class[inner.name]:
+            raise InputError(
+                f"class folder {quoted(inner.path)} has no images ({', '.join(sorted(SUFFIXES))}): add some or remove "
+                "it"
             )
     return by_class
 
 
-def images_under(folder: Path, visited: set[str]) -> list[Path]:
-    """All images below `folder`; `visited` folders are not entered (again), so that links in a circle end."""
-    found: list[Path] = []
-    pending = [folder]
-    while pending:
-        current = pending.pop()
-        real = os.path.realpath(current)
-        if real not in visited:
-            visited.add(real)
-            folders, images = _contents(current)
-            found += images
-            pending += folders
-    return sorted(found)
+def images_under(folder: Path, ignored: Counter[str]) -> list[Path]:
+    """All images below a folder, by path; other files are counted in `ignored`, for `ignored_lines`.
+
+    Raises:
+        InputError: a folder that cannot be listed.
+    """
+    return images_below(Folder(folder), ignored)
 
 
-def _check_same_classes(train: dict[str, list[Path]], other: dict[str, list[Path]], folder: Path) -> None:
+def _check_same_classes(train: ByClass, other: ByClass, folder: Path) -> None:
     problems = [
         f"{what} {_some(sorted(names))}"
         for what, names in (("lacks", train.keys() - other.keys()), ("adds", other.keys() - train.keys()))
@@ -150,19 +241,34 @@ def _some(names: list[str]) -> str:
     return ", ".join(shown(repr(name)) for name in names[:5]) + more
 
 
-def _labelled(root: Path, by_class: dict[str, list[Path]]) -> ImageFiles:
+def _counted(by_class: ByClass) -> str:
+    return counted(sum(map(len, by_class.values())), "image")
+
+
+def _labelled(root: Path, by_class: ByClass) -> ImageFiles:
     sizes = torch.tensor([len(paths) for paths in by_class.values()])
     labels = torch.arange(len(by_class)).repeat_interleave(sizes)
     return ImageFiles(ImagePaths(root, [path for paths in by_class.values() for path in paths]), labels)
 
 
-def _split_by_class(root: Path, by_class: dict[str, list[Path]]) -> ImageFolder:
-    for name, paths in by_class.items():
-        if len(paths) == 1:
-            raise InputError(
-                f"class {quoted(name)} has only one image, {quoted(paths[0])}: it takes one to train and one to test, "
-                "or folders train and test"
-            )
-    files = _labelled(root, by_class)
+def divided(classes: tuple[str, ...], files: ImageFiles, used: str, notes: Sequence[str]) -> ImageFolder:
+    """A fifth of each class becomes the test set, whatever the seed of a run; `used` says which images these are.
+
+    Raises:
+        InputError: a class has a single image.
+    """
+    sizes = files.labels.bincount().tolist()
+    if 1 in sizes:
+        index = sizes.index(1)
+        of_class = int((files.labels == index).nonzero())
+        raise InputError(
+            f"class {quoted(classes[index])} has only one image, {quoted(files.sources[of_class])}: it takes one to "
+            "train and one to test, or a test set"
+        )
     train, test = stratified_split(files.labels, TEST_FRACTION, generator(0, "test set of an image folder"))
-    return ImageFolder(tuple(by_class), files.subset(train), files.subset(test))
+    note = (
+        f"training set: four fifths of each class in {used}, {counted(len(train), 'image')}; test set: the other "
+        f"fifth, {counted(len(test), 'image')}, because there is no other test set"
+    )
+    test_is = "a fifth of each class, kept for this because there is no test set"
+    return ImageFolder(classes, files.subset(train), files.subset(test), test_is, files, (note, *notes))

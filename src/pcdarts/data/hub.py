@@ -14,14 +14,13 @@ from torch import Tensor
 from pcdarts.data.decode import quoted, reason
 from pcdarts.data.depth import HEAD
 from pcdarts.data.files import ImageFile, ImageFiles, head_of
-from pcdarts.data.folder import TEST_FRACTION, ImageFolder
-from pcdarts.data.split import stratified_split
-from pcdarts.data.streams import generator
-from pcdarts.errors import InputError, listed
+from pcdarts.data.folder import ImageFolder, divided
+from pcdarts.data.layout import meaning
+from pcdarts.errors import InputError, counted, listed, shown
 from pcdarts.extras import import_extra
 
-TEST_SPLITS = ("test", "validation", "val", "valid")
-"""Names of splits that are taken for the test set: the first that is there and has labels."""
+NAMES = ("train", "test", "validation", "val", "valid")
+"""What splits are mostly called: taken before others that mean the same."""
 
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 """What a column of labels is called, best first; ClassLabel columns need not be called so."""
@@ -99,7 +98,9 @@ class HubImages:
             yield name, size
 
 
-def find_hub_images(name: str) -> ImageFolder:
+def find_hub_images(
+    name: str, train_set: str | None = None, test_set: str | None = None, to_measure: bool = False
+) -> ImageFolder:
     """The images of a data set, undecoded, with their classes.
 
     `name` is that of a data set on the hub (`ylecun/mnist`; downloaded once, into the cache of `datasets`) or a folder:
@@ -107,38 +108,79 @@ def find_hub_images(name: str) -> ImageFolder:
 
     Images are the first column of images. Classes are a ClassLabel column (`label` or `fine_label` if there are
     several), or else a column of texts or whole numbers called as in `LABEL_COLUMNS`, whose values in order are the
-    classes. The training set is the split `train` or the only one; the test set is `test` or else `validation`. Without
-    a labelled one of these a fifth of each class becomes the test set, as with image folders.
+    classes. The training set is the split `train`, one with another name that says so, or the only one; the test set is
+    `test` or else `validation`. Without a labelled one of these a fifth of each class becomes the test set, as with
+    image folders. `train_set` and `test_set` are splits that are taken instead. What is found `to_measure` a network
+    that may have learnt from others is as in `find_images_to_measure`.
 
     Raises:
-        InputError: `datasets` is not installed, there is no such data set or it cannot be had offline, it has no
-            images, no labels or only one class, or an image has no label.
+        InputError: `datasets` is not installed, there is no such data set or split or it cannot be had offline, it has
+            no images, no labels or only one class, or an image has no label.
     """
     splits = _loaded(name)
-    train_name = "train" if "train" in splits else next(iter(splits))
-    if train_name != "train" and len(splits) > 1:
-        raise InputError(
-            f"data set {quoted(name)} has the splits {listed(sorted(splits), 'and')}, but none called train"
-        )
-    image_column, label_column = _columns(name, splits[train_name])
-    usable = [split for split in TEST_SPLITS if split in splits and image_column in splits[split].features]
-    values = {split: _values(splits[split], label_column) for split in dict.fromkeys([train_name, *usable])}
-    tests = [split for split in values if split != train_name and values[split].count(None) < len(values[split])]
-    used = [train_name, *tests[:1]]
+    train, tests = _sets(name, splits, train_set, test_set, to_measure)
+    image_column, label_column = _columns(name, splits[train or tests[0]])
+    readable = [split for split in dict.fromkeys([train, *tests]) if split and image_column in splits[split].features]
+    values = {split: _values(splits[split], label_column) for split in readable}
+    labelled = [split for split in tests if values.get(split) and set(values[split]) != {None}]
+    if test_set is not None and not labelled:
+        raise InputError(f"test_set is {shown(test_set)}, but this split of {quoted(name)} has no labels")
+    used = labelled[:1] if to_measure and labelled else [split for split in (train, *labelled[:1]) if split]
     for split in used:
         if None in values[split]:
             row = values[split].index(None)
             raise InputError(f"image {row} of {split!r} of {name} has no label: label it, or leave it out")
     features = [splits[split].features[label_column] for split in used]
     classes, numbers = _classes(name, features, [value for split in used for value in values[split]])
-    train, *test = (
+    files = [
         ImageFiles(
             HubImages(_undecoded(splits[split], image_column), name, split),
             torch.tensor([numbers[value] for value in values[split]], dtype=torch.int64),
         )
         for split in used
-    )
-    return ImageFolder(classes, train, test[0]) if test else _divided(name, classes, train)
+    ]
+    notes = [
+        f"ignored the split {quoted(split)} ({counted(len(splits[split]), 'image')})"
+        + (": it has no labels" if split in tests and split not in labelled else "")
+        for split in splits
+        if split not in used
+    ]
+    of_splits = [f"{quoted(split)} ({counted(len(splits[split]), 'image')})" for split in used]
+    if to_measure:
+        test_is = f"the split {quoted(used[0])}" if labelled else f"all images of {quoted(name)}: it has no test set"
+        return ImageFolder(classes, files[0], files[0], test_is, None if labelled else files[0], tuple(notes))
+    if len(used) == 2:
+        notes.insert(0, f"training set: the split {of_splits[0]}; test set: the split {of_splits[1]}")
+        return ImageFolder(classes, files[0], files[1], f"the split {quoted(used[1])}", notes=tuple(notes))
+    return divided(classes, files[0], f"the split {of_splits[0]}", notes)
+
+
+def _sets(
+    name: str, splits: dict[str, Any], train_set: str | None, test_set: str | None, to_measure: bool
+) -> tuple[str | None, list[str]]:
+    """The split to learn from, and those to test on, the best first."""
+    for setting, split in (("train_set", train_set), ("test_set", test_set)):
+        if split is not None and split not in splits:
+            raise InputError(
+                f"{setting} is {shown(split)}, but {quoted(name)} has the splits {listed(sorted(splits), 'and')}"
+            )
+    by_meaning: dict[str | None, list[str]] = {}
+    for split in sorted(splits, key=lambda split: (split not in NAMES, split)):
+        by_meaning.setdefault(meaning(split), []).append(split)
+    of_training = [train_set] if train_set is not None else by_meaning.get("train", [])
+    if "train" in of_training:
+        of_training = ["train"]
+    tests = [test_set] if test_set is not None else by_meaning.get("test", []) + by_meaning.get("val", [])
+    if not of_training and len(splits) == 1:
+        of_training = tests = list(splits)
+    if len(of_training) != 1 and not (to_measure and tests):
+        raise InputError(
+            f"data set {quoted(name)} has the splits {listed(sorted(splits), 'and')}, but none called train: say which "
+            "it is with --train-set"
+        )
+    return (of_training[0] if of_training else None), [
+        split for split in tests if to_measure or split not in of_training
+    ]
 
 
 def _loaded(name: str) -> dict[str, Any]:
@@ -208,15 +250,3 @@ def _undecoded(dataset: Any, column: str) -> Any:
     from datasets import Image
 
     return dataset.select_columns([column]).cast_column(column, Image(decode=False))
-
-
-def _divided(name: str, classes: tuple[str, ...], files: ImageFiles) -> ImageFolder:
-    """A fifth of each class as the test set, whatever the seed of a run."""
-    counts = files.labels.bincount().tolist()
-    if 1 in counts:
-        raise InputError(
-            f"class {quoted(classes[counts.index(1)])} of data set {quoted(name)} has only one image: it takes one to "
-            "train and one to test"
-        )
-    train, test = stratified_split(files.labels, TEST_FRACTION, generator(0, "test set of an image folder"))
-    return ImageFolder(classes, files.subset(train), files.subset(test))

@@ -1,5 +1,6 @@
 """Labelled images in memory, and a data set: what a job learns from and what it is measured on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from pcdarts.data.depth import PixelRange
 from pcdarts.data.files import ImageSources
 from pcdarts.data.streaming import StreamedImages
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, counted, listed, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,10 @@ class DataSet:
     """The files of the training images, in their order, if they are files."""
     pixel_range: PixelRange | None = None
     """What was black and white in the images of more than 8 bits; None if there are none."""
+    test_is: str = "its test set"
+    """Which images `test` are, in words. Of data that is only measured, `train` is the same images."""
+    files: str | None = None
+    """A fingerprint of the names, sizes in bytes and classes of the files that it was read from, if it was."""
     notes: tuple[str, ...] = ()
     """What every job says about the data at its start, a line each."""
 
@@ -122,6 +127,13 @@ class DataSet:
     def __str__(self) -> str:
         colours = "colour" if self.image_channels > 1 else "greyscale"
         return f"{self.name} ({self.num_classes} classes, {self.image_size}x{self.image_size} {colours})"
+
+
+def classes_line(classes: Sequence[str]) -> str:
+    """How many classes there are and what they are called: all of a few, of more the first ten."""
+    names = [shown(name, 40) for name in classes[:10]]
+    more = [f"{len(classes) - 10} more"] if len(classes) > 10 else []
+    return f"{counted(len(classes), 'class', 'classes')}: {listed([*names, *more], 'and')}"
 
 
 def pixel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

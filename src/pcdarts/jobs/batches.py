@@ -10,8 +10,9 @@ import torch
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.depth import in_words
+from pcdarts.data.encoded import Loading
 from pcdarts.data.images import DataSet, Images
-from pcdarts.data.sources import Loading, load_data
+from pcdarts.data.sources import load_data
 from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError
 from pcdarts.run.files import write_text
@@ -33,6 +34,8 @@ def training_data(config: SearchConfig | TrainConfig, device: torch.device, proc
         config.data,
         root=config.data_root,
         hub_name=config.hub_name,
+        train_set=config.train_set,
+        test_set=config.test_set,
         image_size=config.image_size,
         train_images=config.train_images,
         test_images=config.test_images if isinstance(config, TrainConfig) else None,
@@ -87,7 +90,7 @@ def skipped_lines(data: DataSet) -> list[str]:
     skipped = data.skipped
     if not skipped:
         return []
-    count = len(data.train) + len(data.test) + len(data.left_out)
+    count = (0 if data.train is data.test else len(data.train)) + len(data.test) + len(data.left_out)
     return [f"skipped {len(skipped)} of {count} images that cannot be read", *skipped]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from pcdarts.cell.precision import check_amp
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config import TrainConfig
-from pcdarts.data.sources import IMAGENET_STATISTICS
+from pcdarts.data.encoded import IMAGENET_STATISTICS
 from pcdarts.data.streams import generator
 from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError, RunError

@@ -95,7 +95,7 @@ EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {
 """Those of the paper (Secs. 4.2 and 4.3)."""
 
 SAME_DATA = (
-    *("data", "data_root", "hub_name", "image_size", "pixel_range", "loading", "on_bad_image"),
+    *("data", "data_root", "hub_name", "train_set", "test_set", "image_size", "pixel_range", "loading", "on_bad_image"),
     *("crop", "crop_padding", "color_jitter", "flip"),
 )
 """Settings that a training takes over from the search: which images, and what may be done to them."""
@@ -143,7 +143,7 @@ def training_command(
     else:
         wanted["image_size"] = network.image_size
     for name, value in wanted.items():
-        if value != getattr(base, name):
+        if value != getattr(base, name) or name == "train_images":  # a recipe's own limit is not for other data
             command += _flag(name, value)
     own = config.recipe is None or recipe(type(config), config.recipe).data != config.data
     if same_data and own and config.train_images is not None:  # whatever the recipe says, which is about its own data

@@ -18,12 +18,13 @@ from pcdarts import hub
 from pcdarts.cell.genotype import Genotype
 from pcdarts.config import ExportConfig, TrainConfig
 from pcdarts.data.depth import number
+from pcdarts.data.encoded import FILES
 from pcdarts.data.images import DataSet
-from pcdarts.data.sources import FILES, load_data
 from pcdarts.errors import InputError, RunError, shown
 from pcdarts.extras import import_extra
 from pcdarts.jobs.batches import how_to_read, plain_batches
 from pcdarts.jobs.genotype import draw_cells
+from pcdarts.jobs.measured import is_known, own_data
 from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, restored, trained_runs
 from pcdarts.jobs.weights import classifier_of, is_exported, is_file_of_weights, refuse_options
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier
@@ -130,12 +131,20 @@ def of_run(config: ExportConfig) -> Source:
     trained = resolve(TrainConfig, file=run.config)
     learnt = restored(trained, run)
     blueprint = blueprint_of(trained, learnt)
-    data = own_data(trained, learnt, config.data_root)
+    places = {"root": config.data_root} if config.data_root else None
+    data = own_data(trained, places=places, image_size=learnt.image_size, pixel_range=learnt.pixel_range)
+    for line in data.notes:
+        print(line, flush=True)
+    if not is_known(data, learnt.known_by):
+        print(
+            f"warning: these are not the images that {run.path} was trained and tested on; the exported file is "
+            "checked on them all the same, and the card has the error that the run has measured"
+        )
     pixels, normalized = some_images(data, learnt)
     about = {
         "network": blueprint.model_dump(mode="json"),
         "counts": counts(learnt.network, data.test.shape),
-        "test": {"images": len(data.test), **errors_of(run)},
+        "test": errors_of(run),
         "training": training_of(trained, run),
     }
     classifier = Classifier(blueprint, learnt.network.state_dict())
@@ -184,22 +193,6 @@ def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
     )
 
 
-def own_data(trained: TrainConfig, learnt: Learnt, root: Path | None) -> DataSet:
-    """The data that a run was trained and tested on, which may have moved to `root`."""
-    return load_data(
-        trained.data,
-        root=root or trained.data_root,
-        hub_name=trained.hub_name,
-        image_size=learnt.image_size,
-        train_images=trained.train_images,
-        test_images=trained.test_images,
-        seed=trained.seed,
-        on_bad_image=trained.on_bad_image,
-        pixel_range=learnt.pixel_range,
-        **how_to_read(trained if trained.data in FILES else None),
-    )
-
-
 def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
     """`CHECKED_IMAGES` of the test images, as pixels in [0, 1] and normalised, both [B, C, H, W]."""
     count = min(len(data.test), CHECKED_IMAGES)
@@ -213,12 +206,12 @@ def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
 
 
 def errors_of(run: RunFolder) -> dict[str, float]:
-    """The test errors of a run, in %: top-1, and top-5 where it is known."""
+    """How many test images a run has measured, and the errors in %: top-1, and top-5 where it is known."""
     result = run.read_result()
-    errors = {name: result.get(f"test_{name}") for name in ("top1_error", "top5_error")}
-    if not isinstance(errors["top1_error"], float | int):
+    known = {name: result.get(f"test_{name}") for name in ("images", "top1_error", "top5_error")}
+    if not all(isinstance(known[name], float | int) for name in ("images", "top1_error")):
         raise InputError(f"{run.result} has no test error: restore it from a copy, or run the job again")
-    return {name: error for name, error in errors.items() if error is not None}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def counts(network: Network, shape: tuple[int, int, int]) -> dict[str, int]:

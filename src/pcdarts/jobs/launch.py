@@ -1,6 +1,8 @@
 """A job and its run folder, begun or gone on with: locked, watched, in one process or in several."""
 
 import json
+import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,6 +15,7 @@ from pcdarts.jobs.search import run_search
 from pcdarts.jobs.train import pinned, run_train
 from pcdarts.jobs.training_on import goes_elsewhere, trained_on
 from pcdarts.random_search_config import RandomSearchConfig
+from pcdarts.recipes import recipe
 from pcdarts.run.environment import describe_environment
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RUNS, RunFolder
@@ -40,8 +43,7 @@ def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> N
             return
         environment = describe_environment(config.device, config.threads)
         config = _pinned(config)
-        stem = f"{config.job.replace(' ', '-')}-{config.recipe or 'custom'}"
-        run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem)
+        run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem_of(config))
         with lock(run):
             RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
             with _watched(config.job, run, False, processes):
@@ -51,6 +53,21 @@ def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> N
                     print(line, flush=True)
                     run.append_log(line)
                 _lead(config, run, False, processes)
+
+
+def stem_of(config: LongConfig) -> str:
+    """What a run is called that is given no name: after its job and its recipe, or after data that is not the recipe's.
+
+    Folders of images and data sets of the Hugging Face hub are called as they are, as far as a file system allows.
+    """
+    name = config.recipe or "custom"
+    if not isinstance(config, DetectTrainConfig) and config.recipe is not None:
+        own = recipe(type(config), config.recipe).data
+        root = config.data_root if config.data in ("folder", "imagenet") else None
+        if config.data != own or root is not None:
+            place = os.path.abspath(root.expanduser()) if root is not None else config.hub_name or config.data
+            name = re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or config.data
+    return f"{config.job.replace(' ', '-')}-{name}"
 
 
 def go_on(config: LongConfig, place: Path) -> None:

@@ -108,7 +108,7 @@ def run_plan(config: SearchConfig) -> None:
         RunError: a measurement failed.
     """
     device = choose_device(config.device, config.threads)
-    setting, work = prepare(config)
+    setting, work, notes = prepare(config)
     budget = check_network(config, setting)
     kernels, memory = rehearse(setting), free_memory(device)
     tables = console()
@@ -122,6 +122,8 @@ def run_plan(config: SearchConfig) -> None:
         f"({config.arch_frozen_epochs} with α and β frozen), {'second' if config.second_order else 'first'} order"
     )
     say(budget or f"network to be trained afterwards: {network_of(config, setting)}")
+    for note in notes:
+        say(note)
     precision = "" if setting.amp == "off" else f" in {setting.amp}"
     say(f"on {describe_device(device)}, {kernels} kernels{precision}; measuring single steps (a minute or two) ...")
     by_k, by_stem = cases_by_k(setting), cases_by_stem(setting)
@@ -153,20 +155,21 @@ def suggestion(setting: Setting) -> str:
     )
 
 
-def prepare(config: SearchConfig) -> tuple[Setting, Work]:
-    """The step of the search that `config` describes, and the work to be done by such steps.
+def prepare(config: SearchConfig) -> tuple[Setting, Work, tuple[str, ...]]:
+    """The step of the search that `config` describes, the work to be done by such steps, and notes about the data.
 
     Raises:
         InputError: the data cannot be used, or is too small for a batch.
     """
+    notes: tuple[str, ...]
     if config.data in KNOWN:
-        count, image_channels, side, num_classes = KNOWN[config.data]
-        count, side = min(count, config.train_images or count), config.image_size or side
-        is_streamed = False
+        whole, image_channels, side, num_classes = KNOWN[config.data]
+        count, side = min(whole, config.train_images or whole), config.image_size or side
+        is_streamed, notes = False, (f"{num_classes} classes, {count:,} of {whole:,} training images",)
     else:
         data = training_data(config, torch.device("cpu"))
         count, image_channels, side = len(data.train), data.image_channels, data.image_size
-        num_classes = data.num_classes
+        num_classes, notes = data.num_classes, data.notes
         is_streamed = isinstance(data.train, StreamedImages)
     weight_images = max(1, int(config.weight_fraction * count))
     arch_images = max(1, int((config.arch_fraction or 1 - config.weight_fraction) * count))
@@ -197,7 +200,11 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work]:
     pixels = count * image_channels * side * side
     # As they were read, in two splits, and once more where batches are cut from them.
     copies = 0 if is_streamed else 3
-    return setting, Work(weight_images, config.epochs, config.epochs - config.arch_frozen_epochs, copies * pixels)
+    return (
+        setting,
+        Work(weight_images, config.epochs, config.epochs - config.arch_frozen_epochs, copies * pixels),
+        notes,
+    )
 
 
 def rehearse(setting: Setting) -> str:

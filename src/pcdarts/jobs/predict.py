@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from torch import Tensor
 from pcdarts.config import PredictConfig, TrainConfig
 from pcdarts.data.decode import BadImage, decoded, fitted, quoted, warnings_settled
 from pcdarts.data.folder import images_under
+from pcdarts.data.listing import ignored_lines
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.jobs.export import blueprint_of
 from pcdarts.jobs.test import restored, trained_runs
@@ -96,7 +99,7 @@ def find_classifier(config: PredictConfig) -> Classifier:
 
 
 def all_images(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among `paths`, and all images below the folders among them.
+    """The files among `paths`, and all images below the folders among them; what is ignored there is said on stderr.
 
     Raises:
         InputError: a folder that cannot be listed, or without images.
@@ -105,7 +108,10 @@ def all_images(paths: Iterable[Path]) -> Iterator[Path]:
         if not os.path.isdir(path):
             yield path
             continue
-        found = images_under(path, set())
+        ignored: Counter[str] = Counter()
+        found = images_under(path, ignored)
+        for line in ignored_lines(ignored):
+            print(in_one_line(f"{path}: {line}"), file=sys.stderr, flush=True)
         if not found:
             raise InputError(f"there are no images below {quoted(path)}: name image files or another folder")
         yield from found

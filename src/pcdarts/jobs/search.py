@@ -110,6 +110,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             saving.restore(progress)
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         progress.begin(place.epoch, f"{images_used}, on {describe_device(device, processes.count)}", place.step)
+        for note in data.notes:
+            progress.say(note)
         if budget is not None:
             progress.say(budget)
         for note in data.notes:

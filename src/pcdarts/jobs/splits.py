@@ -1,13 +1,15 @@
 """The weight and the arch split of a search, and `pcdarts data split`, which draws them once for many searches."""
 
+import shlex
+
 from torch import Tensor
 
 from pcdarts.config import DataSplitConfig, SearchConfig
-from pcdarts.data.folder import find_images
-from pcdarts.data.images import DataSet
+from pcdarts.data.folder import find_training_images
+from pcdarts.data.images import DataSet, classes_line
 from pcdarts.data.manifest import SplitManifest
 from pcdarts.data.split import split_each_class, split_indices
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, in_one_line
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
@@ -103,7 +105,9 @@ def run_data_split(config: DataSplitConfig) -> None:
     """
     if config.out.exists():
         raise InputError(f"{config.out} exists already: choose another --out")
-    found = find_images(config.data_root.expanduser())
+    found = find_training_images(config.data_root.expanduser(), config.train_set)
+    for line in (classes_line(found.classes), *found.notes):
+        print(in_one_line(line), flush=True)
     manifest = draw_manifest(
         found.classes,
         found.train.sources.names(),
@@ -113,8 +117,11 @@ def run_data_split(config: DataSplitConfig) -> None:
         config.seed,
     )
     write_text(config.out, manifest.to_json())
+    command = ["pcdarts", "search", "--recipe", "imagenet", "--data-root", str(config.data_root)]
+    command += ["--train-set", config.train_set] if config.train_set else []
+    command += ["--split-file", str(config.out)]
     print(
         f"{len(manifest.weight)} weight and {len(manifest.arch)} arch images of {len(found.train)} training images, "
         f"drawn of each of {len(found.classes)} classes: {config.out}\n"
-        f"next: pcdarts search --recipe imagenet --data-root {config.data_root} --split-file {config.out}"
+        f"next: {shlex.join(command)}"
     )

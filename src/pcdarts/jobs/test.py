@@ -11,12 +11,14 @@ from torch import Tensor
 from pcdarts.config import TestConfig, TrainConfig
 from pcdarts.config_fields import DataName
 from pcdarts.data.depth import SIXTEEN_BITS, PixelRange
+from pcdarts.data.encoded import FILES
 from pcdarts.data.images import DataSet
-from pcdarts.data.sources import FILES, load_data
-from pcdarts.errors import InputError
-from pcdarts.jobs.batches import how_to_read, plain_batches, reading_processes, skipped_lines
+from pcdarts.data.sources import load_measured
+from pcdarts.errors import InputError, in_one_line
+from pcdarts.jobs.batches import plain_batches, reading_processes, skipped_lines
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.jobs.measure import errors_text, top_errors
+from pcdarts.jobs.measured import data_to_measure, measured_text
 from pcdarts.jobs.train import make_network
 from pcdarts.jobs.weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
 from pcdarts.network.classifier import Blueprint
@@ -41,11 +43,19 @@ def run_test(config: TestConfig) -> list[float]:
     runs = trained_runs(config.run)
     refuse_options(config.run, config)
     kind = resolve(TrainConfig, file=runs[0].config).kind
-    errors = []
+    errors: list[float] = []
+    said: tuple[str, ...] = ()
     for run in runs:
-        measured = test_one(config, run)
+        trained = resolve(TrainConfig, file=run.config)
+        learnt = restored(trained, run)
+        device = choose_device(config.device, config.threads)
+        data = data_to_measure(config, trained, learnt, device)
+        for line in data.notes if data.notes != said else ():
+            print(line, flush=True)
+        said = data.notes
+        measured = errors_on(data, learnt, run.path, config.batch_size, device)
         errors.append(measured["top1_error"])
-        print(f"{run.path}: {errors_text(kind, measured)}", flush=True)
+        print(in_one_line(f"{run.path}: {errors_text(kind, measured)} {measured_text(data)}"), flush=True)
     if len(errors) > 1:
         mean, std = statistics.mean(errors), statistics.stdev(errors)
         print(f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
@@ -70,30 +80,6 @@ def seed_of(path: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def test_one(config: TestConfig, run: RunFolder) -> dict[str, float]:
-    """The errors of the network trained in `run`, on its own test images or on those that `config` names."""
-    trained = resolve(TrainConfig, file=run.config)
-    learnt = restored(trained, run)
-    device = choose_device(config.device, config.threads)
-    own = config.data is None
-    name = trained.data if config.data is None else config.data
-    reading = how_to_read(trained if name in FILES else None)
-    data = load_data(
-        name,
-        root=config.data_root or (trained.data_root if own else None),
-        hub_name=config.hub_name or (trained.hub_name if own else None),
-        image_size=config.image_size or learnt.image_size,
-        train_images=trained.train_images if own else None,
-        test_images=config.test_images or (trained.test_images if own else None),
-        seed=trained.seed,
-        on_bad_image=config.on_bad_image or trained.on_bad_image,
-        workers=reading_processes(config.workers, device),
-        pixel_range=config.pixel_range or learnt.pixel_range,
-        **reading,
-    )
-    return errors_on(data, learnt, run.path, config.batch_size, device)
-
-
 def errors_on(data: DataSet, learnt: "Learnt", path: Path, batch_size: int, device: torch.device) -> dict[str, float]:
     """The errors on the test images of `data` of the network that was found at `path`.
 
@@ -107,8 +93,6 @@ def errors_on(data: DataSet, learnt: "Learnt", path: Path, batch_size: int, devi
             "test it on images like those"
         )
     images = data.test.relabelled(relabelled(data, learnt.classes, path))
-    for line in data.notes:
-        print(line, flush=True)
     batches = plain_batches(images, learnt.mean, learnt.std, batch_size, device)
     errors = top_errors(learnt.network.to(device).eval(), batches)
     for line in skipped_lines(data):
@@ -127,10 +111,11 @@ def test_file(config: TestConfig) -> float:
             f"the data of {config.run} is not known: name images of its {len(blueprint.classes)} classes, as in "
             "--data folder --data-root FOLDER"
         )
-    data = load_data(
+    data = load_measured(
         name,
         root=config.data_root,
         hub_name=config.hub_name,
+        test_set=config.test_set,
         image_size=config.image_size or blueprint.image_size,
         test_images=config.test_images,
         on_bad_image=config.on_bad_image or "stop",
@@ -138,6 +123,8 @@ def test_file(config: TestConfig) -> float:
         pixel_range=config.pixel_range or blueprint.pixel_range,
         workers=reading_processes(config.workers, device),
     )
+    for line in data.notes:
+        print(line, flush=True)
     classes = list(blueprint.classes)
     if not found.names_known and set(as_folders(classes)) != set(as_folders(data.classes)):
         if len(data.classes) != len(classes):
@@ -151,9 +138,9 @@ def test_file(config: TestConfig) -> float:
     if not found.statistics_known and data.image_channels == len(mean):
         mean, std = data.mean, data.std
         print(f"assumed: its mean and deviation of pixels are those of {data.name}")
-    learnt = Learnt(found.classifier.network, blueprint.image_size, classes, list(mean), list(std), None)
+    learnt = Learnt(found.classifier.network, blueprint.image_size, classes, list(mean), list(std), None, (None, None))
     errors = errors_on(data, learnt, config.run, config.batch_size, device)
-    print(f"{config.run}: {errors_text(blueprint.kind, errors)} of {len(data.test)} test images of {data.name}")
+    print(in_one_line(f"{config.run}: {errors_text(blueprint.kind, errors)} {measured_text(data)}"))
     return errors["top1_error"]
 
 
@@ -184,6 +171,8 @@ class Learnt:
     std: list[float]
     pixel_range: PixelRange | None
     """What was black and white in images of more than 8 bits; None if there were none."""
+    known_by: tuple[str | None, str | None]
+    """Fingerprints of the images that it was trained and tested on: of their files, and of their pixels."""
 
 
 def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
@@ -208,7 +197,8 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
         raise InputError(
             f"{run.checkpoint} does not fit the network of its run: restore the file from a copy, or train anew"
         ) from None
-    return Learnt(network, image_size, classes, mean, std, pixel_range)
+    files, pixels = (value if isinstance(value := state.get(name), str) else None for name in ("files", "data"))
+    return Learnt(network, image_size, classes, mean, std, pixel_range, (files, pixels))
 
 
 def relabelled(data: DataSet, classes: list[str], path: Path) -> Tensor:

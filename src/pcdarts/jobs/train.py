@@ -188,6 +188,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
             "mean": list(data.mean),
             "std": list(data.std),
             "pixel_range": pixel_range_of(config, data),
+            "files": data.files,
         },
     )
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None

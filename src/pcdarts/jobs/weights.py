@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from pcdarts.cell.authors import AVERAGED, unwrapped
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import LARGEST_MAP, NetworkKind, stem_stride
-from pcdarts.data.sources import CIFAR10_STATISTICS, IMAGENET_STATISTICS
+from pcdarts.data.encoded import IMAGENET_STATISTICS
+from pcdarts.data.sources import CIFAR10_STATISTICS
 from pcdarts.errors import InputError, listed, shown
 from pcdarts.jobs.batches import BORDER
 from pcdarts.jobs.genotype import find_genotype
