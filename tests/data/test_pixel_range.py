@@ -108,7 +108,7 @@ def test_in_a_mixed_folder_the_same_scene_has_the_same_brightness_whatever_its_f
                 save_deep(tmp_path / name / f"{number}.png", np.rint(scene * 255).astype(np.uint8))
     data = load_data("folder", root=tmp_path)
     assert data.pixel_range == (0, 4095)
-    assert data.notes[0] == "4 of 8 images have more than 8 bits; their values 0 to 4095 become 0 to 255"
+    assert data.notes[2] == "4 of 8 images have more than 8 bits; their values 0 to 4095 become 0 to 255"
     images = data.train.pixels.int()  # type: ignore[union-attr]
     assert (images - images[0]).abs().max() <= 1
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.decode import decoded, fitted
+from pcdarts.data.encoded import RESIDENT_BYTES
 from pcdarts.data.images import DataSet, Images
-from pcdarts.data.sources import RESIDENT_BYTES, load_data
+from pcdarts.data.sources import load_data
 from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError, RunError
 

@@ -62,7 +62,8 @@ def test_the_error_of_the_authors_network_is_measured(place: Path) -> None:
     assert lines == [
         "PCDARTS is the published cell pc_darts_cifar10",
         f"{TOLD}; {ASSUMED}",
-        f"weights.pt: top-1 error {100 * wrong / 20:.2f} % of 20 test images of folder",
+        f"10 classes: {', '.join(CIFAR10_CLASSES[:-1])} and {CIFAR10_CLASSES[-1]}",
+        f"weights.pt: top-1 error {100 * wrong / 20:.2f} % of 20 images (the test set 'test')",
     ]
 
 
@@ -81,7 +82,7 @@ def test_an_image_has_the_authors_probabilities_and_an_export_the_same(place: Pa
     assert "model-index" not in card
     assert pcdarts.published("pc_darts_cifar10").to_text() in card
     tested = done(place, "test", "weights-export", "--data", "folder", "--data-root", "images")
-    assert tested.startswith("weights-export: top-1 error ")
+    assert tested.splitlines()[-1].startswith("weights-export: top-1 error ")
     assert "is exported already" in refused(place, "export", "weights-export", "--format", "torch-export")
 
 
