@@ -311,9 +311,7 @@ def test_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pcdarts", "search", "--config", "tiny.yaml"]
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = RunFolder(Path("runs/search-fashion-mini-001"))
-    while (
-        not any(line.startswith("epoch 1/") for line in lines_of(run.log)) and job.poll() is None
-    ):  # the first epoch has been printed
+    while not any(line.startswith("epoch 1/") for line in lines_of(run.log)) and job.poll() is None:
         time.sleep(0.05)
     job.send_signal(signal.SIGINT)
     output, errors = job.communicate()

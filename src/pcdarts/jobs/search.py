@@ -114,8 +114,6 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             progress.say(note)
         if budget is not None:
             progress.say(budget)
-        for note in data.notes:
-            progress.say(note)
         skipped = report_skipped(data.skipped, run, progress, processes)
         if supernet.will_compile_kernels:
             progress.say("compiling the kernels for this processor: some seconds, once on this machine")
