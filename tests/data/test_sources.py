@@ -311,6 +311,27 @@ def test_a_folder_needs_a_root():
     assert "give --data-root" in one_line(error)
 
 
+@pytest.mark.parametrize("setting", ["train_set", "test_set"])
+def test_data_with_sets_of_its_own_takes_no_others(setting):
+    with pytest.raises(
+        InputError, match="data 'fashion-mini' has sets of its own, and none called mine: drop --train-set"
+    ):
+        load_data("fashion-mini", **{setting: "mine"})
+
+
+def test_a_job_is_told_of_classes_sets_limits_and_ignored_files(save_images):
+    names = [f"class {number:02d}" for number in range(14)]
+    root = save_images(*(f"{which}/{name}/{n}.png" for which in ("train", "test") for name in names for n in range(2)))
+    (root / "train" / "list.csv").write_text("")
+    data = load_data("folder", root=root, train_images=14)
+    assert data.notes == (
+        f"14 classes: {', '.join(names[:10])} and 4 more",
+        "training set: 'train' (28 images); test set: 'test' (28 images)",
+        "ignored 1 file with the extension .csv",
+        "14 of 28 training images are used (--train-images 14)",
+    )
+
+
 # Sizes and subsets
 
 

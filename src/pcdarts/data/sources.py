@@ -104,14 +104,12 @@ def load_data(
         return replace(data, files=files_digest(found.train, found.test))
     if loading == "streaming":
         raise InputError(f"data {name!r} is read whole and cannot be streamed: drop --loading, or use {listed(FILES)}")
-    for setting, value in (("train_set", train_set), ("test_set", test_set)):
-        if value is not None:
-            raise InputError(f"{setting} is {shown(value)}, but data {name!r} has sets of its own: use {listed(FILES)}")
-    classes, train, test = (
-        _fashion_mini(root)
-        if name == "fashion-mini"
-        else read_torchvision(name, expanded("data" if root is None else root))
-    )
+    if chosen := train_set or test_set:
+        raise InputError(
+            f"data {name!r} has sets of its own, and none called {shown(chosen)}: drop --train-set and --test-set"
+        )
+    mini = name == "fashion-mini"
+    classes, train, test = _fashion_mini(root) if mini else read_torchvision(name, expanded(root or "data"))
     limits = (*limit_line("train", len(train), train_images), *limit_line("test", len(test), test_images))
     test_is = of_a_part(f"the test set of {name}", len(test), test_images)
     train = _resized(train.subset(kept_of(train.labels, classes, "train", train_images, seed)), image_size)
