@@ -108,15 +108,20 @@ def load_data(
         raise InputError(
             f"data {name!r} has sets of its own, and none called {shown(chosen)}: drop --train-set and --test-set"
         )
-    mini = name == "fashion-mini"
-    classes, train, test = _fashion_mini(root) if mini else read_torchvision(name, expanded(root or "data"))
-    limits = (*limit_line("train", len(train), train_images), *limit_line("test", len(test), test_images))
+    classes, train, test = _own_sets(name, root)
+    notes = (classes_line(classes), *limit_line("train", len(train), train_images))
+    notes = (*notes, *limit_line("test", len(test), test_images))
     test_is = of_a_part(f"the test set of {name}", len(test), test_images)
     train = _resized(train.subset(kept_of(train.labels, classes, "train", train_images, seed)), image_size)
     test = _resized(test.subset(kept_of(test.labels, classes, "test", test_images, seed)), image_size)
     check_size(train.shape[-1])
-    mean, std = _STATISTICS.get(name) or pixel_statistics(train.pixels)
-    return DataSet(name, classes, train, test, mean, std, test_is=test_is, notes=(classes_line(classes), *limits))
+    statistics = _STATISTICS.get(name) or pixel_statistics(train.pixels)
+    return DataSet(name, classes, train, test, *statistics, test_is=test_is, notes=notes)
+
+
+def _own_sets(name: str, root: Path | str | None) -> tuple[tuple[str, ...], Images, Images]:
+    """Classes, training and test images of a data set that has sets of its own."""
+    return _fashion_mini(root) if name == "fashion-mini" else read_torchvision(name, expanded(root or "data"))
 
 
 def load_measured(
