@@ -207,6 +207,7 @@ named_points = st.lists(
 
 @given(named_points)
 @example([ScatterPoint("W" * 30, 0.5, 0.5)] * 12)
+@example([ScatterPoint("a tiny value", 0.0, 4.6e-80)])
 def test_no_name_of_a_point_covers_another_name_or_a_point_or_leaves_the_chart(points: list[ScatterPoint]) -> None:
     figure = scattered(*points)
     names = [shortened(point.name, 190) for point in points]

@@ -49,7 +49,8 @@ def fit(values: Iterable[float], start: float, end: float, margin: float = 0.05)
     """
     shown = list(values) or [0.0, 1.0]
     low, high = min(shown), max(shown)
-    beyond = (high - low) * margin or (abs(low) * 0.1 or 0.5) * (low == high)
+    least = 1e-9 * max(1, abs(low), abs(high))  # what differs by less is one value, and what is less is zero
+    beyond = (high - low) * margin if high - low > least else abs(low) * 0.1 if abs(low) > least else 0.5
     whole = all(float(value).is_integer() for value in shown)
     return Scale(low - beyond, high + beyond, start, end, least_step=1.0 if whole else 0.0)
 
