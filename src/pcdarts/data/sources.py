@@ -82,9 +82,8 @@ def load_data(
         hub_name: for `huggingface`, see `find_hub_images`.
         image_size: side of the images in pixels; None keeps their own.
         train_images, test_images: keep so many if there are more, equally many of each class, drawn by `seed`.
-        on_bad_image: what an image in a folder that cannot be read does: "stop" refuses the folder, "skip" leaves the
-            image out. Which images are test images, and which are kept, is settled before: no image takes its place.
-            Streamed images are read, and stop a job or are left out, when their turn comes.
+        on_bad_image: what an image that cannot be read does: "stop" refuses the data, "skip" leaves the image out; of
+            streamed ones when their turn comes. No other image takes its place or its set.
         loading: "resident" in memory, "streaming" from files; "auto" streams what needs more than `RESIDENT_BYTES`.
         border: what is cut off either side of an image in a file before it is resized, see `decode.fitted`.
         workers: the processes that read streamed images; 0 is this one.
