@@ -10,6 +10,7 @@ import pytest
 from command_line import GENOTYPE, done, error_line, refused, result_of, run_in
 from deep_images import save_deep
 from pcdarts.config import SearchConfig
+from pcdarts.data.folder import find_images
 from pcdarts.jobs.evaluation import EvaluationNetwork, training_command
 from pcdarts.network.classifier import load_classifier
 
@@ -48,11 +49,14 @@ def test_an_image_of_12_bits_is_predicted_as_the_same_one_of_8(folder: Path) -> 
 def test_a_test_measures_what_the_training_did_on_the_images_of_either_kind(folder: Path) -> None:
     printed = done(folder, "test", "run")
     error = f"run: top-1 error {result_of(folder / 'run')['test_top1_error']:.2f} %"
-    assert printed.splitlines() == [
-        "10 of 10 images have more than 8 bits; their values 0 to 4095 become 0 to 255",
-        error,
-    ]
-    assert error in done(folder, "test", "run", "--data", "folder", "--data-root", "eight")
+    assert printed.splitlines()[2] == "10 of 10 images have more than 8 bits; their values 0 to 4095 become 0 to 255"
+    assert f"{error} of 2 images (a fifth of each class" in printed
+    for path in find_images(folder / "sensor").test.sources:  # the same images of 8 bits
+        place = folder / "eight-tested" / "test" / path.parent.name
+        place.mkdir(parents=True)
+        shutil.copy(folder / "eight" / path.parent.name / path.name, place)
+    printed = done(folder, "test", "run", "--data", "folder", "--data-root", "eight-tested")
+    assert f"{error} of 2 images (the test set 'test')" in printed
 
 
 def test_other_images_have_the_range_of_the_run_unless_another_one_is_given(folder: Path) -> None:
