@@ -131,6 +131,8 @@ def begin(order: dict, out: int, err: int, numbers: int) -> None:
 
 
 if __name__ == "__main__":
+    import torch._dynamo  # noqa: F401  # which takes a second, and which every optimiser imports
+
     import pcdarts.jobs.detect
     import pcdarts.jobs.search
     import pcdarts.jobs.train  # noqa: F401
