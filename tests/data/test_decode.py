@@ -290,6 +290,10 @@ def make_garbage(path: Path) -> None:
     path.write_bytes(b"no image")
 
 
+def make_heic(path: Path) -> None:
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+
+
 def make_empty(path: Path) -> None:
     path.write_bytes(b"")
 
@@ -305,6 +309,7 @@ no_images = pytest.mark.parametrize(
         (make_link_to_itself, "Too many levels of symbolic links"),
         (make_huge_hole, "its 1099511627776 bytes are more than any image needs"),
         (make_garbage, "it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image"),
+        (make_heic, "it is HEIC, which Pillow alone cannot read: convert it to JPEG"),
         (make_empty, "it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image"),
     ],
 )

@@ -25,7 +25,7 @@ from pcdarts.data.depth import (
     scaled,
     values_of,
 )
-from pcdarts.data.files import ImageFile
+from pcdarts.data.files import ImageFile, head_of
 from pcdarts.errors import InputError, RunError
 
 OnBadImage = Literal["stop", "skip"]
@@ -58,6 +58,8 @@ SUFFIXES = frozenset().union(*(_SUFFIXES[form] for form in FORMATS))
 
 MAX_FILE_BYTES = 2**30
 """More than any image of Pillow's largest number of pixels needs; some decoders read a file whole."""
+
+_HEIC = "it is HEIC, which Pillow alone cannot read: convert it to JPEG"
 
 THREADS_PAY_FROM = 16_384
 """Bytes of an image file: a smaller one is decoded before another thread has the interpreter's lock (measured)."""
@@ -267,7 +269,15 @@ def opened(source: ImageFile) -> Iterator[Image.Image]:
     except MemoryError:
         raise InputError(f"there is not enough memory left to decode the image {quoted(source)}") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise BadImage(source, reason(error)) from error
+        raise BadImage(source, _HEIC if _is_heic(source, error) else reason(error)) from error
+
+
+def _is_heic(source: ImageFile, error: Exception) -> bool:
+    """Whether a file that is unknown to Pillow says that it is HEIC, whatever it is called."""
+    if not isinstance(error, UnidentifiedImageError):
+        return False
+    head = head_of(source) if isinstance(source, Path) else source.read_bytes()
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 def stored_size(source: ImageFile) -> tuple[tuple[int, int], bool]:
