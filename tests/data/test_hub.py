@@ -198,6 +198,7 @@ def test_splits_have_the_names_that_people_give_them_and_what_is_not_used_is_sai
     for settings, words in {
         ("rest", None): "train_set is rest, but .* has the splits dev, testing, training and unsupervised",
         (None, "testing"): "test_set is testing, but this split of .* has no labels",
+        ("dev", "dev"): "train_set and test_set are both the split 'dev'",
     }.items():
         with pytest.raises(InputError, match=words):
             find_hub_images(str(tmp_path / "mine"), *settings)

@@ -66,13 +66,34 @@ def test_sets_are_no_classes_whatever_people_call_them(save_images, train, test)
     assert names(found.test, root) == sorted(in_classes(test, 1))
 
 
+def test_an_unlabelled_set_beside_sets_makes_no_classes_of_them(save_images):
+    names_of_sets = ("seg_train/seg_train", "seg_test/seg_test")
+    root = save_images(*(name for folder in names_of_sets for name in in_classes(folder)), *flat("seg_pred/seg_pred"))
+    found = find_images(root)
+    assert (found.classes, len(found.train), len(found.test)) == (CLASSES, 6, 6)
+    assert found.notes[1:] == ("ignored the folder 'seg_pred' (2 images)",)
+
+
+def test_a_test_set_with_a_longer_name_may_be_unlabelled(save_images):
+    root = save_images(*in_classes("asl_train/asl_train", 5), *flat("asl_test/asl_test"))
+    found = find_images(root)
+    assert (found.classes, len(found.train)) == (CLASSES, 12)
+    assert "ignored 'asl_test' (2 images): they are in no class folders" in found.notes[1]
+    assert len(find_images_to_measure(root).test) == 15
+
+
+def test_a_bullet_train_and_a_crash_test_are_classes(save_images):
+    root = save_images(*flat("bullet_train/images"), *flat("crash_test/images"))
+    assert find_images(root).classes == ("bullet_train", "crash_test")
+
+
 def test_class_folders_that_an_archive_has_wrapped_are_found_and_that_is_said(save_images):
     root = save_images(*in_classes("pets-master/pets", 5), "__MACOSX/pets-master/cat/0.png", "overview.png")
     found = find_images(root)
     assert found.classes == CLASSES
     assert found.notes == (
-        "training set: four fifths of each class in 'pets-master/pets' (15 images), 12 images; test set: the other "
-        "fifth, 3 images, because there is no other test set",
+        "training set: 12 of the 15 images in 'pets-master/pets', four fifths of each class; test set: the other 3, "
+        "because there is no labelled test set",
         "the images are in the folder 'pets-master/pets'",
         "ignored 1 image in 'images' itself, beside its folders",
         "ignored 1 folder __MACOSX",
@@ -207,6 +228,11 @@ def test_a_chosen_set_that_is_not_there_is_refused(save_images, name, words):
         assert words in message
 
 
+def test_one_folder_cannot_be_both_sets(save_images):
+    root = save_images(*in_classes("train"), *in_classes("test"))
+    assert refusal(root, "train", "./train/").startswith("train_set and test_set are both the folder 'train': ")
+
+
 # What is measured
 
 
@@ -227,7 +253,24 @@ def test_measured_is_the_test_set_or_else_all_images(save_images, sets, measured
     assert found.test_is == words
 
 
+def test_a_single_folder_that_is_no_class_of_the_training_set_is_not_measured(save_images):
+    root = save_images(*in_classes("train"), *in_classes("val"), *flat("test/images"))
+    found = find_images_to_measure(root)
+    assert found.test_is == "the validation set 'val'"
+    assert found.notes == (
+        "ignored 'test' (2 images): they are in no class folders, so that nobody knows what they show",
+    )
+
+
 # What is ignored
+
+
+def test_of_many_ignored_folders_ten_are_listed_and_the_others_counted(save_images):
+    others = [name for number in range(13) for name in flat(f"other{number:02d}", 3)]
+    lines = find_images(save_images(*in_classes("train"), *in_classes("test"), *others)).notes[1:]
+    assert len(lines) == 11
+    assert lines[0] == "ignored the folder 'other00' (3 images)"
+    assert lines[-1] == "ignored 3 other folders (9 images)"
 
 
 def test_ignored_files_are_counted_by_extension_wherever_they_are(save_images):

@@ -75,12 +75,13 @@ def find_images_to_measure(root: Path, test_set: str | None = None) -> ImageFold
     """
     sets = find_sets(root, None, test_set)
     notes = _Notes.around(sets)
+    classes = {inner.name for inner in entered(sets.train).full} if sets.train else ()
     folder, test_is = None, f"all images of {quoted(root.name or root)}: it has no test set"
     for which, one in (("test", sets.test), ("validation", sets.val)):
-        if one and folder is None and ("test" in sets.chosen or not _is_unlabelled(one)):
+        if one and folder is None and ("test" in sets.chosen or not _is_unlabelled(one, classes)):
             folder, test_is = one, _test_is(which, one, sets)
         elif one:
-            notes.add_unused(sets, one, _UNLABELLED if _is_unlabelled(one) else "")
+            notes.add_unused(sets, one, _UNLABELLED if _is_unlabelled(one, classes) else "")
     whole = folder or sets.train
     if whole is None:
         raise InputError(
@@ -139,7 +140,7 @@ def _found(sets: Sets, training_only: bool) -> ImageFolder:
         train = {name: paths + joining[name] for name, paths in train.items()}
     files, tested = _labelled(root, train), test or val
     if tested is None:
-        return divided(tuple(train), files, used, notes.lines())
+        return divided(tuple(train), files, sets.called(sets.train), notes.lines())
     if training_only:
         notes.said.insert(0, f"training set: {used}")
         return ImageFolder(tuple(train), files, files, notes=notes.lines())
@@ -251,8 +252,8 @@ def _labelled(root: Path, by_class: ByClass) -> ImageFiles:
     return ImageFiles(ImagePaths(root, [path for paths in by_class.values() for path in paths]), labels)
 
 
-def divided(classes: tuple[str, ...], files: ImageFiles, used: str, notes: Sequence[str]) -> ImageFolder:
-    """A fifth of each class becomes the test set, whatever the seed of a run; `used` says which images these are.
+def divided(classes: tuple[str, ...], files: ImageFiles, place: str, notes: Sequence[str]) -> ImageFolder:
+    """A fifth of each class becomes the test set, whatever the seed of a run; `place` says where they lie.
 
     Raises:
         InputError: a class has a single image.
@@ -267,8 +268,8 @@ def divided(classes: tuple[str, ...], files: ImageFiles, used: str, notes: Seque
         )
     train, test = stratified_split(files.labels, TEST_FRACTION, generator(0, "test set of an image folder"))
     note = (
-        f"training set: four fifths of each class in {used}, {counted(len(train), 'image')}; test set: the other "
-        f"fifth, {counted(len(test), 'image')}, because there is no other test set"
+        f"training set: {len(train):,} of the {len(files):,} images in {place}, four fifths of each class; test set: "
+        f"the other {len(test):,}, because there is no labelled test set"
     )
     test_is = "a fifth of each class, kept for this because there is no test set"
     return ImageFolder(classes, files.subset(train), files.subset(test), test_is, files, (note, *notes))

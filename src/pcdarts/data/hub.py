@@ -152,7 +152,7 @@ def find_hub_images(
     if len(used) == 2:
         notes.insert(0, f"training set: the split {of_splits[0]}; test set: the split {of_splits[1]}")
         return ImageFolder(classes, files[0], files[1], f"the split {quoted(used[1])}", notes=tuple(notes))
-    return divided(classes, files[0], f"the split {of_splits[0]}", notes)
+    return divided(classes, files[0], f"the split {quoted(used[0])}", notes)
 
 
 def _sets(
@@ -164,6 +164,11 @@ def _sets(
             raise InputError(
                 f"{setting} is {shown(split)}, but {quoted(name)} has the splits {listed(sorted(splits), 'and')}"
             )
+    if train_set is not None and train_set == test_set:
+        raise InputError(
+            f"train_set and test_set are both the split {quoted(train_set)}: a network is to be tested on other images "
+            "than it has learnt from"
+        )
     by_meaning: dict[str | None, list[str]] = {}
     for split in sorted(splits, key=lambda split: (split not in NAMES, split)):
         by_meaning.setdefault(meaning(split), []).append(split)

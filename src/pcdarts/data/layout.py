@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from pcdarts.data.decode import quoted
-from pcdarts.data.listing import Folder
+from pcdarts.data.listing import MOST_LINES, Folder
 from pcdarts.errors import InputError, counted, listed, shown
 
 _MEANINGS = {
@@ -77,6 +77,11 @@ def find_sets(root: Path, train_set: str | None = None, test_set: str | None = N
     test = _chosen(root, test_set, "test_set")
     left_out = frozenset({os.path.realpath(test.path)}) if test else frozenset[str]()
     train = _chosen(root, train_set, "train_set", left_out)
+    if train and test and os.path.realpath(train.path) in left_out:
+        raise InputError(
+            f"train_set and test_set are both the folder {called(train.path, root)}: a network is to be tested on "
+            "other images than it has learnt from"
+        )
     chosen = tuple(which for which, folder in (("train", train), ("test", test)) if folder)
     top = Folder(root, left_out)
     if train and (test or train.path == root):
@@ -171,11 +176,11 @@ def _settled(base: Folder, root: Path) -> dict[Folder, str]:
     are_flat = all(folder.images for folder, which in named.items() if which == "train")
     if "train" in meanings and len(meanings) > 1 and not are_flat:
         return named
-    if _alike(base.full):
-        told = {folder: which for folder in base.full if (which := _meaning_in(folder.name))}
-        if len(told) < len(base.full) or "train" not in told.values():
-            check_classes_are_no_sets(base, root)
-        return told
+    told = {folder: which for folder in base.full if (which := _meaning_in(folder.name))}
+    learnt = [folder for folder, which in told.items() if which == "train"]
+    if learnt and len(set(told.values())) > 1 and all(len(entered(folder).full) > 1 for folder in learnt):
+        return told  # seg_train and seg_test, also beside an unlabelled seg_pred
+    check_classes_are_no_sets(base, root)
     if not named or (meanings == {"train"} and are_flat):  # trains, beside buses
         return {}
     raise _cannot_tell(named, others, base, root)
@@ -217,14 +222,18 @@ def _alike(folders: Sequence[Folder]) -> list[str]:
 
 
 def _ignored(base: Folder, used: Iterable[Folder], root: Path) -> list[str]:
-    """Notes about the folders in `base` that are not read."""
+    """Notes about the folders in `base` that are not read: a line for each of the first ones, then one for the rest."""
     paths = [folder.path for folder in used]
-    return [
-        f"ignored the folder {called(folder.path, root)} "
-        f"({counted(sum(len(inner.images) for inner in folder.walk()), 'image')})"
+    unused = [
+        (called(folder.path, root), sum(len(inner.images) for inner in folder.walk()))
         for folder in base.folders
         if not any(path.is_relative_to(folder.path) for path in paths)
     ]
+    lines = [f"ignored the folder {name} ({counted(count, 'image')})" for name, count in unused[:MOST_LINES]]
+    if rest := unused[MOST_LINES:]:
+        count = counted(sum(count for _, count in rest), "image")
+        lines.append(f"ignored {counted(len(rest), 'other folder')} ({count})")
+    return lines
 
 
 def _some(names: Sequence[str]) -> str:

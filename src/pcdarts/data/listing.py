@@ -18,7 +18,7 @@ _REMEDIES = dict.fromkeys((".heic", ".heif"), "Pillow alone cannot read HEIC: co
     (".avif", ".j2k", ".jp2", ".webp"), "this build of Pillow cannot read them: convert them to JPEG"
 )
 MOST_LINES = 10
-"""Lines about ignored files."""
+"""Lines about ignored files, and about ignored folders."""
 
 
 class Folder:
