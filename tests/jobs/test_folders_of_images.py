@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from command_line import done, metrics_of, refused, result_of, run_in
 from pcdarts.data.folder import find_images
@@ -33,8 +34,8 @@ def test_a_folder_of_images_goes_all_the_way(tmp_path: Path, images: str, reques
     printed = done(tmp_path, *next_command[1:])
     assert printed.splitlines() == [
         "3 classes: ant, bee and wasp",
-        f"training set: four fifths of each class in '{root.name}' (24 images), 18 images; test set: the other fifth, "
-        "6 images, because there is no other test set",
+        f"training set: 18 of the 24 images in '{root.name}', four fifths of each class; test set: the other 6, "
+        "because there is no labelled test set",
         f"runs/{run.name}: top-1 error {error:.2f} % of 6 images (a fifth of each class, kept for this because there "
         "is no test set)",
     ]
@@ -77,6 +78,19 @@ def test_of_other_data_without_a_test_set_all_images_are_measured(tmp_path: Path
     (tmp_path / "dev").rename(other / "dev")
     assert measured(tmp_path, "--data-root", "other").endswith(" % of 21 images (the validation set 'dev')")
     assert measured(tmp_path, "--data-root", ".", "--test-set", "other/dev").endswith(" (the folder 'other/dev')")
+
+
+def test_greyscale_images_are_three_equal_channels_to_a_network_of_colours(
+    trained_on_a_folder: Path, grey_images: Path, tmp_path: Path
+) -> None:
+    in_colour = tmp_path / grey_images.name
+    for path in grey_images.rglob("*.png"):
+        place = in_colour / path.relative_to(grey_images)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).convert("RGB").save(place)
+    line = measured(trained_on_a_folder, "--data", "folder", "--data-root", str(grey_images))
+    assert " % of 24 images (" in line
+    assert measured(trained_on_a_folder, "--data", "folder", "--data-root", str(in_colour)) == line
 
 
 def test_images_that_a_run_was_trained_on_are_left_out_wherever_links_lead_to_them(trained_on_a_folder: Path) -> None:

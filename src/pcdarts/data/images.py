@@ -45,6 +45,10 @@ class Images:
         """The same images with other labels `[N]`."""
         return Images(self.pixels, labels)
 
+    def with_channels(self, channels: int) -> "Images":
+        """The same images; greyscale ones get so many equal channels, as beside colour images in a data set."""
+        return Images(self.pixels.expand(-1, channels, -1, -1), self.labels) if self.shape[0] == 1 else self
+
     def update(self, found: blake2b) -> None:
         """Add all pixels and labels to a fingerprint."""
         for tensor in (self.pixels, self.labels):

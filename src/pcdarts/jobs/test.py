@@ -12,7 +12,7 @@ from pcdarts.config import TestConfig, TrainConfig
 from pcdarts.config_fields import DataName
 from pcdarts.data.depth import SIXTEEN_BITS, PixelRange
 from pcdarts.data.encoded import FILES
-from pcdarts.data.images import DataSet
+from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_measured
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.jobs.batches import plain_batches, reading_processes, skipped_lines
@@ -83,16 +83,20 @@ def seed_of(path: Path) -> int:
 def errors_on(data: DataSet, learnt: "Learnt", path: Path, batch_size: int, device: torch.device) -> dict[str, float]:
     """The errors on the test images of `data` of the network that was found at `path`.
 
+    Greyscale images have three equal channels for a network that knows colours.
+
     Raises:
         InputError: the data has other channels or classes than the network.
     """
     channels = len(learnt.mean)
-    if data.image_channels != channels:
+    if data.image_channels not in (1, channels):
         raise InputError(
             f"{data.name} has images of {data.image_channels} channels, but {path} was trained on {channels}: "
             "test it on images like those"
         )
     images = data.test.relabelled(relabelled(data, learnt.classes, path))
+    if isinstance(images, Images):
+        images = images.with_channels(channels)
     batches = plain_batches(images, learnt.mean, learnt.std, batch_size, device)
     errors = top_errors(learnt.network.to(device).eval(), batches)
     for line in skipped_lines(data):
