@@ -21,7 +21,7 @@ RUN_FLAGS = {
     "config": ("FILE", "YAML file of settings, such as a run's config.yaml: stronger than the recipe"),
     "run": (
         "FOLDER",
-        "folder to make for the run (none: the next free runs/JOB-RECIPE-NNN); torchrun wants `-m -- pcdarts` then",
+        "folder to make for the run (none: the next free runs/JOB-DATA-NNN); torchrun wants `-m -- pcdarts` then",
     ),
     "resume": ("RUN", "continue the unfinished run in this folder, with its own configuration"),
 }

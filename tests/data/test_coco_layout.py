@@ -104,6 +104,14 @@ def test_the_error_about_a_set_that_is_not_there_lists_those_that_are(
         loaded(tmp_path, "lern")
 
 
+def test_where_names_tell_what_sets_are_for_the_error_has_the_flags(tmp_path: Path) -> None:
+    for name in ("train", "valid", "test"):
+        write_set(tmp_path, name, [[RED]])
+    with pytest.raises(InputError) as caught:
+        loaded(tmp_path, "train2017", "val2017")
+    assert str(caught.value).endswith(": name them, as in --train-sets train --test-set valid")
+
+
 def test_beside_instances_captions_are_no_sets(tmp_path: Path) -> None:
     official(tmp_path)
     for name in ("captions_learn", "person_keypoints_learn"):

@@ -74,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def output(place: Path) -> tuple[Path, str]:
     """A finished run and what it printed."""
     printed = done(place, *DETECT)
-    return place / "runs" / "detect-train-coco-mini-001", printed
+    return place / "runs" / "detect-train-coco-001", printed
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_detector_is_trained_and_measured_and_leaves_a_run_folder(output: tupl
     first, *_, last, next_line = printed.splitlines()
     assert "9 images of learn to learn from, 5 of look to test on, on cpu" in first
     assert last.startswith(f"average precision {result['AP']:.2f} % (AP50 {result['AP50']:.2f} %) after the last epoch")
-    assert next_line == "next: pcdarts detect test runs/detect-train-coco-mini-001"
+    assert next_line == "next: pcdarts detect test runs/detect-train-coco-001"
 
 
 def test_status_shows_the_average_precision_of_a_detector(finished: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_set_without_annotations_gives_a_submission_and_no_precision(place: Pa
         "look-dev has no annotations to measure against: give --submission FILE, or --draw FILE"
     )
     printed = done(place, *command, "--submission", "dev.json")
-    assert printed == "dev.json: the detections in 5 images of look-dev\n"
+    assert printed == "3 classes: green, red and blue\ndev.json: the detections in 5 images of look-dev\n"
     assert json.loads((place / "dev.json").read_text())
 
 
@@ -142,8 +142,8 @@ def test_the_only_training_set_as_the_test_set_measures_on_the_images_learnt_fro
 def test_held_out_images_are_the_test_images(place: Path) -> None:
     flags = ["--test-set", "none", "--held-out", "3", "--epochs", "1", "--no-augment", "--run", "held-out"]
     printed = done(place, *DETECT, *flags)
-    assert "6 images of learn to learn from, 3 of 3 of learn to test on" in printed
-    assert "on 3 images of 3 of learn: AP " in done(place, "detect", "test", "held-out", "--workers", "0")
+    assert "6 images of learn to learn from, 3 of learn (held out) to test on" in printed
+    assert "on 3 images of learn (held out): AP " in done(place, "detect", "test", "held-out", "--workers", "0")
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +174,11 @@ def test_what_is_odd_about_the_data_is_said_on_screen_and_in_the_log(place: Path
     ended = run_in(place, *DETECT, *flags, "--run", "export")
     assert ended.code == 0, ended.err
     notes = [
+        "3 classes: green, red and blue",
         *ABOUT_TRAIN,
-        "1 of the 2 categories with boxes in 'train' have none in 'valid' and are not measured: 'green' (4)",
-        "1 of the 2 categories with boxes in 'valid' have none in 'train', so that they are not learnt, but measured "
-        "as COCO's tools do (0 %): 'blue' (1)",
+        "1 of the 2 categories with boxes in 'train' has none in 'valid' (not measured): 'green' (4)",
+        "1 of the 2 categories with boxes in 'valid' has none in 'train' (not learnt, but measured as COCO's tools "
+        "do: 0 %): 'blue' (1)",
     ]
     first, *said = ended.out.splitlines()
     assert "6 images of train to learn from, 3 of valid to test on" in first
@@ -203,7 +204,8 @@ def test_what_is_odd_about_the_data_is_said_on_screen_and_in_the_log(place: Path
     finally:
         image.write_bytes(good)
     printed = done(place, "detect", "test", "export", "--test-set", "train", "--workers", "0")
-    assert printed.startswith(ABOUT_TRAIN[0].replace("left out", "measured as they are, so that no detection matches"))
+    about = ABOUT_TRAIN[0].replace("left out", "measured as they are, so that no detection matches")
+    assert printed.splitlines()[1].startswith(about)
 
 
 # Beginning with a classifier
@@ -372,7 +374,7 @@ def test_a_detector_is_not_tested_on_other_categories(tmp_path: Path, place: Pat
     for old, new in (("red", "pink"), ("green", "lime"), ("blue", "navy")):
         file.write_text(file.read_text().replace(f'"{old}"', f'"{new}"'))
         if new == "pink":  # one of three is another
-            assert "with boxes in 'look' are unknown to the run" in done(place, *command)
+            assert "with boxes in 'look' is unknown to the run" in done(place, *command)
     assert "('lime', 'pink' and 'navy') and of the run" in refused(place, *command)
 
 

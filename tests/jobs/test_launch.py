@@ -39,5 +39,6 @@ def test_a_folder_is_called_by_its_own_name_from_inside_too(tmp_path: Path, monk
     assert stem_of(resolve(TrainConfig, flags={"data": "folder", "data_root": "."})) == "train-photos"
 
 
-def test_a_detector_is_called_after_its_recipe() -> None:
+def test_a_detector_is_called_after_its_data() -> None:
+    assert stem_of(resolve(DetectTrainConfig, flags={"data_root": "sets/my ships"})) == "detect-train-my-ships"
     assert stem_of(resolve(DetectTrainConfig)) == "detect-train-coco-mini"

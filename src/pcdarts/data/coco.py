@@ -226,7 +226,7 @@ def _without(images: CocoImages, count: int) -> tuple[CocoImages, CocoImages]:
         )
     order = torch.randperm(len(images), generator=generator(0, "images held out"))
     held_out = images.subset(order[:count].sort().values)
-    return images.subset(order[count:].sort().values), replace(held_out, name=f"{count} of {images.name}")
+    return images.subset(order[count:].sort().values), replace(held_out, name=f"{images.name} (held out)")
 
 
 def _present(images: CocoImages, skipped: list[str]) -> CocoImages:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pcdarts.data.decode import quoted
+from pcdarts.data.layout import meaning
 from pcdarts.errors import InputError, closest, listed
 
 _ROBOFLOW = "_annotations.coco.json"
@@ -101,10 +102,18 @@ def _not_there(root: Path, name: str) -> InputError:
         )
     first = [repr(each) for each in sets[:_SETS_NAMED]]
     there = listed([*first, f"{len(sets) - _SETS_NAMED} more"] if len(sets) > _SETS_NAMED else first, "and")
-    return InputError(
-        f"the COCO set {name!r} is not in {quoted(root)}, whose sets are {there}: name them with --train-sets and "
-        f"--test-set{closest(name, sets)}"
-    )
+    flags = _flags_of(sets)
+    how = f", as in {flags}" if flags else f" with --train-sets and --test-set{closest(name, sets)}"
+    return InputError(f"the COCO set {name!r} is not in {quoted(root)}, whose sets are {there}: name them{how}")
+
+
+def _flags_of(sets: Sequence[str]) -> str | None:
+    """The flags for sets of which one is called after training, and another after validation or testing."""
+    by_meaning = {meaning(name): name for name in reversed(sets)}
+    test = by_meaning.get("val") or by_meaning.get("test")
+    if test is None or "train" not in by_meaning:
+        return None
+    return shlex.join(["--train-sets", by_meaning["train"], "--test-set", test])
 
 
 def _beside_images(folder: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 """COCO sets side by side: the same classes in all of them, and no image file in two."""
 
 import filecmp
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from pcdarts.data.coco_images import CocoImages
 from pcdarts.data.decode import quoted
+from pcdarts.data.files import FileId, file_ids
 from pcdarts.errors import InputError, listed
 
 _NAMED = 5
@@ -70,14 +70,13 @@ def compared(train: CocoImages, test: CocoImages) -> list[str]:
     lines = []
     if (learnt & ~measured).any():
         lines.append(
-            f"{(learnt & ~measured).sum()} of the {learnt.sum()} categories with boxes in {train.name!r} have none in "
-            f"{test.name!r} and are not measured: {_counted(test.classes, counts[0] * ~measured)}"
+            f"{_of(learnt & ~measured, learnt, train, 'has', 'have')} none in {test.name!r} (not measured): "
+            f"{_counted(test.classes, counts[0] * ~measured)}"
         )
     if (measured & ~learnt).any():
         lines.append(
-            f"{(measured & ~learnt).sum()} of the {measured.sum()} categories with boxes in {test.name!r} have none in "
-            f"{train.name!r}, so that they are not learnt, but measured as COCO's tools do (0 %): "
-            f"{_counted(test.classes, counts[1] * ~learnt)}"
+            f"{_of(measured & ~learnt, measured, test, 'has', 'have')} none in {train.name!r} (not learnt, but "
+            f"measured as COCO's tools do: 0 %): {_counted(test.classes, counts[1] * ~learnt)}"
         )
     return lines
 
@@ -89,9 +88,15 @@ def unknown_classes(images: CocoImages, classes: Sequence[str], whose: str) -> l
     if not unknown.any():
         return []
     return [
-        f"{(unknown > 0).sum()} of the {(counts > 0).sum()} categories with boxes in {images.name!r} are unknown to "
-        f"{whose}, but measured as COCO's tools do (0 %): {_counted(images.classes, unknown)}"
+        f"{_of(unknown > 0, counts > 0, images, 'is', 'are')} unknown to {whose}, but measured as COCO's tools do "
+        f"(0 %): {_counted(images.classes, unknown)}"
     ]
+
+
+def _of(some: NDArray[np.bool_], every: NDArray[np.bool_], images: CocoImages, is_one: str, are_many: str) -> str:
+    """How many categories of all, and the verb that agrees."""
+    verb = is_one if some.sum() == 1 else are_many
+    return f"{some.sum()} of the {every.sum()} categories with boxes in {images.name!r} {verb}"
 
 
 def check_apart(sets: Sequence[CocoImages]) -> list[str]:
@@ -104,21 +109,20 @@ def check_apart(sets: Sequence[CocoImages]) -> list[str]:
         InputError: two sets have image files in common.
     """
     lines = []
-    seen: dict[tuple[int, int], int] = {}
+    seen: dict[FileId, int] = {}
     for place, images in enumerate(sets):
+        ids = file_ids(images.files)
+        own = [one for one in ids if one is not None and seen.setdefault(one, place) == place]
         shared: dict[int, list[Path]] = {}
-        for path in images.files:
-            identity = _identity(path)
-            if identity is not None:
-                before = seen.setdefault(identity, place)
-                shared.setdefault(before, []).append(path)
-        own = shared.pop(place, [])
+        for path, one in zip(images.files, ids, strict=True):
+            if one is not None and seen[one] != place:
+                shared.setdefault(seen[one], []).append(path)
         for other, files in shared.items():
             raise InputError(
                 f"{len(files)} of {len(images)} image files of {images.name!r} are also in {sets[other].name!r}, the "
                 f"first is {quoted(files[0])}: take them out of one of the two"
             )
-        twice = len(own) - len({_identity(path) for path in own})
+        twice = len(own) - len(set(own))
         if twice:
             lines.append(f"{images.name!r}: {twice} of {len(images)} images are files that it names more than once")
     return lines
@@ -137,15 +141,6 @@ def copies(sets: Sequence[CocoImages], test: CocoImages) -> list[str]:
         f"{len(found)} of {len(test)} images of {test.name!r} are also in the training data, under the same name and "
         f"with the same content, so that the measurement flatters; the first is {quoted(found[0])}"
     ]
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from all others, if it is there."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _equal(one: Path, other: Path) -> bool:

@@ -125,7 +125,7 @@ def file_ids(sources: ImageSources) -> list[FileId | None]:
         file = sources[index]
         try:
             status = os.stat(file) if isinstance(file, Path) else None
-        except OSError:
+        except (OSError, ValueError):
             status = None
         found.append(status and (status.st_dev, status.st_ino))
     return found

@@ -16,6 +16,7 @@ from pcdarts.cell.precision import check_amp
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config import TrainConfig
 from pcdarts.data.encoded import IMAGENET_STATISTICS
+from pcdarts.data.images import classes_line
 from pcdarts.data.streams import generator
 from pcdarts.detect_config import DetectTrainConfig
 from pcdarts.errors import InputError, RunError
@@ -148,7 +149,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         tested_on = f"{len(data.test)} of {data.test.name} to test on"
         on_device = f"on {describe_device(device, processes.count)}"
         progress.begin(place.epoch, f"{learnt_from}, {tested_on}, {on_device}", place.step)
-        for note in data.notes:
+        for note in (classes_line(data.classes), *data.notes):
             progress.say(note)
         skipped = report_skipped(data.skipped, run, progress, processes)
         step_of = WeightStep(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from pcdarts.data.coco import CocoData, load_coco_test
 from pcdarts.data.coco_sets import with_classes
+from pcdarts.data.images import classes_line
 from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.average_precision import average_precision, write_submission
@@ -38,7 +39,7 @@ def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
     images = data.test
     if not images.has_annotations and not (config.submission or config.draw):
         raise InputError(f"{images.name} has no annotations to measure against: give --submission FILE, or --draw FILE")
-    for note in data.notes:
+    for note in (classes_line(learnt.classes), *data.notes):
         print(note)
     device = choose_device(config.device, config.threads)
     batches = measuring_batches(config, images, trained.image_size, learnt.mean, learnt.std, device)

@@ -58,16 +58,22 @@ def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> N
 def stem_of(config: LongConfig) -> str:
     """What a run is called that is given no name: after its job and its recipe, or after data that is not the recipe's.
 
-    Folders of images and data sets of the Hugging Face hub are called as they are, as far as a file system allows.
+    Folders of images, COCO sets and data sets of the Hugging Face hub are called as they are.
     """
     name = config.recipe or "custom"
-    if not isinstance(config, DetectTrainConfig) and config.recipe is not None:
-        own = recipe(type(config), config.recipe).data
+    if config.recipe is not None and isinstance(config, DetectTrainConfig):
+        name = _as_name(config.data_root, name)  # no recipe for detectors has data of its own
+    elif config.recipe is not None:
         root = config.data_root if config.data in ("folder", "imagenet") else None
-        if config.data != own or root is not None:
-            place = os.path.abspath(root.expanduser()) if root is not None else config.hub_name or config.data
-            name = re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or config.data
+        if root is not None or config.data != recipe(type(config), config.recipe).data:
+            name = _as_name(root or config.hub_name or config.data, config.data)
     return f"{config.job.replace(' ', '-')}-{name}"
+
+
+def _as_name(place: Path | str | None, otherwise: str) -> str:
+    """The last part of a path, as far as a file system allows it in a name."""
+    place = os.path.abspath(place.expanduser()) if isinstance(place, Path) else place or ""
+    return re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or otherwise
 
 
 def go_on(config: LongConfig, place: Path) -> None:
