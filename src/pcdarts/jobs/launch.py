@@ -61,8 +61,8 @@ def stem_of(config: LongConfig) -> str:
     Folders of images, COCO sets and data sets of the Hugging Face hub are called as they are.
     """
     name = config.recipe or "custom"
-    if config.recipe is not None and isinstance(config, DetectTrainConfig):
-        name = _as_name(config.data_root, name)  # no recipe for detectors has data of its own
+    if isinstance(config, DetectTrainConfig):
+        name = _as_name(config.data_root, name) if config.recipe else name  # no recipe here has data of its own
     elif config.recipe is not None:
         root = config.data_root if config.data in ("folder", "imagenet") else None
         if root is not None or config.data != recipe(type(config), config.recipe).data:
