@@ -180,6 +180,20 @@ def test_a_range_of_which_little_is_used_is_a_warning(tmp_path: Path) -> None:
     assert len(settled(tmp_path)[1]) == 1
 
 
+def test_a_range_that_few_values_need_is_a_warning(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    for name in "abc":
+        values = numbers.integers(100, 2000, (40, 40), dtype=np.uint16)
+        values[0, 0] = 65_535  # a hot pixel
+        save_deep(tmp_path / f"{name}.png", values)
+    found, (_, warning) = settled(tmp_path)
+    assert found == (0, 65535)
+    assert warning.startswith("warning: of the pixel range 0 to 65535 99 % of the values lie in 1")
+    assert warning.endswith(", which leaves 8 of 256 grey values: cut off the few others in the files")
+    save_deep(tmp_path / "d.png", numbers.integers(100, 65_000, (40, 40), dtype=np.uint16))  # a bright one
+    assert len(settled(tmp_path)[1]) == 1
+
+
 def test_colours_of_16_bits_have_the_range_of_16_bits(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(colour_png(np.full((4, 4, 3), 65535)))
     assert settled(tmp_path)[0] == (0, 65535)

@@ -4,9 +4,10 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pcdarts.data.decode import BadImage, OnBadImage, opened, quoted, warnings_settled
 from pcdarts.data.depth import (
@@ -25,6 +26,9 @@ from pcdarts.errors import InputError
 LITTLE = 1 / 4
 """The share of a pixel range that is little use of it."""
 
+_LOOKED_AT = 2**16
+"""Pixels of an image, spread over it, that show where nearly all of its values lie."""
+
 _WHITE = [255, 1023, 4095, 16383, 65535, *(2**bits - 1 for bits in range(17, 33))]
 """The largest whole numbers: of the numbers of bits that cameras and scanners have, up to 16; then of any number."""
 
@@ -35,6 +39,8 @@ class _Values(NamedTuple):
     source: ImageFile
     smallest: float
     largest: float
+    inner: PixelRange
+    """Between which 99 % of them lie, in every so many pixels of a large image."""
     whole: bool
     """Whole numbers, or fractions."""
     colours: bool
@@ -70,15 +76,34 @@ def settle_range(
         f"{len(every)} of {len(train) + len(test)} images have more than 8 bits; their values {in_words(pixel_range)} "
         "become 0 to 255"
     ]
-    low, high = pixel_range
-    smallest, largest = used = _bounds(every)
-    if largest - smallest < LITTLE * (high - low):
-        notes.append(
-            f"warning: of the pixel range {in_words(pixel_range)} these images use only {in_words(used)}, which leaves "
-            f"{int((largest - smallest) / (high - low) * 255) + 1} of 256 grey values: "
-            + ("scale them" if any(some.colours for some in every) else f"{_give(every)} would use all")
-        )
-    return pixel_range, tuple(notes)
+    return pixel_range, tuple(notes + _little_used(every, pixel_range))
+
+
+def _little_used(every: Sequence[_Values], pixel_range: PixelRange) -> list[str]:
+    """A warning where the values of all images, or nearly all values of nearly all images, use little of the range."""
+    used = _bounds(every)
+    inner = (
+        float(np.percentile([some.inner[0] for some in every], 1)),
+        float(np.percentile([some.inner[1] for some in every], 99)),
+    )
+    beginning = f"warning: of the pixel range {in_words(pixel_range)}"
+    if _share(used, pixel_range) < LITTLE:
+        remedy = "scale them" if any(some.colours for some in every) else f"{_give(every)} would use all"
+        return [f"{beginning} these images use only {in_words(used)}, {_grey_values(used, pixel_range)}: {remedy}"]
+    if _share(inner, pixel_range) < LITTLE:
+        return [
+            f"{beginning} 99 % of the values lie in {in_words(inner)}, {_grey_values(inner, pixel_range)}: cut off the "
+            "few others in the files"
+        ]
+    return []
+
+
+def _share(part: PixelRange, whole: PixelRange) -> float:
+    return (part[1] - part[0]) / (whole[1] - whole[0])
+
+
+def _grey_values(part: PixelRange, pixel_range: PixelRange) -> str:
+    return f"which leaves {int(_share(part, pixel_range) * 255) + 1} of 256 grey values"
 
 
 def _values(sources: ImageSources, on_bad_image: OnBadImage) -> list[_Values]:
@@ -106,9 +131,15 @@ def _values_in(source: ImageFile) -> _Values | None:
         image.load()
         if colours:
             upper = np.asarray(image)
-            return _Values(source, 256.0 * upper.min(), 256.0 * upper.max() + 255, True, True)
+            return _Values(source, 256.0 * upper.min(), 256.0 * upper.max() + 255, _inner(upper, 256.0), True, True)
         values = values_of(image)
-        return _Values(source, float(values.min()), float(values.max()), image.mode != "F", False)
+        return _Values(source, float(values.min()), float(values.max()), _inner(values), image.mode != "F", False)
+
+
+def _inner(values: NDArray[Any], factor: float = 1.0) -> PixelRange:
+    some = values.reshape(-1)[:: values.size // _LOOKED_AT + 1]
+    low, high = np.percentile(some, (0.5, 99.5))
+    return factor * float(low), factor * float(high)
 
 
 def _found(known: Sequence[_Values], every: Sequence[_Values]) -> PixelRange:
