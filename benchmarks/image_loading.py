@@ -18,7 +18,8 @@ import torch
 
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.decode import decoded, warnings_settled
-from pcdarts.data.sources import IMAGENET_STATISTICS, load_data
+from pcdarts.data.encoded import IMAGENET_STATISTICS
+from pcdarts.data.sources import load_data
 from pcdarts.data.streaming import StreamedImages
 
 BATCH_SIZE = 32
