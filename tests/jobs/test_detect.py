@@ -206,6 +206,7 @@ def test_what_is_odd_about_the_data_is_said_on_screen_and_in_the_log(place: Path
     printed = done(place, "detect", "test", "export", "--test-set", "train", "--workers", "0")
     about = ABOUT_TRAIN[0].replace("left out", "measured as they are, so that no detection matches")
     assert printed.splitlines()[1].startswith(about)
+    assert "warning: the run export was trained on images of 'train', so that the measurement flatters" in printed
 
 
 # Beginning with a classifier

@@ -65,6 +65,14 @@ def test_the_runs_own_data_is_known_where_it_has_moved(tmp_path: Path, trained_o
         assert measured(tmp_path, *arguments) == expected
 
 
+def test_a_run_says_that_its_images_have_changed(trained_on_a_folder: Path) -> None:
+    warning = "warning: these are not the images that run was trained and tested on"
+    assert warning not in done(trained_on_a_folder, "test", "run")
+    new = shutil.copy(trained_on_a_folder / "mine" / "ant" / "0.png", trained_on_a_folder / "mine" / "ant" / "new.png")
+    assert warning in done(trained_on_a_folder, "test", "run").splitlines()
+    new.unlink()
+
+
 def test_of_other_data_without_a_test_set_all_images_are_measured(tmp_path: Path, trained_on_a_folder: Path) -> None:
     shutil.copytree(trained_on_a_folder / "run", tmp_path / "run")
     other = tmp_path / "other"

@@ -87,7 +87,7 @@ def _check_nothing_is_in_the_way(name: str, source: Any, folder: Path) -> None:
         if os.path.lexists(folder / file) and not check_integrity(folder / file, md5)
     ]
     if wrong:
-        problem = f"{quoted(folder / wrong[0])} is another file"
+        problem = f"{quoted(folder / wrong[0])} is another file, or not the whole one"
     elif there:
         missing = next(file for file in unpacked if file not in there)
         problem = f"{quoted(folder / there[0])} is there, but not {quoted(folder / missing)}"

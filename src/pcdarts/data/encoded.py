@@ -61,7 +61,10 @@ def without_learnt(found: ImageFolder, learnt: Collection[FileId]) -> ImageFolde
         note = f"warning: the network was trained on {count:,} of these {len(is_new):,} images"
         return replace(found, notes=(*found.notes, note))
     if count == len(is_new):
-        raise InputError(f"{found.test_is}, but the network was trained on every one of them: give others")
+        raise InputError(
+            f"there is no image to measure: {found.test_is}, and the network was trained on every one of them; give "
+            "others"
+        )
     left = found.test.subset(is_new.nonzero().flatten())
     words = f"but {count:,} that the network was trained on: it has"
     return replace(found, train=left, test=left, test_is=found.test_is.replace(": it has", f", {words}"))

@@ -101,8 +101,9 @@ class SplitManifest:
         missing = [name for name in self.weight + self.arch if name not in place]
         if len(missing) > may_lack:
             raise InputError(
-                f"{len(missing)} images of {where} are not among the training images, first {quoted(missing[0])}: "
-                "restore them, or make another manifest with `pcdarts data split`"
+                f"{len(missing)} images of {where} are not among the {len(names)} training images, first "
+                f"{quoted(missing[0])}: restore them, drop --train-images, or make another manifest with `pcdarts data "
+                "split`"
             )
         weight, arch = (
             torch.tensor([place[name] for name in split if name in place]) for split in (self.weight, self.arch)

@@ -78,7 +78,7 @@ def _test_data(config: DetectTestConfig, trained: DetectTrainConfig, classes: tu
         data = detection_data(like)  # which images these are, the training sets decide
         return replace(data, test=with_classes(data.test, classes, whose))
     assert like.data_root is not None  # else it would not have been trained
-    return load_coco_test(
+    data = load_coco_test(
         like.data_root,
         config.test_set or like.test_set or "",
         test_images=config.test_images if config.test_set else like.test_images,
@@ -87,6 +87,10 @@ def _test_data(config: DetectTestConfig, trained: DetectTrainConfig, classes: tu
         classes=classes,
         whose=whose,
     )
+    if config.data_root is None and config.test_set in trained.train_sets:
+        note = f"warning: {whose} was trained on images of {config.test_set!r}, so that the measurement flatters"
+        data = replace(data, notes=(*data.notes, note))
+    return data
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Which images `pcdarts test` measures a trained network on: those that it has not learnt from."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -68,7 +69,12 @@ def data_to_measure(config: TestConfig, trained: TrainConfig, learnt: WhatIsKnow
     }
     is_own = config.data is None and (not places or name not in FILES)
     if config.test_set is None and (is_own or has_moved_to(places, name, trained, learnt)):
-        return own_data(trained, places=places, test_images=config.test_images or trained.test_images, **reading)
+        count = config.test_images or trained.test_images
+        data = own_data(trained, places=places, test_images=count, **reading)
+        if data.files is None or count != trained.test_images or is_known(data, learnt.known_by):
+            return data
+        changed = f"warning: these are not the images that {config.run} was trained and tested on"
+        return replace(data, notes=(*data.notes, changed))
     if not places and name == trained.data:
         places = {"root": trained.data_root, "hub_name": trained.hub_name}
     options: dict[str, Any] = {**places, **reading, **how_to_read(trained if name in FILES else None)}
