@@ -56,7 +56,8 @@ class ImagePaths:
 
     def __init__(self, root: Path, paths: Sequence[Path]) -> None:
         self.root = root
-        self._relative = np.array([os.fsencode(path.relative_to(root)) for path in paths], dtype=np.bytes_)
+        above = os.path.join(root, "")  # relative_to takes as long as all the rest of the listing
+        self._relative = np.array([os.fsencode(os.fspath(path).removeprefix(above)) for path in paths], dtype=np.bytes_)
 
     def __len__(self) -> int:
         return len(self._relative)
@@ -108,7 +109,7 @@ def head_of(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
             return b""
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             return file.read(HEAD)
     except (OSError, ValueError):
         return b""
