@@ -182,14 +182,22 @@ def test_a_class_without_images_is_refused(save_images, which):
     assert f"{which}/dog' has no images (.avif, .bmp, " in one_line(error)
 
 
+@pytest.mark.parametrize("other", ["CAFÉ", "cafe\N{COMBINING ACUTE ACCENT}"])
+def test_classes_that_differ_in_what_people_do_not_see_are_told_so(save_images, other):
+    root = save_images("train/café/a.png", "train/dog/a.png", f"test/{other}/a.png", "test/dog/a.png")
+    with pytest.raises(InputError, match="some differ in capitals or in the encoding of accents alone"):
+        find_images(root)
+
+
 @pytest.mark.parametrize("which", ["val", "test"])
 def test_other_classes_than_the_training_set_has_are_named(save_images, which):
     root = save_images("train/cat/a.png", "train/dog/a.png", "train/emu/a.png")
     save_images(f"{which}/cat/a.png", f"{which}/cow/a.png", f"{which}/ape/a.png")
     with pytest.raises(InputError) as error:
         find_images(root)
-    assert f"{which}' has not the classes of the training set: it lacks 'dog', 'emu' and adds 'ape', 'cow'" in one_line(
-        error
+    assert (
+        f"{which}' has not the classes of the training set: it lacks 'dog', 'emu' and adds 'ape', 'cow'; both"
+        in one_line(error)
     )
 
 

@@ -1,6 +1,7 @@
 """Image folders: which files are which class and which set, and what becomes of everything else in them."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -230,10 +231,19 @@ def _check_same_classes(train: ByClass, other: ByClass, folder: Path) -> None:
         if names
     ]
     if problems:
+        alike = {_spelt(name) for name in train.keys() - other.keys()} & {
+            _spelt(name) for name in other.keys() - train.keys()
+        }
+        hint = " (some differ in capitals or in the encoding of accents alone)" if alike else ""
         raise InputError(
-            f"{quoted(folder)} has not the classes of the training set: it {' and '.join(problems)}; "
+            f"{quoted(folder)} has not the classes of the training set: it {' and '.join(problems)}{hint}; "
             "both need the same class folders"
         )
+
+
+def _spelt(name: str) -> str:
+    """A name without what people do not see, or do not care about."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _some(names: list[str]) -> str:
