@@ -35,7 +35,7 @@ class JobConfig(BaseModel):
         ConfigError: lists everything that is wrong, one line each.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
 
     elsewhere: ClassVar[frozenset[str]] = frozenset(
         {

@@ -107,7 +107,7 @@ def test_values_outside_of_the_range_are_refused_and_so_are_those_without_one() 
     assert "image 'photo' cannot be read (its values 100 to 5000 are not within the pixel range 0 to 4095):" in refusal(
         source, (0.0, 4095.0)
     )
-    assert "its values 100 to 5000 have more than 8 bits, and no --pixel-range says what is black" in refusal(source)
+    assert "its values 100 to 5000 have more than 8 bits, and no pixel range says what is black" in refusal(source)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

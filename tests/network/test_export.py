@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from pcdarts.errors import RunError
 from pcdarts.network.classifier import Blueprint, Classifier
-from pcdarts.network.export import FORMATS, check
+from pcdarts.network.export import FORMATS, _with_folded_norms, check
 from small_classifier import BLUEPRINT, trained
 
 PIXELS = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -41,3 +42,13 @@ def test_another_normalisation_is_found(tmp_path: Path) -> None:
 def test_logits_that_are_no_numbers_are_found(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="by up to nan"):
         difference(tmp_path / "model.safetensors", **{"classifier.bias": torch.full((3,), float("nan"))})
+
+
+def test_batchnorms_folded_into_convolutions_change_nothing_but_their_number() -> None:
+    classifier = Classifier(BLUEPRINT, trained().state_dict())
+    folded = _with_folded_norms(classifier)
+    pixels = torch.rand(3, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(folded(pixels), classifier(pixels), atol=1e-5)
+    norms = [sum(isinstance(module, nn.BatchNorm2d) for module in some.modules()) for some in (classifier, folded)]
+    assert norms[1] < norms[0] / 2

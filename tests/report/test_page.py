@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -248,3 +250,17 @@ def test_a_page_stays_below_its_limit_and_says_what_it_leaves_out(study: Path, m
         assert len(smaller.encode()) < limit
         assert "To keep this page under 1 MB" in smaller
         assert "pcdarts report " in smaller
+
+
+REPORT = """
+import sys
+from pcdarts.cli import run_command
+code = run_command(["report", *sys.argv[1:]])
+print(code, {"torch", "torchvision", "rich"} & set(sys.modules), file=sys.stderr)
+"""
+
+
+def test_a_report_is_made_without_torch(study: Path, runs: Path, tmp_path: Path) -> None:
+    arguments = [str(study), str(runs / "one"), str(runs / "trained"), "--out", str(tmp_path / "report")]
+    done = subprocess.run([sys.executable, "-c", REPORT, *arguments], capture_output=True, text=True)
+    assert done.stderr == "0 set()\n"

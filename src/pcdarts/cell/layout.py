@@ -66,6 +66,8 @@ class Wire:
 
 _Block = Node | Wire
 _Link = tuple[_Block, _Block]
+_Cost = tuple[bool, int, int]
+_Ends = dict[_Block, dict[tuple[int, str], list[_Block]]]
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,12 @@ def _vertical_order(nodes: list[Node], wires: list[Wire]) -> list[_Block]:
         order += [wire for wire in wires if wire.target is node and wire.columns]
         order.append(node)
     links = _links(nodes, wires)
+    ends = _ends_of(order, links)
     budget = _SIFTING_BUDGET // sum(map(len, links))
     shuffle = random.Random(0).shuffle
     best, lowest = order, _cost(order, links, nodes)
     for _ in range(_SIFTINGS):
-        order, cost, budget = _sifted(order, links, nodes, budget)
+        order, cost, budget = _sifted(order, links, ends, nodes, budget)
         if cost < lowest:
             best, lowest = order, cost
         order = list(order)
@@ -134,8 +137,8 @@ def _vertical_order(nodes: list[Node], wires: list[Wire]) -> list[_Block]:
 
 
 def _sifted(
-    order: list[_Block], links: list[list[_Link]], nodes: list[Node], budget: int
-) -> tuple[list[_Block], tuple[bool, int, int], int]:
+    order: list[_Block], links: list[list[_Link]], ends: _Ends, nodes: list[Node], budget: int
+) -> tuple[list[_Block], _Cost, int]:
     """Take every block out in turn and put it back where it costs least; also the cost, and what is left to spend."""
     cost = _cost(order, links, nodes)
     improved = True
@@ -146,12 +149,42 @@ def _sifted(
             if budget < 0:
                 return order, cost, budget
             others = [other for other in order if other is not block]
-            trials = [[*others[:place], block, *others[place:]] for place in range(len(order))]
-            costs = [_cost(trial, links, nodes) for trial in trials]
+            costs = _costs_by_place(block, others, links, ends, nodes)
             if min(costs) < cost:
                 cost, improved = min(costs), True
-                order = trials[costs.index(cost)]
+                place = costs.index(cost)
+                order = [*others[:place], block, *others[place:]]
     return order, cost, budget
+
+
+def _costs_by_place(
+    block: _Block, others: list[_Block], links: list[list[_Link]], ends: _Ends, nodes: list[Node]
+) -> list[_Cost]:
+    """The `_cost` of all orders with a block somewhere among the others, from top to bottom.
+
+    From one to the next it changes places with the block below, and only what these two are linked with counts anew.
+    """
+    order = [block, *others]
+    rank = {one: place for place, one in enumerate(order)}
+    costs = [_cost(order, links, nodes)]
+    _, crossings, distance = costs[0]
+    for place, below in enumerate(others):
+        pair = (block, below)
+        for side, far_from_block in ends[block].items():
+            for end in far_from_block:
+                if end not in pair:
+                    distance += 2 * (place - rank[end]) + 1
+            for other_end in ends[below].get(side, ()):
+                for end in far_from_block:
+                    if end is not other_end and not (end in pair and other_end in pair):
+                        crossings += 1 if rank[end] < rank[other_end] else -1
+        for far_from_other in ends[below].values():
+            for end in far_from_other:
+                if end not in pair:
+                    distance -= 2 * (place - rank[end]) + 1
+        rank[block], rank[below] = place + 1, place
+        costs.append((rank[nodes[0]] > rank[nodes[1]], crossings, distance))
+    return costs
 
 
 def _links(nodes: list[Node], wires: list[Wire]) -> list[list[_Link]]:
@@ -164,7 +197,17 @@ def _links(nodes: list[Node], wires: list[Wire]) -> list[list[_Link]]:
     return links
 
 
-def _cost(order: list[_Block], links: list[list[_Link]], nodes: list[Node]) -> tuple[bool, int, int]:
+def _ends_of(blocks: list[_Block], links: list[list[_Link]]) -> _Ends:
+    """What every block is linked with, by gap and side of the gap."""
+    ends: _Ends = {block: {} for block in blocks}
+    for gap, some in enumerate(links):
+        for left, right in some:
+            ends[left].setdefault((gap, "left"), []).append(right)
+            ends[right].setdefault((gap, "right"), []).append(left)
+    return ends
+
+
+def _cost(order: list[_Block], links: list[list[_Link]], nodes: list[Node]) -> _Cost:
     """Inputs upside down, crossings, and the total way up and down."""
     rank = {block: place for place, block in enumerate(order)}
     crossings = distance = 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -29,6 +30,9 @@ from pcdarts.data.files import ImageFile, head_of
 from pcdarts.errors import InputError, RunError
 
 OnBadImage = Literal["stop", "skip"]
+
+for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Ppm", "Tiff", "WebP"):
+    import_module(f"PIL.{_plugin}ImagePlugin")  # or Pillow imports all of its forty at the first image
 
 _OPTIONAL = {"avif": "AVIF", "jpg_2000": "JPEG2000", "webp": "WEBP"}
 """Formats that a build of Pillow may lack: what it calls the library, and the format."""

@@ -65,8 +65,8 @@ def scaled(values: NDArray[Any], pixel_range: PixelRange | None) -> NDArray[np.u
     smallest, largest = float(values.min()), float(values.max())
     if pixel_range is None:
         raise ValueError(
-            f"its values {in_words((smallest, largest))} have more than 8 bits, and no --pixel-range says what is "
-            "black and white"
+            f"its values {in_words((smallest, largest))} have more than 8 bits, and no pixel range says what is black "
+            "and white (--pixel-range of search, train, test and predict)"
         )
     low, high = pixel_range
     if smallest < low or largest > high:

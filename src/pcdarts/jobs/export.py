@@ -18,16 +18,15 @@ from pcdarts import hub
 from pcdarts.cell.genotype import Genotype
 from pcdarts.config import ExportConfig, TrainConfig
 from pcdarts.data.depth import number
-from pcdarts.data.encoded import FILES
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, RunError, shown
 from pcdarts.extras import import_extra
-from pcdarts.jobs.batches import how_to_read, plain_batches
+from pcdarts.jobs.batches import plain_batches
 from pcdarts.jobs.genotype import draw_cells
 from pcdarts.jobs.measured import is_known, own_data
-from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, restored, trained_runs
+from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, blueprint_of, restored, trained_runs
 from pcdarts.jobs.weights import classifier_of, is_exported, is_file_of_weights, refuse_options
-from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier
+from pcdarts.network.classifier import WEIGHTS, Classifier
 from pcdarts.network.complexity import complexity
 from pcdarts.network.export import FORMATS, check, timm_settings
 from pcdarts.network.network import Network
@@ -175,22 +174,6 @@ def training_of(trained: TrainConfig, run: RunFolder) -> dict[str, Any]:
         begun_with = run.read_result().get("init")
         settings["init"] = begun_with.get("sha256") if isinstance(begun_with, dict) else None
     return settings
-
-
-def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
-    """What the network of a run is, and what it knows of its images."""
-    return Blueprint(
-        genotype=learnt.network.genotype,
-        kind=trained.kind,
-        channels=trained.channels,
-        num_cells=trained.num_cells,
-        classes=tuple(learnt.classes),
-        mean=tuple(learnt.mean),
-        std=tuple(learnt.std),
-        image_size=learnt.image_size,
-        pixel_range=learnt.pixel_range,
-        border=how_to_read(trained if trained.data in FILES else None)["border"],
-    )
 
 
 def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:

@@ -18,8 +18,7 @@ from pcdarts.data.decode import BadImage, decoded, fitted, quoted, warnings_sett
 from pcdarts.data.folder import images_under
 from pcdarts.data.listing import ignored_lines
 from pcdarts.errors import InputError, in_one_line
-from pcdarts.jobs.export import blueprint_of
-from pcdarts.jobs.test import restored, trained_runs
+from pcdarts.jobs.test import blueprint_of, restored, trained_runs
 from pcdarts.jobs.weights import classifier_of, is_file_of_weights, refuse_options
 from pcdarts.network.classifier import Blueprint, Classifier, load_classifier
 from pcdarts.recipes import resolve

@@ -15,7 +15,7 @@ from pcdarts.data.encoded import FILES
 from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_measured
 from pcdarts.errors import InputError, in_one_line
-from pcdarts.jobs.batches import plain_batches, reading_processes, skipped_lines
+from pcdarts.jobs.batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.jobs.measure import errors_text, top_errors
 from pcdarts.jobs.measured import data_to_measure, measured_text
@@ -203,6 +203,22 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
         ) from None
     files, pixels = (value if isinstance(value := state.get(name), str) else None for name in ("files", "data"))
     return Learnt(network, image_size, classes, mean, std, pixel_range, (files, pixels))
+
+
+def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
+    """What the network of a run is, and what it knows of its images."""
+    return Blueprint(
+        genotype=learnt.network.genotype,
+        kind=trained.kind,
+        channels=trained.channels,
+        num_cells=trained.num_cells,
+        classes=tuple(learnt.classes),
+        mean=tuple(learnt.mean),
+        std=tuple(learnt.std),
+        image_size=learnt.image_size,
+        pixel_range=learnt.pixel_range,
+        border=how_to_read(trained if trained.data in FILES else None)["border"],
+    )
 
 
 def relabelled(data: DataSet, classes: list[str], path: Path) -> Tensor:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from pcdarts.errors import check_whole, wrong_type
 
@@ -43,6 +42,8 @@ def complexity(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
     skeleton = copy.deepcopy(model).to("meta").eval()
     params = [(name, param) for name, param in skeleton.named_parameters() if not name.startswith("auxiliary_head.")]
     dtype = params[0][1].dtype if params else torch.get_default_dtype()
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and only needed here
+
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         skeleton(torch.empty(1, *input_shape, dtype=dtype, device="meta"))

@@ -4,16 +4,20 @@ Every form takes pixels in [0, 1], `[B, C, H, W]` float32 with any B and the H a
 them itself. (The network of a safetensors file alone, `load_network`, takes normalised images.)
 """
 
+import copy
+import gc
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pcdarts.errors import RunError
 from pcdarts.extras import import_extra
@@ -110,9 +114,9 @@ def _load_program(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def _save_onnx(classifier: Classifier, pixels: Tensor, path: Path) -> None:
-    with _silence():
+    with _silence(), _no_collection():
         program = torch.onnx.export(
-            classifier,
+            _with_folded_norms(classifier),
             (pixels,),
             dynamo=True,
             dynamic_shapes=_any_batch(),
@@ -123,6 +127,31 @@ def _save_onnx(classifier: Classifier, pixels: Tensor, path: Path) -> None:
         assert program is not None
         program.model.metadata_props[BLUEPRINT] = classifier.blueprint.model_dump_json()
         program.save(path)
+
+
+def _with_folded_norms(classifier: Classifier) -> Classifier:
+    """A copy in which the BatchNorm behind a convolution is part of it.
+
+    The exporter would do the same in the end; done before, it has far fewer operations to work on.
+    """
+    folded = copy.deepcopy(classifier)
+    for layers in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
+        for place, (layer, after) in enumerate(pairwise(layers)):
+            if type(layer) is nn.Conv2d and isinstance(after, nn.BatchNorm2d):
+                layers[place], layers[place + 1] = fuse_conv_bn_eval(layer, after), nn.Identity()
+    return folded
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of small objects, nearly all of them in use: looking for garbage among them takes a while."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:
