@@ -1,5 +1,6 @@
 """`python -m pcdarts` and the `pcdarts` command."""
 
+import gc
 import io
 import sys
 import warnings
@@ -21,7 +22,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # file names may hold anything
     # One line for a user, without the place in the source.
     warnings.formatwarning = lambda message, *_: f"pcdarts: warning: {message}\n"
-    sys.exit(run_command(sys.argv[1:]))
+    code = run_command(sys.argv[1:])
+    gc.freeze()  # the memory goes with the process: looking for garbage in all of PyTorch takes half a second
+    sys.exit(code)
 
 
 if __name__ == "__main__":
