@@ -5,7 +5,7 @@ import shlex
 from torch import Tensor
 
 from pcdarts.config import DataSplitConfig, SearchConfig
-from pcdarts.data.folder import find_training_images
+from pcdarts.data.folder import find_images, find_training_images
 from pcdarts.data.images import DataSet, classes_line
 from pcdarts.data.manifest import SplitManifest
 from pcdarts.data.split import split_each_class, split_indices
@@ -122,6 +122,10 @@ def run_data_split(config: DataSplitConfig) -> None:
     command += ["--split-file", str(config.out)]
     print(
         f"{len(manifest.weight)} weight and {len(manifest.arch)} arch images of {len(found.train)} training images, "
-        f"drawn of each of {len(found.classes)} classes: {config.out}\n"
-        f"next: {shlex.join(command)}"
+        f"drawn of each of {len(found.classes)} classes: {config.out}"
     )
+    try:
+        find_images(config.data_root.expanduser(), config.train_set)
+    except InputError as error:  # the test set, without which no search begins
+        print(in_one_line(f"before a search: {error}"))
+    print(f"next: {shlex.join(command)}")
