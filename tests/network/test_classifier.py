@@ -80,6 +80,9 @@ def test_a_file_that_breaks_off_is_refused(file: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.safetensors does not exist"):
         load_classifier(tmp_path)
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(InputError, match=r"is a run, not an export: .*`pcdarts export .*` writes one"):
+        load_classifier(tmp_path)
 
 
 def test_the_weights_of_others_are_refused(file: Path) -> None:

@@ -49,8 +49,9 @@ def test_a_stem_of_stride_4_is_known_by_its_two_convolutions():
 
 def test_weights_of_half_precision_and_without_batch_counters_are_completed():
     full = authors_state()
-    state = {key: x.half() for key, x in full.items() if not key.endswith("num_batches_tracked")}
+    state = {key: x.half() for key, x in full.items() if key != "cells.0.preprocess1.op.2.num_batches_tracked"}
     fitted = weights_of(state).fitted_to(published("pc_darts_cifar10"))
+    assert {x.dtype for name, x in fitted.items() if "num_batches" in name} == {torch.int64}
     assert fitted.keys() == weights_of(full).sizes.network(published("pc_darts_cifar10")).state_dict().keys()
     assert torch.equal(fitted["classifier.weight"], full["classifier.weight"].half().float())
 
@@ -80,6 +81,15 @@ def test_another_genotype_is_refused_with_the_tensors_that_differ_and_the_cell_t
 def test_weights_of_something_else_are_refused(change, message):
     with pytest.raises(InputError, match=re.escape(message)):
         weights_of(authors_state() | change)
+
+
+def test_weights_that_are_no_numbers_or_none_at_all_are_refused():
+    state = authors_state()
+    state["classifier.bias"][1] = torch.nan
+    with pytest.raises(InputError, match=r"its classifier\.bias holds values that are not finite"):
+        weights_of(state).fitted_to(published("pc_darts_cifar10"))
+    with pytest.raises(InputError, match="it is empty"):
+        weights_of({})
 
 
 def test_a_search_network_is_refused_with_what_to_do():

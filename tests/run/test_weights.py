@@ -16,6 +16,7 @@ from torch import nn
 from pcdarts.errors import InputError
 from pcdarts.run.weights import read_weights
 
+DAMAGED = "is truncated or damaged, or torch.save did not write it: fetch or save it again"
 STATE = {"a.weight": torch.arange(300.0), "a.bias": torch.ones(2)}
 
 
@@ -78,7 +79,9 @@ def test_files_of_other_kinds_are_refused_in_a_line(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "weights.pt")
     content = (tmp_path / "weights.pt").read_bytes()
     (tmp_path / "cut.pt").write_bytes(content[:-300])
-    assert refusal(tmp_path / "cut.pt") == "is truncated or damaged: fetch or save it again"
+    (tmp_path / "numbers.pkl").write_bytes(pickle.dumps({"classifier.weight": [0.5]}))
+    assert refusal(tmp_path / "numbers.pkl") == DAMAGED
+    assert refusal(tmp_path / "cut.pt") == DAMAGED
     (tmp_path / "empty.pt").write_bytes(b"")
     assert refusal(tmp_path / "empty.pt") == "is empty: give a file of weights"
     (tmp_path / "page.pt").write_bytes(b"<html>404</html>")

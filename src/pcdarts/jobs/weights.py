@@ -12,7 +12,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import LARGEST_MAP, NetworkKind, stem_stride
 from pcdarts.data.encoded import IMAGENET_STATISTICS
 from pcdarts.data.sources import CIFAR10_STATISTICS
-from pcdarts.errors import InputError, listed, shown
+from pcdarts.errors import InputError, counted, listed, shown
 from pcdarts.jobs.batches import BORDER
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier, load_classifier
@@ -113,7 +113,7 @@ def classifier_of(
     names, names_known = _classes(path, weights.sizes, options.classes)
     blueprint = _assumed(weights.sizes, genotype, names, options.image_size)
     try:
-        classifier = Classifier(blueprint, weights.fitted_to(genotype))
+        classifier = Classifier(blueprint, weights.fitted_to(genotype, f"the genotype {shown(options.genotype)}"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     said = _used(state)
@@ -163,8 +163,9 @@ def _classes(path: Path, sizes: Sizes, given: str | None) -> tuple[tuple[str, ..
         names = [name.strip() for name in given.split(",") if name.strip()]
     if len(names) != sizes.num_classes:
         raise InputError(
-            f"--classes {shown(given)} has {len(names)} names, but the network of {path} has {sizes.num_classes} "
-            "classes: give their names, separated by commas, or a text file with a name on each line"
+            f"--classes {shown(given)} has {counted(len(names), 'name')}, but the network of {path} has "
+            f"{sizes.num_classes} classes: give their names, separated by commas, or a text file with a name on each "
+            "line"
         )
     return tuple(names), True
 

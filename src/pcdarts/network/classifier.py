@@ -160,7 +160,10 @@ def load_classifier(path: Path | str) -> Classifier:
     path = Path(path)
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
-        raise InputError(f"{file} does not exist: give a safetensors file that pcdarts export wrote, or its folder")
+        wanted = "a safetensors file that pcdarts export wrote, or its folder"
+        if (path / "config.yaml").is_file():
+            raise InputError(f"{path} is a run, not an export: give {wanted}; `pcdarts export {path}` writes one")
+        raise InputError(f"{file} does not exist: give {wanted}")
     try:
         with safe_open(file, framework="pt") as opened:
             blueprint = _read_blueprint(opened.metadata() or {})

@@ -17,6 +17,7 @@ from pcdarts.network.network import Network
 
 _SUPERNET = re.compile(r"cells\.\d+\.(?:ops\.\d+\.ops|operations)\.")
 _CELL = re.compile(r"cells\.(\d{1,3})\.")
+_COUNTER = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -72,20 +73,24 @@ class Weights:
         """The published cells whose operations they fit."""
         return [name for name, genotype in PUBLISHED.items() if not self.misfits(genotype)]
 
-    def fitted_to(self, genotype: Genotype) -> dict[str, Tensor]:
-        """The state dict of the network with this genotype, in float32.
+    def fitted_to(self, genotype: Genotype, called: str = "the genotype") -> dict[str, Tensor]:
+        """The state dict of the network with this genotype, in float32, which the error is to call so.
 
         Raises:
-            InputError: they do not fit it, naming the tensors.
+            InputError: they do not fit it, or hold values that are no numbers, naming the tensors.
         """
         problems = self.misfits(genotype)
         if problems:
             cells = self.fitting_cells()
             fitting = f"of the published cells, {listed(cells, 'and')} would fit" if cells else "no published cell fits"
-            raise InputError(f"its tensors do not fit the genotype: {told(problems)}; {fitting}")
+            raise InputError(f"its tensors do not fit {called}: {told(problems)}; {fitting}")
         wanted = self.sizes.network(genotype).state_dict()
         counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in self.tensors}
-        tensors = {name: x.float() if x.is_floating_point() else x for name, x in self.tensors.items()}
+        # A state dict whose every tensor was halved has halved its batch counters as well.
+        tensors = {name: x.long() if name.endswith(_COUNTER) else x.float() for name, x in self.tensors.items()}
+        bad = next((name for name, x in tensors.items() if not x.isfinite().all()), None)
+        if bad is not None:
+            raise InputError(f"its {self.names[bad]} holds values that are not finite: the training has failed")
         return tensors | counters  # PyTorch 0.3 saved no batch counters
 
 
@@ -100,7 +105,7 @@ def weights_of(state: Any) -> Weights:
     for key, value in weights_in(state):
         if not isinstance(value, Tensor):
             raise InputError(f"its {shown(key)} is no tensor: it holds no weights of a network")
-        counts = key.endswith(".num_batches_tracked")
+        counts = key.endswith(_COUNTER)
         if value.layout != torch.strided or value.is_quantized or not (value.is_floating_point() or counts):
             raise InputError(f"its {shown(key)} is no plain tensor of floating-point numbers, but {value.dtype}")
         name = translate_key(key)
@@ -113,6 +118,8 @@ def weights_of(state: Any) -> Weights:
             "it holds a search network (supernet), not the network of a cell: show the genotype in the log of that "
             "search with `pcdarts show log.txt`, and train it with `pcdarts train --genotype log.txt`"
         )
+    if not tensors:
+        raise InputError("it holds no weights: it is empty")
     sizes = _sizes(tensors)
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("auxiliary_head.")}
     return Weights(kept, names, sizes, auxiliary=len(kept) < len(tensors))

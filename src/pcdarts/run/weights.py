@@ -63,7 +63,7 @@ def read_weights(path: Path) -> Any:
 
 
 def _loaded(path: Path, content: bytes) -> Any:
-    damaged = InputError(f"{path} is truncated or damaged: fetch or save it again")
+    damaged = InputError(f"{path} is truncated or damaged, or torch.save did not write it: fetch or save it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of files that it then refuses
