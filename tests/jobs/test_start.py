@@ -84,7 +84,7 @@ def test_a_resumed_training_needs_the_weights_no_more_and_ends_as_if_it_had_neve
 
 
 def test_a_file_of_the_authors_scripts_will_do_with_its_genotype(tmp_path: Path) -> None:
-    sizes: dict[str, Any] = {"kind": "cifar", "channels": 4, "num_cells": 3, "num_classes": 10}
+    sizes: dict[str, Any] = {"kind": "cifar", "channels": 4, "num_cells": 3, "num_classes": 2}
     theirs = AuthorsNetwork(published("darts_v2"), auxiliary=False, **sizes).state_dict()
     torch.save(theirs, tmp_path / "weights.pt")
     own = ("--data", "cifar10", "--data-root", "nowhere")
@@ -99,10 +99,12 @@ def test_a_file_of_the_authors_scripts_will_do_with_its_genotype(tmp_path: Path)
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{index}.png")
     own = ("--data", "folder", "--data-root", "images", "--init", "weights.pt", "--genotype", "DARTS")
     printed = begun(tmp_path, *own)
-    assert "3 cells of 4 channels, cifar stem, 10 classes; assumed: " in printed
+    assert "3 cells of 4 channels, cifar stem, 2 classes; assumed: " in printed
     assert (
-        "): all but the classifier and the auxiliary head, which begin at random, for the 2 classes are not" in printed
-    )
+        "): all but the classifier and the auxiliary head, which begin at random, for it is not known which classes "
+        "are there\n"
+    ) in printed
+    assert printed.count("DARTS is the published cell darts_v2\n") == 1
     ours = checkpoint_of(tmp_path / "new")
     assert torch.equal(ours["/state/network/stem.0.weight"], theirs["stem.0.weight"])
 
@@ -135,7 +137,8 @@ def test_weights_for_other_images_and_what_holds_none_are_refused(
     colours = ("--data", "folder", "--data-root", str(colour_images))
     message = refused(tmp_path, *SMALL, *colours, "--init", str(finished_train))
     assert f"--init {finished_train} is for greyscale images, but those of" in message
-    assert "does not exist" in refused(tmp_path, *SMALL, "--init", "nowhere")
+    message = refused(tmp_path, *SMALL, "--init", "nowhere")
+    assert message.endswith("nowhere does not exist: give a train run, an export, or a file of weights")
     assert "configures the job search, not train" in refused(tmp_path, *SMALL, "--init", str(finished_search))
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.yaml").write_text((finished_train / "config.yaml").read_text())

@@ -39,6 +39,8 @@ class Start:
     classes: tuple[str, ...]
     image_channels: int
     weights: dict[str, Tensor]
+    names_known: bool = True
+    """Whether the names of the classes are, or are assumed of a file that holds none."""
 
     def settings(self) -> dict[str, Any]:
         """What a training takes from here that is not told otherwise."""
@@ -56,7 +58,7 @@ class Start:
             for name in ("kind", "channels", "num_cells")
             if getattr(self, name) != getattr(config, name)
         ]
-        if find_genotype(config.genotype) != self.genotype:
+        if find_genotype(config.genotype, lambda line: None) != self.genotype:
             differing.insert(0, "the genotype is another one")
         if differing:
             raise InputError(
@@ -107,8 +109,10 @@ class Beginning:
         if not new:
             return f"{line}all of them"
         line += f"all but {listed(new, 'and')}, which begin{'s' * (len(new) == 1)} at random"
-        if not same:
-            line += f", for the {len(data.classes)} classes are not the {len(start.classes)} classes there"
+        if not same and not start.names_known and len(start.classes) == data.num_classes:
+            line += ", for it is not known which classes are there"
+        elif not same:
+            line += f", for the {data.num_classes} classes are not the {len(start.classes)} classes there"
         return line
 
     def state_dict(self) -> dict[str, Any]:
@@ -129,8 +133,12 @@ def load_start(path: Path, genotype: str | None, say: Callable[[str], None]) -> 
     path = Path(os.path.abspath(os.path.expanduser(path)))
     if RunFolder(path).config.is_file():
         return _of_run(path)
+    if not path.exists():
+        raise InputError(f"--init {path} does not exist: give a train run, an export, or a file of weights")
+    names_known = True
     if path.is_file() and not is_exported(path):
-        trained = classifier_of(path, OnlyGenotype(genotype), say).classifier
+        found = classifier_of(path, OnlyGenotype(genotype), say)
+        trained, names_known = found.classifier, found.names_known
     else:
         trained = load_classifier(path)
     blueprint, file = trained.blueprint, path / WEIGHTS if path.is_dir() else path
@@ -144,6 +152,7 @@ def load_start(path: Path, genotype: str | None, say: Callable[[str], None]) -> 
         blueprint.classes,
         blueprint.image_channels,
         trained.network.state_dict(),
+        names_known,
     )
 
 

@@ -50,13 +50,13 @@ def pinned(config: TrainConfig) -> TrainConfig:
     if config.init is not None:
         start = load_start(config.init, source, print)
         start.check(config)
-        config = config.model_copy(update={"init": start.path})
         print(
             f"the weights of {start.path} decide: their genotype, kind {start.kind}, {start.channels} channels, "
             f"{start.num_cells} cells",
             flush=True,
         )
-    elif source == "latest":
+        return config.model_copy(update={"init": start.path, "genotype": start.genotype.to_text()})
+    if source == "latest":
         source = str(latest_search().path)
         print(f"the latest search is {source}", flush=True)
     return config.model_copy(update={"genotype": find_genotype(source).to_text()})
