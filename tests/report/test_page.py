@@ -106,6 +106,12 @@ def test_beside_another_search_the_training_of_a_cell_counts_as_no_cell_of_its_o
     assert "| these runs | 2 |" in markdown
 
 
+def test_a_search_does_not_agree_with_the_training_of_another_cell(runs: Path, tmp_path: Path) -> None:
+    done(runs, "report", "two", "trained", "--out", str(tmp_path))
+    assert "What differs between the two cells" in text_of(tmp_path)
+    assert "Do searches agree?" not in text_of(tmp_path)
+
+
 def test_two_trainings_of_one_cell_are_not_compared_as_cells(runs: Path, tmp_path: Path) -> None:
     done(runs, "report", "trained/seed-0", "trained/seed-1", "--out", str(tmp_path))
     text = text_of(tmp_path)

@@ -247,10 +247,11 @@ def _costs(outcome: StudyOutcome) -> list[str]:
 
 
 def _agreement(subject: Subject) -> Table | None:
-    """How far seeds of one method agree; of runs named one by one, all of them."""
+    """How far seeds of one method agree; of runs named one by one, all searches, or trainings where there are none."""
     groups = list(subject.groups)
     if subject.outcome is None:
-        groups = [Group("these runs", subject.own_cells)]
+        searches = [entry for entry in subject.own_cells if entry.search]
+        groups = [Group("these runs", searches or subject.own_cells)]
     rows = []
     under_budget = any(limited(search) for group in groups for search in group.searches)
     for group in groups:
