@@ -71,6 +71,9 @@ def test_a_setting_in_a_file_is_answered_in_the_words_of_files() -> None:
     assert meant_setting("fp16", ["amp"]) == ": here it is amp: fp16"
     assert meant_setting("batch_sice", ["batch_size", "amp"]) == ": did you mean batch_size?"
     assert meant_setting("gpu", ["run"]) == ""
+    assert meant_setting("arch", ["arch_fraction"]) == ""  # that is no genotype
+    assert meant_setting("report_freq", ["recipe"]) == ": progress is always shown"
+    assert meant_setting("--layers", ["num_cells"]) == ": here it is num_cells"
 
 
 def test_a_name_is_near_by_its_letters_or_its_words() -> None:

@@ -59,7 +59,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     """The public names, of which most are not there before their first use."""
-    return sorted({*__all__, *globals()})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 def __getattr__(name: str) -> Any:

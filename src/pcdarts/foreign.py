@@ -142,11 +142,13 @@ def meant(flag: str, known: Mapping[str, bool], elsewhere: Mapping[str, Collecti
 def meant_setting(name: str, known: Collection[str]) -> str:
     """The same of a setting in a file, among those that are `known`, whose names have underscores."""
     dashed = {setting.replace("_", "-"): setting for setting in known}
-    wrong = name.replace("_", "-")
-    for ours in FOREIGN[wrong].ours if wrong in FOREIGN else ():
-        flag, _, value = ours.removeprefix("--").partition(" ")
-        if flag in dashed:
-            return f": here it is {dashed[flag]}{value and f': {value}'}"
+    wrong = name.lstrip("-").replace("_", "-")
+    if foreign := FOREIGN.get(wrong):
+        for ours in foreign.ours:
+            flag, _, value = ours.removeprefix("--").partition(" ")
+            if flag in dashed:
+                return f": here it is {dashed[flag]}{value and f': {value}'}"
+        return f": {foreign.how}" if foreign.how and not foreign.ours else ""  # not what has a name like it
     close = nearest(wrong, dashed)
     return f": did you mean {dashed[close]}?" if close else ""
 
