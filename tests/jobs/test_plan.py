@@ -26,7 +26,7 @@ def test_a_plan_is_a_table_and_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(plan, "BUDGET_SECONDS", 0.0)  # what is not the small step of a K is then scaled
     output = done(tmp_path, *SMALL)
     assert list(tmp_path.iterdir()) == []
-    assert "1200 weight images of 8x8 pixels" in output
+    assert "search of fashion-mini, recipe fashion-mini: 1200 weight images of 8x8 pixels" in output
     rows = [line.split() for line in output.splitlines() if line.split()[:1] == ["1"]]
     assert [row[:3] for row in rows] == [["1", "8", "150"], ["1", "16", "75"], ["1", "32", "38"]]
     assert (rows[0][-1], rows[1][-1]) == ("measured", "scaled")

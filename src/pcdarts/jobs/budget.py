@@ -12,7 +12,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.config import SearchConfig, ShowConfig
 from pcdarts.data.images import DataSet
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, counted
 from pcdarts.job_config import load_mapping
 from pcdarts.jobs.bench_tables import console, make_table
 from pcdarts.jobs.evaluation import (
@@ -101,7 +101,7 @@ def outcome_text(budget: dict[str, Any]) -> str:
     if free is None:
         return f"budget: {limits}; the best cell of all keeps to it"
     return (
-        f"budget: {limits}; without it {cost_text(free)}, {free['skips']} skips "
+        f"budget: {limits}; without it {cost_text(free)}, {counted(free['skips'], 'skip')} "
         f"(this cell has {budget['relative_product']:.3f} of that one's product)"
     )
 

@@ -143,7 +143,7 @@ def training_command(
     else:
         wanted["image_size"] = network.image_size
     for name, value in wanted.items():
-        if value != getattr(base, name) or name == "train_images":  # a recipe's own limit is not for other data
+        if value != getattr(base, name):
             command += _flag(name, value)
     own = config.recipe is None or recipe(type(config), config.recipe).data != config.data
     if same_data and own and config.train_images is not None:  # whatever the recipe says, which is about its own data

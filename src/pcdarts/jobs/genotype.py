@@ -11,7 +11,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.genotype_file import find_in_file
 from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published_name
-from pcdarts.errors import InputError, shown
+from pcdarts.errors import InputError, counted, shown
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RUNS, RunFolder
 
@@ -72,7 +72,11 @@ def _of_run(run: RunFolder, epoch: str | None) -> Genotype:
     path = run.epoch_genotype(int(epoch)) if re.fullmatch(r"[0-9]{1,9}", epoch) else None
     if path is None or not path.is_file():
         count = len(list(path.parent.glob("epoch_*.json"))) if path else 0
-        known = f"it has those of {count} epochs, counted from 1" if count else "name one of a search, as in RUN:12"
+        known = (
+            f"it has those of {counted(count, 'epoch')}, counted from 1"
+            if count
+            else "name one of a search, as in RUN:12"
+        )
         raise InputError(f"{run.path} has no genotype of epoch {shown(epoch)}: {known}")
     return Genotype.from_file(path)
 

@@ -14,7 +14,7 @@ from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_m
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config import SearchConfig
 from pcdarts.data.streaming import StreamedImages
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, counted
 from pcdarts.jobs.batches import training_data
 from pcdarts.jobs.bench_tables import console, make_table, seconds_text
 from pcdarts.jobs.budget import check_network
@@ -35,6 +35,9 @@ PROBE_LIMIT = 60.0
 
 KNOWN = {"fashion-mnist": (60_000, 1, 28, 10), "cifar10": (50_000, 3, 32, 10), "cifar100": (50_000, 3, 32, 100)}
 """Training images, their channels and side, and classes of the data sets that a plan need not download."""
+
+OWN_PLACES = ("folder", "imagenet", "huggingface")
+"""Data that its place tells more of than its kind."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,11 @@ def run_plan(config: SearchConfig) -> None:
     def say(text: str) -> None:
         tables.print(text, markup=False, soft_wrap=True)
 
+    place = config.hub_name or config.data_root if config.data in OWN_PLACES else None
     say(
-        f"search {config.recipe or 'of your own'}: {work.weight_images} weight images of {setting.image_size}x"
-        f"{setting.image_size} pixels, {config.num_cells} cells of {config.channels} channels, {config.epochs} epochs "
+        f"search of {config.data}{f' {place}' if place else ''}, recipe {config.recipe or 'your own'}: "
+        f"{work.weight_images} weight images of {setting.image_size}x{setting.image_size} pixels, {config.num_cells} "
+        f"cells of {config.channels} channels, {counted(config.epochs, 'epoch')} "
         f"({config.arch_frozen_epochs} with α and β frozen), {'second' if config.second_order else 'first'} order"
     )
     say(budget or f"network to be trained afterwards: {network_of(config, setting)}")
