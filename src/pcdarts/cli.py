@@ -1,11 +1,9 @@
 """The command line: verbs, flags (the settings of a job's configuration), run folders and exit codes."""
 
-import gc
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +22,7 @@ from pcdarts.config import (
 )
 from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.errors import InputError, RunError, did_you_mean, listed, shown
+from pcdarts.extras import without_collection
 from pcdarts.fitting import fitted_epochs
 from pcdarts.flags import RUN_FLAGS, read_flags
 from pcdarts.job_config import JobConfig, read_yaml
@@ -148,22 +147,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
         else:
             config_class, module, function = JOBS[name]
             config = _settle(config_class, rest)
-            with _importing():
+            with without_collection():
                 job = getattr(import_module(module), function)
             job(config)
     return 0
-
-
-@contextmanager
-def _importing() -> Iterator[None]:
-    """While a job is imported nothing becomes garbage; looking for some takes a twelfth of PyTorch's time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _job_named(verb: str, rest: list[str]) -> tuple[str, list[str]]:
@@ -208,7 +195,7 @@ def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
 
         print(*said, sep="\n", end="\n" if said else "")
         return run_plan(config)
-    with ending_afterwards(), _importing():  # half an import is worse than a moment's wait
+    with ending_afterwards(), without_collection():  # half an import is worse than a moment's wait
         from pcdarts.jobs.launch import begin, go_on
     return go_on(config, resumed) if resumed else begin(config, place, said)
 

@@ -1,5 +1,8 @@
-"""Libraries that only some uses need: imported when they are, with one line for whoever lacks them."""
+"""Large libraries: those that only some uses need, and what makes their start shorter."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -18,3 +21,18 @@ def import_extra(module: str, extra: str, purpose: str) -> Any:
         why = "" if isinstance(error, ModuleNotFoundError) else f" ({shown(' '.join(str(error).split()), 200)})"
         package = module.partition(".")[0]
         raise InputError(f"{purpose} needs {package}{why}: pip install 'pcdarts[{extra}]'") from None
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Nobody looks for garbage in here: for work that makes millions of objects and needs nearly all of them.
+
+    Imports are such work (a twelfth of the time that PyTorch's takes), and so is an export to ONNX.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

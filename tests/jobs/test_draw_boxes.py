@@ -137,6 +137,8 @@ def test_images_of_any_shape_can_be_drawn(tmp_path: Path, size: tuple[int, int])
     write_set(tmp_path, "set", [[box(7, 0, 0, *size)]], size=size)
     images = load_coco_test(tmp_path, "set", test_images=None, seed=0, on_bad_image="stop").test
     draw_detections(images, [detection(1, *[0.9] * 20)], tmp_path / "sheet.png", threshold=0.5, columns=2)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (TILE, TILE)
 
 
 @pytest.mark.parametrize(("count", "columns"), [(0, 2), (3, 0)])

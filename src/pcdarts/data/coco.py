@@ -37,7 +37,7 @@ class CocoData:
     skipped: tuple[str, ...] = ()
     """A line for each image that was left out because its file is missing: its path and the reason."""
     notes: tuple[str, ...] = ()
-    """A line for each thing about the data that whoever trains on it should know, with numbers."""
+    """A line for each thing about the data that its users should know, with numbers."""
 
     @property
     def classes(self) -> tuple[str, ...]:

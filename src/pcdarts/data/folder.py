@@ -62,7 +62,7 @@ def find_images(root: Path, train_set: str | None = None, test_set: str | None =
 
 
 def find_training_images(root: Path, train_set: str | None = None) -> ImageFolder:
-    """The same for whoever needs the training set alone: whatever may be wrong with the test set does not matter."""
+    """The same for jobs that need the training set alone: what is wrong with the test set does not matter."""
     return _found(find_sets(root, train_set), training_only=True)
 
 

@@ -60,7 +60,7 @@ def settle_range(
     65535 (and on with every bit) that none exceeds; fractions: 0 to 1, or to 255.
 
     Args:
-        on_bad_image: with "skip", an image that cannot be read tells nothing; whoever reads it later will leave it out.
+        on_bad_image: with "skip", an image that cannot be read tells nothing; the job leaves it out later.
 
     Raises:
         InputError: an image that cannot be read, or values that no such range holds, or not the given one.

@@ -15,7 +15,7 @@ from pcdarts.config import SearchConfig
 from pcdarts.jobs.sizes import setting_text
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
-from pcdarts.network.network import Network
+from pcdarts.network.network import Network, network_without_data
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import DEFAULT, recipe, training_recipe
 
@@ -42,16 +42,8 @@ class EvaluationNetwork:
         Raises:
             InputError: there is no such network.
         """
-        with torch.device("meta"):
-            return Network(
-                genotype,
-                kind=self.kind,
-                channels=self.channels,
-                num_cells=self.num_cells,
-                num_classes=self.num_classes,
-                image_channels=self.image_channels,
-                auxiliary=False,
-            )
+        sizes = {name: value for name, value in asdict(self).items() if name != "image_size"}
+        return network_without_data(genotype, **sizes)
 
     def check(self) -> None:
         """Make sure that there is such a network, and that it takes such images, whatever the genotype.

@@ -30,7 +30,7 @@ def trained_on(run: RunFolder, config: Config, of_several: bool = False) -> Iter
     """Let a run go on to as many epochs as `config` has; its result so far is kept under another name.
 
     Every single step leaves a run that can be resumed. Where the job inside is refused before it has saved anything,
-    all is as it was. Whoever calls this holds the lock, and has called it for the whole where the run is one seed
+    all is as it was. The caller holds the lock, and has called it for the whole where the run is one seed
     `of_several`.
 
     Raises:

@@ -15,7 +15,7 @@ import pcdarts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import NetworkKind
 from pcdarts.errors import InputError, check_path, shown, wrong_type
-from pcdarts.network.network import Network
+from pcdarts.network.network import Network, network_without_data
 
 WEIGHTS = "model.safetensors"
 """What a file of weights is called in an export folder."""
@@ -74,19 +74,14 @@ class Blueprint(BaseModel):
         """
         if self.num_cells > len(weights):  # before a thousand cells are built for nothing
             raise InputError(f"{self.num_cells} cells cannot be made of {len(weights)} tensors")
-        try:
-            with torch.device("meta"):
-                network = Network(
-                    self.genotype,
-                    kind=self.kind,
-                    channels=self.channels,
-                    num_cells=self.num_cells,
-                    num_classes=len(self.classes),
-                    auxiliary=False,
-                    image_channels=self.image_channels,
-                )
-        except (RuntimeError, OverflowError):  # more numbers than can be counted
-            raise InputError("a network of so many channels cannot exist") from None
+        network = network_without_data(
+            self.genotype,
+            kind=self.kind,
+            channels=self.channels,
+            num_cells=self.num_cells,
+            num_classes=len(self.classes),
+            image_channels=self.image_channels,
+        )
         forms, wanted = (
             {name: _form(weight) for name, weight in some.items()} for some in (weights, network.state_dict())
         )

@@ -5,7 +5,6 @@ them itself. (The network of a safetensors file alone, `load_network`, takes nor
 """
 
 import copy
-import gc
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pcdarts.errors import RunError
-from pcdarts.extras import import_extra
+from pcdarts.extras import import_extra, without_collection
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier, load_classifier
 from pcdarts.network.network import Network
 
@@ -114,7 +113,7 @@ def _load_program(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def _save_onnx(classifier: Classifier, pixels: Tensor, path: Path) -> None:
-    with _silence(), _no_collection():
+    with _silence(), without_collection():
         program = torch.onnx.export(
             _with_folded_norms(classifier),
             (pixels,),
@@ -140,18 +139,6 @@ def _with_folded_norms(classifier: Classifier) -> Classifier:
             if type(layer) is nn.Conv2d and isinstance(after, nn.BatchNorm2d):
                 layers[place], layers[place + 1] = fuse_conv_bn_eval(layer, after), nn.Identity()
     return folded
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of small objects, nearly all of them in use: looking for garbage among them takes a while."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:

@@ -202,3 +202,19 @@ class Network(nn.Module):
         if self.auxiliary_head is None:
             translated = {k: v for k, v in translated.items() if not k.startswith("auxiliary_head.")}
         load_translated(self, translated)
+
+
+def network_without_data(genotype: Genotype, **sizes: Any) -> Network:
+    """A network without an auxiliary head whose weights have shapes alone (on the `meta` device): to count or to fill.
+
+    Args:
+        sizes: what `Network` takes besides.
+
+    Raises:
+        InputError: as `Network`, or there are more numbers than can be counted.
+    """
+    try:
+        with torch.device("meta"):
+            return Network(genotype, auxiliary=False, **sizes)
+    except (RuntimeError, OverflowError):
+        raise InputError("a network of so many channels cannot exist") from None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import STEM_MULTIPLIER, NetworkKind
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.errors import InputError, listed, shown
-from pcdarts.network.network import Network
+from pcdarts.network.network import Network, network_without_data
 
 _SUPERNET = re.compile(r"cells\.\d+\.(?:ops\.\d+\.ops|operations)\.")
 _CELL = re.compile(r"cells\.(\d{1,3})\.")
@@ -36,19 +36,7 @@ class Sizes:
         Raises:
             InputError: there is no such network.
         """
-        try:
-            with torch.device("meta"):
-                return Network(
-                    genotype,
-                    kind=self.kind,
-                    channels=self.channels,
-                    num_cells=self.num_cells,
-                    num_classes=self.num_classes,
-                    image_channels=self.image_channels,
-                    auxiliary=False,
-                )
-        except (RuntimeError, OverflowError):  # more numbers than can be counted
-            raise InputError("a network of so many channels cannot exist") from None
+        return network_without_data(genotype, **asdict(self))
 
 
 @dataclass(frozen=True)
