@@ -1,6 +1,6 @@
 """The two ways a job can end badly; every message is one line that names the thing, the expectation and the remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from numbers import Integral
 from os import PathLike
@@ -54,6 +54,17 @@ def listed(names: Iterable[str], joint: str = "or") -> str:
     """`a, b or c`, joined by `joint`."""
     *first, last = names
     return f"{', '.join(first)} {joint} {last}" if first else last
+
+
+def first_of(names: Sequence[str], at_most: int) -> list[str]:
+    """The names; of more than `at_most` the first ones, and `3 more` in place of the others."""
+    more = len(names) - at_most
+    return [*names[:at_most], f"{more} more"] if more > 0 else list(names)
+
+
+def in_short(names: Sequence[str]) -> str:
+    """`a, b`; of more than five names `a, b, c, d, e and 3 more`."""
+    return listed(first_of(names, 5), "and") if len(names) > 5 else ", ".join(names)
 
 
 def wrong_type(what: str, value: object, wanted: str, remedy: str) -> InputError:

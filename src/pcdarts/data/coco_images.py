@@ -95,7 +95,7 @@ class CocoImages:
     def read(self, index: int) -> Image.Image:
         """Decode one image to RGB, as its boxes mean it: not turned by its EXIF data, as COCO's own tools read it.
 
-        Where only the turned image has the size on record, whoever drew the boxes has seen that one.
+        Where only the turned image has the size on record, the boxes were drawn on that one.
 
         Raises:
             BadImage: it cannot be read, or has another size than its record says.

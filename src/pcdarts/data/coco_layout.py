@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pcdarts.data.decode import quoted
 from pcdarts.data.layout import meaning
-from pcdarts.errors import InputError, closest, listed
+from pcdarts.errors import InputError, closest, first_of, listed
 
 _ROBOFLOW = "_annotations.coco.json"
 
@@ -100,8 +100,7 @@ def _not_there(root: Path, name: str) -> InputError:
             f"the COCO set {name!r} is not in {quoted(root)}, whose only set is {sets[0]!r}: name that, as in "
             f"{shlex.join(['--train-sets', sets[0], '--test-set', 'none'])} --held-out IMAGES"
         )
-    first = [repr(each) for each in sets[:_SETS_NAMED]]
-    there = listed([*first, f"{len(sets) - _SETS_NAMED} more"] if len(sets) > _SETS_NAMED else first, "and")
+    there = listed(first_of([repr(each) for each in sets], _SETS_NAMED), "and")
     flags = _flags_of(sets)
     how = f", as in {flags}" if flags else f" with --train-sets and --test-set{closest(name, sets)}"
     return InputError(f"the COCO set {name!r} is not in {quoted(root)}, whose sets are {there}: name them{how}")

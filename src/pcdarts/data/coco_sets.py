@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pcdarts.data.coco_images import CocoImages
 from pcdarts.data.decode import quoted
 from pcdarts.data.files import FileId, file_ids
-from pcdarts.errors import InputError, listed
+from pcdarts.errors import InputError, first_of, listed
 
 _NAMED = 5
 """Categories named in a line, of all that it is about."""
@@ -29,8 +29,8 @@ def with_classes(images: CocoImages, classes: Sequence[str], whose: str) -> Coco
     own, wanted = _distinct(images.classes), _distinct(classes)
     if not set(own) & set(wanted):
         raise InputError(
-            f"the categories of {images.name!r} ({_some([name for name, _ in own])}) and of {whose} "
-            f"({_some(classes)}) have no name in common: give sets with the same categories"
+            f"the categories of {images.name!r} ({_some([quoted(name) for name, _ in own])}) and of {whose} "
+            f"({_some([*map(quoted, classes)])}) have no name in common: give sets with the same categories"
         )
     if own == wanted:
         return images
@@ -163,9 +163,8 @@ def _distinct(names: Sequence[str]) -> list[tuple[str, int]]:
 def _counted(classes: Sequence[str], counts: NDArray[np.int64]) -> str:
     """The classes that have boxes, the most frequent first."""
     order = [place for place in np.argsort(-counts, kind="stable").tolist() if counts[place]]
-    return _some([f"{quoted(classes[place])} ({counts[place]})" for place in order], quote=False)
+    return _some([f"{quoted(classes[place])} ({counts[place]})" for place in order])
 
 
-def _some(names: Sequence[str], quote: bool = True) -> str:
-    first = [quoted(name) if quote else name for name in names[:_NAMED]]
-    return listed([*first, f"{len(names) - _NAMED} more"] if len(names) > _NAMED else first, "and")
+def _some(names: Sequence[str]) -> str:
+    return listed(first_of(names, _NAMED), "and")

@@ -37,7 +37,7 @@ IMAGENET_STATISTICS: tuple[tuple[float, ...], tuple[float, ...]] = ((0.485, 0.45
 
 def find_files(
     name: str,
-    root: Path | None,
+    root: Path | str | None,
     hub_name: str | None,
     train_set: str | None,
     test_set: str | None,

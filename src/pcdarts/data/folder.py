@@ -16,7 +16,7 @@ from pcdarts.data.layout import Sets, check_classes_are_no_sets, entered, find_s
 from pcdarts.data.listing import Folder, ignored_lines, images_below
 from pcdarts.data.split import stratified_split
 from pcdarts.data.streams import generator
-from pcdarts.errors import InputError, counted, listed, shown
+from pcdarts.errors import InputError, counted, in_short, listed, shown
 
 TEST_FRACTION = 0.2
 """The share of each class that becomes the test set of a folder without one."""
@@ -226,7 +226,7 @@ def images_under(folder: Path, ignored: Counter[str]) -> list[Path]:
 
 def _check_same_classes(train: ByClass, other: ByClass, folder: Path) -> None:
     problems = [
-        f"{what} {_some(sorted(names))}"
+        f"{what} {in_short([shown(repr(name)) for name in sorted(names)])}"
         for what, names in (("lacks", train.keys() - other.keys()), ("adds", other.keys() - train.keys()))
         if names
     ]
@@ -244,12 +244,6 @@ def _check_same_classes(train: ByClass, other: ByClass, folder: Path) -> None:
 def _spelt(name: str) -> str:
     """A name without what people do not see, or do not care about."""
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _some(names: list[str]) -> str:
-    """The first few of some names."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(shown(repr(name)) for name in names[:5]) + more
 
 
 def _counted(by_class: ByClass) -> str:

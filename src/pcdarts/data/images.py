@@ -10,7 +10,7 @@ from torch import Tensor
 from pcdarts.data.depth import PixelRange
 from pcdarts.data.files import ImageSources
 from pcdarts.data.streaming import StreamedImages
-from pcdarts.errors import InputError, counted, listed, shown
+from pcdarts.errors import InputError, counted, first_of, listed, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +135,8 @@ class DataSet:
 
 def classes_line(classes: Sequence[str]) -> str:
     """How many classes there are and what they are called: all of a few, of more the first ten."""
-    names = [shown(name, 40) for name in classes[:10]]
-    more = [f"{len(classes) - 10} more"] if len(classes) > 10 else []
-    return f"{counted(len(classes), 'class', 'classes')}: {listed([*names, *more], 'and')}"
+    names = first_of([shown(name, 40) for name in classes], 10)
+    return f"{counted(len(classes), 'class', 'classes')}: {listed(names, 'and')}"
 
 
 def pixel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from pcdarts.data.decode import quoted
 from pcdarts.data.listing import MOST_LINES, Folder
-from pcdarts.errors import InputError, counted, listed, shown
+from pcdarts.errors import InputError, counted, in_short, listed, shown
 
 _MEANINGS = {
     "train": ("train", "training", "trn", "trainval"),
@@ -237,6 +237,4 @@ def _ignored(base: Folder, used: Iterable[Folder], root: Path) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few of some names."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(quoted(name) for name in names[:5]) + more
+    return in_short([*map(quoted, names)])

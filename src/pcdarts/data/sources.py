@@ -18,6 +18,7 @@ from pcdarts.data.encoded import (
     check_size,
     expanded,
     find_encoded,
+    find_files,
     kept_of,
     limit_line,
     of_a_part,
@@ -98,7 +99,7 @@ def load_data(
     _check_name(name)
     check_size(image_size)
     if name in FILES:
-        found = some_of(find_encoded(name, root, hub_name, train_set, test_set), train_images, test_images, seed)
+        found = find_files(name, root, hub_name, train_set, test_set, train_images, test_images, seed)
         data = read_files(name, found, image_size, on_bad_image, loading, border, workers, pixel_range)
         return replace(data, files=files_digest(found.train, found.test))
     if loading == "streaming":

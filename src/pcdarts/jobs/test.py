@@ -14,7 +14,7 @@ from pcdarts.data.depth import SIXTEEN_BITS, PixelRange
 from pcdarts.data.encoded import FILES
 from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_measured
-from pcdarts.errors import InputError, in_one_line
+from pcdarts.errors import InputError, in_one_line, in_short
 from pcdarts.jobs.batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.jobs.measure import errors_text, top_errors
@@ -137,7 +137,7 @@ def test_file(config: TestConfig) -> float:
                 "test it on data with the classes it was trained on"
             )
         classes = list(data.classes)
-        print(f"assumed: its classes are those of {data.name} in their order, {some_of(classes)}")
+        print(f"assumed: its classes are those of {data.name} in their order, {in_short(classes)}")
     mean, std = blueprint.mean, blueprint.std
     if not found.statistics_known and data.image_channels == len(mean):
         mean, std = data.mean, data.std
@@ -156,12 +156,6 @@ def data_of(blueprint: Blueprint) -> DataName | None:
     if blueprint.image_channels == 1:
         return None
     return "cifar10" if blueprint.classes == CIFAR10_CLASSES else "cifar100" if count == CIFAR100_CLASSES else None
-
-
-def some_of(names: list[str]) -> str:
-    """The first five of them, and how many more there are."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 @dataclass(frozen=True)
