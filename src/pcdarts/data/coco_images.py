@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pcdarts.data.coco_file import Objects
 from pcdarts.data.decode import BadImage, OnBadImage, decoded
-from pcdarts.data.files import ImagePaths
+from pcdarts.data.files import ImagePaths, add_identities
 from pcdarts.errors import listed
 
 MIN_SIDE = 1
@@ -112,8 +112,7 @@ class CocoImages:
     def digest(self) -> str:
         """A fingerprint of names and sizes of the files, and of all that is known about them."""
         found = blake2b(repr((self.classes, self.category_ids, self.image_ids)).encode(), digest_size=16)
-        for name, size in self.files.identities():
-            found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        add_identities(found, self.files)
         of_objects = (self.objects.boxes, self.objects.labels, self.objects.areas, self.objects.crowd)
         for array in (self.sizes, self.ends, *of_objects):
             found.update(array.tobytes())

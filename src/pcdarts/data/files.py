@@ -132,11 +132,16 @@ def file_ids(sources: ImageSources) -> list[FileId | None]:
     return found
 
 
+def add_identities(found: blake2b, sources: ImageSources) -> None:
+    """Add names and sizes of images to a fingerprint."""
+    for name, size in sources.identities():
+        found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+
+
 def files_digest(*parts: ImageFiles) -> str:
     """A fingerprint of the names, sizes and classes of files, which knows them wherever they are."""
     found = blake2b(digest_size=16)
     for files in parts:
-        for name, size in files.sources.identities():
-            found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        add_identities(found, files.sources)
         found.update(files.labels.numpy().tobytes())
     return found.hexdigest()

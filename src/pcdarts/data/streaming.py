@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pcdarts.data.decode import BadImage, OnBadImage, decoded, fitted, warnings_settled
 from pcdarts.data.depth import PixelRange
-from pcdarts.data.files import ImageFiles, ImageSources
+from pcdarts.data.files import ImageFiles, ImageSources, add_identities
 from pcdarts.data.workers import in_workers
 from pcdarts.errors import RunError
 
@@ -58,8 +58,7 @@ class StreamedImages:
     def update(self, found: "blake2b") -> None:
         """Add to a fingerprint what tells these images from others: names, bytes, classes."""
         found.update(repr(self.shape).encode())
-        for name, size in self.files.sources.identities():
-            found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        add_identities(found, self.files.sources)
         found.update(self.labels.numpy().tobytes())
         if self.pixel_range is not None:
             found.update(repr(self.pixel_range).encode())
