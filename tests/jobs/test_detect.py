@@ -379,11 +379,11 @@ def test_a_detector_is_not_tested_on_other_categories(tmp_path: Path, place: Pat
     assert "('lime', 'pink' and 'navy') and of the run" in refused(place, *command)
 
 
-def test_a_run_of_another_job_or_an_unfinished_one_is_not_tested(place: Path, finished: Path) -> None:
+def test_a_run_of_another_job_or_an_unfinished_one_is_not_tested(place: Path, finished: Path, classifier: Path) -> None:
     copy_of(finished, place / "half")
     (place / "half" / "result.json").unlink()
     assert refused(place, "detect", "test", "half").startswith("half is not finished")
-    assert "not detect train" in refused(place, "detect", "test", str(place / "classifier"))
+    assert "not detect train" in refused(place, "detect", "test", str(classifier))
 
 
 def test_a_foreign_checkpoint_is_refused(place: Path, finished: Path) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_map, stem_stride, suggested_kind
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config import SearchConfig
+from pcdarts.data.encoded import FILES
 from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
 from pcdarts.jobs.batches import training_data
@@ -35,9 +36,6 @@ PROBE_LIMIT = 60.0
 
 KNOWN = {"fashion-mnist": (60_000, 1, 28, 10), "cifar10": (50_000, 3, 32, 10), "cifar100": (50_000, 3, 32, 100)}
 """Training images, their channels and side, and classes of the data sets that a plan need not download."""
-
-OWN_PLACES = ("folder", "imagenet", "huggingface")
-"""Data that its place tells more of than its kind."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def run_plan(config: SearchConfig) -> None:
     def say(text: str) -> None:
         tables.print(text, markup=False, soft_wrap=True)
 
-    place = config.hub_name or config.data_root if config.data in OWN_PLACES else None
+    place = config.hub_name or config.data_root if config.data in FILES else None
     say(
         f"search of {config.data}{f' {place}' if place else ''}, recipe {config.recipe or 'your own'}: "
         f"{work.weight_images} weight images of {setting.image_size}x{setting.image_size} pixels, {config.num_cells} "
