@@ -38,5 +38,7 @@ class BenchConfig(JobConfig):
     device: Device = "auto"
     threads: Threads = None
     kernels: Literal["auto", "native", "plain", "both"] = Field(
-        default="auto", description="the supernet's kernels: native (compiled), plain (PyTorch alone), both, or auto"
+        default="auto",
+        description="the supernet's kernels: native (compiled, for a lesser processor where the environment has "
+        "PCDARTS_NATIVE_TARGET=avx2 or baseline), plain (PyTorch alone), both, or auto",
     )

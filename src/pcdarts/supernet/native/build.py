@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch  # its OpenMP runtime, already loaded, is the one that the kernels share
 
+from pcdarts.supernet.native.target import processor, target, target_flags
+
 _SOURCES = sorted([*Path(__file__).parent.glob("*.h"), *Path(__file__).parent.glob("*.cpp")])
 _FLAGS = ["-std=c++17", "-O2", "-fPIC"]
 _THREADS = [
@@ -29,7 +31,12 @@ _THREADS = [
 
 @functools.cache
 def load() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be made; the first call on a machine compiles them."""
+    """The compiled kernels, or None where they cannot be made; the first call on a machine compiles them.
+
+    Raises:
+        InputError: the target that the environment names does not exist, or cannot be run here.
+    """
+    target()
     compiler = _compiler()
     if compiler is None:
         return None
@@ -48,7 +55,12 @@ def load() -> ctypes.CDLL | None:
 
 
 def is_missing() -> bool:
-    """Whether `load` is going to compile."""
+    """Whether `load` is going to compile.
+
+    Raises:
+        InputError: as `load`.
+    """
+    target()
     compiler = _compiler()
     try:
         return compiler is not None and not _is_kept(_library(compiler))
@@ -57,7 +69,7 @@ def is_missing() -> bool:
 
 
 def _library(compiler: str) -> Path:
-    return _folder() / f"kernels-{_fingerprint(compiler)}.so"
+    return _folder() / f"kernels-{target()}-{_fingerprint(compiler)}.so"
 
 
 def _folder() -> Path:
@@ -111,24 +123,16 @@ def _compiler() -> str | None:
 
 def _flags() -> list[str]:
     # The processor comes last: $CXXFLAGS of a packaging system name one that every machine has.
-    return [*_FLAGS, *shlex.split(os.environ.get("CXXFLAGS", "")), "-march=native"]
+    return [*_FLAGS, *shlex.split(os.environ.get("CXXFLAGS", "")), *target_flags()]
 
 
 def _fingerprint(compiler: str) -> str:
     """Changes with the sources, the compiler, PyTorch and the processor."""
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60).stdout
-    digest = hashlib.sha256(version + torch.__version__.encode() + _processor() + " ".join(_flags()).encode())
+    digest = hashlib.sha256(version + torch.__version__.encode() + processor() + " ".join(_flags()).encode())
     for source in _SOURCES:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _processor() -> bytes:
-    try:
-        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-    except OSError:
-        return platform.processor().encode()
-    return b"".join(line for line in lines[:40] if line.startswith((b"model name", b"flags", b"Features")))
 
 
 def _compile(compiler: str, library: Path) -> ctypes.CDLL:
