@@ -1,6 +1,8 @@
 """Compiling the kernels: once, for whoever has a compiler, without harm to whoever has none."""
 
+import ctypes
 import inspect
+import subprocess
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ import torch
 import pcdarts
 from command_line import Ended, end_of
 from forked import Forked
-from pcdarts.supernet.native import build
+from pcdarts.supernet.native import build, protocol
 
 needs_compiler = pytest.mark.skipif(build.load() is None, reason="no C++ compiler here")
 
@@ -71,6 +73,30 @@ def test_a_damaged_library_is_compiled_again(machine):
     library.write_bytes(b"\x7fELF")
     assert use() == ("native", [2, 10])
     assert build._open(library)
+
+
+@needs_compiler
+def test_a_library_whose_structures_differ_is_compiled_again(machine, tmp_path):
+    """One with the functions, but of a version whose structures were others, under the name of the one wanted."""
+    source = tmp_path / "other.cpp"
+    other = protocol.layout().replace("shuffles 56", "mixes 56").replace("\n", "\\n")
+    source.write_text(f'extern "C" const char* pcdarts_layout() {{ return "{other}"; }}\n')
+    library = build._library(build._compiler())
+    library.parent.mkdir(parents=True, mode=0o700)
+    subprocess.run([build._compiler(), "-shared", "-fPIC", source, "-o", library], check=True)
+    assert use() == ("native", [2, 10])
+    assert b"mixes 56" not in library.read_bytes()
+
+
+@needs_compiler
+def test_headers_of_another_version_are_said_and_the_plain_supernet_does_the_work(machine):
+    fields = [(name, kind) for name, kind in protocol.PreprocessShape._fields_ if name != "stride"]
+    other = type("PreprocessShape", (ctypes.Structure,), {"_fields_": fields})
+    structures = [other if each is protocol.PreprocessShape else each for each in protocol._STRUCTURES]
+    machine.setattr(protocol, "_STRUCTURES", structures)
+    message = r"the plain ones are used: their headers have other structures than native/protocol\.py: install pcdarts"
+    with pytest.warns(UserWarning, match=message):
+        assert use() == ("plain", [2, 10])
 
 
 def test_a_library_that_others_could_have_put_there_is_not_loaded(tmp_path):

@@ -1,6 +1,5 @@
 """When memory runs out, the kernels say so and the process lives on."""
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -8,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from pcdarts.supernet.native import cells
+from pcdarts.supernet.native import cells, protocol
 
 pytestmark = pytest.mark.skipif(not cells.available(), reason="no C++ compiler here")
 
@@ -64,9 +63,14 @@ def test_a_kernel_without_memory_raises_a_memory_error_and_can_be_called_again()
     weight, mean, variance = torch.ones(1, 2), torch.zeros(1), torch.ones(1)
 
     def convolve(in_channels: int) -> None:
-        shape = cells._PreprocessShape(16, in_channels, 1, 4, 4, 1, False)
-        pointers = cells._pointers([weight, None])
-        cells._call("preprocess_forward", x.dtype, ctypes.byref(shape), x, pointers, output, mean, variance, statistics)
+        shape = protocol.PreprocessShape(
+            batch=16, in_channels=in_channels, out_channels=1, height=4, width=4, stride=1, training=False
+        )
+        tensors = protocol.fill(
+            protocol.PreprocessTensors, x.dtype, input=x, weights=[weight, None], output=output, statistics=statistics,
+            running_mean=mean, running_var=variance,
+        )  # fmt: skip
+        cells._call("preprocess_forward", x.dtype, shape, tensors)
 
     with pytest.raises(MemoryError, match="the native kernels found no memory"):
         convolve(2**44)

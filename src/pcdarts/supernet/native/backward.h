@@ -29,15 +29,13 @@ template <class T> struct Linear {
 
 template <class T> class BackwardSource {
 public:
-    BackwardSource(const Cell<T>& cell, Index source, const CellParameters<T>& gradients, T* node_gradients,
-                   T* const* input_gradients, T* op_gradients, T* edge_gradients, T* hidden_gradients)
+    BackwardSource(const Cell<T>& cell, Index source, const CellGradients<T>& gradients)
         : cell(cell), source(source), edges(cell.targets(source)), c(cell.c), gradients(gradients),
-          nearby(cell, source, node_gradients, input_gradients), direct(nearby), op_gradients(op_gradients),
-          edge_gradients(edge_gradients), columns(FINALS * c + (cell.strided(source) ? 2 * c : 0)),
+          nearby(cell, source, gradients), direct(nearby), columns(FINALS * c + (cell.strided(source) ? 2 * c : 0)),
           final_products(cell.blocks, edges, c * columns), final_sums(cell.blocks, edges, 4 * c + 1),
           hidden_products(cell.blocks, edges * 2, c * c), hidden_sums(cell.blocks, edges * 2, c),
           taps(cell.blocks, edges * STAGES, cell.shape.weight_gradients ? c * TAPS : 0),
-          finals(edges * cell.finals(source)), firsts(edges * 2), hidden_gradients(hidden_gradients) {}
+          finals(edges * cell.finals(source)), firsts(edges * 2) {}
 
     void run() {
         parallel(cell.blocks * edges, [&](Index item) { sum_products(item / edges, item % edges); });
@@ -70,7 +68,7 @@ private:
     Index edge(Index index) const { return nearby.edge(index); }
     const T* gradient(Index index, Index block, Index channel) const { return nearby.gradient(index, block, channel); }
     T* hidden_gradient(Index op, Index index, Index block, Index rank) const {
-        return hidden_gradients + (((op * edges + index) * cell.blocks + block) * c + rank) * cell.pixels * LANES;
+        return gradients.hidden + (((op * edges + index) * cell.blocks + block) * c + rank) * cell.pixels * LANES;
     }
     void gradient_planes(Index index, Index block, std::vector<const T*>& planes) const {
         for (Index rank = 0; rank < c; ++rank)
@@ -126,7 +124,8 @@ private:
             along += fold.bias[row] * sums[row];
             sums[row] *= weight;
         }
-        if (op_gradients != nullptr) op_gradients[edge(index) * PRIMITIVES + cell.final_primitive(final)] = T(along);
+        if (cell.shape.mixture_gradients)
+            gradients.op_weights[edge(index) * PRIMITIVES + cell.final_primitive(final)] = T(along);
         std::vector<T> quadratic(own * own), constant(own), skip(final == FINAL_SKIP ? c * own : 0);
         T* weight_gradient = skip.empty() ? pointwise_gradient(TO_TARGET[final], index) : skip.data();
         fold_gradient(fold, c, own, cell.count, bool(cell.shape.training), products.data(), sums.data(),
@@ -136,22 +135,22 @@ private:
     }
 
     T* pointwise_gradient(Index stage, Index index) const {
-        return cell.shape.weight_gradients ? gradients.pointwise[stage] + edge(index) * c * c : nullptr;
+        return cell.shape.weight_gradients ? gradients.parameters.pointwise[stage] + edge(index) * c * c : nullptr;
     }
 
     void keep_skip_gradient(Index index, const std::vector<T>& gradient) const {
         const Index position = cell.strided_position(edge(index)), half = c / 2 * c;
         for (Index row = 0; row < c / 2; ++row) {
-            std::copy_n(&gradient[row * 2 * c], c, gradients.even + position * half + row * c);
-            std::copy_n(&gradient[(c / 2 + row) * 2 * c + c], c, gradients.odd + position * half + row * c);
+            std::copy_n(&gradient[row * 2 * c], c, gradients.parameters.even + position * half + row * c);
+            std::copy_n(&gradient[(c / 2 + row) * 2 * c + c], c, gradients.parameters.odd + position * half + row * c);
         }
     }
 
     // With respect to the op weights and the edge weight of an edge, whose product weighs the operations.
     void mixture_gradients(Index index) {
-        if (op_gradients == nullptr) return;
+        if (!cell.shape.mixture_gradients) return;
         const std::vector<double> sums = final_sums.total(index);
-        T* ops = op_gradients + edge(index) * PRIMITIVES;
+        T* ops = gradients.op_weights + edge(index) * PRIMITIVES;
         const T *op_weights = cell.in.op_weights + edge(index) * PRIMITIVES, beta = cell.in.edge_weights[edge(index)];
         for (Index pool = 0; pool < 2; ++pool) {
             double along = 0;
@@ -171,7 +170,7 @@ private:
             total += op_weights[primitive] * ops[primitive];
             ops[primitive] *= beta;
         }
-        edge_gradients[edge(index)] = total;
+        gradients.edge_weights[edge(index)] = total;
     }
 
     // Some rows from `begin` on of the second stage of a separable convolution, down to the gradient of its BatchNorm.
@@ -335,32 +334,26 @@ private:
                 const Index kernel = kernel_size(stage) * kernel_size(stage);
                 for (Index rank = 0; rank < c; ++rank)
                     for (Index tap = 0; tap < kernel; ++tap)
-                        gradients.depthwise[stage][(edge(index) * c + rank) * kernel + tap] =
+                        gradients.parameters.depthwise[stage][(edge(index) * c + rank) * kernel + tap] =
                             T(totals[rank * TAPS + tap]);
             }
     }
 
     const Cell<T>& cell;
     const Index source, edges, c;
-    const CellParameters<T>& gradients;
+    const CellGradients<T>& gradients;
     const SourceGradients<T> nearby;
     DirectGradients<T> direct;
-    T *const op_gradients, *const edge_gradients;
     const Index columns;
     Partials<T> final_products, final_sums, hidden_products, hidden_sums, taps;
     std::vector<Linear<T>> finals, firsts;
-    T* const hidden_gradients;
 };
 
-template <class T> void Cell<T>::backward(const CellParameters<T>& gradients, T* node_gradients,
-                                          T* const* input_gradients, T* op_gradients, T* edge_gradients,
-                                          T* hidden) const {
+template <class T> void Cell<T>::backward(const CellGradients<T>& gradients) const {
     for (Index input = 0; input < 2 && shape.input_gradients; ++input)
-        prefer_large_pages(input_gradients[input], blocks * shape.channels * shape.height * shape.width * LANES);
+        prefer_large_pages(gradients.nodes[input], blocks * shape.channels * shape.height * shape.width * LANES);
     for (Index source = shape.nodes - 2; source >= 0; --source)
-        BackwardSource<T>(*this, source, gradients, node_gradients, input_gradients, op_gradients, edge_gradients,
-                          hidden)
-            .run();
+        BackwardSource<T>(*this, source, gradients).run();
 }
 
 }  // namespace pcdarts

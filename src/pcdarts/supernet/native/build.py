@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch  # its OpenMP runtime, already loaded, is the one that the kernels share
 
+from pcdarts.supernet.native.protocol import is_ours
 from pcdarts.supernet.native.target import processor, target, target_flags
 
 _SOURCES = sorted([*Path(__file__).parent.glob("*.h"), *Path(__file__).parent.glob("*.cpp")])
@@ -46,7 +47,7 @@ def load() -> ctypes.CDLL | None:
             return kernels
         with _one_at_a_time(library.parent):
             return _open(library) or _compile(compiler, library)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: quotes of $CXXFLAGS
+    except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: $CXXFLAGS, too
         reason = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
         warnings.warn(
             f"the native kernels could not be compiled, the plain ones are used: {reason[:500]}", stacklevel=2
@@ -92,11 +93,12 @@ def _is_kept(library: Path) -> bool:
 
 
 def _open(library: Path) -> ctypes.CDLL | None:
-    """None when there is no such library, a damaged one, or one that somebody else may have put there."""
+    """None when there is no such library, a damaged one, one of other structures, or one that is not surely ours."""
     try:
-        return ctypes.CDLL(str(library)) if _is_kept(library) else None
+        found = ctypes.CDLL(str(library)) if _is_kept(library) else None
     except OSError:
         return None
+    return found if found is not None and is_ours(found) else None
 
 
 @contextmanager
@@ -140,6 +142,7 @@ def _compile(compiler: str, library: Path) -> ctypes.CDLL:
 
     Raises:
         OSError, subprocess.SubprocessError: nothing worked.
+        ValueError: the headers are not those of this version.
     """
     source = Path(__file__).with_name("kernels.cpp")
     with tempfile.TemporaryDirectory() as folder:
@@ -159,6 +162,8 @@ def _compile(compiler: str, library: Path) -> ctypes.CDLL:
                     raise
             else:
                 break
+        if not is_ours(loaded):
+            raise ValueError("their headers have other structures than native/protocol.py: install pcdarts again")
         try:
             _keep(made, library)
         except OSError as error:

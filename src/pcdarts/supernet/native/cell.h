@@ -9,18 +9,10 @@
 #include "lanes.h"
 #include "pooling.h"
 #include "products.h"
+#include "protocol.h"
 
 namespace pcdarts {
 
-// Mirrored by native/cells.py.
-struct CellShape {
-    Index batch, nodes, channels, sampled, height, width, stride;
-    Index shuffles;  // the sampled channels are the first ones, and nodes are shuffled
-    Index training, weight_gradients, mixture_gradients, input_gradients;
-};
-
-// The stages of the convolutions, by the order of their parameters; SECOND follows FIRST in a separable convolution.
-enum Stage : Index { SEP_3_FIRST, SEP_3_SECOND, SEP_5_FIRST, SEP_5_SECOND, DIL_3, DIL_5, STAGES };
 constexpr Index FROM_SOURCE[] = {SEP_3_FIRST, SEP_5_FIRST, DIL_3, DIL_5};
 constexpr Index TO_TARGET[] = {SEP_3_SECOND, SEP_5_SECOND, DIL_3, DIL_5};
 constexpr Index FINALS = 4, FINAL_SKIP = 4;  // of a strided edge the skip-connection is a fifth final convolution
@@ -31,27 +23,6 @@ constexpr Index kernel_size(Index stage) {
 
 // The order of primitives in op_weights [edges, 8]; `none` comes first and costs nothing.
 constexpr Index PRIMITIVES = 8, MAX_POOL = 1, AVG_POOL = 2, SKIP = 3, FIRST_CONVOLUTION = 4;
-
-// Running statistics: those of the six stages, then the two pools and the strided skip-connection.
-constexpr Index NORMS = 9, POOL_NORM = 6, SKIP_NORM = 8;
-
-// The parameters of a cell, stacked over its edges, and in a backward pass the memory for their gradients.
-template <class T> struct CellParameters {
-    T* depthwise[STAGES];  // [edges, c, k, k]
-    T* pointwise[STAGES];  // [edges, c, c]
-    T* even;               // [strided edges, c / 2, c]
-    T* odd;
-};
-
-template <class T> struct CellInputs {
-    const T* nodes[2];  // [blocks, C, H, W, 16]
-    CellParameters<T> parameters;
-    T* running_mean[NORMS];  // [edges, c]
-    T* running_var[NORMS];
-    const T* op_weights;    // [edges, 8]
-    const T* edge_weights;  // [edges]
-    const Index* selected;  // [edges, c]: the channels of S in Eq. (1)
-};
 
 // Where memory runs out, std::bad_alloc is thrown by the calling thread: none can be thrown across OpenMP.
 template <class Body> void parallel(Index items, Body body) {
@@ -81,12 +52,12 @@ template <class Body> inline void with_kernel(Index stage, Body body) {
 
 template <class T> class Cell {
 public:
-    Cell(const CellShape& shape, const CellInputs<T>& inputs, T* output, T* saved)
-        : shape(shape), in(inputs), output(output), blocks((shape.batch + LANES - 1) / LANES),
+    Cell(const CellShape& shape, const CellTensors<T>& tensors)
+        : shape(shape), in(tensors), output(tensors.output), blocks((shape.batch + LANES - 1) / LANES),
           edges(shape.nodes * (shape.nodes - 1) / 2 - 1), c(shape.sampled),
           out_height((shape.height + shape.stride - 1) / shape.stride),
           out_width((shape.width + shape.stride - 1) / shape.stride), pixels(out_height * out_width),
-          used(shape.shuffles ? c : shape.channels), count(double(shape.batch) * pixels), saved_(saved) {
+          used(shape.shuffles ? c : shape.channels), count(double(shape.batch) * pixels) {
         rank_.assign(edges * shape.channels, -1);
         if (in.selected != nullptr)
             for (Index edge = 0; edge < edges; ++edge)
@@ -95,8 +66,8 @@ public:
     }
 
     const CellShape shape;
-    const CellInputs<T> in;
-    T* const output;  // [blocks, intermediate nodes * C, H', W', 16]
+    const CellTensors<T> in;
+    T* const output;
     const Index blocks, edges, c, out_height, out_width, pixels;
     const Index used;  // channels of a node that some edge may sample: the first `used` ones
     const double count;  // pixels of the whole batch
@@ -136,15 +107,15 @@ public:
 
     // What the forward pass leaves for the backward pass.
     T* depthwise(Index stage, Index edge, Index block, Index rank) const {
-        return saved_ + (((stage * edges + edge) * blocks + block) * c + rank) * pixels * LANES;
+        return in.saved + (((stage * edges + edge) * blocks + block) * c + rank) * pixels * LANES;
     }
     T* pooled(Index pool, Index source, Index block, Index channel) const {
-        return saved_ + depthwise_size() +
+        return in.saved + depthwise_size() +
                (((pool * (shape.nodes - 1) + source) * blocks + block) * used + channel) * pixels * LANES;
     }
     // Even (0) or odd (1) pixels of a rectified source of stride 2.
     T* parity(Index odd, Index source, Index block, Index channel) const {
-        return saved_ + depthwise_size() + pooled_size() +
+        return in.saved + depthwise_size() + pooled_size() +
                (((odd * 2 + source) * blocks + block) * used + channel) * pixels * LANES;
     }
     Fold<T> fold(Index stage, Index edge) const {
@@ -197,9 +168,7 @@ public:
     }
 
     void forward();
-    // `node_gradients` holds the gradient of the output and is used up; `hidden` is memory of `hidden_size()`.
-    void backward(const CellParameters<T>& gradients, T* node_gradients, T* const* input_gradients, T* op_gradients,
-                  T* edge_gradients, T* hidden) const;
+    void backward(const CellGradients<T>& gradients) const;
     Index hidden_size() const { return 2 * targets(0) * blocks * c * pixels * LANES; }
 
 private:
@@ -209,9 +178,8 @@ private:
     Index fold_size() const {
         return STAGES * edges * Fold<T>::size(c, c) + (shape.stride == 2 ? edges * Fold<T>::size(c, 2 * c) : 0);
     }
-    T* small() const { return saved_ + depthwise_size() + pooled_size() + parity_size(); }
+    T* small() const { return in.saved + depthwise_size() + pooled_size() + parity_size(); }
 
-    T* const saved_;
     std::vector<Index> rank_;
 };
 

@@ -5,7 +5,7 @@ filled up with zeros. Single and double precision, on the CPU.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,14 +19,25 @@ from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.native.build import load
+from pcdarts.supernet.native.protocol import (
+    NORMS,
+    STAGES,
+    CellGradients,
+    CellParameters,
+    CellShape,
+    CellSizes,
+    CellTensors,
+    PreprocessGradients,
+    PreprocessShape,
+    PreprocessTensors,
+    fill,
+)
 from pcdarts.supernet.sampling import selected_channels
 
 if TYPE_CHECKING:
     from pcdarts.supernet.supernet import Supernet, SupernetCell
 
 LANES = 16
-_NORMS = 9
-"""How many normalisations `CellInputs` in cell.h has room for."""
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -95,11 +106,17 @@ def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor, batch: int) -> 
 
 
 def cell_parameters(cell: "SupernetCell") -> list[Tensor | None]:
-    """The parameters in the order of `CellParameters` in cell.h."""
+    """The parameters of `CellParameters`, field by field."""
     operations = cell.operations
     stages = _stages(cell)
     skip = [operations.reduced_skip.even, operations.reduced_skip.odd] if cell.strided_edges else [None, None]
     return [*(stage.depthwise for stage in stages), *(stage.pointwise for stage in stages), *skip]
+
+
+def _structured(tensors: Sequence[Tensor | None], dtype: torch.dtype) -> CellParameters:
+    """What `cell_parameters` lists, or its gradients, as a structure."""
+    *stages, even, odd = tensors
+    return fill(CellParameters, dtype, depthwise=stages[:STAGES], pointwise=stages[STAGES:], even=even, odd=odd)
 
 
 def _stages(cell: "SupernetCell") -> list[Any]:
@@ -109,18 +126,15 @@ def _stages(cell: "SupernetCell") -> list[Any]:
     return [*pairs, operations.dil_conv_3x3, operations.dil_conv_5x5]
 
 
-def _norms(cell: "SupernetCell") -> list[Any]:
+def _running(cell: "SupernetCell", name: str) -> list[Tensor | None]:
+    """A running statistic of every normalisation."""
     operations = cell.operations
-    pools = [operations.max_pool_norm, operations.avg_pool_norm]
-    skip = [operations.reduced_skip.norm] if cell.strided_edges else []
-    return [*(stage.norm for stage in _stages(cell)), *pools, *skip]
+    norms = [*(stage.norm for stage in _stages(cell)), operations.max_pool_norm, operations.avg_pool_norm]
+    skip = getattr(operations.reduced_skip.norm, name) if cell.strided_edges else None
+    return [*(getattr(norm, name) for norm in norms), skip]
 
 
-def _pointers(tensors: list[Tensor | None]) -> Any:
-    return (ctypes.c_void_p * len(tensors))(*(None if tensor is None else tensor.data_ptr() for tensor in tensors))
-
-
-def _call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
+def _call(name: str, dtype: torch.dtype, *structures: ctypes.Structure) -> None:
     """Call a function of kernels.cpp.
 
     Raises:
@@ -128,10 +142,7 @@ def _call(name: str, dtype: torch.dtype, *arguments: Any) -> None:
     """
     function = getattr(load(), f"{name}_{_NAMES[dtype]}")
     function.restype = ctypes.c_bool
-    converted = [
-        ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor) else argument for argument in arguments
-    ]
-    if not function(*converted):
+    if not function(*(ctypes.byref(structure) for structure in structures)):
         raise MemoryError("the native kernels found no memory for what they compute with")
 
 
@@ -162,16 +173,6 @@ class _Workspace:
             self._free.setdefault(self._key, []).append(self.memory)
 
 
-class _CellShape(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (
-            "batch", "nodes", "channels", "sampled", "height", "width", "stride", "shuffles",
-            "training", "weight_gradients", "mixture_gradients", "input_gradients",
-        )
-    ]  # fmt: skip
-
-
 class _Cell(torch.autograd.Function):
     """The nodes of one cell, [blocks, intermediate nodes · C, H', W', 16], from its two preprocessed inputs."""
 
@@ -190,25 +191,28 @@ class _Cell(torch.autograd.Function):
     ) -> Tensor:
         blocks, channels, height, width, _ = node0.shape
         stride = 2 if cell.strided_edges else 1
-        shape = _CellShape(
-            batch, cell.space.num_nodes, channels, channels // cell.k, height, width, stride, shuffles, cell.training
-        )
         dtype = node0.dtype
         parameters = tuple(None if parameter is None else parameter.contiguous() for parameter in parameters)
         op_weights, edge_weights = op_weights.to(dtype).contiguous(), edge_weights.to(dtype).contiguous()
         selected = selected.contiguous()
-        sizes = (ctypes.c_int64 * 2)()
-        _call("cell_sizes", dtype, ctypes.byref(shape), sizes)
-        workspace, ctx.hidden_size = _Workspace(sizes[0], dtype), sizes[1]
+        shape = fill(
+            CellShape, dtype, batch=batch, nodes=cell.space.num_nodes, channels=channels,
+            sampled=channels // cell.k, height=height, width=width, stride=stride, shuffles=shuffles,
+            training=cell.training, weight_gradients=False, mixture_gradients=False, input_gradients=False,
+        )  # fmt: skip
+        sizes = CellSizes()
+        _call("cell_sizes", dtype, shape, sizes)
+        workspace, ctx.hidden_size = _Workspace(sizes.saved, dtype), sizes.hidden
         output = node0.new_empty(
             blocks, cell.space.num_intermediate * channels, -(-height // stride), -(-width // stride), LANES
         )
-        norms = _norms(cell)
-        statistics: list[Tensor | None] = []
-        for name in ("running_mean", "running_var"):
-            statistics += [getattr(norm, name) for norm in norms] + [None] * (_NORMS - len(norms))
-        tensors = [node0, node1, *parameters, *statistics, op_weights, edge_weights, selected]
-        _call("cell_forward", dtype, ctypes.byref(shape), _pointers(tensors), output, workspace.memory)
+        tensors = fill(
+            CellTensors, dtype, nodes=[node0, node1], parameters=_structured(parameters, dtype),
+            running_mean=_running(cell, "running_mean"), running_var=_running(cell, "running_var"),
+            op_weights=op_weights, edge_weights=edge_weights, selected=selected, output=output,
+            saved=workspace.memory,
+        )  # fmt: skip
+        _call("cell_forward", dtype, shape, tensors)
         ctx.shape, ctx.workspace = shape, workspace
         ctx.save_for_backward(node0, node1, op_weights, edge_weights, selected, output, *parameters)
         return output
@@ -217,11 +221,12 @@ class _Cell(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         node0, node1, op_weights, edge_weights, selected, output, *parameters = ctx.saved_tensors
-        shape: _CellShape = ctx.shape
+        shape: CellShape = ctx.shape
+        dtype = output.dtype
         shape.mixture_gradients = any(ctx.needs_input_grad[6:8])
         shape.weight_gradients = any(ctx.needs_input_grad[8:])
         shape.input_gradients = shape.weight_gradients or any(ctx.needs_input_grad[4:6])
-        node_gradients, hidden = _Workspace(output.numel(), output.dtype), _Workspace(ctx.hidden_size, output.dtype)
+        node_gradients, hidden = _Workspace(output.numel(), dtype), _Workspace(ctx.hidden_size, dtype)
         node_gradients.memory.view_as(output).copy_(grads[0])
         inputs = [torch.empty_like(node) if shape.input_gradients else None for node in (node0, node1)]
         weights: list[Tensor | None] = [
@@ -231,21 +236,18 @@ class _Cell(torch.autograd.Function):
         mixture: list[Tensor | None] = [None, None]
         if shape.mixture_gradients:
             mixture = [torch.zeros_like(op_weights), torch.zeros_like(edge_weights)]
-        tensors = [node0, node1, *parameters, *[None] * (2 * _NORMS), op_weights, edge_weights, selected]
-        _call(
-            "cell_backward", node0.dtype, ctypes.byref(shape), _pointers(tensors), output, ctx.workspace.memory,
-            _pointers(weights), node_gradients.memory, _pointers([*inputs]), *mixture, hidden.memory,
+        nowhere = [None] * NORMS
+        tensors = fill(
+            CellTensors, dtype, nodes=[node0, node1], parameters=_structured(parameters, dtype),
+            running_mean=nowhere, running_var=nowhere, op_weights=op_weights, edge_weights=edge_weights,
+            selected=selected, output=output, saved=ctx.workspace.memory,
         )  # fmt: skip
+        gradients = fill(
+            CellGradients, dtype, output=node_gradients.memory, nodes=inputs, parameters=_structured(weights, dtype),
+            op_weights=mixture[0], edge_weights=mixture[1], hidden=hidden.memory,
+        )  # fmt: skip
+        _call("cell_backward", dtype, shape, tensors, gradients)
         return None, None, None, None, *inputs, *mixture, *weights
-
-
-class _PreprocessShape(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in (
-            "batch", "in_channels", "out_channels", "height", "width", "stride", "training", "weight_gradients",
-        )
-    ]  # fmt: skip
 
 
 class _Preprocess(torch.autograd.Function):
@@ -257,15 +259,19 @@ class _Preprocess(torch.autograd.Function):
         weights = tuple(weight.contiguous() for weight in weights)
         blocks, channels, height, width, _ = x.shape
         out_channels = sum(len(weight) for weight in weights)
-        shape = _PreprocessShape(batch, channels, out_channels, height, width, stride, norm.training)
+        shape = fill(
+            PreprocessShape, x.dtype, batch=batch, in_channels=channels, out_channels=out_channels, height=height,
+            width=width, stride=stride, training=norm.training, weight_gradients=False,
+        )  # fmt: skip
         output = x.new_empty(blocks, out_channels, -(-height // stride), -(-width // stride), LANES)
         statistics = x.new_empty(2, out_channels)
         if norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
-        _call(
-            "preprocess_forward", x.dtype, ctypes.byref(shape), x, _pointers([*weights, None]), output,
-            norm.running_mean, norm.running_var, statistics,
+        tensors = fill(
+            PreprocessTensors, x.dtype, input=x, weights=_two(weights), output=output, statistics=statistics,
+            running_mean=norm.running_mean, running_var=norm.running_var,
         )  # fmt: skip
+        _call("preprocess_forward", x.dtype, shape, tensors)
         ctx.shape = shape
         ctx.save_for_backward(x, output, statistics, *weights)
         return output
@@ -279,8 +285,16 @@ class _Preprocess(torch.autograd.Function):
         gradients: list[Tensor | None] = [
             torch.empty_like(weight) if ctx.shape.weight_gradients else None for weight in weights
         ]
-        _call(
-            "preprocess_backward", x.dtype, ctypes.byref(ctx.shape), x, _pointers([*weights, None]), output,
-            grads[0].contiguous(), statistics, input_gradient, _pointers([*gradients, None]),
+        tensors = fill(
+            PreprocessTensors, x.dtype, input=x, weights=_two(weights), output=output, statistics=statistics,
+            running_mean=None, running_var=None,
         )  # fmt: skip
+        gradient = grads[0].contiguous()
+        wanted = fill(PreprocessGradients, x.dtype, output=gradient, input=input_gradient, weights=_two(gradients))
+        _call("preprocess_backward", x.dtype, ctx.shape, tensors, wanted)
         return input_gradient, None, None, None, *gradients
+
+
+def _two(weights: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """One or two weights, or their gradients, and None for the second of one."""
+    return [*weights, None][:2]

@@ -8,25 +8,23 @@ namespace pcdarts {
 
 // The gradients around one source: its own and those of its targets, which are complete.
 template <class T> struct SourceGradients {
-    SourceGradients(const Cell<T>& cell, Index source, T* node_gradients, T* const* input_gradients)
-        : cell(cell), source(source), edges(cell.targets(source)), node_gradients(node_gradients),
-          input_gradients(input_gradients) {}
+    SourceGradients(const Cell<T>& cell, Index source, const CellGradients<T>& gradients)
+        : cell(cell), source(source), edges(cell.targets(source)), gradients(gradients) {}
 
     Index target(Index index) const { return cell.first_target(source) + index; }
     Index edge(Index index) const { return cell.edge(source, target(index)); }
     const T* gradient(Index index, Index block, Index channel) const {
-        return cell.plane_of(node_gradients, target(index), block, cell.placed(channel));
+        return cell.plane_of(gradients.output, target(index), block, cell.placed(channel));
     }
     T* own_gradient(Index block, Index channel) const {
-        if (source >= 2) return cell.plane_of(node_gradients, source, block, channel);
-        return input_gradients[source] +
+        if (source >= 2) return cell.plane_of(gradients.output, source, block, channel);
+        return gradients.nodes[source] +
                (block * cell.shape.channels + channel) * cell.shape.height * cell.shape.width * LANES;
     }
 
     const Cell<T>& cell;
     const Index source, edges;
-    T* const node_gradients;
-    T* const* const input_gradients;
+    const CellGradients<T>& gradients;
 };
 
 template <class T> class DirectGradients {

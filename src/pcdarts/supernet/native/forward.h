@@ -339,7 +339,7 @@ private:
 };
 
 template <class T> void Cell<T>::forward() {
-    prefer_large_pages(saved_, saved_size());
+    prefer_large_pages(in.saved, saved_size());
     prefer_large_pages(output, output_size());
     for (Index source = 0; source + 1 < shape.nodes; ++source) {
         ForwardSource<T>(*this, source).run();

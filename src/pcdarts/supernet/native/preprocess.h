@@ -3,27 +3,23 @@
 #pragma once
 
 #include "forward.h"
+#include "protocol.h"
 
 namespace pcdarts {
 
-// Mirrored by native/cells.py.
-struct PreprocessShape {
-    Index batch, in_channels, out_channels, height, width, stride, training, weight_gradients;
-};
-
 template <class T> class Preprocess {
 public:
-    // weights: one [out, in] at stride 1; at stride 2 [out - out / 2, in] for the even and [out / 2, in] for the odd
-    // pixels.
-    Preprocess(const PreprocessShape& shape, const T* input, const T* const* weights, T* output)
-        : shape(shape), input(input), weights(weights), output(output), blocks((shape.batch + LANES - 1) / LANES),
+    Preprocess(const PreprocessShape& shape, const PreprocessTensors<T>& tensors)
+        : shape(shape), tensors(tensors), input(tensors.input), weights(this->tensors.weights), output(tensors.output),
+          blocks((shape.batch + LANES - 1) / LANES),
           out_height((shape.height + shape.stride - 1) / shape.stride),
           out_width((shape.width + shape.stride - 1) / shape.stride), pixels(out_height * out_width),
           rows(std::max<Index>(1, 64 / out_width)), bands((out_height + rows - 1) / rows),
           count(double(shape.batch) * pixels) {}
 
-    // `statistics` [2, out] receives mean and scale of the normalisation.
-    void forward(T* running_mean, T* running_var, T* statistics) const {
+    void forward() const {
+        T *const running_mean = tensors.running_mean, *const running_var = tensors.running_var;
+        T* const statistics = tensors.statistics;
         const Index out = shape.out_channels;
         prefer_large_pages(output, blocks * out * pixels * LANES);
         Partials<T> sums(blocks * bands, 1, 2 * out);
@@ -48,8 +44,9 @@ public:
         });
     }
 
-    // input_gradient is written; weight_gradients, when wanted, are written too.
-    void backward(const T* gradient, const T* statistics, T* input_gradient, T* const* weight_gradients) const {
+    void backward(const PreprocessGradients<T>& gradients) const {
+        const T *const gradient = gradients.output, *const statistics = tensors.statistics;
+        T* const input_gradient = gradients.input;
         const Index out = shape.out_channels, in = shape.in_channels;
         prefer_large_pages(input_gradient, blocks * in * shape.height * shape.width * LANES);
         Partials<T> sums(blocks, out, 2), weight_sums(blocks * bands, 1, shape.weight_gradients ? out * in : 0);
@@ -72,8 +69,8 @@ public:
         });
         if (!shape.weight_gradients) return;
         const std::vector<double> totals = weight_sums.total(0);
-        for (Index i = 0; i < first_half() * in; ++i) weight_gradients[0][i] = T(totals[i]);
-        for (Index i = first_half() * in; i < out * in; ++i) weight_gradients[1][i - first_half() * in] = T(totals[i]);
+        for (Index i = 0; i < first_half() * in; ++i) gradients.weights[0][i] = T(totals[i]);
+        for (Index i = first_half() * in; i < out * in; ++i) gradients.weights[1][i - first_half() * in] = T(totals[i]);
     }
 
 private:
@@ -184,6 +181,7 @@ private:
     }
 
     const PreprocessShape shape;
+    const PreprocessTensors<T> tensors;
     const T* const input;
     const T* const* const weights;
     T* const output;
