@@ -1,7 +1,10 @@
 """The house has one direction: a folder imports only from folders above it."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import pcdarts
 
@@ -49,6 +52,24 @@ def imported(path: Path) -> set[str]:
     return parts
 
 
+def imports_inside(folder: str) -> dict[str, set[str]]:
+    """Which modules of a folder each of them imports, for its types too; `from package import module` counts."""
+    paths = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in (PACKAGE / folder).rglob("*.py")
+    }
+    found = {}
+    for module, path in paths.items():
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+        found[module] = names & set(paths)
+    return found
+
+
 def modules() -> list[tuple[str, Path]]:
     """Every module with the layer it lives in; the package's own __init__ only points at others."""
     found = []
@@ -73,3 +94,20 @@ def test_what_is_searched_and_trained_never_sees_a_configuration():
     for layer, path in modules():
         if layer in SEES_NO_CONFIG:
             assert not imported(path) & BELOW, path.relative_to(PACKAGE)
+
+
+@pytest.mark.parametrize("folder", sorted(SEES_NO_CONFIG))
+def test_what_is_searched_and_trained_has_no_circle_of_imports(folder):
+    imports = imports_inside(folder)
+    assert any(imports.values())
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as circle:
+        pytest.fail(" imports ".join(circle.args[1][::-1]))
+
+
+def test_neither_way_of_computing_a_supernet_sees_the_supernet_or_the_other():
+    imports = imports_inside("supernet")
+    for module in ("plain", "native.cells", "reference"):
+        others = {"supernet", "plain", "native.cells", "reference"} - {module}
+        assert not imports[f"pcdarts.supernet.{module}"] & {f"pcdarts.supernet.{other}" for other in others}

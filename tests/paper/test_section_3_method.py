@@ -5,7 +5,8 @@ import torch
 
 from pcdarts.cell.derive import derive
 from pcdarts.cell.space import PRIMITIVES, CellSpace
-from pcdarts.supernet import reference
+from pcdarts.cell.synchronize import WholeBatch
+from pcdarts.supernet import plain, reference
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.supernet import Supernet
 from per_edge_supernet import PerEdgeSupernet
@@ -69,7 +70,9 @@ def test_equation_2_a_node_is_the_beta_weighted_sum_of_its_edges():
         )
         for edge in (0, 1)
     )  # fmt: skip
-    output = cell(*(x.relu() for x in stem), mixture.op_weights["normal"], mixture.edge_weights["normal"], None)
+    inputs = (stem[0].relu(), stem[1].relu())
+    weights = mixture.op_weights["normal"], mixture.edge_weights["normal"]
+    output = plain.cell_output(cell, inputs, *weights, None, WholeBatch.of(inputs[0], False))
     torch.testing.assert_close(output[:, :8], reference.channel_shuffle(node, 4))
 
 

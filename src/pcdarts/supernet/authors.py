@@ -1,20 +1,18 @@
 """What the DARTS and PC-DARTS search scripts saved, one module per edge and operation, in our stacked layout."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pcdarts.cell.authors import translate_state
 from pcdarts.cell.space import PRIMITIVES
-
-if TYPE_CHECKING:
-    from pcdarts.supernet.supernet import SupernetCell
+from pcdarts.supernet.parameters import SupernetCell
 
 
 def from_authors_state_dict(
-    state: Mapping[str, Any], own: Mapping[str, Tensor], cells: list["SupernetCell"]
+    state: Mapping[str, Any], own: Mapping[str, Tensor], cells: Sequence[SupernetCell]
 ) -> dict[str, Tensor]:
     """Translate the authors' names and stack what they keep per edge.
 

@@ -6,17 +6,14 @@ range of their source-major copy, made once per call.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pcdarts.supernet.edges import CandidateOperations, EdgeNorm
 from pcdarts.supernet.fold import Statistics
+from pcdarts.supernet.parameters import SupernetCell
 from pcdarts.supernet.source import SourceStatistics, SourceWeights
-
-if TYPE_CHECKING:
-    from pcdarts.supernet.supernet import SupernetCell
 
 NUM_DEPTHWISE, NUM_FIRST, NUM_LAST = 6, 2, 4
 
@@ -31,7 +28,7 @@ def parameters(operations: CandidateOperations) -> list[Tensor]:
     return tensors
 
 
-def weights_by_source(cell: "SupernetCell", tensors: Sequence[Tensor], dtype: torch.dtype) -> list[SourceWeights]:
+def weights_by_source(cell: SupernetCell, tensors: Sequence[Tensor], dtype: torch.dtype) -> list[SourceWeights]:
     """The weights of each source, from `parameters`; depthwise kernels as `dtype`, others in float32 at least."""
     small = torch.promote_types(dtype, torch.float32)
     depthwise = [p.to(dtype)[cell.source_major].flatten(0, 1).unsqueeze(1) for p in tensors[:NUM_DEPTHWISE]]
@@ -52,7 +49,7 @@ def weights_by_source(cell: "SupernetCell", tensors: Sequence[Tensor], dtype: to
     return result
 
 
-def gradients_of_parameters(cell: "SupernetCell", of_sources: list[SourceWeights]) -> list[Tensor]:
+def gradients_of_parameters(cell: SupernetCell, of_sources: list[SourceWeights]) -> list[Tensor]:
     """The inverse of `weights_by_source`, for gradients: one for each of `parameters`."""
     gradients = []
     width = of_sources[0].last.shape[-1]
@@ -67,7 +64,7 @@ def gradients_of_parameters(cell: "SupernetCell", of_sources: list[SourceWeights
     return gradients
 
 
-def running_by_source(cell: "SupernetCell", dtype: torch.dtype) -> list[SourceStatistics]:
+def running_by_source(cell: SupernetCell, dtype: torch.dtype) -> list[SourceStatistics]:
     """The running statistics of each source, as `dtype`."""
     groups = [_stacked(norms, order, dtype) for norms, order in _norms(cell)]
     result = []
@@ -78,7 +75,7 @@ def running_by_source(cell: "SupernetCell", dtype: torch.dtype) -> list[SourceSt
     return result
 
 
-def update_running(cell: "SupernetCell", batches: list[SourceStatistics], pixels: int) -> None:
+def update_running(cell: SupernetCell, batches: list[SourceStatistics], pixels: int) -> None:
     """Let the running statistics follow those of a batch with `pixels` values per channel."""
     for place, (norms, _) in enumerate(_norms(cell)):
         found = [group for batch in batches if (group := batch[place]) is not None]
@@ -89,7 +86,7 @@ def update_running(cell: "SupernetCell", batches: list[SourceStatistics], pixels
             norm.update(Statistics(*batch), pixels)
 
 
-def _norms(cell: "SupernetCell") -> list[tuple[list[EdgeNorm], Tensor]]:
+def _norms(cell: SupernetCell) -> list[tuple[list[EdgeNorm], Tensor]]:
     """The normalisations in the order of `SourceStatistics`, and their edges source by source."""
     operations = cell.operations
     groups = [

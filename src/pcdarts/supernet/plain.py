@@ -1,19 +1,21 @@
-"""One cell of the supernet as a single differentiable function of PyTorch operations, computed per source node.
+"""The supernet with PyTorch alone: every cell a single differentiable function, computed per source node.
 
 Autograd sees one node per cell instead of thousands: nothing is sliced, padded or accumulated behind the scenes, and
 what is kept for the backward pass is chosen (`source.py`). Second derivatives are not to be had; `reference.py` has
 them.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet import source as sources
+from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.blocks import sums_over_pixels
 from pcdarts.supernet.gather import (
     gradients_of_parameters,
@@ -23,19 +25,37 @@ from pcdarts.supernet.gather import (
     weights_by_source,
 )
 from pcdarts.supernet.images import channels_last
+from pcdarts.supernet.parameters import SupernetCell, SupernetParts
+from pcdarts.supernet.preprocess import preprocess
 from pcdarts.supernet.sampling import FirstChannels, MaskedChannels, selected_channels
 from pcdarts.supernet.saved import put_tensors, take_tensors
 from pcdarts.supernet.source import SourceStatistics, SourceWeights, Trace
-
-if TYPE_CHECKING:
-    from pcdarts.supernet.supernet import SupernetCell
 
 SKIP = 3
 """Place of `skip_connect` in the mixture."""
 
 
+def logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
+    """The logits [B, num_classes] of a supernet, for checked images, mixture and masks."""
+    batch = WholeBatch.of(images, network.synchronize and network.training)
+    first, output = network.stem(images.contiguous(memory_format=torch.channels_last))
+    # Two cells read an output, and both through a ReLU: one is enough.
+    last = output.relu()
+    before_last = last if first is output else first.relu()
+    for position, cell in enumerate(network.cells):
+        if position > 0:
+            before_last, last = last, output.relu()
+        kind = cell.plan.kind
+        mask = None if masks is None else masks[position]
+        output = cell_output(
+            cell, (before_last, last), mixture.op_weights[kind], mixture.edge_weights[kind], mask, batch
+        )
+    return network.classifier(output.mean(dim=(2, 3)))
+
+
+@never_compiled  # a cell is a function with a gradient of its own
 def cell_output(
-    cell: "SupernetCell",
+    cell: SupernetCell,
     inputs: tuple[Tensor, Tensor],
     op_weights: Tensor,
     edge_weights: Tensor,
@@ -45,15 +65,18 @@ def cell_output(
     """Eqs. (1) and (2) for one cell.
 
     Args:
-        inputs: its two input nodes [B, C, H, W].
+        inputs: the outputs of the two cells before, rectified.
         op_weights, edge_weights: [edges, primitives] and [edges], of the cell's kind.
-        mask: the boolean S of Eq. (1), [edges, C], or None for the first C/k channels and a shuffle.
+        mask: the boolean S of Eq. (1), [edges, C], with C/k channels of each edge selected; or None for the first C/k
+            and a shuffle.
         batch: what the statistics of the batch are taken of.
 
     Returns:
         The intermediate nodes side by side, [B, intermediate nodes · C, H', W'].
     """
-    output: Tensor = _Cell.apply(cell, mask, batch, *inputs, op_weights, edge_weights, *parameters(cell.operations))
+    before_last, last = inputs
+    nodes = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)
+    output: Tensor = _Cell.apply(cell, mask, batch, *nodes, op_weights, edge_weights, *parameters(cell.operations))
     return output
 
 
@@ -61,7 +84,7 @@ class _Cell(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        cell: "SupernetCell",
+        cell: SupernetCell,
         mask: Tensor | None,
         batch: WholeBatch,
         input0: Tensor,
@@ -116,7 +139,7 @@ class Saved(NamedTuple):
 class CellPass:
     """The computation of one cell on one batch: `forward`, and `backward` from what that saved."""
 
-    def __init__(self, cell: "SupernetCell", mask: Tensor | None, batch: WholeBatch) -> None:
+    def __init__(self, cell: SupernetCell, mask: Tensor | None, batch: WholeBatch) -> None:
         channels = cell.plan.channels
         self.cell, self.space, self.batch = cell, cell.space, batch
         self.sampling: FirstChannels | MaskedChannels

@@ -11,10 +11,10 @@ from torch import Tensor
 from pcdarts.cell.space import PRIMITIVES
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.edges import EPSILON, EdgeNorm, SeparableStage
-from pcdarts.supernet.supernet import Supernet, SupernetCell
+from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 
 
-def supernet(model: Supernet, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:
+def supernet(model: SupernetParts, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:
     """The logits [B, classes] of `model`; `masks` as in `Supernet.forward`, or None for the first 1/K channels."""
     before_last, last = model.stem(images)
     for position, cell in enumerate(model.cells):

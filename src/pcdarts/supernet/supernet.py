@@ -1,6 +1,5 @@
 """The network that is trained while searching: a function of the images and the mixture, computed per source node."""
 
-from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -9,95 +8,30 @@ from torch import Tensor, nn
 from pcdarts.cell.authors import load_translated
 from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.precision import Amp, mixed_precision
-from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.space import (
     CELL_KINDS,
     PRIMITIVES,
     STEM_MULTIPLIER,
-    CellPlan,
     CellSpace,
     NetworkKind,
     check_space,
     macro_plan,
 )
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
-from pcdarts.cell.synchronize import WholeBatch, synchronize_norms
+from pcdarts.cell.synchronize import synchronize_norms
 from pcdarts.errors import InputError, check_whole, wrong_type
+from pcdarts.supernet import plain
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.authors import from_authors_state_dict
-from pcdarts.supernet.edges import CandidateOperations
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.build import is_missing
-from pcdarts.supernet.plain import cell_output
-from pcdarts.supernet.preprocess import preprocess
+from pcdarts.supernet.parameters import SupernetCell
 from pcdarts.supernet.sampling import fitting_masks
 
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
 _WIDEST_NATIVE = 32
 """Sampled channels of the first cell up to which native kernels are faster: large matrices suit PyTorch's products."""
-
-
-class SupernetCell(nn.Module):
-    """One cell with all its candidate operations.
-
-    What leaves one node is computed for all its edges together; then each node gathers, over its incoming edges, the
-    mixed operations of the sampled channels and the other channels as they are (Eqs. 1 and 2).
-    """
-
-    source_major: Tensor
-    """The edges source by source; `edge_major` is the inverse. The strided edges, counted alone, have the same two."""
-    edge_major: Tensor
-    strided_source_major: Tensor
-    strided_edge_major: Tensor
-    unstrided: Tensor
-    """[edges]: False for those of stride 2."""
-
-    def __init__(self, space: CellSpace, plan: CellPlan, k: int) -> None:
-        super().__init__()
-        self.space, self.plan, self.k = space, plan, k
-        preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
-        self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=False)
-        self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
-        self.strided_edges = [i for i, edge in enumerate(space.edges) if plan.kind == "reduce" and edge.source < 2]
-        self.operations = CandidateOperations(space.num_edges, self.strided_edges, plan.channels // k)
-        order = [edge for source in range(space.num_nodes - 1) for edge in space.edges_from(source)]
-        self.source_starts = [0, *accumulate(len(space.edges_from(source)) for source in range(space.num_nodes - 1))]
-        strided = [self.strided_edges.index(edge) for edge in order if edge in self.strided_edges]
-        unstrided = [edge not in self.strided_edges for edge in range(space.num_edges)]
-        for name, values in {
-            "source_major": order,
-            "edge_major": _inverse(order),
-            "strided_source_major": strided,
-            "strided_edge_major": _inverse(strided),
-            "unstrided": unstrided,
-        }.items():
-            self.register_buffer(name, torch.tensor(values), persistent=False)
-
-    @never_compiled  # plain or native, a cell is a function with a gradient of its own
-    def forward(
-        self,
-        before_last: Tensor,
-        last: Tensor,
-        op_weights: Tensor,
-        edge_weights: Tensor,
-        mask: Tensor | None,
-        batch: WholeBatch | None = None,
-    ) -> Tensor:
-        """Compute the cell's output [B, intermediate nodes · C, H', W'] from those of the two cells before, rectified.
-
-        `op_weights` [edges, primitives] and `edge_weights` [edges] are those of the cell's kind; `mask` is the boolean
-        S of Eq. (1), [edges, C] with C/k channels of each edge selected, or None for the first C/k and a shuffle. The
-        statistics of the batch are taken of `batch`; of the images here when it is absent.
-        """
-        batch = batch or WholeBatch.of(last, False)
-        inputs = preprocess(self.preprocess0, before_last, batch), preprocess(self.preprocess1, last, batch)
-        return cell_output(self, inputs, op_weights, edge_weights, mask, batch)
-
-
-def _inverse(order: list[int]) -> list[int]:
-    """Where each of 0, 1, 2, ... stands in `order`."""
-    return sorted(range(len(order)), key=order.__getitem__)
 
 
 class Supernet(nn.Module):
@@ -192,9 +126,9 @@ class Supernet(nn.Module):
                 raise InputError(f"amp is {self.amp}, but kernels is native, which computes in float32: use plain")
             return native.logits(self, images, mixture, masks)
         if self.amp == "off" or not self.training:
-            return self._plain_logits(images, mixture, masks)
+            return plain.logits(self, images, mixture, masks)
         with mixed_precision(self.amp, images.device.type):
-            logits = self._plain_logits(images, mixture, masks)
+            logits = plain.logits(self, images, mixture, masks)
         return logits.float()
 
     @never_compiled
@@ -222,21 +156,6 @@ class Supernet(nn.Module):
                     f"the mask of cell {position} must select {channels // self.k} of {channels} channels on each of "
                     f"{edges} edges: use supernet.draw_masks()"
                 )
-
-    def _plain_logits(self, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
-        batch = WholeBatch.of(images, self.synchronize and self.training)
-        first, output = self.stem(images.contiguous(memory_format=torch.channels_last))
-        # Two cells read an output, and both through a ReLU: one is enough.
-        last = output.relu()
-        before_last = last if first is output else first.relu()
-        for position, cell in enumerate(self.cells):
-            if position > 0:
-                before_last, last = last, output.relu()
-            kind = cell.plan.kind
-            mask = None if masks is None else masks[position]
-            output = cell(before_last, last, mixture.op_weights[kind], mixture.edge_weights[kind], mask, batch)
-        logits: Tensor = self.classifier(output.mean(dim=(2, 3)))
-        return logits
 
     @property
     def kernels(self) -> Kernels:

@@ -7,7 +7,7 @@ filled up with zeros. Single and double precision, on the CPU.
 import ctypes
 from collections.abc import Iterator, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -32,10 +32,8 @@ from pcdarts.supernet.native.protocol import (
     PreprocessTensors,
     fill,
 )
+from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 from pcdarts.supernet.sampling import selected_channels
-
-if TYPE_CHECKING:
-    from pcdarts.supernet.supernet import Supernet, SupernetCell
 
 LANES = 16
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
@@ -53,8 +51,8 @@ def can_compute(x: Tensor) -> bool:
 
 
 @never_compiled
-def logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
-    """What `Supernet.forward` returns, [B, num_classes], for checked images, mixture and masks.
+def logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
+    """The logits [B, num_classes] of a supernet, for checked images, mixture and masks.
 
     Raises:
         InputError: images on another device than the CPU, or in half precision.
@@ -65,16 +63,16 @@ def logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[T
             'use kernels="plain"'
         )
     with torch.autocast("cpu", enabled=False):
-        return _logits(supernet, images, mixture, masks)
+        return _logits(network, images, mixture, masks)
 
 
-def _logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
+def _logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
     batch = len(images)
-    before_last, last = supernet.stem(images.contiguous())  # the kernels take planes
+    before_last, last = network.stem(images.contiguous())  # the kernels take planes
     shared = before_last is last
     before_last = pack(before_last)
     last = before_last if shared else pack(last)
-    for position, cell in enumerate(supernet.cells):
+    for position, cell in enumerate(network.cells):
         kind = cell.plan.kind
         node0, node1 = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)
         width = cell.plan.channels // cell.k
@@ -86,8 +84,7 @@ def _logits(supernet: "Supernet", images: Tensor, mixture: Mixture, masks: list[
         )  # fmt: skip
         before_last, last = last, output
     features = last.mean(dim=(2, 3)).transpose(1, 2).flatten(0, 1)[:batch]
-    result: Tensor = supernet.classifier(features)
-    return result
+    return network.classifier(features)
 
 
 def pack(x: Tensor) -> Tensor:
@@ -105,7 +102,7 @@ def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor, batch: int) -> 
     return _Preprocess.apply(x, batch, 1, module[2], module[1].weight)
 
 
-def cell_parameters(cell: "SupernetCell") -> list[Tensor | None]:
+def cell_parameters(cell: SupernetCell) -> list[Tensor | None]:
     """The parameters of `CellParameters`, field by field."""
     operations = cell.operations
     stages = _stages(cell)
@@ -119,14 +116,14 @@ def _structured(tensors: Sequence[Tensor | None], dtype: torch.dtype) -> CellPar
     return fill(CellParameters, dtype, depthwise=stages[:STAGES], pointwise=stages[STAGES:], even=even, odd=odd)
 
 
-def _stages(cell: "SupernetCell") -> list[Any]:
+def _stages(cell: SupernetCell) -> list[Any]:
     operations = cell.operations
     separable = (operations.sep_conv_3x3, operations.sep_conv_5x5)
     pairs = [stage for op in separable for stage in (op.first, op.second)]
     return [*pairs, operations.dil_conv_3x3, operations.dil_conv_5x5]
 
 
-def _running(cell: "SupernetCell", name: str) -> list[Tensor | None]:
+def _running(cell: SupernetCell, name: str) -> list[Tensor | None]:
     """A running statistic of every normalisation."""
     operations = cell.operations
     norms = [*(stage.norm for stage in _stages(cell)), operations.max_pool_norm, operations.avg_pool_norm]
@@ -179,7 +176,7 @@ class _Cell(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        cell: "SupernetCell",
+        cell: SupernetCell,
         batch: int,
         selected: Tensor,
         shuffles: bool,
