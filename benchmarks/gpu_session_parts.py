@@ -1,0 +1,214 @@
+"""Parts a to d of `gpu_session.py`: every job on the GPU, the tests marked `gpu`, step times and kernels."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from gpu_session_commands import PATIENCE_SECONDS, ROOT, Ended, Session, pcdarts
+from gpu_session_machine import SomeImages
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Ask:
+    """What a part is asked for."""
+
+    device: str
+    tiny: bool
+    part: str = ""
+    until: float = 0.0
+    """On the monotonic clock."""
+    images: SomeImages | None = None
+
+    def left(self) -> float:
+        """Seconds that this part may still take, less those that it takes to stop a command."""
+        return self.until - time.monotonic() - PATIENCE_SECONDS
+
+
+# ---- a: smoke ----
+
+
+def smoke(session: Session, ask: Ask) -> None:
+    """Every job in a process of its own; four chains of them at once, since most of their time is starting."""
+    runs = session.work / "runs"
+    runs.mkdir(exist_ok=True)
+    make_coco_set(session.work / "coco")
+    chains = [
+        search_and_train(session, ask, runs),
+        detection(session, ask, runs),
+        other_searches(ask, runs),
+        measurements(session, ask),
+    ]
+    with ThreadPoolExecutor(len(chains)) as pool:
+        for outcome in [pool.submit(run_chain, session, ask, chain) for chain in chains]:
+            outcome.result()
+    steps = session.part("a")["steps"]
+    bad = [name for name, step in steps.items() if step["ended"] != "done"]
+    session.part("a")["lines"] = [
+        f"{len(steps) - len(bad)} of {len(steps)} jobs ended well; not: {', '.join(bad) or 'none'}"
+    ]
+
+
+Chain = Sequence[tuple[str, Sequence[str | Path]]]
+
+
+def run_chain(session: Session, ask: Ask, chain: Chain) -> list[Ended]:
+    """One after the other; those after a failure are tried too, since each may fail in its own way."""
+    return [session.command("a", name, pcdarts(*words), min(ask.left(), 120)) for name, words in chain]
+
+
+def search_and_train(session: Session, ask: Ask, runs: Path) -> Chain:
+    device = ["--device", ask.device]
+    few, test_images = [*small(ask), "--epochs", "2"], ["--test-images", "20"]
+    search, train = runs / "a-search", runs / "a-train"
+    genotype = ["--genotype", "pc_darts_cifar10"]  # stands in where the search has failed
+    kernels = ["--kernels", "plain"] if ask.tiny else []  # those of a GPU
+    return [
+        ("search", ["search", *few, *kernels, "--arch-frozen-epochs", "1", "--run", search, *device]),
+        (
+            "train-of-search",
+            ["train", *few, *test_images, "--genotype", search, "--run", runs / "a-train-of-search", *device],
+        ),
+        ("train", ["train", *few, *test_images, *genotype, "--run", train, *device]),
+        ("test", ["test", train, *device]),
+        ("predict", ["predict", train, session.work / "coco" / "val2017" / "0100.png", *device]),
+        ("export", ["export", train]),
+        ("export-onnx", ["export", train, "--format", "onnx", "--out", runs / "a-export-onnx"]),
+        ("resume", ["search", "--resume", search, "--epochs", "3", *device]),
+    ]
+
+
+def small(ask: Ask) -> list[str]:
+    """Few images of the set inside the package, and small networks."""
+    if ask.tiny:
+        return [
+            "--train-images",
+            "40",
+            "--image-size",
+            "8",
+            "--channels",
+            "4",
+            "--num-cells",
+            "3",
+            "--batch-size",
+            "10",
+        ]
+    return ["--train-images", "512", "--batch-size", "64"]
+
+
+def detection(session: Session, ask: Ask, runs: Path) -> Chain:
+    device = ["--device", ask.device]
+    size = ["--channels", "4", "--num-cells", "3"] if ask.tiny else []
+    coco = ["--data-root", session.work / "coco", "--train-sets", "train2017", "--test-set", "val2017"]
+    few = ["--epochs", "2", "--batch-size", "4", "--image-size", "96", "--lr-warmup-epochs", "0"]
+    detector = runs / "a-detect"
+    return [
+        ("detect-train", ["detect", "train", "--recipe", "coco-mini", *coco, *few, *size, "--run", detector, *device]),
+        ("detect-test", ["detect", "test", detector, *device]),
+    ]
+
+
+def other_searches(ask: Ask, runs: Path) -> Chain:
+    """What the paper's search does not use: second order, random masks, other precisions, deterministic algorithms."""
+    few = ["search", *small(ask), "--epochs", "1", "--arch-frozen-epochs", "0", "--device", ask.device]
+    second = ["--second-order", "--k", "2", "--channel-sampling", "random"]
+    if ask.tiny:  # the others would take the rehearsal's minutes, and are the same code on a CPU
+        return [("second-order", [*few, "--kernels", "plain", *second, "--run", runs / "a-second"])]
+    return [
+        ("bf16", [*few, "--amp", "bf16", "--run", runs / "a-bf16"]),
+        ("fp16", [*few, "--amp", "fp16", "--run", runs / "a-fp16"]),
+        ("second-order", [*few, *second, "--run", runs / "a-second"]),
+        ("deterministic", [*few, "--deterministic", "--run", runs / "a-deterministic"]),
+        ("compile", [*few, "--compile", "--run", runs / "a-compile"]),
+    ]
+
+
+def measurements(session: Session, ask: Ask) -> Chain:
+    """The jobs that measure: `bench` and `--plan`."""
+    device, figures = ["--device", ask.device], session.work / "figures"
+    figures.mkdir(exist_ok=True)
+    size = ["--channels", "4", "--num-cells", "3", "--batch-size", "4", "--image-size", "8"] if ask.tiny else []
+    plain = ["--kernels", "plain"] if ask.tiny else []
+    bench = ["bench", *size, *plain, "--repeats", "2", "--json", figures / "a-bench.json", *device]
+    return [
+        ("bench", bench),
+        *([] if ask.tiny else [("plan", ["search", *small(ask), "--plan", *device])]),
+    ]
+
+
+def make_coco_set(root: Path) -> None:
+    """Coloured rectangles in COCO's format, as the tests have them."""
+    sys.path.append(str(ROOT / "tests"))
+    from coco_set import box, write_set
+
+    boxes = [[box(7, 5, 5, 20, 15), box(2, 30, 10, 15, 20)], [box(90, 10, 4, 25, 25)]]
+    write_set(root, "train2017", boxes * 4)
+    write_set(root, "val2017", boxes * 2, first_id=100)
+
+
+# ---- b: tests ----
+
+
+def tests(session: Session, ask: Ask) -> None:
+    """pytest on `tests/gpu`, with what failed in short."""
+    known = session.part("b")
+    if not (ROOT / "tests" / "gpu").is_dir():
+        known["lines"] = ["tests/gpu is not there: nothing was tested"]
+        return
+    report = session.work / "figures" / "b-junit.xml"
+    report.parent.mkdir(exist_ok=True)
+    pytest = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--durations=8"]
+    ended = session.command("b", "pytest", [*pytest, f"--junitxml={report}"], ask.left(), cwd=ROOT)
+    known["lines"] = [line[:300] for line in ended.tail(60).splitlines()]
+    with suppress(OSError, ElementTree.ParseError):
+        known |= read_junit(report)
+
+
+def read_junit(path: Path) -> dict[str, Any]:
+    """How many tests there were, and what the failed ones said."""
+    cases = list(ElementTree.parse(path).iter("testcase"))
+    failed = {
+        f"{case.get('classname')}::{case.get('name')}": (bad.get("message") or "")[:2000]
+        for case in cases
+        for bad in (*case.findall("failure"), *case.findall("error"))
+    }
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return {"tests": len(cases), "failed": failed, "skipped": skipped, "passed": len(cases) - len(failed) - skipped}
+
+
+# ---- c and d: step times, kernels ----
+
+
+def part_of_steps(session: Session, ask: Ask) -> None:
+    """`gpu_steps.py` in a process of its own; its figures are copied as soon as it writes some."""
+    known, name = session.part(ask.part), ask.part
+    script, figures = HERE / "gpu_steps.py", session.work / "figures" / f"{name}.json"
+    if not script.is_file():
+        known["lines"] = ["benchmarks/gpu_steps.py is not there: nothing was measured"]
+        return
+    figures.parent.mkdir(exist_ok=True)
+    seen = 0.0
+
+    def take() -> bool:
+        nonlocal seen
+        with suppress(OSError, ValueError):
+            changed = figures.stat().st_mtime
+            if changed != seen:
+                known["figures"], seen = json.loads(figures.read_text("utf-8")), changed
+                session.save()
+        return False
+
+    seconds = max(ask.left(), 1)
+    words = ["--part", name, "--output", figures, "--seconds", f"{seconds:.0f}", "--device", ask.device]
+    words += ["--tiny"] if ask.tiny else []
+    ended = session.command(name, "gpu-steps", [sys.executable, script, *words], seconds, watch=take)
+    take()
+    known["lines"] = [line[:300] for line in ended.tail(70).splitlines()]
