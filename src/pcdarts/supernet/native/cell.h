@@ -1,4 +1,38 @@
 // One cell of the supernet: its sizes, its memory, and what forward and backward passes share.
+//
+// The words of these headers:
+//   block     LANES images; lane i of every vector belongs to image i of the block (lanes.h).
+//   plane     one channel of a block, [H', W'] vectors; a padded plane has a border of zeros (lanes.h).
+//   pixels    pixels of a plane; `count` are those of the whole batch, which BatchNorm divides by.
+//   source, target   the nodes that an edge leaves and enters.
+//   strided   said of a source whose edges have stride 2: an input of a reduction cell.
+//   c, C      sampled channels of an edge (C / k) and all channels of a node.
+//   rank, channel    which of the c sampled channels of an edge; its place among the C of the source (`selected`).
+//   placed    where a channel arrives in the target: the shuffle.
+//   used      the first `used` channels of a source may be sampled by some edge: c with shuffles, else C.
+//   bypass    the channels of an edge that are not sampled and pass it as they are.
+//   stage     ReLU, depthwise convolution, 1x1 convolution, BatchNorm: an edge has six (enum Stage). Of an output of a
+//             stage nothing is kept; kept is d, the output of its depthwise convolution (`depthwise`).
+//   final     a stage whose output enters the mixture: TO_TARGET, and FINAL_SKIP on a strided edge.
+//   first, second    the stages of a separable convolution; `hidden` is the ReLU of the first one's output.
+//   fold      the 1x1 convolution P and the BatchNorm of a stage as one map A d + b (fold.h).
+//   moments   Σ d dᵀ over pixels, from which a fold is made; `products` are Σ g dᵀ, from which its gradient is.
+//   parity    the even or the odd pixels of a strided source, which its skip-connections read.
+//   taps      the k x k weights of a depthwise convolution.
+//
+// An example with numbers: two images of one pixel, C = 2, k = 2, so c = 1: an edge samples channel 0, channel 1 is its
+// bypass. In the source x = (3, -1) and bypass = (5, 7), image by image. On the edge dil_conv_3x3 weighs 0.6,
+// skip_connect 0.3, `none` 0.1 and all others 0; the edge weight is 0.5. The middle tap of the convolution is 2, the
+// others meet no pixel; P = 0.5.
+//   forward:  ReLU x = (3, 0), so d = (6, 0): m = 3, S = (36 + 0) / 2 - 9 = 9.
+//             BatchNorm(P d) divides by √(P S P) = 1.5: r = 0.667, A = r P = 0.333, b = -A m = -1, and z = A d + b is
+//             (1, -1), which is not computed: the edge sends 0.5 (0.6 A d + 0.6 b + 0.3 x) = (0.75, -0.45) as channel 0,
+//             and 0.5 (5, 7) = (2.5, 3.5) as channel 1.
+//   backward: let the gradient of channel 0 in the target be g = (1, 0). Σ g d = 6 and Σ g = 1, so that of the weight of
+//             dil_conv_3x3 is 0.5 (A 6 + b 1) = 0.5, which is 0.5 Σ g z.
+//             With 0.5 * 0.6 g in place of g, γ = (A 1.8 + b 0.3) / 2 = 0.15, so Q = -A γ A = -0.0167 and
+//             u = -A (0.3 / 2 + γ b) = 0. The gradient of d is A 0.3 g + Q d + u = (0.1 - 0.1, 0) = (0, 0): two numbers
+//             are normalised to 1 and -1 whatever they are.
 #pragma once
 
 #include <atomic>
