@@ -64,15 +64,13 @@ def main() -> None:
         sys.exit(f"gpu_session.py: {error}")
     work = Path(tempfile.mkdtemp(prefix="gpu-session-")) if options.work is None else options.work
     session = Session(options.output, work, time.monotonic() + 60 * options.minutes - CLOSING_SECONDS)
-    end_in_time(60 * options.minutes - CLOSING_SECONDS / 2)
+    end_in_time(session, 60 * options.minutes - CLOSING_SECONDS / 2)
     try:
         hold(session, options)
     except Ending as ending:
         session.note(f"ended before everything was done: {ending}")
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # the rest takes a second
+        ignore_signals()  # the rest takes a second
         session.end_all()
         session.save()
     print(session.table(), flush=True)
@@ -98,16 +96,27 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def end_in_time(seconds: float) -> None:
-    """SIGTERM, SIGINT and the clock raise `Ending` in the main thread; commands have SIGINT as it was meant."""
+def end_in_time(session: Session, seconds: float) -> None:
+    """SIGTERM, SIGINT and the clock end all commands and raise `Ending` in the main thread.
+
+    That SIGINT has a handler also means that commands do not inherit it ignored, as from a shell's background job.
+    """
 
     def end(number: int, frame: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        ignore_signals()
+        session.end_all()  # now: other threads wait for their commands, and this one for them
         raise Ending("the time is up" if number == signal.SIGALRM else signal.Signals(number).name)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
         signal.signal(number, end)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1))
+
+
+def ignore_signals() -> None:
+    """From now on nothing interrupts."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def hold(session: Session, options: argparse.Namespace) -> None:

@@ -32,7 +32,7 @@ class Ended:
     name: str
     code: int
     ended: str
-    """`done`, `failed`, `stopped` (as was wanted) or `killed` at its limit."""
+    """`done`, `failed`, `stopped` as was wanted, `killed` at its limit, `cut short` with the session, `not started`."""
     seconds: float
     log: Path
 
@@ -140,6 +140,8 @@ class Session:
             )
             with self._lock:
                 self._running.add(process)
+                if self._closed:  # just now
+                    kill_group(process)
             try:
                 while process.poll() is None:
                     if time.monotonic() >= until:
@@ -155,7 +157,7 @@ class Session:
                 kill_group(process)  # also whatever it left behind
                 with self._lock:
                     self._running.discard(process)
-        how = how or ("done" if code == 0 else "failed")
+        how = how or ("done" if code == 0 else "cut short" if self._closed else "failed")
         return Ended(name, code, how, time.monotonic() - began, log)
 
     def end_all(self) -> None:

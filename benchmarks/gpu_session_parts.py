@@ -163,13 +163,17 @@ def tests(session: Session, ask: Ask) -> None:
     if not (ROOT / "tests" / "gpu").is_dir():
         known["lines"] = ["tests/gpu is not there: nothing was tested"]
         return
-    report = session.work / "figures" / "b-junit.xml"
+    report, errors = (session.work / "figures" / name for name in ("b-junit.xml", "b-errors.jsonl"))
     report.parent.mkdir(exist_ok=True)
+    environment = {"PCDARTS_GPU_TESTS_ON": ask.device, "PCDARTS_GPU_FIGURES": str(errors)}
     pytest = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--durations=8"]
-    ended = session.command("b", "pytest", [*pytest, f"--junitxml={report}"], ask.left(), cwd=ROOT)
-    known["lines"] = [line[:300] for line in ended.tail(60).splitlines()]
+    pytest += [f"--junitxml={report}"]
+    ended = session.command("b", "pytest", pytest, ask.left(), environment=environment, cwd=ROOT)
+    known["lines"] = [line[:200] for line in ended.tail(30).splitlines()]
     with suppress(OSError, ElementTree.ParseError):
         known |= read_junit(report)
+    with suppress(OSError, ValueError):
+        known["errors"] = [json.loads(line) for line in errors.read_text("utf-8").splitlines()]
 
 
 def read_junit(path: Path) -> dict[str, Any]:
@@ -211,4 +215,4 @@ def part_of_steps(session: Session, ask: Ask) -> None:
     words += ["--tiny"] if ask.tiny else []
     ended = session.command(name, "gpu-steps", [sys.executable, script, *words], seconds, watch=take)
     take()
-    known["lines"] = [line[:300] for line in ended.tail(70).splitlines()]
+    known["lines"] = [line[:200] for line in ended.tail(60).splitlines()]

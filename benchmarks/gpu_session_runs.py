@@ -94,7 +94,12 @@ def training_rate(session: Session, ask: Ask) -> None:
         words += ["--batch-size", str(batch), "--test-every", str(TRAIN_EPOCHS), "--run", str(run), *size, *flags]
         limit = ask.left() / (len(precisions) - place)
         session.command(
-            "f", name, pcdarts(*words, "--device", ask.device), limit, environment=environment, watch=enough(epochs, 4)
+            "f",
+            name,
+            pcdarts(*words, "--device", ask.device),
+            limit,
+            environment=environment,
+            watch=enough(epochs, 3 if ask.tiny else 4),
         )
         epochs.read()
         rates[name] = {"steps_per_epoch": steps, "batch": batch, "seconds": epochs.seconds()}
@@ -123,7 +128,8 @@ def paper_search(session: Session, ask: Ask) -> None:
     began = ask.left()
     with_arch = search(session, ask, "with-alpha", ["--arch-frozen-epochs", "0"], 0.4 * began, until_epochs=2)
     paper = search(session, ask, "paper", [], ask.left())
-    frozen, learning = paper.seconds()[1:FROZEN_EPOCHS], paper.seconds()[FROZEN_EPOCHS:] or with_arch.seconds()[1:]
+    frozen = paper.seconds()[1:FROZEN_EPOCHS] or paper.seconds()
+    learning = paper.seconds()[FROZEN_EPOCHS:] or with_arch.seconds()[1:] or with_arch.seconds()
     lines = [f"{ask.images.what}; {len(paper.records)} of {SEARCH_EPOCHS} epochs of the paper's search were done"]
     if frozen and learning:
         each, each_learning = statistics.median(frozen), statistics.median(learning)
