@@ -22,17 +22,20 @@ CPU = torch.device("cpu")
 STEPS, BATCH = 3, 8
 
 
-def batch(step: int, processes: Processes, twice: bool = False) -> tuple[Tensor, Tensor]:
+def batch(step: int, processes: Processes, twice: bool = False, device: torch.device = CPU) -> tuple[Tensor, Tensor]:
     """This process's share of a batch of coloured noise, whose second half may be the first one again."""
     noise = torch.Generator().manual_seed(step)
     images = torch.randn(BATCH, 3, 8, 8, dtype=torch.float64, generator=noise)
     labels = torch.randint(5, (BATCH,), generator=noise)
     if twice:
         images[BATCH // 2 :], labels[BATCH // 2 :] = images[: BATCH // 2], labels[: BATCH // 2]
-    return images.tensor_split(processes.count)[processes.rank], labels.tensor_split(processes.count)[processes.rank]
+    images, labels = (whole.tensor_split(processes.count)[processes.rank] for whole in (images, labels))
+    return images.to(device), labels.to(device)
 
 
-def learn(network: nn.Module, processes: Processes, parts: int) -> tuple[WeightStep, torch.optim.SGD, Numbers]:
+def learn(
+    network: nn.Module, processes: Processes, parts: int, device: torch.device
+) -> tuple[WeightStep, torch.optim.SGD, Numbers]:
     optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=3e-4, fused=True)
     numbers = Numbers(0, [network], processes)
     step = WeightStep(
@@ -40,7 +43,7 @@ def learn(network: nn.Module, processes: Processes, parts: int) -> tuple[WeightS
         optimizer,
         gradient_clip=0.5,
         parts=parts,
-        scaler=make_scaler("off", CPU),
+        scaler=make_scaler("off", device),
         processes=processes,
         numbers=numbers,
     )
@@ -48,10 +51,15 @@ def learn(network: nn.Module, processes: Processes, parts: int) -> tuple[WeightS
 
 
 def search(
-    processes: Processes, second_order: bool, sampling: str, parts: int = 1, twice: bool = False
+    processes: Processes,
+    second_order: bool,
+    sampling: str,
+    parts: int = 1,
+    twice: bool = False,
+    device: torch.device = CPU,
 ) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    arch = ArchParameters(CellSpace(4)).double()
+    arch = ArchParameters(CellSpace(4)).double().to(device)
     supernet = Supernet(
         arch.space,
         channels=4,
@@ -61,9 +69,12 @@ def search(
         channel_sampling=sampling,
         kernels="plain",
         synchronize=True,
-    ).double()
-    weight_step, weight_optimizer, numbers = learn(supernet, processes, parts)
-    arch_step = ArchStep(arch, torch.optim.Adam(arch.parameters(), 0.1, (0.5, 0.999)), make_scaler("off", CPU), numbers)
+    )
+    supernet = supernet.double().to(device)
+    weight_step, weight_optimizer, numbers = learn(supernet, processes, parts, device)
+    arch_step = ArchStep(
+        arch, torch.optim.Adam(arch.parameters(), 0.1, (0.5, 0.999)), make_scaler("off", device), numbers
+    )
     passes = Passes(parts=parts, average=processes.average)
 
     def masks(step: int) -> list[Tensor] | None:
@@ -75,8 +86,8 @@ def search(
         return loss, loss, logits
 
     for step in range(STEPS):
-        weight_batch = (*batch(step, processes, twice), masks(step))
-        arch_batch = (*batch(100 + step, processes, twice), masks(100 + step))
+        weight_batch = (*batch(step, processes, twice, device), masks(step))
+        arch_batch = (*batch(100 + step, processes, twice, device), masks(100 + step))
         if second_order:
             gradients, loss, _ = second_order_gradients(
                 supernet, arch, weight_batch, arch_batch, weight_optimizer, passes=passes
@@ -98,10 +109,11 @@ GENOTYPE = Genotype(
 )
 
 
-def train(processes: Processes) -> dict[str, Tensor]:
+def train(processes: Processes, device: torch.device = CPU) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    network = Network(GENOTYPE, channels=4, num_cells=3, num_classes=5, auxiliary=True, synchronize=True).double()
-    step, _, _ = learn(network, processes, 1)
+    network = Network(GENOTYPE, channels=4, num_cells=3, num_classes=5, auxiliary=True, synchronize=True)
+    network = network.double().to(device)
+    step, _, _ = learn(network, processes, 1, device)
 
     def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, auxiliary_logits = network(images)
@@ -110,7 +122,7 @@ def train(processes: Processes) -> dict[str, Tensor]:
 
     network.train()
     for number in range(STEPS):
-        step(*batch(number, processes), loss_of)
+        step(*batch(number, processes, device=device), loss_of)
     return network.state_dict()
 
 
