@@ -106,6 +106,13 @@ def run_command(arguments: Sequence[str]) -> int:
         return _say(f"error: {error}", 2)
     except RunError as error:
         return _say(f"error: {error}", 1)
+    except (MemoryError, RuntimeError) as error:  # elsewhere than in a step, which says what would fit
+        from pcdarts.jobs.memory import is_lack_of_memory
+
+        if not is_lack_of_memory(error):
+            raise
+        remedy = "use a smaller network, fewer or smaller images, or another --device"
+        return _say(f"error: out of memory before anything was computed: {remedy}", 1)
     except SystemExit as done:  # the help has been printed
         return int(done.code or 0)
     except KeyboardInterrupt as interrupt:

@@ -127,8 +127,8 @@ def test_a_step_too_large_for_the_card_ends_in_a_line_that_says_what_would_fit(
 
 
 def test_a_network_too_large_for_the_card_ends_in_a_line(tmp_path: Path, gpu: torch.device) -> None:
-    command = "train --genotype darts_v1 --channels 512 --num-cells 20 --train-images 40 --batch-size 20 --epochs 1"
+    command = "train --genotype darts_v1 --channels 200 --num-cells 20 --train-images 40 --batch-size 20 --epochs 1"
     with little_memory_left():
         ended = run_in(tmp_path, *command.split(), "--device", gpu.type, "--run", "run")
     assert ended.code == 1, ended
-    assert error_line(ended).startswith("out of memory")
+    assert error_line(ended).startswith("out of memory before anything was computed: use a smaller network")

@@ -49,3 +49,12 @@ def test_a_step_too_large_for_the_memory_ends_in_a_line_that_says_what_would_fit
     fitting, batch_size, parts = map(int, found.groups())
     assert 2 <= fitting == batch_size <= images // 2
     assert parts * fitting >= images
+
+
+def test_a_network_too_large_for_the_memory_ends_in_a_line(tmp_path: Path) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux limits the memory of a process")
+    command = "train --genotype darts_v1 --channels 512 --train-images 40 --batch-size 20 --threads 1 --run run"
+    ended = end_of(Forked(tmp_path, *command.split(), code=LITTLE_MEMORY))
+    assert ended.code == 1, ended.err
+    assert error_line(ended).startswith("out of memory before anything was computed: use a smaller network")

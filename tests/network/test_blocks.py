@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pcdarts.cell.genotype import Genotype
@@ -103,6 +104,16 @@ def test_the_auxiliary_pooling_is_the_authors_where_theirs_gives_2x2(stride, sid
     for side in sides:
         x = images(1, 2, side, side)
         assert torch.allclose(PoolTo2x2(stride)(x), nn.AvgPool2d(5, stride)(x))
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_the_auxiliary_pooling_is_adaptive_where_the_authors_gives_something_else(stride):
+    for size in [(1, 1), (1, 4), (2, 3), (5, 6), (7, 1), (13, 24)]:
+        x = images(2, 3, *size).requires_grad_()
+        pooled, adaptive = PoolTo2x2(stride)(x), F.adaptive_avg_pool2d(x, 2)
+        torch.testing.assert_close(pooled, adaptive)
+        gradients = [torch.autograd.grad(output.square().sum(), x)[0] for output in (pooled, adaptive)]
+        torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 7, 11, 24])

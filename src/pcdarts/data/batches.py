@@ -101,6 +101,8 @@ class Batches:
         # Spread over a whole image row: one long inner loop instead of one of two or three channels.
         self._mean = torch.tensor(mean, device=self.device).repeat(self._width)
         self._std = torch.tensor(std, device=self.device).repeat(self._width)
+        # There as well: by a number of the CPU, a GPU divides in two steps and rounds otherwise.
+        self._white = torch.tensor(255.0, device=self.device)
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -182,7 +184,7 @@ class Batches:
         columns = torch.where(mirrored * self.augmentation.flip == 1, self._width - 1 - x, x) + right - padding
         pixels = self._gather(colours, index, rows, columns)
 
-        images = pixels.float().div_(255).sub_(self._mean).div_(self._std)
+        images = pixels.float().div_(self._white).sub_(self._mean).div_(self._std)
         if self.augmentation.cutout:
             cut_rows = self._inside_square(y, centre_y).float()
             cut_columns = self._inside_square(x, centre_x).float().repeat_interleave(self._channels, dim=1)

@@ -87,6 +87,7 @@ class BoxBatches:
         self._reading = _Reading(images, image_size, tuple(mean) if augment else None)
         self._mean = torch.tensor(mean, device=self.device)
         self._std = torch.tensor(std, device=self.device)
+        self._white = torch.tensor(255.0, device=self.device)  # as in `data/batches.py`
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -125,7 +126,7 @@ class BoxBatches:
 
     def _batch(self, read: "_Read", positions: list[int]) -> BoxBatch:
         pixels = read.pixels[positions].to(self.device, non_blocking=True)
-        images = pixels.float().div_(255).sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)
+        images = pixels.float().div_(self._white).sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)
         boxes = read.boxes.to(self.device, non_blocking=True).split(read.counts)
         labels = read.labels.to(self.device, non_blocking=True).split(read.counts)
         kept = [read.kept[position] for position in positions]

@@ -52,8 +52,9 @@ def explained(
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
-    """On a CPU, PyTorch and oneDNN have no error of their own for it."""
-    words = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a", "could not execute a")
+    """On a CPU, PyTorch and oneDNN have no error of their own for it; nor have libraries and drivers of GPUs."""
+    on_a_cpu = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a", "could not execute a")
+    words = (*on_a_cpu, "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(part in str(error) for part in words)
 
 
