@@ -34,8 +34,8 @@ ORDER = "abcdfe"
 SHARES = {"a": 3.0, "b": 3.0, "c": 3.5, "d": 1.5, "f": 2.5, "e": 4.0}
 """Of the time that is left when a part begins, divided among it and the parts after it; the last one gets all of it."""
 
-REHEARSED_SHARES = {**SHARES, "a": 12.0}
-"""Two slow cores start its dozen processes one after the other."""
+REHEARSED_SHARES = {"a": 12.0, "b": 6.0, "c": 5.0, "d": 2.5, "f": 1.5, "e": 2.0}
+"""Two slow cores start the processes of part a one after the other; f and e end by themselves."""
 
 PARTS: dict[str, Callable[[Session, Ask], None]] = {
     "a": smoke,
@@ -80,16 +80,19 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for the results, new or empty")
     parser.add_argument("--minutes", type=float, help="after which everything is over (12; in a rehearsal 4)")
-    parser.add_argument("--parts", default=ORDER, help="which, in this order, such as a,b or cdfe (all of them)")
+    parser.add_argument(
+        "--parts", default=",".join(ORDER), help="which, in this order, such as a,b or c=150,d,f,e with seconds (all)"
+    )
     parser.add_argument("--wheels", type=Path, help="folder of wheels of packages that the machine lacks")
     parser.add_argument("--images", type=Path, nargs="+", default=[], help="pieces, or folders of pieces")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--work", type=Path, help="folder for runs and images (a new one in the temporary folder)")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes on the CPU")
     options = parser.parse_args()
-    options.parts = options.parts.replace(",", "")
-    if unknown := set(options.parts) - set(ORDER):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from {', '.join(ORDER)}")
+    try:
+        options.parts = [part_of(word) for word in options.parts.split(",")]
+    except ValueError as error:
+        parser.error(str(error))
     if options.rehearse:
         options.device = "cpu"
     options.minutes = options.minutes or (4 if options.rehearse else 12)
@@ -112,6 +115,14 @@ def end_in_time(session: Session, seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1))
 
 
+def part_of(word: str) -> tuple[str, float | None]:
+    """`a` or `a=90`: a part, and its limit in seconds if it has one of its own."""
+    name, equals, seconds = word.strip().partition("=")
+    if name not in PARTS:
+        raise ValueError(f"there is no part {name!r}: choose from {', '.join(ORDER)}")
+    return name, float(seconds) if equals else None
+
+
 def ignore_signals() -> None:
     """From now on nothing interrupts."""
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -121,18 +132,19 @@ def ignore_signals() -> None:
 
 def hold(session: Session, options: argparse.Namespace) -> None:
     """Everything, in order."""
-    session.about |= {"parts": options.parts, "minutes": options.minutes, "rehearsal": options.rehearse}
+    session.about |= {"asked_for": options.parts, "minutes": options.minutes, "rehearsal": options.rehearse}
     ask = Ask(options.device, tiny=options.rehearse)
     if ask.tiny:
         session.environment["OMP_NUM_THREADS"] = "1"  # tiny steps only wait for one another on several
     install_wheels(session, options.wheels)
     describe_machine(session, ask.device)
-    if set(options.parts) & set("fe"):
+    if {name for name, _ in options.parts} & set("fe"):
         ask.images = prepare_images(session, options.images, tiny=ask.tiny)
     shares = REHEARSED_SHARES if ask.tiny else SHARES
-    for place, name in enumerate(options.parts):
-        ahead = sum(shares[other] for other in options.parts[place:])
-        ask.part, ask.until = name, time.monotonic() + session.left() * shares[name] / ahead
+    for place, (name, limit) in enumerate(options.parts):
+        ahead = sum(shares[other] for other, _ in options.parts[place:])
+        seconds = session.left() * shares[name] / ahead if limit is None else min(limit, session.left())
+        ask.part, ask.until = name, time.monotonic() + seconds
         print(f"-- part {name}: until {ask.until - session.began:.0f} s", flush=True)
         try:
             PARTS[name](session, ask)

@@ -228,7 +228,7 @@ class Session:
             if "mistake" in known:
                 lines += known["mistake"].rstrip().splitlines()[-3:]
             for step, about in known["steps"].items():
-                if "tail" in about:
+                if "tail" in about and "log_is_shown" not in known:
                     lines += [
                         f"   {step} ended so:",
                         *(f"   | {line[:240]}" for line in about["tail"].splitlines()[-6:]),

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from PIL import Image
+
 from gpu_session_commands import PATIENCE_SECONDS, ROOT, Ended, Session, pcdarts
 from gpu_session_machine import SomeImages
 
@@ -41,6 +43,7 @@ def smoke(session: Session, ask: Ask) -> None:
     runs = session.work / "runs"
     runs.mkdir(exist_ok=True)
     make_coco_set(session.work / "coco")
+    Image.linear_gradient("L").save(session.work / "grey.png")
     chains = [
         search_and_train(session, ask, runs),
         detection(session, ask, runs),
@@ -79,7 +82,7 @@ def search_and_train(session: Session, ask: Ask, runs: Path) -> Chain:
         ),
         ("train", ["train", *few, *test_images, *genotype, "--run", train, *device]),
         ("test", ["test", train, *device]),
-        ("predict", ["predict", train, session.work / "coco" / "val2017" / "0100.png", *device]),
+        ("predict", ["predict", train, session.work / "grey.png", *device]),
         ("export", ["export", train]),
         ("export-onnx", ["export", train, "--format", "onnx", "--out", runs / "a-export-onnx"]),
         ("resume", ["search", "--resume", search, "--epochs", "3", *device]),
@@ -132,16 +135,12 @@ def other_searches(ask: Ask, runs: Path) -> Chain:
 
 
 def measurements(session: Session, ask: Ask) -> Chain:
-    """The jobs that measure: `bench` and `--plan`."""
-    device, figures = ["--device", ask.device], session.work / "figures"
+    """The jobs that measure, which would take a minute of a rehearsal."""
+    figures = session.work / "figures"
     figures.mkdir(exist_ok=True)
-    size = ["--channels", "4", "--num-cells", "3", "--batch-size", "4", "--image-size", "8"] if ask.tiny else []
-    plain = ["--kernels", "plain"] if ask.tiny else []
-    bench = ["bench", *size, *plain, "--repeats", "2", "--json", figures / "a-bench.json", *device]
-    return [
-        ("bench", bench),
-        *([] if ask.tiny else [("plan", ["search", *small(ask), "--plan", *device])]),
-    ]
+    device = ["--device", ask.device]
+    bench = ["bench", "--repeats", "2", "--json", figures / "a-bench.json", *device]
+    return [] if ask.tiny else [("bench", bench), ("plan", ["search", *small(ask), "--plan", *device])]
 
 
 def make_coco_set(root: Path) -> None:
@@ -169,7 +168,7 @@ def tests(session: Session, ask: Ask) -> None:
     pytest = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--durations=8"]
     pytest += [f"--junitxml={report}"]
     ended = session.command("b", "pytest", pytest, ask.left(), environment=environment, cwd=ROOT)
-    known["lines"] = [line[:200] for line in ended.tail(30).splitlines()]
+    show_log(known, ended, 30)
     with suppress(OSError, ElementTree.ParseError):
         known |= read_junit(report)
     with suppress(OSError, ValueError):
@@ -215,4 +214,12 @@ def part_of_steps(session: Session, ask: Ask) -> None:
     words += ["--tiny"] if ask.tiny else []
     ended = session.command(name, "gpu-steps", [sys.executable, script, *words], seconds, watch=take)
     take()
-    known["lines"] = [line[:200] for line in ended.tail(60).splitlines()]
+    show_log(known, ended, 60)
+
+
+def show_log(known: dict[str, Any], ended: Ended, lines: int) -> None:
+    """The end of a log as what the table says of a part, without the traceback of having been stopped."""
+    text = ended.text().rstrip()
+    if text.endswith("KeyboardInterrupt"):
+        text = text[: text.rfind("Traceback (most recent call last):")].rstrip()
+    known["lines"], known["log_is_shown"] = [line[:200] for line in text.splitlines()[-lines:]], True

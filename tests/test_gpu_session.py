@@ -162,7 +162,7 @@ def test_a_rehearsed_training_from_pieces_gives_a_rate_and_keeps_its_log(tmp_pat
 def test_an_unknown_part_and_a_full_output_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     script = ROOT / "benchmarks" / "gpu_session.py"
-    for words, why in ((["--parts", "xa"], "there is no part x"), ([], "is not empty")):
+    for words, why in ((["--parts", "a,x"], "there is no part 'x'"), ([], "is not empty")):
         command = [sys.executable, script, "--output", tmp_path, *words]
         ended = subprocess.run(command, capture_output=True, text=True)
         assert ended.returncode != 0
