@@ -1,0 +1,374 @@
+"""Step times, memory, launches and kernels of a search step on a GPU; run by `gpu_session.py`, or by hand.
+
+    python benchmarks/gpu_steps.py --part c --output c.json --seconds 200 --device cuda
+    python benchmarks/gpu_steps.py --part d --output d.json --seconds 60 --device cuda
+    python benchmarks/gpu_steps.py --part c --output c.json --seconds 60 --device cpu --tiny     # a rehearsal
+
+Part c times the per-edge yardstick, ours, and ours in CUDA graphs by turns (medians of up to `ROUNDS`, with device
+events), part d lists the kernels of a step. FILE.json is written anew after every row. A row that fails keeps its
+traceback and the next one follows; rows whose turn comes too late are named in "skipped".
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from gpu_steps_profile import (
+    NEEDS_CUDA,
+    ceilings,
+    kernels,
+    layouts,
+    memory_of,
+    seconds_of,
+    synchronisations,
+    written_bytes,
+)
+from gpu_steps_variants import EagerStep, GraphedStep, PerEdgeStep, Precision, check_graph, computing_in
+from pcdarts.jobs.steps import Setting
+from pcdarts.jobs.timing import forward_backward_flops
+from pcdarts.run.device import choose_device, describe_device
+
+ROUNDS, FEWEST_ROUNDS = 20, 3
+ROUNDS_SECONDS = 6.0
+"""Time for the rounds of a row."""
+SPARE_SECONDS = 6.0
+"""Kept back of the time given, for the start of the process and what is on its way when it runs out."""
+ROW_SECONDS = 12.0
+"""A first guess of what a row needs; later the longest so far."""
+PER_EDGE, EAGER, GRAPH = "per edge", "ours, eager", "ours, CUDA graphs"
+FLOOR = (
+    "the larger of two times: the operations of the per-edge network's convolutions (three times those of the forward "
+    "pass for a weight step, twice for an arch step, whose weights need no gradient) at the rate of a large product "
+    "in that precision; and every output of a convolution or pooling of the per-edge network written once and read "
+    "once in the forward pass, its gradient likewise, at the rate of a large copy. No version that keeps these maps "
+    "in memory is faster; one that fuses or recomputes may be."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    setting: Setting
+    precision: Precision
+    channels_last: bool = False
+    """Whether the yardstick is, which is all that is timed then."""
+
+
+def rows(device: str, tiny: bool) -> list[Row]:
+    """All rows of part c, by worth."""
+    main = Setting(batch_size=256, device=device)
+    imagenet = replace(main, kind="imagenet", image_size=224, k=2, num_classes=1000, batch_size=256)
+    if tiny:
+        main = replace(main, channels=8, num_cells=3, num_nodes=3, batch_size=2, image_size=8)
+        imagenet = replace(main, kind="imagenet", image_size=64, k=2)
+    bf16 = replace(main, amp="bf16")
+    found = [Row("K=4, float32", main, "float32"), Row("K=4, bf16", bf16, "bf16"), Row("K=4, TF32", main, "tf32")]
+    found += [Row(f"K={k}, float32", replace(main, k=k), "float32") for k in (1, 2, 8)]
+    found.append(Row("ImageNet cells at 28x28, K=2, float32", imagenet, "float32"))
+    found.append(Row("ImageNet cells at 28x28, K=2, bf16", replace(imagenet, amp="bf16"), "bf16"))
+    found += [Row(f"K={k}, bf16", replace(bf16, k=k), "bf16") for k in (1, 2, 8)]
+    found += [Row(f"K={k}, TF32", replace(main, k=k), "tf32") for k in (1, 2, 8)]
+    last = Row("K=4, float32, yardstick channels-last", main, "float32", channels_last=True)
+    return [*found[:2], found[6], last] if tiny else [*found, last]  # every kind of row once
+
+
+class Report:
+    """FILE.json, and the clock."""
+
+    def __init__(self, path: Path, seconds: float, part: str, device: torch.device, tiny: bool) -> None:
+        self.path, self.device, self.tiny = path, device, tiny
+        self.end = time.monotonic() + seconds - min(SPARE_SECONDS, seconds / 10)
+        self.longest = 0.0 if tiny else ROW_SECONDS
+        self.known: dict[str, Any] = {
+            "part": part,
+            "device": describe_device(device),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "tiny": tiny,
+            "rows": [],
+            "skipped": [],
+        }
+        self.write()
+
+    def left(self) -> float:
+        return self.end - time.monotonic()
+
+    def row(self, name: str, fill: Callable[[dict[str, Any]], None]) -> None:
+        """Let `fill` fill a row if there is time for one as long as the longest, and write what is known."""
+        if self.left() < self.longest:
+            self.known["skipped"].append(name)
+            self.write()
+            return
+        row: dict[str, Any] = {"name": name}
+        self.known["rows"].append(row)
+        started = time.monotonic()
+        try:
+            fill(row)
+        except Exception:
+            row["error"] = traceback.format_exc()
+        row["took_seconds"] = time.monotonic() - started
+        if not self.tiny and "error" not in row:
+            self.longest = max(self.longest, row["took_seconds"])
+        self.write()
+        for line in lines_of(row):
+            print(line, flush=True)
+
+    def write(self) -> None:
+        """Whole or not at all."""
+        temporary = self.path.with_name(self.path.name + ".part")
+        temporary.write_text(json.dumps(self.known, indent=1) + "\n", "utf-8")
+        os.replace(temporary, self.path)
+
+
+def by_turns(
+    parts: dict[str, Callable[[], object]], device: torch.device, rounds: int, until: float
+) -> dict[str, dict[str, Any]]:
+    """Milliseconds of every part by turns, after a call or two to warm up; fewer rounds if time runs out."""
+    for part in [*parts.values()] * (1 if rounds == 1 else 2):
+        part()
+    taken: dict[str, list[float]] = {name: [] for name in parts}
+    for done in range(rounds):
+        if done >= FEWEST_ROUNDS and time.monotonic() > until:
+            break
+        for name, part in parts.items():
+            taken[name].append(1e3 * seconds_of(part, device))
+    return {
+        name: {"median_ms": median(ms), "min_ms": min(ms), "max_ms": max(ms), "n": len(ms)}
+        for name, ms in taken.items()
+    }
+
+
+def step_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
+    """Everything about one setting; what fails of one form leaves the others alone."""
+    setting, device, on_gpu = wanted.setting, report.device, report.device.type == "cuda"
+    row |= {"setting": asdict(setting), "precision": wanted.precision, "forms": {}, "errors": {}}
+    builders: dict[str, Callable[[], Any]] = {PER_EDGE: lambda: PerEdgeStep(setting, wanted.channels_last)}
+    if not wanted.channels_last:
+        builders[EAGER] = lambda: EagerStep(setting)
+        builders[GRAPH] = lambda: GraphedStep(setting, on_gpu)
+    with computing_in(wanted.precision):
+        forms: dict[str, Any] = {}
+        for name, build in builders.items():
+            try:
+                if name == GRAPH:
+                    row["graph_check"] = checked(build, setting, wanted.precision, report.tiny)
+                forms[name], memory = memory_of(build, device)
+                row["forms"][name] = {"bytes": memory}
+            except Exception:
+                row["errors"][name] = traceback.format_exc()
+        for name, form in forms.items():
+            try:
+                row["forms"][name]["synchronisations"] = synchronisations(form.search_step, device)
+                counted = kernels(form.search_step, device, 1)
+                counts = ("of", "per_step", "copies_and_fills_per_step", "distinct", "launches_by_host_per_step")
+                row["forms"][name]["kernels"] = {key: counted[key] for key in counts}
+            except Exception:
+                row["errors"][f"{name}: counting"] = traceback.format_exc()
+        rounds, until = (1, 0.0) if report.tiny else (ROUNDS, time.monotonic() + min(report.left() / 2, ROUNDS_SECONDS))
+        try:
+            times = by_turns(parts_of(forms), device, rounds, until)
+        except torch.OutOfMemoryError:  # there is no room for all of them at once
+            row["by_turns"] = False
+            names = list(forms)
+            forms.clear()
+            times = {}
+            for name in names:
+                free(device)
+                times |= by_turns(parts_of({name: builders[name]()}), device, rounds, until)
+        for each, figures in times.items():
+            name, part = each.split("/")
+            row["forms"][name][part] = figures
+    row["floor"] = floor(setting, wanted.precision, report.known["ceilings"], row["forms"])
+    if not on_gpu:
+        row["cuda_graphs"] = NEEDS_CUDA + ": the same functions on fixed places, not captured"
+
+
+def checked(build: Callable[[], Any], setting: Setting, precision: Precision, tiny: bool) -> dict[str, Any]:
+    """What `check_graph` finds.
+
+    Raises:
+        ArithmeticError: the graph computes something else.
+    """
+    found = check_graph(setting, build(), precision, *((2,) if tiny else ()))
+    if not found["equal"]:
+        raise ArithmeticError(f"the graph differs from eager steps by more than rounding, so it has no figure: {found}")
+    return found
+
+
+def parts_of(forms: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    """The halves of each form's step on batches drawn before, and its whole step."""
+    parts: dict[str, Callable[[], object]] = {}
+    for name, form in forms.items():
+        kept = form.data()
+        parts[f"{name}/arch_step"] = lambda form=form, kept=kept: form.arch_step(kept)
+        parts[f"{name}/weight_step"] = lambda form=form, kept=kept: form.weight_step(kept)
+        parts[f"{name}/search_step"] = form.search_step
+    return parts
+
+
+def free(device: torch.device) -> None:
+    """Give back what nobody holds any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def floor(
+    setting: Setting, precision: Precision, rates: dict[str, Any], forms: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The times that no version falls below (see `FLOOR`), and the share of them that each form reaches."""
+    flops = forward_backward_flops(replace(setting, amp="off"))
+    moved = 4 * written_bytes(setting, 2 if precision == "bf16" else 4)
+    found: dict[str, Any] = {"forward_backward_flops": flops, "bytes": moved, "shares": {}}
+    by_copy = 1e3 * moved / rates["copy_bytes_per_second"]
+    for part, share in (("weight_step", 1.0), ("arch_step", 2 / 3)):
+        by_product = 1e3 * share * flops / rates[precision]
+        found[part] = {"ms_of_arithmetic": by_product, "ms_of_memory": by_copy, "ms": max(by_product, by_copy)}
+        for name, figures in forms.items():
+            if part in figures:
+                found["shares"].setdefault(name, {})[part] = found[part]["ms"] / figures[part]["median_ms"]
+    return found
+
+
+def part_c(report: Report) -> None:
+    report.known["floor"] = FLOOR
+    report.known["note"] = (
+        "float32 is without TF32 in convolutions too, which PyTorch allows by default; the graphs are without the "
+        "check for finite numbers; a search step is the data, the arch step and the weight step"
+    )
+
+    def measure_ceilings(row: dict[str, Any]) -> None:
+        report.known["ceilings"] = ceilings(report.device, report.tiny)
+        row["ceilings"] = report.known["ceilings"]
+
+    report.row("ceilings", measure_ceilings)
+    for wanted in rows(report.device.type, report.tiny):
+        report.row(wanted.name, lambda row, wanted=wanted: fitting_row(row, wanted, report))
+        free(report.device)
+
+    def time_layouts(row: dict[str, Any]) -> None:
+        row["convolutions"] = layouts(report.device, report.tiny)
+
+    report.row("convolutions of one source node", time_layouts)
+
+
+def fitting_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
+    """`step_row` with the largest batch, halved down to 64, of which our own step fits."""
+    setting = wanted.setting
+    while True:
+        step_row(row, replace(wanted, setting=setting), report)
+        too_large = any("OutOfMemoryError" in error for name, error in row["errors"].items() if name != PER_EDGE)
+        if not too_large or setting.batch_size <= 64:
+            return
+        row.setdefault("did_not_fit", []).append({"batch_size": setting.batch_size, "errors": row["errors"]})
+        setting = replace(setting, batch_size=setting.batch_size // 2)
+
+
+def part_d(report: Report) -> None:
+    """Kernels of a whole search step on batches drawn before, so that nothing but the two steps is seen."""
+    main = rows(report.device.type, report.tiny)[0].setting
+    on_gpu = report.device.type == "cuda"
+    wanted: list[tuple[str, Precision, Callable[[], Any]]] = [
+        (f"{EAGER}, float32", "float32", lambda: EagerStep(main)),
+        (f"{GRAPH}, float32", "float32", lambda: GraphedStep(main, on_gpu)),
+        (f"{EAGER}, bf16", "bf16", lambda: EagerStep(replace(main, amp="bf16"))),
+        (f"{PER_EDGE}, float32", "float32", lambda: PerEdgeStep(main)),
+    ]
+    for name, precision, build in wanted:
+        report.row(name, lambda row, p=precision, b=build: profile_row(row, p, b, report))
+
+
+def profile_row(row: dict[str, Any], precision: Precision, build: Callable[[], Any], report: Report) -> None:
+    device, steps = report.device, 1 if report.tiny else 3
+    with computing_in(precision):
+        form = build()
+        kept = form.data()
+
+        def both() -> None:
+            form.arch_step(kept)
+            form.weight_step(kept)
+
+        row["both_steps"] = by_turns({"": both}, device, 1 if report.tiny else 10, report.end)[""]
+        row["host_ms_per_step"] = host_milliseconds(both, device, steps)
+        row["kernels"] = kernels(both, device, steps)
+    row["idle_share"] = NEEDS_CUDA
+    if device.type == "cuda":
+        row["idle_share"] = 1 - row["kernels"]["busy_us_per_step"] / (1e3 * row["both_steps"]["median_ms"])
+
+
+def host_milliseconds(part: Callable[[], object], device: torch.device, steps: int) -> dict[str, float]:
+    """What a call costs the host before anyone waits for the device: on the clock, and of all its threads together."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    clock, processor = time.perf_counter(), time.process_time()
+    for _ in range(steps):
+        part()
+    taken = {"clock": time.perf_counter() - clock, "processor": time.process_time() - processor}
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return {name: 1e3 * seconds / steps for name, seconds in taken.items()}
+
+
+def lines_of(row: dict[str, Any]) -> list[str]:
+    """A row in a few lines of text."""
+    lines = [f"{row['name']} ({row['took_seconds']:.1f} s)"]
+    if "ceilings" in row:
+        rates = row["ceilings"]
+        products = ", ".join(f"{name} {rates[name] / 1e12:.3g}" for name in ("float32", "tf32", "bf16"))
+        lines.append(f"  copy {rates['copy_bytes_per_second'] / 1e9:.4g} GB/s; products in TFLOP/s: {products}")
+    for name, form in row.get("forms", {}).items():
+        parts = [f"{part} {form[part]['median_ms']:.4g} ms" for part in STEPS if part in form]
+        kernels_ = form.get("kernels", {}).get("per_step")
+        waits = form.get("synchronisations")
+        memory = form["bytes"].get("peak")
+        parts += [f"{kernels_:.0f} kernels"] if kernels_ is not None and memory else []
+        parts += [f"{waits['count']} waits"] if isinstance(waits, dict) else []
+        parts += [f"{memory / 1e9:.3g} GB"] if memory else []
+        lines.append(f"  {name}: {', '.join(parts)}")
+    if "both_steps" in row:
+        idle = row["idle_share"]
+        idle = idle if isinstance(idle, str) else f"{100 * idle:.0f} %"
+        lines.append(f"  both steps {row['both_steps']['median_ms']:.4g} ms; idle: {idle}")
+        lines += [f"  {100 * k['share']:.0f} % {k['name'][:90]}" for k in row["kernels"]["most_expensive"][:5]]
+    for name, error in {**row.get("errors", {}), **({"": row["error"]} if "error" in row else {})}.items():
+        lines.append(f"  FAILED {name}: {error.strip().splitlines()[-1][:200]}")
+    return lines
+
+
+STEPS = ("arch_step", "weight_step", "search_step")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--part", choices=("c", "d"), required=True)
+    parser.add_argument("--output", type=Path, required=True, help="file to write the figures to, after every row")
+    parser.add_argument("--seconds", type=float, required=True, help="time for all of it")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes: a rehearsal")
+    asked = parser.parse_args(arguments)
+    device = choose_device(asked.device, None)
+    report = Report(asked.output, asked.seconds, asked.part, device, asked.tiny)
+    part_c(report) if asked.part == "c" else part_d(report)
+    skipped = report.known["skipped"]
+    if skipped:
+        print(f"no time for {len(skipped)} rows: {'; '.join(skipped)}")
+    report.known["ended"] = "done"
+    report.write()
+    return 0
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("default")
+    sys.exit(main())

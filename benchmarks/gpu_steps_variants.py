@@ -1,0 +1,295 @@
+"""The search step in the forms that `gpu_steps.py` times: the yardstick's, ours as it is, and ours in CUDA graphs.
+
+Each form has `arch_step` and `weight_step`, which take both batches and return the loss, `data`, which draws them, and
+`search_step`, which is all three.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcdarts.cell.precision import Amp, mixed_precision
+from pcdarts.jobs import numbers as finite_numbers
+from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
+from pcdarts.jobs.measure import Average
+from pcdarts.jobs.steps import SearchStep, Setting
+from pcdarts.run.processes import ALONE
+from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.bilevel import Batch, first_order_gradients
+
+Precision = Literal["float32", "tf32", "bf16"]
+Batches = tuple[Batch, Batch]
+WARM_UP = 3
+"""Steps before the capture: libraries load, optimisers make their state."""
+CHECKED_STEPS = 5
+"""After which the captured steps must have done what eager ones do."""
+
+
+@contextmanager
+def computing_in(precision: Precision) -> Iterator[None]:
+    """Whether products and convolutions of float32 may be rounded to TF32; as before afterwards."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+class Yardstick(nn.Module):
+    """The per-edge network as `SearchStep` calls it, in mixed precision or channels-last where that is asked for."""
+
+    samples_randomly = False
+
+    def __init__(self, per_edge: nn.Module, amp: Amp, channels_last: bool) -> None:
+        super().__init__()
+        self.network: nn.Module = per_edge.network  # type: ignore[assignment]
+        self.amp: Amp = amp
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.network.to(memory_format=self.layout)
+
+    def forward(self, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:
+        images = images.contiguous(memory_format=self.layout)
+        with mixed_precision(self.amp, images.device.type):
+            logits = self.network(images, mixture.op_weights, mixture.edge_weights)
+        return logits.float()
+
+    def draw_masks(self) -> None:
+        """It samples the first channels and nothing else."""
+
+
+class PerEdgeStep:
+    """The yardstick's step."""
+
+    def __init__(self, setting: Setting, channels_last: bool = False) -> None:
+        self.step = SearchStep(replace(setting, kernels="per edge", amp="off"))
+        self.step.network = Yardstick(self.step.network, setting.amp, channels_last)  # type: ignore[assignment]
+        self.device = self.step.device
+
+    def data(self) -> Batches:
+        return self.step.data()
+
+    def arch_step(self, batches: Batches) -> None:
+        self.step.arch_step(batches)
+
+    def weight_step(self, batches: Batches) -> None:
+        self.step.weight_step(batches[0])
+
+    def search_step(self) -> None:
+        batches = self.data()
+        self.arch_step(batches)
+        self.weight_step(batches)
+
+
+class EagerStep:
+    """Our step with the very functions that `jobs/search.py` calls for a batch, sums for its report included."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.step = step = SearchStep(replace(setting, kernels="plain"))
+        self.device = step.device
+        self.scaler = make_scaler(setting.amp, step.device)
+        # How often the device is asked whether its numbers were finite is the library's affair.
+        every = [finite_numbers.asked_every(step.device)] if hasattr(finite_numbers, "asked_every") else []
+        self.numbers = finite_numbers.Numbers(0, [step.network, step.arch], ALONE, *every)
+        self.weights = WeightStep(
+            step.network,
+            step.weight_optimizer,
+            gradient_clip=5.0,
+            parts=1,
+            scaler=self.scaler,
+            processes=ALONE,
+            numbers=self.numbers,
+        )
+        self.arch = ArchStep(step.arch, step.arch_optimizer, self.scaler, self.numbers)
+        self.averages = Average(), Average()
+
+    def data(self) -> Batches:
+        return self.step.data()
+
+    def arch_step(self, batches: Batches) -> Tensor:
+        with self._guarded():
+            gradients, loss, logits = first_order_gradients(self.step.network, self.step.arch, batches[1])
+            self.arch(gradients, loss)
+            self.averages[0].add(loss, logits, batches[1][1])
+        return loss
+
+    def weight_step(self, batches: Batches) -> Tensor:
+        images, labels, masks = batches[0]
+
+        def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            logits = network(images, self.step.arch.mixture().detach(), masks)
+            loss = F.cross_entropy(logits, labels)
+            return loss, loss, logits
+
+        with self._guarded():
+            loss, logits = self.weights(images, labels, loss_of)
+            self.averages[1].add(loss, logits, labels)
+        return loss
+
+    def search_step(self) -> None:
+        batches = self.data()
+        self.arch_step(batches)
+        self.weight_step(batches)
+
+    def _guarded(self) -> Any:
+        # The progress display is only told of a batch that is skipped, and none may be here.
+        return self.numbers.guarded(None, 1, 1, 0.025)  # type: ignore[arg-type]
+
+
+class GraphedStep:
+    """Our step with its two halves captured in CUDA graphs, which replay on batches copied to fixed places.
+
+    A prototype: without the check for finite numbers and without random masks. Where `captured` is False (a CPU), the
+    same functions run on the same fixed places instead of a replay.
+    """
+
+    def __init__(self, setting: Setting, captured: bool) -> None:
+        self.step = step = SearchStep(replace(setting, kernels="plain"))
+        self.device = step.device
+        rate = torch.tensor(0.025, device=step.device)  # a tensor: a graph reads it anew in every replay
+        self.weight_optimizer = torch.optim.SGD(step.network.parameters(), rate, 0.9, weight_decay=3e-4, fused=True)
+        self.arch_optimizer = torch.optim.Adam(
+            step.arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3, capturable=captured
+        )
+        # Kept in the layout in which `Batches` gives them.
+        self.places = tuple((images.clone(), labels.clone()) for images, labels, _ in step.data())
+        self._arch_graph: torch.cuda.CUDAGraph | None = None
+        self._weight_graph: torch.cuda.CUDAGraph | None = None
+        self._losses: dict[str, Tensor] = {}
+        if captured:
+            self._capture()
+
+    def data(self) -> Batches:
+        return self.step.data()
+
+    def arch_step(self, batches: Batches) -> Tensor:
+        self._fill(1, batches)
+        return self._run(self._arch_graph, self._arch_step, "arch")
+
+    def weight_step(self, batches: Batches) -> Tensor:
+        self._fill(0, batches)
+        return self._run(self._weight_graph, self._weight_step, "weight")
+
+    def search_step(self) -> None:
+        batches = self.data()
+        self.arch_step(batches)
+        self.weight_step(batches)
+
+    def _fill(self, which: int, batches: Batches) -> None:
+        images, labels, _ = batches[which]
+        self.places[which][0].copy_(images)
+        self.places[which][1].copy_(labels)
+
+    def _run(self, graph: torch.cuda.CUDAGraph | None, function: Any, name: str) -> Tensor:
+        if graph is None:
+            return function()
+        graph.replay()
+        return self._losses[name]
+
+    def _arch_step(self) -> Tensor:
+        gradients, loss, _ = first_order_gradients(self.step.network, self.step.arch, (*self.places[1], None))
+        for parameter, gradient in zip(self.step.arch.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        self.arch_optimizer.step()
+        return loss
+
+    def _weight_step(self) -> Tensor:
+        images, labels = self.places[0]
+        loss = F.cross_entropy(self.step.network(images, self.step.arch.mixture().detach(), None), labels)
+        self.weight_optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.step.network.parameters(), 5.0)
+        self.weight_optimizer.step()
+        return loss.detach()
+
+    def _capture(self) -> None:
+        """Capture both halves; weights, running statistics, α, β and the optimisers are as before afterwards."""
+        before = [tensor.clone() for tensor in state_of(self.step)]
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self._arch_step()
+                self._weight_step()
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        torch.cuda.synchronize(self.device)
+        self.weight_optimizer.zero_grad()
+        self.arch_optimizer.zero_grad()
+        with torch.no_grad():
+            for tensor, earlier in zip(state_of(self.step), before, strict=True):
+                tensor.copy_(earlier)
+            for optimizer in (self.weight_optimizer, self.arch_optimizer):
+                for state in optimizer.state.values():  # zeros are what both start from
+                    for tensor in state.values():
+                        tensor.zero_()
+        self._weight_graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._weight_graph):
+            self._losses["weight"] = self._weight_step()
+        self._arch_graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._arch_graph, pool=self._weight_graph.pool()):
+            self._losses["arch"] = self._arch_step()
+
+
+def state_of(step: SearchStep) -> list[Tensor]:
+    """Weights, running statistics, α and β."""
+    return [*step.network.parameters(), *step.network.buffers(), *step.arch.parameters()]
+
+
+# What rounding explains after `CHECKED_STEPS` steps, relative to how far the values have moved; a graph that read an
+# old batch, or left something out, is off by about 1. Losses relative to themselves. α and β move by Adam, which makes
+# steps of the same length of the tiniest gradients.
+TOLERANCES: dict[Precision, dict[str, float]] = {
+    "float32": {"losses": 1e-4, "weights": 1e-2, "running statistics": 1e-2, "alpha and beta": 5e-2},
+    "tf32": {"losses": 1e-3, "weights": 3e-2, "running statistics": 3e-2, "alpha and beta": 1e-1},
+    "bf16": {"losses": 1e-2, "weights": 1e-1, "running statistics": 1e-1, "alpha and beta": 2e-1},
+}
+SPREADS = 5
+"""Differences may also be this many times as large as those between two eager runs, whose sums have no fixed order."""
+
+
+def check_graph(
+    setting: Setting, graphed: GraphedStep, precision: Precision, steps: int = CHECKED_STEPS
+) -> dict[str, Any]:
+    """Whether some search steps of `graphed`, which must be fresh, end where eager ones do."""
+    batches = [graphed.data() for _ in range(steps)]
+    start = _groups(graphed.step)
+    ours = _after(graphed, batches)
+    eager, again = (_after(EagerStep(setting), batches) for _ in range(2))
+    difference, spread = _differences(ours, eager, start), _differences(again, eager, start)
+    allowed = {name: max(tolerance, SPREADS * spread[name]) for name, tolerance in TOLERANCES[precision].items()}
+    equal = all(difference[name] <= allowed[name] for name in allowed)  # false for NaN
+    return {
+        "steps": steps,
+        "equal": equal,
+        "difference": difference,
+        "between_two_eager_runs": spread,
+        "allowed": allowed,
+    }
+
+
+def _after(form: EagerStep | GraphedStep, batches: list[Batches]) -> dict[str, Tensor]:
+    losses = []
+    for pair in batches:
+        losses += [form.arch_step(pair).clone(), form.weight_step(pair).clone()]
+    return {**_groups(form.step), "losses": torch.stack(losses).double()}
+
+
+def _groups(step: SearchStep) -> dict[str, Tensor]:
+    parts = {
+        "weights": step.network.parameters(),
+        "running statistics": [each for each in step.network.buffers() if each.is_floating_point()],
+        "alpha and beta": step.arch.parameters(),
+    }
+    return {name: torch.cat([each.detach().double().flatten() for each in some]) for name, some in parts.items()}
+
+
+def _differences(a: dict[str, Tensor], b: dict[str, Tensor], start: dict[str, Tensor]) -> dict[str, float]:
+    moved = {name: float((a[name] - b[name]).norm() / (b[name] - before).norm()) for name, before in start.items()}
+    return {**moved, "losses": float(((a["losses"] - b["losses"]) / b["losses"]).abs().max())}

@@ -1,0 +1,96 @@
+"""`benchmarks/gpu_steps.py` in its rehearsal: the same code, tiny, on a CPU."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gpu_steps
+from gpu_steps_profile import union
+from gpu_steps_variants import EagerStep, GraphedStep, check_graph, computing_in
+
+CPU = torch.device("cpu")
+
+
+def rehearsed(part: str, output: Path) -> dict[str, Any]:
+    words = ["--part", part, "--output", str(output), "--seconds", "600", "--device", "cpu", "--tiny"]
+    assert gpu_steps.main(words) == 0
+    found: dict[str, Any] = json.loads(output.read_text())
+    return found
+
+
+def test_a_rehearsal_of_part_c_times_all_three_forms_and_finds_the_graph_s_steps_equal_to_eager_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_steps, "rows", lambda *asked, of=gpu_steps.rows: of(*asked)[:1])
+    found = rehearsed("c", tmp_path / "c.json")
+    ceilings, first, *_ = found["rows"]
+    assert ceilings["ceilings"]["float32"] > 0
+    assert first["errors"] == {}
+    assert [row["name"] for row in found["rows"] if "error" in row] == found["skipped"] == []
+    for name in (gpu_steps.PER_EDGE, gpu_steps.EAGER, gpu_steps.GRAPH):
+        form = first["forms"][name]
+        assert all(form[part]["median_ms"] > 0 and form[part]["n"] == 1 for part in gpu_steps.STEPS)
+        assert form["kernels"]["per_step"] > 0
+        assert first["floor"]["shares"][name]["weight_step"] > 0
+        assert form["synchronisations"] == "needs cuda"
+    assert first["graph_check"]["equal"]
+
+
+def test_a_rehearsal_of_part_d_lists_ten_operations_by_what_they_cost(tmp_path: Path) -> None:
+    found = rehearsed("d", tmp_path / "d.json")
+    assert len(found["rows"]) == 4
+    for row in found["rows"]:
+        assert "error" not in row
+        costs = [each["us_per_step"] for each in row["kernels"]["most_expensive"]]
+        assert len(costs) == 10
+        assert costs == sorted(costs, reverse=True)
+
+
+def test_a_graph_that_read_an_old_batch_would_not_be_taken_for_an_equal_one() -> None:
+    setting = gpu_steps.rows("cpu", True)[0].setting
+
+    class Stale(GraphedStep):
+        def _fill(self, which: int, batches: object) -> None:
+            """The batch stays what it was."""
+
+    assert check_graph(setting, GraphedStep(setting, False), "float32", 2)["equal"]
+    assert not check_graph(setting, Stale(setting, False), "float32", 2)["equal"]
+
+
+def test_a_row_that_fails_keeps_its_traceback_and_the_next_one_follows(tmp_path: Path) -> None:
+    report = gpu_steps.Report(tmp_path / "c.json", 600, "c", CPU, True)
+    report.row("bad", lambda row: row["nothing"])
+    report.row("good", lambda row: row.update(value=1))
+    bad, good = json.loads((tmp_path / "c.json").read_text())["rows"]
+    assert "KeyError: 'nothing'" in bad["error"]
+    assert good["value"] == 1
+
+
+def test_a_row_whose_turn_comes_too_late_is_named_as_skipped(tmp_path: Path) -> None:
+    report = gpu_steps.Report(tmp_path / "c.json", 5, "c", CPU, False)  # less than a row is thought to need
+    report.row("late", lambda row: row.update(value=1))
+    known = json.loads((tmp_path / "c.json").read_text())
+    assert known["rows"] == []
+    assert known["skipped"] == ["late"]
+
+
+def test_the_precision_is_afterwards_what_it_was() -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    with computing_in("tf32"):
+        assert torch.get_float32_matmul_precision() == "high"
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
+
+
+def test_time_that_two_kernels_share_counts_once() -> None:
+    assert union([(0, 4), (2, 3), (3, 6), (8, 9)]) == 7
+
+
+def test_the_eager_form_moves_weights_and_alpha() -> None:
+    form = EagerStep(gpu_steps.rows("cpu", True)[0].setting)
+    weight, alpha = (next(each.parameters()).detach().clone() for each in (form.step.network, form.step.arch))
+    form.search_step()
+    assert not torch.equal(weight, next(form.step.network.parameters()))
+    assert not torch.equal(alpha, next(form.step.arch.parameters()))
