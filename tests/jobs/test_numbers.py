@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from command_line import SEARCH, TRAIN, error_line, run_in
+from command_line import SEARCH, TRAIN, differences, error_line, run_in
 from pcdarts.data.batches import Batches
 from pcdarts.errors import RunError
 from pcdarts.jobs import search, train
-from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
+from pcdarts.jobs.learning import ArchStep, WeightStep, loss_scale, make_scaler
+from pcdarts.jobs.measure import Average
 from pcdarts.jobs.numbers import NotFinite, Numbers
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.processes import ALONE
@@ -35,8 +36,8 @@ def forward(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor,
     return loss, loss, logits
 
 
-def weight_step(network: nn.Module, parts: int = 1, momentum: float = 0.9) -> WeightStep:
-    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum)
+def weight_step(network: nn.Module, parts: int = 1, momentum: float = 0.9, every: int = 1) -> WeightStep:
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum, fused=every > 1)
     return WeightStep(
         network,
         optimizer,
@@ -44,7 +45,7 @@ def weight_step(network: nn.Module, parts: int = 1, momentum: float = 0.9) -> We
         parts=parts,
         scaler=make_scaler("off", CPU),
         processes=ALONE,
-        numbers=Numbers(0, [network], ALONE),
+        numbers=Numbers(2 if every > 1 else 0, [network], ALONE, every),
     )
 
 
@@ -185,3 +186,128 @@ def test_a_run_stops_at_a_bad_batch_and_goes_on_without_it_when_it_is_told_to(
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["state"]
     name = "supernet" if job == "search" else "network"
     assert all(value.isfinite().all() for value in saved[name].values())
+
+
+def steep(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    loss, _, logits = forward(network, images, labels)
+    return loss + (loss - loss.detach()).sqrt(), loss, logits  # 0 more, with a slope of infinity
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_where_the_device_is_asked_later_bad_batches_change_nothing_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: int
+) -> None:
+    learnt, found = [], []
+    progress = Progress(RunFolder(tmp_path), 10, 10)
+    for bad in (True, False):
+        net = network()
+        step, average = weight_step(net, parts, every=9), Average()
+        # The very first step too: an optimiser that has no momentum yet must not begin with that of a bad batch.
+        for number, images, what in ((1, batch(bad=True), forward), (2, batch(), forward), (3, batch(), steep)):
+            if number == 2 or bad:
+                with step.numbers.guarded(progress, 3, number, 0.05):
+                    loss, logits = step(*images, what)
+                    average.add(loss, logits, images[1], step.numbers.bad)
+        assert capsys.readouterr().err == ""
+        step.numbers.read()
+        assert capsys.readouterr().err.count("this batch is skipped") == step.numbers.skipped == (2 if bad else 0)
+        learnt.append(
+            {
+                **net.state_dict(),
+                "momentum": torch.cat([s["momentum_buffer"].flatten() for s in step.optimizer.state.values()]),
+            }
+        )
+        found.append(average.named("train"))
+    assert all(torch.equal(value, learnt[1][name]) for name, value in learnt[0].items())
+    assert found[0] == found[1]
+
+
+def test_where_the_device_is_asked_later_it_is_said_which_batches_were_bad(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = network()
+    step, progress = weight_step(net, every=3), Progress(RunFolder(tmp_path), 10, 10)
+    for number, bad in enumerate((False, True, True), 1):
+        assert capsys.readouterr().err == ""
+        with step.numbers.guarded(progress, 3, number, 0.05):
+            step(*batch(bad), forward)
+    assert capsys.readouterr().err == "".join(
+        f"pcdarts: warning: the training loss is nan in epoch 3, step {number}, at learning rate 0.05: "
+        f"this batch is skipped ({number - 1} of 2 that may be)\n"
+        for number in (2, 3)
+    )
+    assert step.numbers.state_dict() == {"skipped": 2}
+    with step.numbers.guarded(progress, 3, 4, 0.05):
+        step(*batch(bad=True), forward)
+    message = "in epoch 3, step 4, at learning rate 0.05; nothing came of this step: 2 batches were skipped before"
+    with pytest.raises(RunError, match=message):
+        step.numbers.check_modules()  # before anything is saved
+
+
+@pytest.mark.parametrize(("loss", "gradient"), [(torch.nan, 1.0), (1.0, torch.inf)])
+def test_where_the_device_is_asked_later_alpha_and_beta_take_no_bad_step_either(
+    tmp_path: Path, loss: float, gradient: float
+) -> None:
+    arch = nn.Linear(2, 1)
+    optimizer, numbers = torch.optim.Adam(arch.parameters()), Numbers(1, [arch], ALONE, every=9)
+    step, progress = ArchStep(arch, optimizer, make_scaler("off", CPU), numbers), Progress(RunFolder(tmp_path), 1, 9)
+    states = []
+    for value, slope in ((1.0, 1.0), (loss, gradient), (1.0, 1.0)):
+        with numbers.guarded(progress, 1, 1, 0.1):
+            step([torch.full_like(parameter, slope) for parameter in arch.parameters()], torch.tensor(value))
+        moved = [arch.weight.detach(), *optimizer.state[arch.weight].values()]
+        states.append([x.clone() for x in moved])
+    assert all(torch.equal(now, then) for now, then in zip(states[1], states[0], strict=True))
+    assert not any(torch.equal(now, then) for now, then in zip(states[2], states[1], strict=True))
+    numbers.read()
+    assert numbers.skipped == 1
+
+
+@pytest.mark.parametrize("every", [1, 9])
+def test_in_float16_a_first_step_that_overflows_backs_off_and_the_next_one_is_the_first(
+    tmp_path: Path, every: int
+) -> None:
+    weights = []
+    for what in ((steep, forward), (forward,)):
+        net = network().float()
+        scaler = make_scaler("fp16", CPU)
+        optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, fused=True)
+        numbers, progress = Numbers(0, [net], ALONE, every), Progress(RunFolder(tmp_path), 1, 9)
+        step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, numbers=numbers)
+        images, labels = batch()
+        for number, loss_of in enumerate(what, 1):
+            with numbers.guarded(progress, 1, number, 0.1):
+                step(images.float(), labels, loss_of)
+        numbers.read()
+        assert scaler.get_scale() == 2.0 ** (16 - (len(what) - 1))
+        weights.append(torch.cat([parameter.flatten() for parameter in net.parameters()]))
+    assert torch.equal(*weights)
+
+
+def test_in_float16_a_bad_loss_leaves_the_scale_alone_where_the_device_is_asked_later(tmp_path: Path) -> None:
+    net = network().float()
+    scaler, numbers = make_scaler("fp16", CPU), Numbers(1, [net], ALONE, every=9)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, fused=True)
+    step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, numbers=numbers)
+    before = scaler.state_dict()
+    images, labels = batch(bad=True)
+    with numbers.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
+        step(images.float(), labels, forward)
+    assert scaler.state_dict() == before
+    numbers.read()
+    assert numbers.skipped == 1
+
+
+def test_a_scale_that_is_off_is_one() -> None:
+    assert loss_scale(make_scaler("off", CPU), CPU) == 1
+    assert float(loss_scale(make_scaler("fp16", CPU), CPU)) == 2.0**16
+
+
+def test_a_training_that_asks_later_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, train)
+    flags = [*TRAIN, "--max-skipped-batches", "2", "--epochs", "2"]
+    at_once = run_in(tmp_path, *flags, "--run", "at-once")
+    monkeypatch.setattr(train, "asked_every", lambda device: 3)
+    later = run_in(tmp_path, *flags, "--run", "later")
+    assert at_once.err == later.err != ""
+    assert differences(tmp_path / "later", tmp_path / "at-once") == []

@@ -30,6 +30,19 @@ def mixed_precision(amp: Amp, device_type: str) -> AbstractContextManager[object
     return torch.autocast(device_type, dtype=_DTYPES[amp])
 
 
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """What x is computed with here: the precision of the surrounding context, or its own."""
+    device = x.device.type
+    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if enabled else x.dtype
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """The context in which everything with tensors like x is computed in the precision that they have."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
 def check_amp(amp: str, device_type: str) -> None:
     """Refuse a precision that does not exist, or that devices of this type here do not have.
 

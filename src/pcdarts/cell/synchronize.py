@@ -74,7 +74,7 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         dtype, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
-        count = x.new_tensor([x.numel() // x.shape[1]])
+        count = x.new_full((1,), x.numel() // x.shape[1])
         sums = sum_over_processes(torch.cat([x.sum(dim=(0, 2, 3)), count]))
         pixels = sums[-1].detach()
         mean = sums[:-1] / pixels

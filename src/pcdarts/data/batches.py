@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pcdarts.cell.sending import send
 from pcdarts.data.images import Images
 from pcdarts.data.streaming import StreamedImages, complete
 from pcdarts.data.streams import generator
@@ -128,8 +129,7 @@ class Batches:
         if self._stream is not None:
             yield from self._streamed(self._stream, chances)
             return
-        for chance in chances:
-            chance = chance.to(self.device, non_blocking=True)
+        for chance in _one_ahead(send(chance, self.device) for chance in chances):
             yield self._batch(self._colours, chance), self._labels[chance[0]]
 
     def _streamed(self, stream: StreamedImages, chances: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -145,10 +145,9 @@ class Batches:
             if self.shuffle:
                 place = complete(kept, chance.shape[1], self.stream)
             chance = chance[:, kept[place]]
-            labels = self._labels[chance[0].to(self.device)]
-            chance[0] = place
-            colours = pixels.to(self.device, non_blocking=True).view(-1, self._channels)
-            yield self._batch(colours, chance.to(self.device, non_blocking=True)), labels
+            labels = self._labels[send(chance[0], self.device)]
+            colours = send(pixels, self.device).view(-1, self._channels)
+            yield self._batch(colours, send(torch.stack([place, *chance[1:]]), self.device)), labels
 
     def _chance(self, indices: Tensor, epoch: int, batch: int) -> Tensor:
         """All that a batch owes to chance, int64 `[7, B]`, drawn on the CPU, to be sent to the device in one piece.
@@ -207,3 +206,12 @@ class Batches:
         """Which of the positions `[H]` lie in the cutout square around each centre `[B, 1]`; bool `[B, H]`."""
         first = centre - self.augmentation.cutout // 2
         return (positions >= first) & (positions < first + self.augmentation.cutout)
+
+
+def _one_ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same, each made before the one before it is used: drawn and sent while a GPU still computes."""
+    made = next(items, None)
+    while made is not None:
+        following = next(items, None)
+        yield made
+        made = following

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pcdarts.cell.sending import send
 from pcdarts.data.coco_images import CocoImages
 from pcdarts.data.decode import BadImage, warnings_settled
 from pcdarts.data.streaming import complete
@@ -26,7 +27,7 @@ class BoxBatch:
     `[n]`, from 1; n may be 0."""
     image_ids: list[int]
     sizes: Tensor
-    """Height and width of the stored images in pixels, int64 `[B, 2]`."""
+    """Height and width of the stored images in pixels, int64 `[B, 2]`, on the CPU."""
 
 
 class BoxBatches:
@@ -125,16 +126,16 @@ class BoxBatches:
                 yield own[0].tolist(), own[1].tolist()
 
     def _batch(self, read: "_Read", positions: list[int]) -> BoxBatch:
-        pixels = read.pixels[positions].to(self.device, non_blocking=True)
+        pixels = send(read.pixels[positions], self.device)
         images = pixels.float().div_(self._white).sub_(self._mean).div_(self._std).permute(0, 3, 1, 2)
-        boxes = read.boxes.to(self.device, non_blocking=True).split(read.counts)
-        labels = read.labels.to(self.device, non_blocking=True).split(read.counts)
+        boxes = send(read.boxes, self.device).split(read.counts)
+        labels = send(read.labels, self.device).split(read.counts)
         kept = [read.kept[position] for position in positions]
         return BoxBatch(
             images,
             [{"boxes": boxes[position], "labels": labels[position]} for position in positions],
             [self._images.image_ids[index] for index in kept],
-            torch.from_numpy(self._images.sizes[kept]).to(self.device),
+            torch.from_numpy(self._images.sizes[kept]),
         )
 
 

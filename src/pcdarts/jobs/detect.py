@@ -34,7 +34,7 @@ from pcdarts.jobs.detecting import (
 from pcdarts.jobs.genotype import find_genotype, save_genotype
 from pcdarts.jobs.learning import WeightStep, make_scaler
 from pcdarts.jobs.memory import is_lack_of_memory
-from pcdarts.jobs.numbers import Numbers
+from pcdarts.jobs.numbers import Numbers, asked_every
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.test import restored
 from pcdarts.jobs.training_on import more_epochs_line
@@ -114,7 +114,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
     )
     scaler = make_scaler(config.amp, device)
     losses_so_far = BoxLosses(processes)
-    numbers = Numbers(config.max_skipped_batches, [detector], processes)
+    numbers = Numbers(config.max_skipped_batches, [detector], processes, asked_every(device))
     place = Place()
     stateful: dict[str, Stateful] = {
         "detector": detector,
@@ -180,12 +180,13 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
                     numbers.check("the training loss", loss.detach())
                     scaler.scale(loss).backward()
                     step_of.finish()
-                    losses_so_far.add(losses)
+                    losses_so_far.add(losses, numbers.bad)
                 place.finish_step()
                 images = len(batch.images) * processes.count
                 progress.step(epoch + 1, step + 1, images=images, **losses_so_far.so_far())
                 saving.if_due()
 
+            numbers.read()
             record: dict[str, Any] = {"epoch": epoch + 1, "learning_rate": learning_rate, **losses_so_far.named()}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 processes.share_buffers(detector)

@@ -135,7 +135,7 @@ def find_objects(
     seen = 0
     for seen, batch in enumerate(batches.epoch(0), 1):  # noqa: B007  # counted for below
         found = detector(batch.images)
-        for image_id, objects, size in zip(batch.image_ids, found, batch.sizes.cpu(), strict=True):
+        for image_id, objects, size in zip(batch.image_ids, found, batch.sizes, strict=True):
             scale = (size.flip(0).double() / detector.image_size).repeat(2)  # width, height, width, height
             boxes = objects["boxes"].cpu().double() * scale
             scores, labels = (objects[name].cpu().double().unsqueeze(1) for name in ("scores", "labels"))
@@ -185,11 +185,12 @@ class BoxLosses:
         """Begin a new epoch."""
         self.sums: Tensor = torch.zeros(3, dtype=torch.float64)
 
-    def add(self, losses: dict[str, Tensor]) -> None:
-        """Count what `Detector` gives for a batch."""
+    def add(self, losses: dict[str, Tensor], left_out: Tensor | None = None) -> None:
+        """Count what `Detector` gives for a batch, unless the boolean `left_out` says that it does not count."""
         matched = losses["num_matched"].double()
         of_batch = [losses[name].detach().double() * matched for name in ("bbox_regression", "classification")]
-        self.sums = self.sums.to(matched.device) + torch.stack([*of_batch, matched])
+        sums = torch.stack([*of_batch, matched])
+        self.sums = self.sums.to(matched.device) + (sums if left_out is None else sums.masked_fill(left_out, 0))
 
     def so_far(self) -> dict[str, Tensor]:
         """`train_loss` and its parts `train_box_loss` and `train_class_loss`, of this process, still on the device."""

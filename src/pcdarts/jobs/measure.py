@@ -27,15 +27,18 @@ def top_errors(
     Raises:
         RunError: no image can be read.
     """
-    counts = torch.zeros(3, dtype=torch.int64)
-    classes = 0
+    found_first: Tensor | int = 0
+    found_among: Tensor | int = 0
+    measured = classes = 0
     for images, labels in batches.epoch(0):
         if len(labels) > 0:  # the last batch may have fewer images than there are processes
             logits = classify(images)
             classes = logits.shape[1]
             found = logits.topk(min(5, classes)).indices == labels.unsqueeze(1)
-            counts += torch.tensor([int(found[:, 0].sum()), int(found.sum()), len(labels)])
+            found_first, found_among = found_first + found[:, 0].sum(), found_among + found.sum()
+            measured += len(labels)
         between()
+    counts = torch.tensor([int(found_first), int(found_among), measured])
     first, among_five, total = processes.total(counts).tolist()
     if total == 0:
         raise RunError("none of the images to measure the error on can be read: repair them")
@@ -62,15 +65,18 @@ class Average:
 
     def clear(self) -> None:
         """Begin a new epoch."""
-        self.images = 0
+        self.images: Tensor | int = 0
         self.loss: Tensor | float = 0.0
         self.wrong: Tensor | float = 0.0
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch; `loss` is its mean."""
-        self.images += len(labels)
-        self.loss = self.loss + loss.double() * len(labels)
-        self.wrong = self.wrong + (logits.argmax(dim=1) != labels).sum()
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor, left_out: Tensor | None = None) -> None:
+        """Count one batch, unless the boolean `left_out` says that it does not count; `loss` is its mean."""
+        images: Tensor | int = len(labels)
+        loss, wrong = loss.double() * len(labels), (logits.argmax(dim=1) != labels).sum()
+        if left_out is not None:
+            images = (~left_out) * len(labels)
+            loss, wrong = loss.masked_fill(left_out, 0), wrong.masked_fill(left_out, 0)
+        self.images, self.loss, self.wrong = self.images + images, self.loss + loss, self.wrong + wrong
 
     def so_far(self, split: str) -> dict[str, Tensor]:
         """`{split}_loss` and `{split}_top1_error` in %, still on the device; nothing before the first batch."""
@@ -88,7 +94,7 @@ class Average:
             sums = torch.stack([torch.as_tensor(float(x), dtype=torch.float64) for x in (self.images, loss, wrong)])
             images, loss, wrong = self._processes.total(sums)
             return {"images": int(images), "loss": loss, "wrong": wrong}
-        return {"images": self.images, "loss": loss.cpu(), "wrong": wrong.cpu()}
+        return {"images": int(self.images), "loss": loss.cpu(), "wrong": wrong.cpu()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from saved sums, which the first process keeps for all."""
@@ -97,7 +103,7 @@ class Average:
             self.images, self.loss, self.wrong = state["images"], state["loss"], state["wrong"]
 
 
-def _means(split: str, images: int, loss: Tensor, wrong: Tensor) -> dict[str, Tensor]:
-    if images == 0:
+def _means(split: str, images: Tensor | int, loss: Tensor, wrong: Tensor) -> dict[str, Tensor]:
+    if isinstance(images, int) and images == 0:
         return {}
     return {f"{split}_loss": loss.double() / images, f"{split}_top1_error": 100 * wrong.double() / images}

@@ -21,7 +21,7 @@ from pcdarts.jobs.evaluation import EvaluationNetwork
 from pcdarts.jobs.learning import WeightStep, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
-from pcdarts.jobs.numbers import Numbers
+from pcdarts.jobs.numbers import Numbers, asked_every
 from pcdarts.jobs.outcome import closing_lines, conclude
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.splits import search_splits
@@ -66,7 +66,7 @@ def run_random_search(
     arch_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
     average = Average(processes)
-    numbers = Numbers(config.max_skipped_batches, [], processes)
+    numbers = Numbers(config.max_skipped_batches, [], processes, asked_every(device))
     candidates = Candidates(cells, training, data, device, numbers, processes)
     place = Place()
     stateful: dict[str, Stateful] = {"candidates": candidates, "average": average}
@@ -104,11 +104,12 @@ def run_random_search(
             for step, (images, labels) in enumerate(weight_batches.epoch(epoch_of_candidate, place.step), place.step):
                 with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
                     loss, logits = candidates.weight_step(images, labels, weight_loss)
-                    average.add(loss, logits, labels)
+                    average.add(loss, logits, labels, numbers.bad)
                 place.finish_step()
                 progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **average.so_far("weight"))
                 saving.if_due()
 
+            numbers.read()
             record = {"epoch": epoch + 1, "candidate": number + 1, "learning_rate": learning_rate}
             record |= average.named("weight")
             if epoch_of_candidate + 1 == config.epochs:

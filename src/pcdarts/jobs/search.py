@@ -20,10 +20,10 @@ from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.budget import check_meaning, check_network, derived
-from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
+from pcdarts.jobs.learning import ArchStep, WeightStep, loss_scale, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
-from pcdarts.jobs.numbers import Numbers
+from pcdarts.jobs.numbers import Numbers, asked_every
 from pcdarts.jobs.outcome import closing_lines, conclude, rounded
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.splits import search_splits
@@ -71,7 +71,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     )
     scaler = make_scaler(config.amp, device)
     weight_average, arch_average = Average(processes), Average(processes)
-    numbers = Numbers(config.max_skipped_batches, [supernet, arch], processes)
+    numbers = Numbers(config.max_skipped_batches, [supernet, arch], processes, asked_every(device))
     place = Place()
     stateful: dict[str, Stateful] = {
         "supernet": supernet,
@@ -146,7 +146,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                     arch_batch = (*next(arch_source), masks("arch", epoch, step))
                     place.arch_batches += 1
                     with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
-                        passes = Passes(parts, scaler.get_scale(), processes.average)
+                        passes = Passes(parts, loss_scale(scaler, device), processes.average)
                         if config.second_order:
                             weight_batch = (images, labels, weight_masks)
                             gradients, loss, logits = second_order_gradients(
@@ -155,16 +155,17 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                         else:
                             gradients, loss, logits = first_order_gradients(supernet, arch, arch_batch, passes)
                         arch_step(gradients, loss)
-                        arch_average.add(loss, logits, arch_batch[1])
+                        arch_average.add(loss, logits, arch_batch[1], numbers.bad)
 
                 with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
                     loss, logits = weight_step(images, labels, partial(weight_loss, masks=weight_masks))
-                    weight_average.add(loss, logits, labels)
+                    weight_average.add(loss, logits, labels, numbers.bad)
                 place.finish_step()
                 losses = weight_average.so_far("weight") | arch_average.so_far("arch")
                 progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **losses)
                 saving.if_due()
 
+            numbers.read()
             skipped = report_skipped(data.skipped, run, progress, processes)
             measured = weight_average.named("weight") | arch_average.named("arch")
             processes.check_same(arch, "alpha and beta")

@@ -22,7 +22,7 @@ from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.learning import WeightStep, images_per_pass, make_scaler
 from pcdarts.jobs.measure import Average, errors_text, top_errors
 from pcdarts.jobs.memory import explained
-from pcdarts.jobs.numbers import Numbers
+from pcdarts.jobs.numbers import Numbers, asked_every
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.sizes import cost_text
 from pcdarts.jobs.start import Beginning, load_start
@@ -165,7 +165,7 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
     )
     scaler = make_scaler(config.amp, device)
     average = Average(processes)
-    numbers = Numbers(config.max_skipped_batches, [network], processes)
+    numbers = Numbers(config.max_skipped_batches, [network], processes, asked_every(device))
     place = Place()
     stateful: dict[str, Stateful] = {
         "network": network,
@@ -258,11 +258,12 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
                 torch.manual_seed(generator(config.seed, "drop path", epoch, step, *other).initial_seed())
                 with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
                     loss, logits = train_step(images, labels, train_loss)
-                    average.add(loss, logits, labels)
+                    average.add(loss, logits, labels, numbers.bad)
                 place.finish_step()
                 progress.step(epoch + 1, step + 1, images=len(images) * processes.count, **average.so_far("train"))
                 saving.if_due()
 
+            numbers.read()
             record = {"epoch": epoch + 1, "learning_rate": learning_rate, **average.named("train")}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 network.eval()

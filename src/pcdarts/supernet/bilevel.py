@@ -24,7 +24,7 @@ class Passes:
 
     parts: int = 1
     """Parts of the batch that pass one after the other (`in_parts`); their gradients are added up."""
-    loss_scale: float = 1.0
+    loss_scale: Tensor | float = 1.0
     """What the loss is multiplied by before, and its gradients are divided by after, a backward pass in 16 bits."""
     average: Callable[[Sequence[Tensor]], list[Tensor]] = list
     """The mean of tensors over the processes, each of which has an equal share of the batch."""
@@ -125,7 +125,7 @@ def _gradients(
         found = torch.autograd.grad(loss * passes.loss_scale, inputs)
         gradients = [total + g for total, g in zip(gradients, found, strict=True)] if gradients else list(found)
         losses.append(loss.detach())
-    if passes.loss_scale != 1:
+    if isinstance(passes.loss_scale, Tensor) or passes.loss_scale != 1:
         gradients = [gradient / passes.loss_scale for gradient in gradients]
     return passes.average(gradients), torch.stack(losses).sum(), torch.cat(logits).detach()
 

@@ -5,6 +5,7 @@ what is kept for the backward pass is chosen (`source.py`). Second derivatives a
 them.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pcdarts.cell.compiling import never_compiled
+from pcdarts.cell.precision import autocast_dtype, without_autocast
 from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet import source as sources
 from pcdarts.supernet.arch import Mixture
@@ -93,9 +95,8 @@ class _Cell(torch.autograd.Function):
         edge_weights: Tensor,
         *tensors: Tensor,
     ) -> Tensor:
-        device = input0.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else input0.dtype
-        with torch.autocast(device, enabled=False):
+        dtype = autocast_dtype(input0)
+        with without_autocast(input0):
             inputs = [channels_last(x.to(dtype)) for x in (input0, input1)]
             cell_pass = CellPass(cell, mask, batch)
             output, saved = cell_pass.forward(inputs, op_weights, edge_weights, tensors)
@@ -110,7 +111,7 @@ class _Cell(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         saved: Saved = put_tensors(ctx.saved, ctx.saved_tensors)
         needed = ctx.needs_input_grad
-        with torch.autocast(grads[0].device.type, enabled=False):
+        with without_autocast(grads[0]):
             gradients = ctx.cell_pass.backward(
                 saved, grads[0], with_mixture=any(needed[5:7]), with_weights=any(needed[7:])
             )
@@ -156,6 +157,7 @@ class CellPass:
         small = weights[0].last.dtype
         op_weights, edge_weights = op_weights.to(small), edge_weights.to(small)
         mixture = op_weights * edge_weights.unsqueeze(1)
+        of_sources = self._by_source(mixture)
         bypass = self.sampling.bypass_weights(mixture[:, SKIP] * self.cell.unstrided, edge_weights)
         running = None if self.cell.training else running_by_source(self.cell, small)
 
@@ -177,7 +179,7 @@ class CellPass:
                 sampled,
                 self.sampling.rectified(sampled, edges),
                 weights[source],
-                mixture[edges],
+                of_sources[source],
                 running[source] if running else None,
                 mixed[source],
                 self.batch,
@@ -228,7 +230,8 @@ class CellPass:
             of_bypassed[:2] = [torch.zeros_like(ends), torch.zeros_like(ends)]
         of_mixed = self._room_for_mixed(ends)
         of_bypass = torch.zeros_like(saved.bypass)
-        of_mixture = torch.zeros_like(mixture)
+        of_sources = self._by_source(mixture)
+        of_mixtures: list[Tensor] = []
         of_weights: list[SourceWeights] = []
         for source in range(self.space.num_nodes - 2, -1, -1):
             if source > 0:
@@ -237,18 +240,19 @@ class CellPass:
             found = sources.backward(
                 saved.traces[source],
                 saved.weights[source],
-                mixture[edges],
+                of_sources[source],
                 channels_last(of_mixed[source][:, -len(edges) * self.sampling.width :]),
                 with_weights,
             )
             self.sampling.give_back(of_nodes[source], found.sampled, found.rectified, edges)
-            of_mixture[edges] = found.mixture
+            of_mixtures.append(found.mixture)
             if found.weights is not None:
                 of_weights.append(found.weights)
         for of_node, of_half, x, places in zip(of_nodes, of_bypassed, saved.nodes, saved.halved, strict=False):
             of_node += torch.ops.aten.max_pool2d_with_indices_backward(
                 of_half, x, [2, 2], [2, 2], [0, 0], [1, 1], True, places
             )
+        of_mixture = torch.cat(of_mixtures[::-1])[self.cell.edge_major]
         of_skip, of_edge_weights = self.sampling.bypass_gradients(of_bypass)
         of_mixture[:, SKIP] += of_skip * self.cell.unstrided
         of_edge_weights = of_edge_weights + (of_mixture * saved.op_weights).sum(dim=1)
@@ -286,6 +290,11 @@ class CellPass:
             return channels_last(ends.new_zeros(batch, *size, n * width).permute(0, 3, 1, 2))
 
         return [zeros(counts[0])] * len(counts) if self.sampling.sums_mixed else [zeros(n) for n in counts]
+
+    def _by_source(self, mixture: Tensor) -> list[Tensor]:
+        """The rows of [edges, primitives] that belong to the edges of each source."""
+        ordered = mixture[self.cell.source_major]
+        return [ordered[start:stop] for start, stop in pairwise(self.cell.source_starts)]
 
     def _place(self, source: int, target: int) -> int:
         """Which of the edges from `source` leads to `target`."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from pcdarts.cell.precision import autocast_dtype, without_autocast
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet.blocks import Blocks, as_image, as_matrix, multiply, products_over_pixels
@@ -39,9 +40,8 @@ class _Preprocess(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, norm: nn.BatchNorm2d, strided: bool, batch: WholeBatch, *weights: Tensor
     ) -> Tensor:
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        with torch.autocast(device, enabled=False):
+        dtype = autocast_dtype(x)
+        with without_autocast(x):
             x = channels_last(x.to(dtype))
             matrices = [weight.to(dtype).flatten(1) for weight in weights]
             grids = _grids(x, strided)
@@ -57,7 +57,7 @@ class _Preprocess(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, output, scale, *matrices = ctx.saved_tensors
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             grad = as_matrix(channels_last(grads[0].to(x.dtype)))
             if ctx.training:
                 grad = _normalize_backward(grad, as_matrix(output), scale, ctx.batch.pixels(output), ctx.batch)

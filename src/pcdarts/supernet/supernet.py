@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pcdarts.cell.authors import load_translated
 from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.precision import Amp, mixed_precision
+from pcdarts.cell.sending import send
 from pcdarts.cell.space import (
     CELL_KINDS,
     PRIMITIVES,
@@ -26,7 +27,7 @@ from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.build import is_missing
 from pcdarts.supernet.parameters import SupernetCell
-from pcdarts.supernet.sampling import fitting_masks
+from pcdarts.supernet.sampling import DrawnMasks, fitting_masks
 
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
@@ -204,8 +205,10 @@ class Supernet(nn.Module):
         for cell in self.cells:
             noise = torch.rand(self.space.num_edges, cell.plan.channels, generator=generator)
             ranks = noise.argsort(dim=1).argsort(dim=1)
-            masks.append((ranks < cell.plan.channels // self.k).to(self.classifier.weight.device))
-        return masks
+            masks.append(ranks < cell.plan.channels // self.k)
+        sent = send(torch.cat([mask.flatten() for mask in masks]), self.classifier.weight.device)
+        parts = sent.split([mask.numel() for mask in masks])
+        return DrawnMasks(part.view(mask.shape) for part, mask in zip(parts, masks, strict=True))
 
     def load_authors_state_dict(self, state: dict[str, Tensor]) -> None:
         """Load what the DARTS and PC-DARTS search scripts save (`cells.0._ops.3._ops.4.op.1.weight`, ...).
