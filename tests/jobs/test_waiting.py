@@ -5,34 +5,19 @@ It cannot be read, and what is sent to it is seen. Whether a real GPU is kept bu
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from command_line import GENOTYPE
+import device_steps
 from pcdarts.cell.sending import send
-from pcdarts.cell.space import CellSpace
-from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.images import Images
-from pcdarts.jobs.learning import ArchStep, WeightStep, loss_scale, make_scaler
-from pcdarts.jobs.measure import Average
-from pcdarts.jobs.numbers import Numbers
-from pcdarts.network.network import Network
-from pcdarts.run.folder import RunFolder
-from pcdarts.run.processes import ALONE
-from pcdarts.run.progress import Progress
-from pcdarts.supernet.arch import ArchParameters
-from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
-from pcdarts.supernet.supernet import Supernet
 
 DEVICE = torch.device("meta")
 READS = ("local_scalar", "nonzero", "masked_select", "unique")
@@ -113,22 +98,6 @@ def test_whatever_waits_is_noticed(wait: Callable[[Tensor], object]) -> None:
     assert found
 
 
-def batches(stream: str) -> Batches:
-    images = Images(torch.zeros(16, 3, 8, 8, dtype=torch.uint8), torch.zeros(16, dtype=torch.int64))
-    return Batches(
-        images,
-        batch_size=8,
-        mean=(0.5,) * 3,
-        std=(0.2,) * 3,
-        augmentation=Augmentation(2, True, 3),
-        shuffle=True,
-        drop_last=True,
-        seed=0,
-        stream=stream,
-        device=DEVICE,
-    )
-
-
 class Descent(torch.optim.Optimizer):
     """In the place of the fused optimisers, which know no such device; those of real ones are PyTorch's."""
 
@@ -142,79 +111,32 @@ class Descent(torch.optim.Optimizer):
                 parameter.sub_(0.1 * parameter.grad * (1 - self.found_inf))  # type: ignore[attr-defined]
 
 
-def learn(network: nn.Module, numbers: Numbers, parts: int) -> tuple[WeightStep, Any]:
-    optimizer: Any = Descent(network.parameters())
-    scaler = make_scaler("off", DEVICE)
-    step = WeightStep(
-        network, optimizer, gradient_clip=5.0, parts=parts, scaler=scaler, processes=ALONE, numbers=numbers
-    )
-    return step, optimizer
+def descent(module: nn.Module) -> Any:
+    return Descent(module.parameters())
 
 
 @pytest.mark.parametrize(("second_order", "sampling", "parts"), [(False, "first", 2), (True, "random", 1)])
-def test_nothing_waits_in_a_step_of_a_search(tmp_path: Path, second_order: bool, sampling: Any, parts: int) -> None:
-    with DEVICE:
-        arch = ArchParameters(CellSpace(4))
-        supernet = Supernet(arch.space, channels=4, k=2, num_cells=3, num_classes=5, channel_sampling=sampling)
-    numbers, progress = Numbers(1, [supernet, arch], ALONE, every=100), Progress(RunFolder(tmp_path), 1, 9, quiet=True)
-    weight_step, weight_optimizer = learn(supernet, numbers, parts)
-    scaler = make_scaler("off", DEVICE)
-    arch_optimizer: Any = Descent(arch.parameters())
-    arch_step = ArchStep(arch, arch_optimizer, scaler, numbers)
-    average = Average()
-
-    def loss_of(network: nn.Module, images: Tensor, labels: Tensor, masks: Any) -> tuple[Tensor, Tensor, Tensor]:
-        logits = network(images, arch.mixture().detach(), masks)
-        loss = F.cross_entropy(logits, labels)
-        return loss, loss, logits
-
-    with waits() as found:
-        for step, (weight_batch, arch_batch) in enumerate(
-            zip(batches("weight").epoch(0), batches("arch").epoch(0), strict=True)
-        ):
-            if step == 1:
-                found.clear()  # the first one is not over until data and state are there
-            masks = supernet.draw_masks() if supernet.samples_randomly else None
-            with numbers.guarded(progress, 1, step + 1, 0.1):
-                passes = Passes(parts, loss_scale(scaler, DEVICE), ALONE.average)
-                if second_order:
-                    gradients, loss, logits = second_order_gradients(
-                        supernet, arch, (*weight_batch, masks), (*arch_batch, masks), weight_optimizer, passes=passes
-                    )
-                else:
-                    gradients, loss, logits = first_order_gradients(supernet, arch, (*arch_batch, masks), passes)
-                arch_step(gradients, loss)
-                average.add(loss, logits, arch_batch[1], numbers.bad)
-            with numbers.guarded(progress, 1, step + 1, 0.1):
-                loss, logits = weight_step(*weight_batch, partial(loss_of, masks=masks))
-                average.add(loss, logits, weight_batch[1], numbers.bad)
-            average.so_far("weight")
+def test_nothing_waits_in_a_step_of_a_search(tmp_path: Path, second_order: bool, sampling: str, parts: int) -> None:
+    with waits() as found:  # but in the first, which is not over until data and state are there
+        steps = device_steps.search(
+            tmp_path,
+            DEVICE,
+            found.clear,
+            second_order=second_order,
+            sampling=sampling,
+            parts=parts,
+            sgd=descent,
+            adam=descent,
+        )
     assert found == []
-    assert step == 1
+    assert steps == 2
 
 
 def test_nothing_waits_in_a_step_of_a_training(tmp_path: Path) -> None:
-    with DEVICE:
-        network = Network(GENOTYPE, channels=4, num_cells=3, num_classes=5, auxiliary=True, drop_path=0.3)
-    numbers, progress = Numbers(1, [network], ALONE, every=100), Progress(RunFolder(tmp_path), 1, 9, quiet=True)
-    step_of, _ = learn(network, numbers, 1)
-    average = Average()
-
-    def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, auxiliary_logits = network(images)
-        loss = F.cross_entropy(logits, labels)
-        return loss + 0.4 * F.cross_entropy(auxiliary_logits, labels), loss, logits
-
     with waits() as found:
-        for step, (images, labels) in enumerate(batches("train").epoch(0)):
-            if step == 1:
-                found.clear()
-            with numbers.guarded(progress, 1, step + 1, 0.1):
-                loss, logits = step_of(images, labels, loss_of)
-                average.add(loss, logits, labels, numbers.bad)
-            average.so_far("train")
+        steps = device_steps.train(tmp_path, DEVICE, found.clear, sgd=descent)
     assert found == []
-    assert step == 1
+    assert steps == 2
 
 
 class Pinning(TorchDispatchMode):

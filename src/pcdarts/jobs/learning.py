@@ -183,5 +183,5 @@ class ArchStep:
             self.scaler.update(torch.where(fault, scale * self.scaler.get_backoff_factor(), scale))
         self.numbers.check("the norm of the gradient of alpha and beta", norm.masked_fill(excused, 0))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # which fused ones insist on
         step_unless(infinite if self.numbers.bad is None else infinite | self.numbers.bad, self.optimizer)
