@@ -174,7 +174,8 @@ class Supernet(nn.Module):
             raise InputError(f'kernels is "{kernels}", but must be "auto", "native" or "plain"')
         if kernels == "native" and not native.available():
             raise InputError(
-                'kernels is "native", but no C++ compiler works here: install g++ or clang, or use "plain"'
+                'kernels is "native", but no C++ compiler works here: install g++ or clang, or '
+                "run pip install 'pcdarts[native]', or use \"plain\""
             )
         if kernels == "native" and self.synchronize:
             raise InputError('kernels is "native", but these take batch statistics of one process: use "plain"')

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pcdarts.supernet.native import build, target
+from pcdarts.supernet.native.compiler import find_compiler
 
-pytestmark = pytest.mark.skipif(build._compiler() is None, reason="no C++ compiler here")
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler here")
 PROGRAM = Path(__file__).with_name("kernels_test.cpp")
 
 
@@ -22,7 +23,7 @@ def report(tmp_path_factory):
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv(target.VARIABLE, name)
             flags = ["-std=c++17", "-O0", "-w", f"-I{headers}", *target.target_flags()]
-        subprocess.run([build._compiler(), *flags, PROGRAM, "-o", program], check=True)
+        subprocess.run([*find_compiler().command, *flags, PROGRAM, "-o", program], check=True)
         lines = subprocess.run([program], capture_output=True, text=True, check=False).stdout.splitlines()
         return {" ".join(line.split()[:2]): " ".join(line.split()[2:]) for line in lines}
 

@@ -53,5 +53,5 @@ def test_every_target_has_a_library_of_its_own(monkeypatch):
     libraries = set()
     for name in target.targets():
         monkeypatch.setenv(target.VARIABLE, name)
-        libraries.add(build._library(build._compiler()))
+        libraries.add(build._library(build.find_compiler()))
     assert len(libraries) == len(target.targets()) > 1

@@ -4,9 +4,7 @@ import ctypes
 import functools
 import hashlib
 import os
-import platform
 import shlex
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -15,19 +13,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import torch  # its OpenMP runtime, already loaded, is the one that the kernels share
+import torch
 
+from pcdarts.supernet.native.compiler import Compiler, find_compiler, make_library
 from pcdarts.supernet.native.protocol import is_ours
 from pcdarts.supernet.native.target import processor, target, target_flags
 
 _SOURCES = sorted([*Path(__file__).parent.glob("*.h"), *Path(__file__).parent.glob("*.cpp")])
-_FLAGS = ["-std=c++17", "-O2", "-fPIC"]
-_THREADS = [
-    # Without naming a runtime, the library takes PyTorch's: one pool of threads, no contest for the cores.
-    (["-fopenmp"], []),
-    (["-fopenmp"], ["-fopenmp"]),
-    ([], []),
-]
+_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fopenmp-simd"]
 
 
 @functools.cache
@@ -38,7 +31,7 @@ def load() -> ctypes.CDLL | None:
         InputError: the target that the environment names does not exist, or cannot be run here.
     """
     target()
-    compiler = _compiler()
+    compiler = find_compiler()
     if compiler is None:
         return None
     try:
@@ -62,14 +55,14 @@ def is_missing() -> bool:
         InputError: as `load`.
     """
     target()
-    compiler = _compiler()
+    compiler = find_compiler()
     try:
         return compiler is not None and not _is_kept(_library(compiler))
     except (OSError, ValueError, subprocess.SubprocessError):
         return False
 
 
-def _library(compiler: str) -> Path:
+def _library(compiler: Compiler) -> Path:
     return _folder() / f"kernels-{target()}-{_fingerprint(compiler)}.so"
 
 
@@ -104,7 +97,7 @@ def _open(library: Path) -> ctypes.CDLL | None:
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Wait for whoever compiles already; where nobody can wait, several compile the same."""
-    import fcntl  # which every system has that `_compiler` looks for a compiler on
+    import fcntl  # which every system has that `find_compiler` looks for a compiler on
 
     with ExitStack() as stack:
         with suppress(OSError):  # no such folder, or a file system without locks
@@ -116,52 +109,28 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _compiler() -> str | None:
-    if platform.system() not in ("Linux", "Darwin"):
-        return None
-    candidates = [os.environ.get("CXX"), "c++", "g++", "clang++"]
-    return next((path for name in candidates if name and (path := shutil.which(name))), None)
-
-
 def _flags() -> list[str]:
     # The processor comes last: $CXXFLAGS of a packaging system name one that every machine has.
     return [*_FLAGS, *shlex.split(os.environ.get("CXXFLAGS", "")), *target_flags()]
 
 
-def _fingerprint(compiler: str) -> str:
+def _fingerprint(compiler: Compiler) -> str:
     """Changes with the sources, the compiler, PyTorch and the processor."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60).stdout
-    digest = hashlib.sha256(version + torch.__version__.encode() + processor() + " ".join(_flags()).encode())
+    digest = hashlib.sha256(compiler.version + torch.__version__.encode() + processor() + " ".join(_flags()).encode())
     for source in _SOURCES:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _compile(compiler: str, library: Path) -> ctypes.CDLL:
-    """Try to have threads, best way first; the finished library appears in one step, whoever else compiles.
+def _compile(compiler: Compiler, library: Path) -> ctypes.CDLL:
+    """Make the library, which appears in one step, whoever else compiles.
 
     Raises:
-        OSError, subprocess.SubprocessError: nothing worked.
+        OSError, subprocess.SubprocessError: the compiler does not work.
         ValueError: the headers are not those of this version.
     """
-    source = Path(__file__).with_name("kernels.cpp")
     with tempfile.TemporaryDirectory() as folder:
-        for attempt, (compiling, linking) in enumerate(_THREADS):
-            objects, made = Path(folder, f"{attempt}.o"), Path(folder, f"{attempt}.so")
-            try:
-                for command in (
-                    [compiler, *_flags(), *compiling, "-c", str(source), "-o", str(objects)],
-                    [compiler, "-shared", str(objects), *linking, "-o", str(made)],
-                ):
-                    # In a session of its own: Ctrl-C is for us, and would look like a flag that does not work.
-                    subprocess.run(command, capture_output=True, check=True, timeout=600, start_new_session=True)
-                loaded = ctypes.CDLL(str(made))
-            except (OSError, subprocess.SubprocessError) as error:
-                killed = isinstance(error, subprocess.CalledProcessError) and error.returncode < 0
-                if killed or attempt + 1 == len(_THREADS):
-                    raise
-            else:
-                break
+        made, loaded = make_library(compiler, _flags(), Path(folder))
         if not is_ours(loaded):
             raise ValueError("their headers have other structures than native/protocol.py: install pcdarts again")
         try:

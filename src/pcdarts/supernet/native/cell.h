@@ -35,7 +35,6 @@
 //             are normalised to 1 and -1 whatever they are.
 #pragma once
 
-#include <atomic>
 #include <type_traits>
 
 #include "depthwise.h"
@@ -44,6 +43,7 @@
 #include "pooling.h"
 #include "products.h"
 #include "protocol.h"
+#include "threads.h"
 
 namespace pcdarts {
 
@@ -57,20 +57,6 @@ constexpr Index kernel_size(Index stage) {
 
 // The order of primitives in op_weights [edges, 8]; `none` comes first and costs nothing.
 constexpr Index PRIMITIVES = 8, MAX_POOL = 1, AVG_POOL = 2, SKIP = 3, FIRST_CONVOLUTION = 4;
-
-// Where memory runs out, std::bad_alloc is thrown by the calling thread: none can be thrown across OpenMP.
-template <class Body> void parallel(Index items, Body body) {
-    std::atomic<bool> failed{false};
-#pragma omp parallel for schedule(dynamic, 1)
-    for (Index item = 0; item < items; ++item) {
-        try {
-            body(item);
-        } catch (const std::bad_alloc&) {
-            failed = true;
-        }
-    }
-    if (failed) throw std::bad_alloc();
-}
 
 // Call body(size, dilation) with compile-time constants.
 template <class Body> inline void with_kernel(Index stage, Body body) {

@@ -45,8 +45,9 @@ template <class Body> bool succeeds(Body body) {
 
 extern "C" {
 const char* pcdarts_layout() {
-    static const std::string text = layout();
-    return text.c_str();
+    static Text text = layout();
+    static const char* const words = text.end();
+    return words;
 }
 PCDARTS_EXPORT(float, float32)
 PCDARTS_EXPORT(double, float64)

@@ -3,11 +3,10 @@
 #pragma once
 
 #include <cstddef>
-#include <sstream>
-#include <string>
 #include <type_traits>
 
 #include "lanes.h"
+#include "text.h"
 
 namespace pcdarts {
 
@@ -78,8 +77,8 @@ template <class T> struct PreprocessGradients {
 };
 
 // A line "structure size" for every structure, then "field offset size kind" for each of its fields.
-inline std::string layout() {
-    std::ostringstream text;
+inline Text layout() {
+    Text text;
 #define PCDARTS_STRUCTURE(NAME) text << #NAME << ' ' << sizeof(NAME) << '\n';
 #define PCDARTS_FIELD(NAME, FIELD)                                                                                     \
     {                                                                                                                  \
@@ -152,7 +151,7 @@ inline std::string layout() {
     PCDARTS_FIELD(PreprocessGradients, weights)
 #undef PCDARTS_FIELD
 #undef PCDARTS_STRUCTURE
-    return text.str();
+    return text;
 }
 
 }  // namespace pcdarts
