@@ -1,22 +1,24 @@
 """Parts a to d of `gpu_session.py`: every job on the GPU, the tests marked `gpu`, step times and kernels."""
 
 import json
+import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from PIL import Image
 
 from gpu_session_commands import PATIENCE_SECONDS, ROOT, Ended, Session, pcdarts
 from gpu_session_machine import SomeImages
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+HERE_PLUGIN = "gpu_session_reports"
 
 
 @dataclass
@@ -155,36 +157,52 @@ def make_coco_set(root: Path) -> None:
 
 # ---- b: tests ----
 
+ALONE = "test_processes.py"
+"""Fills the memory of the card on purpose: runs when the other files are done."""
+
 
 def tests(session: Session, ask: Ask) -> None:
-    """pytest on `tests/gpu`, with what failed in short."""
+    """pytest on `tests/gpu`, some files at once, each in a process of its own; each test is reported when it ends."""
     known = session.part("b")
-    if not (ROOT / "tests" / "gpu").is_dir():
+    files = [path.name for path in sorted((ROOT / "tests" / "gpu").glob("test_*.py"))]
+    if not files:
         known["lines"] = ["tests/gpu is not there: nothing was tested"]
         return
-    report, errors = (session.work / "figures" / name for name in ("b-junit.xml", "b-errors.jsonl"))
-    report.parent.mkdir(exist_ok=True)
-    environment = {"PCDARTS_GPU_TESTS_ON": ask.device, "PCDARTS_GPU_FIGURES": str(errors)}
-    pytest = [sys.executable, "-m", "pytest", "tests/gpu", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--durations=8"]
-    pytest += [f"--junitxml={report}"]
-    ended = session.command("b", "pytest", pytest, ask.left(), environment=environment, cwd=ROOT)
-    show_log(known, ended, 30)
-    with suppress(OSError, ElementTree.ParseError):
-        known |= read_junit(report)
-    with suppress(OSError, ValueError):
-        known["errors"] = [json.loads(line) for line in errors.read_text("utf-8").splitlines()]
+    reports = session.work / "figures" / "b-tests.jsonl"
+    reports.parent.mkdir(exist_ok=True)
+    together = [file for file in files if file != ALONE]
+    share = ask.left() * (0.65 if len(together) < len(files) else 1)
+
+    def run(file: str, seconds: float) -> None:
+        words = [sys.executable, "-m", "pytest", f"tests/gpu/{file}", "-q", "-p", "no:cacheprovider"]
+        words += ["-p", HERE_PLUGIN, "--timeout", "100", "-m", "gpu"]
+        environment = {"PCDARTS_GPU_TESTS_ON": ask.device, "GPU_SESSION_REPORTS": str(reports)}
+        environment["PYTHONPATH"] = f"{session.environment['PYTHONPATH']}{os.pathsep}{HERE}"
+        name = file.removesuffix(".py")
+        session.command("b", name, words, seconds, environment=environment, cwd=ROOT)
+        known.update(read_reports(reports))
+        session.save()
+
+    at_once = 1 if ask.tiny else len(together)
+    with ThreadPoolExecutor(at_once) as pool:
+        for outcome in [pool.submit(run, file, share * at_once / len(together)) for file in together]:
+            outcome.result()
+    if ALONE in files:
+        run(ALONE, ask.left())
 
 
-def read_junit(path: Path) -> dict[str, Any]:
-    """How many tests there were, and what the failed ones said."""
-    cases = list(ElementTree.parse(path).iter("testcase"))
-    failed = {
-        f"{case.get('classname')}::{case.get('name')}": (bad.get("message") or "")[:2000]
-        for case in cases
-        for bad in (*case.findall("failure"), *case.findall("error"))
-    }
-    skipped = sum(case.find("skipped") is not None for case in cases)
-    return {"tests": len(cases), "failed": failed, "skipped": skipped, "passed": len(cases) - len(failed) - skipped}
+def read_reports(path: Path) -> dict[str, Any]:
+    """How many tests there were, what the failed ones said, and all figures that were noted."""
+    with suppress(OSError):
+        reports = [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
+        failed = {report["test"]: report["why"] for report in reports if report["outcome"] == "failed"}
+        counts = Counter(report["outcome"] for report in reports)
+        lines = [", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))]
+        for test, why in failed.items():
+            said = [line for line in why.splitlines() if line.startswith("E ")]
+            lines += [f"failed: {test}", *(f"  {line[:200]}" for line in said[:4] or why.splitlines()[-2:])]
+        return {"lines": lines, "failed": failed, "tests": reports, "log_is_shown": True}
+    return {"lines": ["no test has ended"]}
 
 
 # ---- c and d: step times, kernels ----

@@ -19,7 +19,7 @@ from PIL import Image
 import gpu_session_data
 from gpu_session_commands import Session
 from gpu_session_machine import numbers, prepare_images
-from gpu_session_parts import read_junit
+from gpu_session_parts import read_reports
 from gpu_session_runs import Epochs, enough
 
 ROOT = Path(__file__).parents[1]
@@ -189,18 +189,27 @@ def test_epochs_are_read_while_a_job_writes_them(tmp_path: Path) -> None:
     assert epochs.steady() == 3.0
 
 
-def test_a_junit_report_is_told_in_numbers_and_messages(tmp_path: Path) -> None:
-    (tmp_path / "junit.xml").write_text(
-        '<testsuites><testsuite><testcase classname="t" name="one"/><testcase classname="t" name="two">'
-        '<failure message="assert 1 == 2">long</failure></testcase><testcase classname="t" name="three">'
-        '<skipped message="no GPU"/></testcase></testsuite></testsuites>'
+def test_what_tests_said_is_known_when_each_ends_and_told_in_numbers_and_words(session: Session) -> None:
+    (session.work / "test_three.py").write_text(
+        "import os, pytest\n"
+        "def test_one(record_property): record_property('error', 0.5)\n"
+        "def test_two(): assert 1 == 2\n"
+        "@pytest.mark.skip(reason='no GPU')\n"
+        "def test_three(): pass\n"
+        "def test_four(): os._exit(3)\n"
     )
-    assert read_junit(tmp_path / "junit.xml") == {
-        "tests": 3,
-        "failed": {"t::two": "assert 1 == 2"},
-        "skipped": 1,
-        "passed": 1,
-    }
+    reports = session.work / "reports.jsonl"
+    environment = {"GPU_SESSION_REPORTS": str(reports), "PYTHONPATH": str(ROOT / "benchmarks")}
+    pytest_words = [sys.executable, "-m", "pytest", "-q", "-p", "gpu_session_reports", "test_three.py"]
+    ended = session.command("b", "pytest", pytest_words, 60, environment=environment)
+    assert ended.code == 3
+    told = read_reports(reports)
+    assert told["lines"][0] == "1 failed, 1 passed, 1 skipped"
+    assert told["lines"][1] == "failed: test_three.py::test_two"
+    assert told["lines"][2].split() == ["E", "assert", "1", "==", "2"]
+    assert told["tests"][0]["figures"] == {"error": 0.5}
+    assert "no GPU" in told["tests"][2]["why"]
+    assert read_reports(session.work / "none.jsonl")["lines"] == ["no test has ended"]
 
 
 def test_versions_are_compared_as_numbers() -> None:
