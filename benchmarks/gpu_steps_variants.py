@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.precision import Amp, mixed_precision
-from pcdarts.jobs import numbers as finite_numbers
 from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
 from pcdarts.jobs.measure import Average
+from pcdarts.jobs.numbers import Numbers, asked_every
 from pcdarts.jobs.steps import SearchStep, Setting
 from pcdarts.run.processes import ALONE
 from pcdarts.supernet.arch import Mixture
@@ -95,9 +95,7 @@ class EagerStep:
         self.step = step = SearchStep(replace(setting, kernels="plain"))
         self.device = step.device
         self.scaler = make_scaler(setting.amp, step.device)
-        # How often the device is asked whether its numbers were finite is the library's affair.
-        every = [finite_numbers.asked_every(step.device)] if hasattr(finite_numbers, "asked_every") else []
-        self.numbers = finite_numbers.Numbers(0, [step.network, step.arch], ALONE, *every)
+        self.numbers = Numbers(0, [step.network, step.arch], ALONE, asked_every(step.device))
         self.weights = WeightStep(
             step.network,
             step.weight_optimizer,
@@ -117,7 +115,7 @@ class EagerStep:
         with self._guarded():
             gradients, loss, logits = first_order_gradients(self.step.network, self.step.arch, batches[1])
             self.arch(gradients, loss)
-            self.averages[0].add(loss, logits, batches[1][1])
+            self.averages[0].add(loss, logits, batches[1][1], self.numbers.bad)
         return loss
 
     def weight_step(self, batches: Batches) -> Tensor:
@@ -130,7 +128,7 @@ class EagerStep:
 
         with self._guarded():
             loss, logits = self.weights(images, labels, loss_of)
-            self.averages[1].add(loss, logits, labels)
+            self.averages[1].add(loss, logits, labels, self.numbers.bad)
         return loss
 
     def search_step(self) -> None:
