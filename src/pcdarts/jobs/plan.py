@@ -132,10 +132,11 @@ def run_plan(config: SearchConfig) -> None:
     by_k, by_stem = cases_by_k(setting), cases_by_stem(setting)
     rows = measure_rows(setting, [*by_k, *by_stem], work, memory)
     asked = Case(setting.kind, setting.k, setting.batch_size)
+    whole = "all tensors on the GPU" if device.type == "cuda" else "the whole process"
     tables.print(plan_table([rows[case] for case in by_k], work, asked))
     say(
         "time: all steps of all epochs (with data and augmentation; not the checkpoints and the final error); "
-        "memory: the peak of the whole process with its data"
+        f"memory: the peak of {whole} with its data"
         + (f"; free now: {memory / 1e9:.1f} GB" if memory is not None else "")
     )
     if any(row.how.startswith("scaled") for row in rows.values()):
@@ -201,8 +202,8 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work, tuple[str, ...]]:
         threads=torch.get_num_threads(),
     )
     pixels = count * image_channels * side * side
-    # As they were read, in two splits, and once more where batches are cut from them.
-    copies = 0 if is_streamed else 3
+    # As they were read, in two splits, and once more where batches are cut from them: these alone are on a GPU.
+    copies = 0 if is_streamed else 1 if choose_device(config.device, None).type == "cuda" else 3
     return (
         setting,
         Work(weight_images, config.epochs, config.epochs - config.arch_frozen_epochs, copies * pixels),
