@@ -111,8 +111,8 @@ def run_command(arguments: Sequence[str]) -> int:
 
         if not is_lack_of_memory(error):
             raise
-        remedy = "use a smaller network, fewer or smaller images, or another --device"
-        return _say(f"error: out of memory before anything was computed: {remedy}", 1)
+        remedy = "use a smaller network, fewer or smaller images at a time, or another --device"
+        return _say(f"error: out of memory: {remedy}", 1)
     except SystemExit as done:  # the help has been printed
         return int(done.code or 0)
     except KeyboardInterrupt as interrupt:

@@ -15,8 +15,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(pytest.mark.gpu)
     # Shown, but no errors: drivers and libraries warn of cards and versions that nobody here has seen.
     item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     if wanted_device() is None:
-        item.add_marker(pytest.mark.skip(reason=NO_GPU))
+        pytest.skip(NO_GPU)
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +28,9 @@ def device() -> torch.device:
     """Where to compute."""
     device = wanted_device()
     assert device is not None  # without one the tests are skipped
+    # For processes that begin in another folder, where `src` would be nothing.
+    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(place) for place in places if place)
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS begins
         weights = torch.ones(8, 8, device=device, requires_grad=True)

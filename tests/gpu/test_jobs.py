@@ -93,7 +93,7 @@ def test_without_asking_for_the_same_bits_a_job_learns_as_on_the_cpu(
     done(tmp_path, *command, "--device", "cpu", "--run", "here")
     there, here = metrics_of(tmp_path / "there"), metrics_of(tmp_path / "here")
     # TF32 in convolutions, and on a GPU other paths are dropped.
-    assert there[0][loss] == pytest.approx(here[0][loss], rel=0.02 if job == "search" else 0.3)
+    assert there[0][loss] == pytest.approx(here[0][loss], rel=0.05 if job == "search" else 0.3)
     assert result_of(tmp_path / "there").keys() == result_of(tmp_path / "here").keys()
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu (1 thread)"
     if job == "search":
@@ -136,7 +136,7 @@ def test_predictions_there_are_those_on_the_cpu(tmp_path: Path, trained: Path, d
     for found, expected in zip(there, here, strict=True):
         by_class = {one["class"]: one["probability"] for one in found["classes"]}
         for one in expected["classes"]:
-            assert by_class[one["class"]] == pytest.approx(one["probability"], abs=5e-3)  # TF32 in convolutions
+            assert by_class[one["class"]] == pytest.approx(one["probability"], abs=0.02)  # TF32 in convolutions
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "onnx"])

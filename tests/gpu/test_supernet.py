@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
 
 import pytest
 import torch
@@ -100,6 +101,14 @@ BOUNDS = {
 }
 
 
+@cache
+def exact_pass(k: int, sampling: str) -> tuple[Tensor, Found]:
+    """Images, and what the reference makes of them in float64 on the CPU."""
+    supernet, arch = make_supernet(k, sampling=sampling, channels=16)
+    images = draw_images(16, 3, 16, 16)
+    return images, passes(supernet, arch, images, masks_of(supernet), literal=True)
+
+
 @pytest.mark.parametrize(("k", "sampling"), [(1, "first"), (2, "random"), (4, "first"), (4, "random")])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_it_is_near_the_reference_in_float64(
@@ -108,8 +117,7 @@ def test_it_is_near_the_reference_in_float64(
     if not can_compute(precision, device):
         pytest.skip("no bfloat16 arithmetic here")
     supernet, arch = make_supernet(k, sampling=sampling, channels=16)
-    images = draw_images(16, 3, 16, 16)
-    exact = passes(supernet, arch, images, masks_of(supernet), literal=True)
+    images, exact = exact_pass(k, sampling)
     there, arch_there = moved(device, supernet.float(), arch.float())
     there.amp = amp_of(precision)
     with products_in(precision):
