@@ -263,6 +263,17 @@ def test_where_the_device_is_asked_later_alpha_and_beta_take_no_bad_step_either(
     assert numbers.skipped == 1
 
 
+def test_a_run_begun_where_each_number_is_looked_at_goes_on_where_that_is_asked_later(tmp_path: Path) -> None:
+    arch = nn.Linear(2, 1)
+    optimizer, scaler = torch.optim.Adam(arch.parameters()), make_scaler("off", CPU)
+    for every in (1, 9):
+        numbers = Numbers(0, [], ALONE, every)
+        step = ArchStep(arch, optimizer, scaler, numbers)
+        with numbers.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
+            step([torch.ones_like(parameter) for parameter in arch.parameters()], torch.tensor(1.0))
+    assert [int(state["step"]) for state in optimizer.state.values()] == [2, 2]
+
+
 @pytest.mark.parametrize("every", [1, 9])
 def test_in_float16_a_first_step_that_overflows_backs_off_and_the_next_one_is_the_first(
     tmp_path: Path, every: int
