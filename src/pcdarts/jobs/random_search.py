@@ -110,6 +110,7 @@ def run_random_search(
                 saving.if_due()
 
             numbers.read()
+            place.count_time()  # what the device still had to do belongs to the steps
             record = {"epoch": epoch + 1, "candidate": number + 1, "learning_rate": learning_rate}
             record |= average.named("weight")
             if epoch_of_candidate + 1 == config.epochs:
