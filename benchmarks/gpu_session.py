@@ -22,7 +22,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gpu_session_commands import Session
@@ -136,22 +137,32 @@ def hold(session: Session, options: argparse.Namespace) -> None:
     ask = Ask(options.device, tiny=options.rehearse)
     if ask.tiny:
         session.environment["OMP_NUM_THREADS"] = "1"  # tiny steps only wait for one another on several
-    install_wheels(session, options.wheels)
-    describe_machine(session, ask.device)
+    with failing_alone(session, "machine"):
+        install_wheels(session, options.wheels)
+    with failing_alone(session, "machine"):
+        describe_machine(session, ask.device)
     if {name for name, _ in options.parts} & set("fe"):
-        ask.images = prepare_images(session, options.images, tiny=ask.tiny)
+        with failing_alone(session, "machine"):
+            ask.images = prepare_images(session, options.images, tiny=ask.tiny)
     shares = REHEARSED_SHARES if ask.tiny else SHARES
     for place, (name, limit) in enumerate(options.parts):
         ahead = sum(shares[other] for other, _ in options.parts[place:])
         seconds = session.left() * shares[name] / ahead if limit is None else min(limit, session.left())
         ask.part, ask.until = name, time.monotonic() + seconds
         print(f"-- part {name}: until {ask.until - session.began:.0f} s", flush=True)
-        try:
+        with failing_alone(session, name):
             PARTS[name](session, ask)
-        except Exception:  # a mistake in one part must not cost the others
-            session.part(name)["mistake"] = traceback.format_exc()
-            print(traceback.format_exc(), flush=True)
         session.save()
+
+
+@contextmanager
+def failing_alone(session: Session, part: str) -> Iterator[None]:
+    """A mistake in one part, which is kept, must not cost the others."""
+    try:
+        yield
+    except Exception:
+        session.part(part)["mistake"] = traceback.format_exc()
+        print(traceback.format_exc(), flush=True)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,11 @@ class Session:
         if self._closed or until <= time.monotonic():
             ended = Ended(name, -1, "not started", 0.0, log)
         else:
-            ended = self._run(name, words, until, log, {**self.environment, **(environment or {})}, watch, cwd)
+            try:
+                ended = self._run(name, words, until, log, {**self.environment, **(environment or {})}, watch, cwd)
+            except OSError as error:  # there is no such program
+                log.write_text(f"{error}\n")
+                ended = Ended(name, 127, "failed", 0.0, log)
         step = {"ended": ended.ended, "code": ended.code, "seconds": round(ended.seconds, 2), "command": words}
         if environment:
             step["environment"] = dict(environment)

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import gpu_session_data
+from gpu_session import failing_alone, part_of
 from gpu_session_commands import Session
 from gpu_session_machine import numbers, prepare_images
 from gpu_session_parts import read_reports
@@ -76,6 +77,23 @@ def test_a_command_that_crashes_leaves_its_traceback_where_the_results_are(sessi
         log = archive.extractfile("logs/a-crash.log")
         assert log is not None
         assert b"no such luck" in log.read()
+
+
+def test_a_program_that_is_not_there_is_a_failed_command(session: Session) -> None:
+    ended = session.command("machine", "driver", ["no-such-program"], 20)
+    assert (ended.ended, ended.code) == ("failed", 127)
+    assert "no-such-program" in session.part("machine")["steps"]["driver"]["tail"]
+
+
+def test_a_mistake_in_a_part_is_kept_and_costs_the_others_nothing(session: Session) -> None:
+    for part in "ab":
+        with failing_alone(session, part):
+            session.command(part, "step", python("print('done')"), 20)
+            assert part == "b", "a mistake"
+    session.save()
+    assert "AssertionError: a mistake" in json_of(session.output / "a.json")["mistake"]
+    assert "mistake" not in json_of(session.output / "b.json")
+    assert "AssertionError: a mistake" in session.table()
 
 
 def test_a_watched_command_is_stopped_as_a_user_would_and_may_save(session: Session) -> None:
@@ -210,6 +228,11 @@ def test_what_tests_said_is_known_when_each_ends_and_told_in_numbers_and_words(s
     assert told["tests"][0]["figures"] == {"error": 0.5}
     assert "no GPU" in told["tests"][2]["why"]
     assert read_reports(session.work / "none.jsonl")["lines"] == ["no test has ended"]
+
+
+def test_a_part_may_have_a_limit_of_its_own() -> None:
+    assert part_of("c=150") == ("c", 150.0)
+    assert part_of(" e ") == ("e", None)
 
 
 def test_versions_are_compared_as_numbers() -> None:
