@@ -14,7 +14,8 @@ import torch
 
 from command_line import Ended, done, error_line, refused, run_in
 from pcdarts.cell.space import NetworkKind
-from pcdarts.jobs.bench import OTHER, SHAPES, shape_row
+from pcdarts.errors import InputError
+from pcdarts.jobs.bench import OTHER, SHAPES, check_kernels, shape_row
 from pcdarts.jobs.equality import check_network
 from pcdarts.jobs.foreign import cuda_means_here, serve
 from pcdarts.jobs.steps import SearchStep, Setting
@@ -247,7 +248,7 @@ def test_a_pass_has_three_times_the_arithmetic_of_a_forward_pass() -> None:
 def test_targets_are_set_for_the_search_on_cifar_10_and_a_lower_one_for_other_shapes() -> None:
     seconds = {"plain": {"ratio": 4.5}, "native": {"ratio": 4.5}}
     figures: dict[str, Any] = {
-        "setting": {name: value for name, value in vars(Setting(threads=2)).items() if name != "kernels"},
+        "setting": {name: value for name, value in vars(Setting(threads=2, device="cpu")).items() if name != "kernels"},
         "seconds": {"forward_backward": seconds, "search_step": seconds},
         "peak_memory_bytes": {"per edge": 100, "native": 30, "plain": 50},
         "data_share": {"native": 0.02, "plain": 0.03},
@@ -260,3 +261,17 @@ def test_targets_are_set_for_the_search_on_cifar_10_and_a_lower_one_for_other_sh
     assert (found["data", "plain"], found["second_order_step", "native"]) == ("met", "not met, by 10 %")
     figures["setting"]["k"] = 2
     assert verdicts(figures, ["native"]) == [Verdict("forward_backward", "native", 4.5, 2.5, True)]
+
+
+def test_native_kernels_are_refused_on_a_gpu_before_anything_is_computed() -> None:
+    for kernels in ("native", "both"):
+        with pytest.raises(InputError, match=f"kernels is {kernels}, but .* not on cuda: use --kernels plain"):
+            check_kernels(kernels, torch.device("cuda"))
+    check_kernels("plain", torch.device("cuda"))
+    check_kernels("both", torch.device("cpu"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the refusal of a GPU that is not there")
+def test_a_gpu_that_is_not_there_is_refused_in_a_line(tmp_path: Path) -> None:
+    words = "device is cuda, but this machine has 0 GPUs: use --device cpu"
+    assert refused(tmp_path, *BENCH, "--device", "cuda") == words

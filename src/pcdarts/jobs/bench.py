@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
+
 from pcdarts.bench_config import BenchConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.bench_tables import BenchTables
@@ -98,11 +100,26 @@ def chosen_kernels(config: BenchConfig, setting: Setting) -> list[Kernels]:
     Raises:
         InputError: they cannot be had here.
     """
+    device = choose_device(config.device, config.threads)
+    check_kernels(config.kernels, device)
     if config.kernels == "both":
         return ["native", "plain"]
-    network = replace(setting, kernels=config.kernels).network().to(choose_device(config.device, config.threads))
+    network = replace(setting, kernels=config.kernels).network().to(device)
     assert isinstance(network, Supernet)
     return [network.kernels]
+
+
+def check_kernels(kernels: str, device: torch.device) -> None:
+    """Refuse native kernels where they cannot compute.
+
+    Raises:
+        InputError: just that.
+    """
+    if kernels in ("native", "both") and device.type != "cpu":
+        raise InputError(
+            f"kernels is {kernels}, but the native kernels compute on a CPU, not on {device.type}: "
+            "use --kernels plain, or --device cpu"
+        )
 
 
 def measure(

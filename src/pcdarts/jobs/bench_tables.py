@@ -1,14 +1,16 @@
 """What `pcdarts bench` prints."""
 
 import sys
+from dataclasses import asdict
 from typing import Any
 
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from pcdarts.jobs.steps import Setting
-from pcdarts.jobs.targets import Verdict, is_main, speed_target
+from pcdarts.jobs.targets import Verdict, has_targets, is_main, speed_target
 
 WIDTH = 120
 """Columns where there is no terminal to ask."""
@@ -43,7 +45,10 @@ class BenchTables:
         machine, setting = self.environment, self.setting
         processor = f"{machine['cpu'] or machine['platform']}, {machine['cores']} cores"
         self.say(f"{processor}; computing on {machine['device']}; torch {machine['torch']}")
-        self.say(f"{described(setting)}; float32; kernels: {' and '.join(self.supernets)}")
+        precision = "float32"
+        if not has_targets(asdict(setting)) and torch.backends.cudnn.allow_tf32:
+            precision += ", which cuDNN may round to TF32 in convolutions, as PyTorch lets it"
+        self.say(f"{described(setting)}; {precision}; kernels: {' and '.join(self.supernets)}")
 
     def equal(self, networks: int) -> None:
         """The equality check has passed."""
@@ -74,7 +79,9 @@ class BenchTables:
         self._console.print(table)
         self._ceilings(figures)
         threads = self.environment["threads"]
-        if is_main(figures["setting"]) and threads != 2:
+        if not has_targets(figures["setting"]):
+            self.say("there are no targets for a GPU")
+        elif is_main(figures["setting"]) and threads != 2:
             self.say(f"the targets are meant for 2 threads; this run had {threads}")
         if figures["compared_with"]:
             passes = figures["seconds"]["forward_backward"]
@@ -109,10 +116,10 @@ class BenchTables:
             first = (row["shape"], str(setting["num_cells"]), str(setting["batch_size"]))
             for name, times in row["seconds"].items():
                 verdict = None
-                if name != "per edge":
+                if name != "per edge" and has_targets(setting):
                     goal = speed_target(name, is_main(setting))
                     verdict = Verdict("forward_backward", name, times["ratio"], goal, True)
-                faster = f"{times['ratio']:.2f}x as fast" if verdict else ""
+                faster = f"{times['ratio']:.2f}x as fast" if name != "per edge" else ""
                 table.add_row(*first, name, seconds_text(times["median"]), str(times["n"]), faster, *_goal(verdict))
                 first = ("", "", "")
             table.add_section()

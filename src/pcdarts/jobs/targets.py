@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pcdarts.jobs.steps import Setting
+from pcdarts.run.device import choose_device
 
 MAIN_SETTING = Setting()
 """The search on CIFAR-10 with 64 images a step, for which the targets are set; two CPU threads are meant."""
@@ -36,6 +37,11 @@ class Verdict:
         return {**asdict(self), "met": self.met}
 
 
+def has_targets(setting: dict[str, Any]) -> bool:
+    """Whether it computes on a CPU: for a GPU none are set."""
+    return choose_device(setting["device"], None).type == "cpu"
+
+
 def speed_target(supernet: str, is_main: bool) -> float:
     """Times faster than the per-edge supernet: without compiled kernels 4, on other shapes 2.5."""
     if not is_main:
@@ -50,7 +56,12 @@ def is_main(setting: dict[str, Any]) -> bool:
 
 
 def verdicts(figures: dict[str, Any], supernets: list[str]) -> list[Verdict]:
-    """The targets that are set for these figures: all at the main setting, the speed of a pass at any other."""
+    """The targets that are set for these figures: all at the main setting, the speed of a pass at any other.
+
+    None for a GPU.
+    """
+    if not has_targets(figures["setting"]):
+        return []
     main = is_main(figures["setting"])
     found: list[Verdict] = []
     for name in supernets:

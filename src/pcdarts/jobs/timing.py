@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pcdarts.jobs.steps import SearchStep, Setting
 
-PRODUCT_SIDE = 1536
-COPY_BYTES = 128 * 2**20
+PRODUCT_SIDE, PRODUCT_SIDE_ON_GPU = 1536, 8192
+COPY_BYTES, COPY_BYTES_ON_GPU = 128 * 2**20, 2**30
+"""A GPU needs more to be busy everywhere, and for long beside what a launch costs."""
 CEILING_REPEATS = 7
 
 Name = TypeVar("Name")
@@ -52,18 +53,22 @@ def by_turns(parts: Mapping[Name, Callable[[], float]], repeats: int) -> dict[Na
 
 def matrix_product_gflops(device: torch.device) -> float:
     """The most GFLOP/s of a square float32 matrix product: the ceiling of arithmetic as PyTorch reaches it."""
-    a, b, out = (torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, device=device) for _ in range(3))
-    return 2 * PRODUCT_SIDE**3 / _fastest(lambda: torch.mm(a, b, out=out), device) / 1e9
+    side = PRODUCT_SIDE_ON_GPU if device.type == "cuda" else PRODUCT_SIDE
+    a, b, out = (torch.randn(side, side, device=device) for _ in range(3))
+    return 2 * side**3 / _fastest(lambda: torch.mm(a, b, out=out), device) / 1e9
 
 
 def copy_gb_per_second(device: torch.device) -> float:
     """The most GB/s, read and written counted, of a copy too large for the caches."""
-    source, target = (torch.zeros(COPY_BYTES // 4, device=device) for _ in range(2))
-    return 2 * COPY_BYTES / _fastest(lambda: target.copy_(source), device) / 1e9
+    count = COPY_BYTES_ON_GPU if device.type == "cuda" else COPY_BYTES
+    source, target = (torch.zeros(count // 4, device=device) for _ in range(2))
+    return 2 * count / _fastest(lambda: target.copy_(source), device) / 1e9
 
 
 def _fastest(part: Callable[[], object], device: torch.device) -> float:
     seconds = []
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     for _ in range(CEILING_REPEATS):
         started = time.perf_counter()
         part()
