@@ -210,13 +210,13 @@ class GraphedStep:
     def _capture(self) -> None:
         """Capture both halves; weights, running statistics, α, β and the optimisers are as before afterwards."""
         before = [tensor.clone() for tensor in state_of(self.step)]
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.current_stream(self.device))
+        ours, stream = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
+        stream.wait_stream(ours)
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 self._arch_step()
                 self._weight_step()
-        torch.cuda.current_stream(self.device).wait_stream(stream)
+        ours.wait_stream(stream)
         torch.cuda.synchronize(self.device)
         self.weight_optimizer.zero_grad()
         self.arch_optimizer.zero_grad()
@@ -227,12 +227,15 @@ class GraphedStep:
                 for state in optimizer.state.values():  # zeros are what both start from
                     for tensor in state.values():
                         tensor.zero_()
-        self._weight_graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._weight_graph):
-            self._losses["weight"] = self._weight_step()
-        self._arch_graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._arch_graph, pool=self._weight_graph.pool()):
-            self._losses["arch"] = self._arch_step()
+        try:
+            self._weight_graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._weight_graph):
+                self._losses["weight"] = self._weight_step()
+            self._arch_graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._arch_graph, pool=self._weight_graph.pool()):
+                self._losses["arch"] = self._arch_step()
+        finally:
+            torch.cuda.set_stream(ours)  # which a capture that fails does not do
 
 
 def state_of(step: SearchStep) -> list[Tensor]:
