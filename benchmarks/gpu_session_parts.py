@@ -41,15 +41,16 @@ class Ask:
 
 
 def smoke(session: Session, ask: Ask) -> None:
-    """Every job in a process of its own; four chains of them at once, since most of their time is starting."""
+    """Every job in a process of its own; chains of them at once, since most of their time is starting."""
     runs = session.work / "runs"
     runs.mkdir(exist_ok=True)
     make_coco_set(session.work / "coco")
     Image.linear_gradient("L").save(session.work / "grey.png")
     chains = [
-        search_and_train(session, ask, runs),
+        search_and_what_follows(session, ask),
+        train_and_what_follows(session, ask),
         detection(session, ask, runs),
-        other_searches(ask, runs),
+        *other_searches(ask, runs),
         measurements(session, ask),
     ]
     with ThreadPoolExecutor(len(chains)) as pool:
@@ -70,24 +71,26 @@ def run_chain(session: Session, ask: Ask, chain: Chain) -> list[Ended]:
     return [session.command("a", name, pcdarts(*words), min(ask.left(), 120)) for name, words in chain]
 
 
-def search_and_train(session: Session, ask: Ask, runs: Path) -> Chain:
-    device = ["--device", ask.device]
-    few, test_images = [*small(ask), "--epochs", "2"], ["--test-images", "20"]
-    search, train = runs / "a-search", runs / "a-train"
-    genotype = ["--genotype", "pc_darts_cifar10"]  # stands in where the search has failed
-    kernels = ["--kernels", "plain"] if ask.tiny else []  # those of a GPU
+def search_and_what_follows(session: Session, ask: Ask) -> Chain:
+    device, search = ["--device", ask.device], session.work / "runs" / "a-search"
+    few, kernels = [*small(ask), "--epochs", "2"], ["--kernels", "plain"] if ask.tiny else []  # those of a GPU
+    train = ["train", *few, "--test-images", "20", "--genotype", search]
     return [
         ("search", ["search", *few, *kernels, "--arch-frozen-epochs", "1", "--run", search, *device]),
-        (
-            "train-of-search",
-            ["train", *few, *test_images, "--genotype", search, "--run", runs / "a-train-of-search", *device],
-        ),
-        ("train", ["train", *few, *test_images, *genotype, "--run", train, *device]),
+        ("train-of-search", [*train, "--run", session.work / "runs" / "a-train-of-search", *device]),
+        ("resume", ["search", "--resume", search, "--epochs", "3", *device]),
+    ]
+
+
+def train_and_what_follows(session: Session, ask: Ask) -> Chain:
+    device, train = ["--device", ask.device], session.work / "runs" / "a-train"
+    few = [*small(ask), "--epochs", "2", "--test-images", "20", "--genotype", "pc_darts_cifar10"]
+    return [
+        ("train", ["train", *few, "--run", train, *device]),
         ("test", ["test", train, *device]),
         ("predict", ["predict", train, session.work / "grey.png", *device]),
         ("export", ["export", train]),
-        ("export-onnx", ["export", train, "--format", "onnx", "--out", runs / "a-export-onnx"]),
-        ("resume", ["search", "--resume", search, "--epochs", "3", *device]),
+        ("export-onnx", ["export", train, "--format", "onnx", "--out", session.work / "runs" / "a-export-onnx"]),
     ]
 
 
@@ -121,18 +124,20 @@ def detection(session: Session, ask: Ask, runs: Path) -> Chain:
     ]
 
 
-def other_searches(ask: Ask, runs: Path) -> Chain:
+def other_searches(ask: Ask, runs: Path) -> list[Chain]:
     """What the paper's search does not use: second order, random masks, other precisions, deterministic algorithms."""
     few = ["search", *small(ask), "--epochs", "1", "--arch-frozen-epochs", "0", "--device", ask.device]
     second = ["--second-order", "--k", "2", "--channel-sampling", "random"]
     if ask.tiny:  # the others would take the rehearsal's minutes, and are the same code on a CPU
-        return [("second-order", [*few, "--kernels", "plain", *second, "--run", runs / "a-second"])]
+        return [[("second-order", [*few, "--kernels", "plain", *second, "--run", runs / "a-second"])]]
     return [
-        ("bf16", [*few, "--amp", "bf16", "--run", runs / "a-bf16"]),
-        ("fp16", [*few, "--amp", "fp16", "--run", runs / "a-fp16"]),
-        ("second-order", [*few, *second, "--run", runs / "a-second"]),
-        ("deterministic", [*few, "--deterministic", "--run", runs / "a-deterministic"]),
-        ("compile", [*few, "--compile", "--run", runs / "a-compile"]),
+        [
+            ("bf16", [*few, "--amp", "bf16", "--run", runs / "a-bf16"]),
+            ("fp16", [*few, "--amp", "fp16", "--run", runs / "a-fp16"]),
+            ("second-order", [*few, *second, "--run", runs / "a-second"]),
+            ("deterministic", [*few, "--deterministic", "--run", runs / "a-deterministic"]),
+        ],
+        [("compile", [*few, "--compile", "--run", runs / "a-compile"])],
     ]
 
 

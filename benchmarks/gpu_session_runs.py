@@ -15,6 +15,9 @@ from gpu_session_parts import Ask
 SEARCH_EPOCHS, FROZEN_EPOCHS, TRAIN_EPOCHS = 50, 15, 600
 """Of the paper (Sec. 4.2): its search, those of it with α and β frozen, and its training."""
 
+LIMITS = (0.4, 0.5, 0.55, 1.0)
+"""Of the time that is left when the turn of each precision comes: the first two must not fail for lack of it."""
+
 TRAIN_IMAGES = 50_000
 """Of CIFAR-10."""
 
@@ -43,8 +46,9 @@ class Epochs:
         return [round(after - before, 3) for before, after in pairwise(totals)]
 
     def steady(self) -> float | None:
-        """The median of all epochs but the first."""
-        return statistics.median(self.seconds()[1:]) if len(self.records) > 1 else None
+        """The median of all epochs but the first; of that one where there is no other."""
+        found = self.seconds()[1:] or self.seconds()
+        return statistics.median(found) if found else None
 
     def between(self) -> list[float]:
         """Seconds from the end of one epoch to that of the next: checkpoint, metrics and everything."""
@@ -92,14 +96,14 @@ def training_rate(session: Session, ask: Ask) -> None:
         words = ["train", "--recipe", "cifar10", "--genotype", "pc_darts_cifar10", "--data", "folder"]
         words += ["--data-root", str(ask.images.folder), "--train-images", str(steps * batch), "--test-images", "100"]
         words += ["--batch-size", str(batch), "--test-every", str(TRAIN_EPOCHS), "--run", str(run), *size, *flags]
-        limit = ask.left() / (len(precisions) - place)
+        limit = ask.left() * LIMITS[place]
         session.command(
             "f",
             name,
             pcdarts(*words, "--device", ask.device),
             limit,
             environment=environment,
-            watch=enough(epochs, 3 if ask.tiny else 4),
+            watch=enough(epochs, 3),
         )
         epochs.read()
         rates[name] = {"steps_per_epoch": steps, "batch": batch, "seconds": epochs.seconds()}
@@ -107,12 +111,14 @@ def training_rate(session: Session, ask: Ask) -> None:
             rate = steps * batch / steady
             hours = TRAIN_EPOCHS * TRAIN_IMAGES / rate / 3600
             rates[name] |= {"images_per_second": round(rate, 1), "hours_of_600_epochs_estimated": round(hours, 2)}
+            rates[name]["of_the_first_epoch_alone"] = len(epochs.records) == 1
         session.save()
     part["lines"] = [
         f"{name}: {rate['images_per_second']:.0f} images/s; 600 epochs of 50,000 images would take "
         f"{rate['hours_of_600_epochs_estimated']:.1f} h (estimated)"
+        + (", from the first epoch alone, with its warm-up" if rate["of_the_first_epoch_alone"] else "")
         if "images_per_second" in rate
-        else f"{name}: no second epoch came"
+        else f"{name}: no epoch came to its end"
         for name, rate in rates.items()
     ]
 
