@@ -93,11 +93,14 @@ def place_in_code() -> str:
 def kernels(part: Callable[[], object], device: torch.device, steps: int) -> dict[str, Any]:
     """The kernels of a call (on a CPU, PyTorch's operations): the ten that take longest, their number, busy time."""
     on_gpu = device.type == "cuda"  # where operations of the host are left out: to record them slows it down
-    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU], acc_events=True) as found:
-        for _ in range(steps):
-            part()
-        if on_gpu:
-            torch.cuda.synchronize(device)
+    activity = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(Warning: )?Profiler clears events")  # of earlier cycles: there are none
+        with profile(activities=[activity]) as found:
+            for _ in range(steps):
+                part()
+            if on_gpu:
+                torch.cuda.synchronize(device)
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
     # As they were recorded: `found.events()` makes a tree of them, which takes seconds.
     events = found.profiler.kineto_results.events()
