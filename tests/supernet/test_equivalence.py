@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pcdarts.cell.space import CellSpace
 from pcdarts.supernet import reference
-from pcdarts.supernet.arch import ArchParameters
+from pcdarts.supernet.arch import ArchParameters, Mixture
 from pcdarts.supernet.edges import EdgeNorm
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.supernet import Supernet
@@ -49,16 +49,18 @@ def outputs_and_gradients(function, supernet, arch, images):
     logits = function(images, arch.mixture())
     weighting = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).view_as(logits)
     named = {"images": images, **dict(supernet.named_parameters()), **dict(arch.named_parameters())}
-    gradients = torch.autograd.grad((logits * weighting).sum() + (logits**2).sum(), list(named.values()))
+    loss = (logits * weighting).sum() + (logits**2).sum()
+    gradients = torch.autograd.grad(loss, list(named.values()), materialize_grads=True)
     return logits, dict(zip(named, gradients, strict=True))
 
 
-def check_against_the_reference(supernet, arch, images, masks=None):
+def check_against_the_reference(supernet, arch, images, masks=None, chosen=lambda mixture: mixture):
+    """`chosen` makes the mixture that is meant of that of `arch`."""
     logits, gradients = outputs_and_gradients(
-        lambda images, mixture: supernet(images, mixture, masks), supernet, arch, images
+        lambda images, mixture: supernet(images, chosen(mixture), masks), supernet, arch, images
     )
     expected_logits, expected_gradients = outputs_and_gradients(
-        lambda images, mixture: reference.supernet(supernet, images, mixture, masks), supernet, arch, images
+        lambda images, mixture: reference.supernet(supernet, images, chosen(mixture), masks), supernet, arch, images
     )
     torch.testing.assert_close(logits, expected_logits, rtol=1e-9, atol=1e-10)
     for name, expected in expected_gradients.items():
@@ -180,3 +182,96 @@ def test_a_backward_pass_can_be_repeated():
     second = torch.autograd.grad(loss, list(arch.parameters()))
     for once, again in zip(first, second, strict=True):
         assert torch.equal(once, again)
+
+
+def only(chosen: Tensor, says_so: bool = False):
+    """Of a mixture, the operations that a boolean [edges, primitives] chooses, with the weights that they had."""
+
+    def chosen_of(mixture: Mixture) -> Mixture:
+        weights = {kind: weights * chosen for kind, weights in mixture.op_weights.items()}
+        return Mixture(weights, mixture.edge_weights, dict.fromkeys(weights, chosen) if says_so else None)
+
+    return chosen_of
+
+
+CHOICES = {
+    "one operation on every edge": torch.eye(8, dtype=torch.bool)[torch.arange(14) * 3 % 8],  # on two edges it is none
+    "half of the operations": torch.arange(14 * 8).view(14, 8) * 7 % 5 < 2,
+    "convolutions alone": torch.tensor([[False] * 4 + [True] * 4]).repeat(14, 1),
+    "all but convolutions": torch.tensor([[True] * 4 + [False] * 4]).repeat(14, 1),
+    "one edge into each node": torch.tensor([edge in (0, 2, 7, 12) for edge in range(14)])[:, None].repeat(1, 8),
+    "nothing but none": torch.tensor([[True] + [False] * 7]).repeat(14, 1),
+}
+
+
+@pytest.mark.parametrize("sampling", ["first", "random"])
+@pytest.mark.parametrize("choice", CHOICES)
+def test_operations_of_weight_zero_are_absent_as_in_the_reference(choice, sampling):
+    supernet, arch = make(sampling=sampling)
+    masks = supernet.draw_masks() if sampling == "random" else None
+    check_against_the_reference(supernet, arch, draw_images(), masks, only(CHOICES[choice]))
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_one_operation_on_every_edge_equals_the_reference_for_other_k_and_sizes(k):
+    supernet, arch = make(k)
+    chosen = only(CHOICES["one operation on every edge"], says_so=True)
+    check_against_the_reference(supernet, arch, draw_images(7, 9, count=18), chosen=chosen)
+
+
+def test_one_operation_on_every_edge_equals_the_reference_in_evaluation():
+    supernet, arch = make()
+    for module in supernet.modules():
+        if isinstance(module, EdgeNorm):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+    check_against_the_reference(supernet.eval(), arch, draw_images(), chosen=only(CHOICES["half of the operations"]))
+
+
+def test_what_is_absent_changes_nothing_in_what_is_there():
+    """A mixture that weighs the same operations, but has all others computed: they are active with the weight zero."""
+    supernet, arch = make()
+    chosen = CHOICES["half of the operations"]
+
+    def all_active(mixture):
+        few = only(chosen)(mixture)
+        return Mixture(few.op_weights, few.edge_weights, dict.fromkeys(few.op_weights, torch.ones_like(chosen)))
+
+    found, gradients = outputs_and_gradients(
+        lambda images, mixture: supernet(images, only(chosen)(mixture)), supernet, arch, draw_images()
+    )
+    expected, expected_gradients = outputs_and_gradients(
+        lambda images, mixture: supernet(images, all_active(mixture)), supernet, arch, draw_images()
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected_gradients[name], rtol=1e-7, atol=1e-8)
+
+
+def test_the_weight_of_what_is_absent_has_no_gradient_and_of_what_is_active_it_has():
+    supernet, arch = make()
+    chosen = CHOICES["one operation on every edge"]
+    for active in (chosen, torch.ones_like(chosen)):
+        weights = {kind: chosen.double().requires_grad_() for kind in ("normal", "reduce")}
+        mixture = Mixture(weights, arch.mixture().detach().edge_weights, dict.fromkeys(weights, active))
+        supernet(draw_images(), mixture).square().sum().backward()
+        for tensor in weights.values():
+            assert torch.equal(tensor.grad[:, 1:] != 0, active[:, 1:])
+
+
+def test_what_is_absent_keeps_its_running_statistics_and_the_others_move_as_ever():
+    supernet, arch = make()
+    chosen = CHOICES["one operation on every edge"]
+    before = {name: value.clone() for name, value in supernet.named_buffers() if ".operations." in name}
+    supernet(draw_images(), only(chosen)(arch.mixture()))
+    kinds = {"max_pool": 1, "avg_pool": 2, "reduced_skip": 3, "sep_conv_3": 4, "sep_conv_5": 5, "dil_conv_3": 6}
+    moved = 0
+    for name, value in supernet.named_buffers():
+        if ".running_" not in name or ".operations." not in name:
+            continue
+        primitive = next((place for kind, place in kinds.items() if kind in name), 7)
+        edges = supernet.cells[int(name.split(".")[1])].strided_edges if primitive == 3 else range(14)
+        changed = (value != before[name]).any(dim=1).tolist()
+        assert changed == [bool(chosen[edge, primitive]) for edge in edges], name
+        moved += sum(changed)
+    assert moved > 0

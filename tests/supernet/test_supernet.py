@@ -181,6 +181,32 @@ def test_masks_and_mixtures_of_another_shape_are_refused_by_all_kernels(kernels)
         supernet(IMAGES, pcdarts.Mixture(mixture.edge_weights, mixture.edge_weights))
 
 
+@pytest.mark.parametrize(
+    ("active", "message"),
+    [
+        (
+            torch.ones(14, 8),
+            r'active\["normal"\] .* must be boolean \[14, 8\] on the CPU, but is torch.float32 \[14, 8\]',
+        ),
+        (
+            torch.ones(9, 8, dtype=torch.bool),
+            r"must be boolean \[14, 8\] on the CPU, but is torch.bool \[9, 8\] on cpu",
+        ),
+        (
+            torch.arange(14 * 8).view(14, 8) != 21,
+            "on edge 2 of the normal cells sep_conv_5x5 is not active, but has the",
+        ),
+    ],
+)
+def test_a_mixture_at_odds_with_what_it_calls_active_is_refused(active, message):
+    supernet, arch = make()
+    mixture = arch.mixture()
+    with pytest.raises(InputError, match=message):
+        supernet(
+            IMAGES, pcdarts.Mixture(mixture.op_weights, mixture.edge_weights, {"normal": active, "reduce": active})
+        )
+
+
 def test_only_the_plain_kernels_take_statistics_over_processes():
     assert make(synchronize=True)[0].kernels == "plain"
     if native.available():

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace, check_space
+from pcdarts.errors import InputError
+
+Computed = tuple[tuple[bool, ...], ...]
+"""Which operations a cell computes, [edges][primitives]."""
 
 
 @dataclass(frozen=True)
@@ -14,17 +19,63 @@ class Mixture:
 
     `op_weights[kind]` is [edges, primitives], each row summing to 1 (Eq. 1); `edge_weights[kind]` is [edges], the
     edges that enter one node summing to 1 (Eq. 2), or all ones without edge normalisation.
+
+    An operation whose weight on an edge is exactly zero is absent there: it is not computed, its running statistics
+    stay as they are, and the gradients of its weights and of its weight in the mixture are zero. (Behind a softmax the
+    latter changes nothing: where its value is zero, so is its derivative.) `active` says which operations are there, as
+    boolean [edges, primitives] on the CPU; one that is not must have the weight zero, and one that is may have it, and
+    then has a gradient. Without `active`, the weights are read where they are on the CPU; on another device, which
+    would have to be waited for, all operations are there.
     """
 
     op_weights: dict[CellKind, Tensor]
     edge_weights: dict[CellKind, Tensor]
+    active: dict[CellKind, Tensor] | None = None
+
+    @never_compiled
+    def computed(self, kind: CellKind) -> Computed:
+        """Which operations the cells of a kind compute."""
+        weights = self.op_weights[kind]
+        if self.active is not None:
+            found = self.active[kind].tolist()
+        elif weights.device.type == "cpu":
+            found = weights.detach().ne(0).tolist()
+        else:
+            found = [[True] * weights.shape[1]] * len(weights)
+        return tuple(map(tuple, found))
 
     def detach(self) -> "Mixture":
         """The same weights as constants: what a weight step needs."""
         return Mixture(
             {kind: weights.detach() for kind, weights in self.op_weights.items()},
             {kind: weights.detach() for kind, weights in self.edge_weights.items()},
+            self.active,
         )
+
+
+def check_active(mixture: Mixture, edges: int) -> None:
+    """Refuse a mixture that does not say what is active as a supernet with so many edges reads it.
+
+    Raises:
+        InputError: it is not boolean [edges, primitives] on the CPU, or an operation that is not active has a weight
+            (which is only looked at on a CPU).
+    """
+    if mixture.active is None:
+        return
+    expected = (edges, len(PRIMITIVES))
+    for kind in CELL_KINDS:
+        active, weights = mixture.active[kind], mixture.op_weights[kind]
+        if active.dtype != torch.bool or active.device.type != "cpu" or active.shape != expected:
+            raise InputError(
+                f'active["{kind}"] of the mixture must be boolean {list(expected)} on the CPU, but is {active.dtype} '
+                f"{list(active.shape)} on {active.device.type}"
+            )
+        if weights.device.type == "cpu" and (wrong := (weights.detach().ne(0) & ~active)[:, 1:]).any():
+            edge, primitive = wrong.nonzero()[0].tolist()
+            raise InputError(
+                f"on edge {edge} of the {kind} cells {PRIMITIVES[1 + primitive]} is not active, but has the weight "
+                f"{weights[edge, 1 + primitive].item():.3g}: give it the weight 0, or make it active"
+            )
 
 
 class ArchParameters(nn.Module):

@@ -26,11 +26,17 @@ class EdgeNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(num_edges, channels))
 
     @torch.no_grad()
-    def update(self, batch: Statistics, pixels: int) -> None:
-        """Move the running statistics towards those of a batch of `pixels` values per channel, each [edges, C]."""
-        self.running_mean.lerp_(batch.mean.to(self.running_mean.dtype), MOMENTUM)
+    def update(self, batch: Statistics, pixels: int, edge: int | None = None) -> None:
+        """Move the running statistics towards those of a batch of `pixels` values per channel.
+
+        The batch's are [edges, C], or [C] for the one edge that is given.
+        """
+        mean, var = self.running_mean, self.running_var
+        if edge is not None:
+            mean, var = mean[edge], var[edge]
+        mean.lerp_(batch.mean.to(mean.dtype), MOMENTUM)
         unbiased = batch.variance * (pixels / max(pixels - 1, 1))
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), MOMENTUM)
+        var.lerp_(unbiased.to(var.dtype), MOMENTUM)
 
 
 class SeparableStage(nn.Module):

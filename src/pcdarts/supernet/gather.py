@@ -12,10 +12,13 @@ from torch import Tensor
 
 from pcdarts.supernet.edges import CandidateOperations, EdgeNorm
 from pcdarts.supernet.fold import Statistics
+from pcdarts.supernet.groups import CONVOLUTIONS, POOLS, SEPARABLE, SKIP, Group, take, take_edges
 from pcdarts.supernet.parameters import SupernetCell
 from pcdarts.supernet.source import SourceStatistics, SourceWeights
 
 NUM_DEPTHWISE, NUM_FIRST, NUM_LAST = 6, 2, 4
+_KINDS = (SEPARABLE, CONVOLUTIONS, POOLS, (SKIP,))
+"""The primitives of each field of `SourceStatistics`."""
 
 
 def parameters(operations: CandidateOperations) -> list[Tensor]:
@@ -47,6 +50,45 @@ def weights_by_source(cell: SupernetCell, tensors: Sequence[Tensor], dtype: torc
             )
         )
     return result
+
+
+def weights_of_group(weights: SourceWeights, group: Group) -> SourceWeights:
+    """Those weights of a source that a group of its edges and operations computes with."""
+    n, edges = weights.last.shape[1], group.edges
+    return SourceWeights(
+        tuple(take_edges(weights.depthwise[stage], edges, n, dim=0) for stage in _stages(group)),
+        take(take(weights.first, group.among(SEPARABLE)), edges, dim=1),
+        take(take(weights.last, group.among(CONVOLUTIONS)), edges, dim=1),
+        take(weights.skip, edges, dim=1) if weights.skip is not None and SKIP in group.primitives else None,
+    )
+
+
+def gradients_of_source(weights: SourceWeights, found: Sequence[tuple[Group, SourceWeights]]) -> SourceWeights:
+    """The gradients of the weights of a source from those of its groups; zeros for what was not computed."""
+    n = weights.last.shape[1]
+    kernels = [torch.zeros_like(kernel) for kernel in weights.depthwise]
+    first, last = torch.zeros_like(weights.first), torch.zeros_like(weights.last)
+    skip = None if weights.skip is None else torch.zeros_like(weights.skip)
+    for group, part in found:
+        for stage, kernel in zip(_stages(group), part.depthwise, strict=True):
+            _set(kernels[stage].unflatten(0, (n, -1)), group.edges, kernel.unflatten(0, (len(group.edges), -1)))
+        for place, stage_gradient in zip(group.among(SEPARABLE), part.first, strict=True):
+            _set(first[place], group.edges, stage_gradient)
+        for place, stage_gradient in zip(group.among(CONVOLUTIONS), part.last, strict=True):
+            _set(last[place], group.edges, stage_gradient)
+        if skip is not None and part.skip is not None:
+            _set(skip[0], group.edges, part.skip[0])
+    return SourceWeights(tuple(kernels), first, last, skip)
+
+
+def _stages(group: Group) -> list[int]:
+    """The places of a group's depthwise kernels in `SourceWeights.depthwise`."""
+    return [*group.among(SEPARABLE), *(len(SEPARABLE) + place for place in group.among(CONVOLUTIONS))]
+
+
+def _set(x: Tensor, edges: Sequence[int], values: Tensor) -> None:
+    for edge, value in zip(edges, values, strict=True):
+        x[edge] = value
 
 
 def gradients_of_parameters(cell: SupernetCell, of_sources: list[SourceWeights]) -> list[Tensor]:
@@ -84,6 +126,32 @@ def update_running(cell: SupernetCell, batches: list[SourceStatistics], pixels: 
         variance = torch.cat([group.variance for group in found], dim=1)[:, order]
         for norm, *batch in zip(norms, mean, variance, strict=True):
             norm.update(Statistics(*batch), pixels)
+
+
+def statistics_of_group(running: SourceStatistics, group: Group) -> SourceStatistics:
+    """Those running statistics of a source that a group normalises with."""
+    pairs = zip(running, _KINDS, strict=True)
+    return SourceStatistics(*(_taken(found, group.among(kind), group.edges) for found, kind in pairs))
+
+
+def _taken(statistics: Statistics | None, operations: Sequence[int], edges: Sequence[int]) -> Statistics | None:
+    if statistics is None or not operations:
+        return None
+    return Statistics(*(take(take(value, operations), edges, dim=1) for value in statistics))
+
+
+def update_running_of_group(
+    cell: SupernetCell, source: int, group: Group, batch: SourceStatistics, pixels: int
+) -> None:
+    """As `update_running`, for a group of a source; the running statistics of all others stay as they are."""
+    edges = [cell.space.edges_from(source)[place] for place in group.edges]
+    for (norms, _), statistics, kind in zip(_norms(cell), batch, _KINDS, strict=False):
+        if statistics is None:
+            continue
+        for place, mean, variance in zip(group.among(kind), *statistics, strict=True):
+            for edge, *of_edge in zip(edges, mean, variance, strict=True):
+                number = cell.strided_edges.index(edge) if kind == (SKIP,) else edge
+                norms[place].update(Statistics(*of_edge), pixels, number)
 
 
 def _norms(cell: SupernetCell) -> list[tuple[list[EdgeNorm], Tensor]]:

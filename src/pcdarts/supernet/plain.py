@@ -15,26 +15,29 @@ from torch.autograd.function import once_differentiable
 
 from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.precision import autocast_dtype, without_autocast
+from pcdarts.cell.space import CELL_KINDS, PRIMITIVES
 from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet import source as sources
-from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.arch import Computed, Mixture
 from pcdarts.supernet.blocks import sums_over_pixels
 from pcdarts.supernet.gather import (
     gradients_of_parameters,
+    gradients_of_source,
     parameters,
     running_by_source,
+    statistics_of_group,
     update_running,
+    update_running_of_group,
     weights_by_source,
+    weights_of_group,
 )
+from pcdarts.supernet.groups import CONVOLUTIONS, SKIP, Group, add_rows, add_to_edges, groups_of, take, take_edges
 from pcdarts.supernet.images import channels_last
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 from pcdarts.supernet.preprocess import preprocess
 from pcdarts.supernet.sampling import FirstChannels, MaskedChannels, selected_channels
 from pcdarts.supernet.saved import put_tensors, take_tensors
 from pcdarts.supernet.source import SourceStatistics, SourceWeights, Trace
-
-SKIP = 3
-"""Place of `skip_connect` in the mixture."""
 
 
 def logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
@@ -44,14 +47,14 @@ def logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list
     # Two cells read an output, and both through a ReLU: one is enough.
     last = output.relu()
     before_last = last if first is output else first.relu()
+    computed = {kind: mixture.computed(kind) for kind in CELL_KINDS}
     for position, cell in enumerate(network.cells):
         if position > 0:
             before_last, last = last, output.relu()
         kind = cell.plan.kind
         mask = None if masks is None else masks[position]
-        output = cell_output(
-            cell, (before_last, last), mixture.op_weights[kind], mixture.edge_weights[kind], mask, batch
-        )
+        weights = mixture.op_weights[kind], mixture.edge_weights[kind]
+        output = cell_output(cell, (before_last, last), *weights, mask, batch, computed[kind])
     return network.classifier(output.mean(dim=(2, 3)))
 
 
@@ -63,6 +66,7 @@ def cell_output(
     edge_weights: Tensor,
     mask: Tensor | None,
     batch: WholeBatch,
+    computed: Computed | None = None,
 ) -> Tensor:
     """Eqs. (1) and (2) for one cell.
 
@@ -72,13 +76,15 @@ def cell_output(
         mask: the boolean S of Eq. (1), [edges, C], with C/k channels of each edge selected; or None for the first C/k
             and a shuffle.
         batch: what the statistics of the batch are taken of.
+        computed: the operations that are computed; all, when absent.
 
     Returns:
         The intermediate nodes side by side, [B, intermediate nodes · C, H', W'].
     """
     before_last, last = inputs
     nodes = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)
-    output: Tensor = _Cell.apply(cell, mask, batch, *nodes, op_weights, edge_weights, *parameters(cell.operations))
+    cell_pass = CellPass(cell, mask, batch, computed)
+    output: Tensor = _Cell.apply(cell_pass, *nodes, op_weights, edge_weights, *parameters(cell.operations))
     return output
 
 
@@ -86,9 +92,7 @@ class _Cell(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        cell: SupernetCell,
-        mask: Tensor | None,
-        batch: WholeBatch,
+        cell_pass: "CellPass",
         input0: Tensor,
         input1: Tensor,
         op_weights: Tensor,
@@ -98,7 +102,6 @@ class _Cell(torch.autograd.Function):
         dtype = autocast_dtype(input0)
         with without_autocast(input0):
             inputs = [channels_last(x.to(dtype)) for x in (input0, input1)]
-            cell_pass = CellPass(cell, mask, batch)
             output, saved = cell_pass.forward(inputs, op_weights, edge_weights, tensors)
         ctx.cell_pass = cell_pass
         found: list[Tensor] = []
@@ -113,11 +116,11 @@ class _Cell(torch.autograd.Function):
         needed = ctx.needs_input_grad
         with without_autocast(grads[0]):
             gradients = ctx.cell_pass.backward(
-                saved, grads[0], with_mixture=any(needed[5:7]), with_weights=any(needed[7:])
+                saved, grads[0], with_mixture=any(needed[3:5]), with_weights=any(needed[5:])
             )
-        gradients = (*gradients, *[None] * (len(needed) - 3 - len(gradients)))
-        wanted = (g if need else None for g, need in zip(gradients, needed[3:], strict=True))
-        return None, None, None, *wanted
+        gradients = (*gradients, *[None] * (len(needed) - 1 - len(gradients)))
+        wanted = (g if need else None for g, need in zip(gradients, needed[1:], strict=True))
+        return None, *wanted
 
 
 class Saved(NamedTuple):
@@ -129,7 +132,8 @@ class Saved(NamedTuple):
     """The source nodes as they cross to their targets: as they are, or halved by stride-2 edges."""
     halved: tuple[Tensor, ...]
     """The places of the pixels that crossed stride-2 edges."""
-    traces: tuple[Trace, ...]
+    traces: tuple[tuple[Trace, ...], ...]
+    """Of the groups of each source."""
     weights: tuple[SourceWeights, ...]
     op_weights: Tensor
     edge_weights: Tensor
@@ -140,9 +144,15 @@ class Saved(NamedTuple):
 class CellPass:
     """The computation of one cell on one batch: `forward`, and `backward` from what that saved."""
 
-    def __init__(self, cell: SupernetCell, mask: Tensor | None, batch: WholeBatch) -> None:
+    def __init__(
+        self, cell: SupernetCell, mask: Tensor | None, batch: WholeBatch, computed: Computed | None = None
+    ) -> None:
         channels = cell.plan.channels
         self.cell, self.space, self.batch = cell, cell.space, batch
+        everything = ((True,) * len(PRIMITIVES),) * cell.space.num_edges
+        self.computed = computed or everything
+        self.groups = self._groups(self.computed)
+        self.is_whole = self.groups == self._groups(everything)
         self.sampling: FirstChannels | MaskedChannels
         if mask is None:
             self.sampling = FirstChannels(channels, cell.k)
@@ -166,32 +176,28 @@ class CellPass:
             pairs = [F.max_pool2d(x, 2, ceil_mode=True, return_indices=True) for x in inputs]
             bypassed, halved = [x for x, _ in pairs], [places for _, places in pairs]
         mixed = self._room_for_mixed(bypassed[0])
-        traces: list[Trace] = []
+        traces: list[tuple[Trace, ...]] = []
         shifts: list[Tensor] = []
-        statistics: list[SourceStatistics] = []
+        statistics: list[list[SourceStatistics]] = []
         for source in range(self.space.num_nodes - 1):
             if source >= 2:
                 nodes.append(self._assemble(source, bypass, bypassed, mixed, shifts))
                 bypassed.append(nodes[source])
-            edges = self.space.edges_from(source)
-            sampled = self.sampling.sampled(nodes[source], edges)
-            trace, shift, found = sources.forward(
-                sampled,
-                self.sampling.rectified(sampled, edges),
+            found, shift = self._leave(
+                source,
+                nodes[source],
                 weights[source],
                 of_sources[source],
                 running[source] if running else None,
                 mixed[source],
-                self.batch,
             )
-            traces.append(trace)
+            traces.append(tuple(trace for trace, _ in found))
+            statistics.append([of_batch for _, of_batch in found])
             shifts.append(shift)
-            if found is not None:
-                statistics.append(found)
         nodes.append(self._assemble(self.space.num_nodes - 1, bypass, bypassed, mixed, shifts))
         output = channels_last(torch.cat(nodes[2:], dim=1))
         if running is None:
-            update_running(self.cell, statistics, self.batch.pixels(output))
+            self._update_running(statistics, self.batch.pixels(output))
         saved = Saved(
             (inputs[0], inputs[1]),
             tuple(bypassed),
@@ -203,6 +209,48 @@ class CellPass:
             bypass,
         )
         return output, saved
+
+    def _leave(
+        self,
+        source: int,
+        node: Tensor,
+        weights: SourceWeights,
+        mixture: Tensor,
+        running: SourceStatistics | None,
+        mixed: Tensor,
+    ) -> tuple[list[tuple[Trace, SourceStatistics]], Tensor]:
+        """Add what leaves a source to `mixed`; returns trace and statistics of each group, and the constants [n, C]."""
+        edges, n = self.space.edges_from(source), len(mixture)
+        found = []
+        shift = mixture.new_zeros(n, self.sampling.width)
+        shared = self.sampling.sampled(node, edges) if self.sampling.sums_mixed else None
+        for group in self.groups[source]:
+            own = [edges[place] for place in group.edges]
+            sampled = self.sampling.sampled(node, own) if shared is None else shared
+            room = mixed if len(own) == n else self._zeros(mixed, len(own))
+            trace, of_group, statistics = sources.forward(
+                sampled,
+                self.sampling.rectified(sampled, own) if group.among(CONVOLUTIONS) else None,
+                weights_of_group(weights, group),
+                take(mixture, group.edges),
+                running and statistics_of_group(running, group),
+                room,
+                self.batch,
+                group.primitives,
+            )
+            found.append((trace, statistics))
+            if len(own) < n:
+                add_to_edges(mixed, room, group.edges, n)
+            add_rows(shift, of_group, group.edges)
+        return found, shift
+
+    def _update_running(self, statistics: list[list[SourceStatistics]], pixels: int) -> None:
+        if self.is_whole:
+            return update_running(self.cell, [found for (found,) in statistics], pixels)
+        for source, groups in enumerate(self.groups):
+            for group, found in zip(groups, statistics[source], strict=True):
+                update_running_of_group(self.cell, source, group, found, pixels)
+        return None
 
     def _assemble(
         self, target: int, bypass: Tensor, bypassed: list[Tensor], mixed: list[Tensor], shifts: list[Tensor]
@@ -236,18 +284,12 @@ class CellPass:
         for source in range(self.space.num_nodes - 2, -1, -1):
             if source > 0:
                 self._disassemble(source + 1, saved, of_nodes, of_bypassed, of_mixed, of_bypass, with_mixture)
-            edges = self.space.edges_from(source)
-            found = sources.backward(
-                saved.traces[source],
-                saved.weights[source],
-                of_sources[source],
-                channels_last(of_mixed[source][:, -len(edges) * self.sampling.width :]),
-                with_weights,
+            rows, found = self._return(
+                source, saved, of_sources[source], of_mixed[source], of_nodes[source], with_weights
             )
-            self.sampling.give_back(of_nodes[source], found.sampled, found.rectified, edges)
-            of_mixtures.append(found.mixture)
-            if found.weights is not None:
-                of_weights.append(found.weights)
+            of_mixtures.append(rows)
+            if found is not None:
+                of_weights.append(found)
         for of_node, of_half, x, places in zip(of_nodes, of_bypassed, saved.nodes, saved.halved, strict=False):
             of_node += torch.ops.aten.max_pool2d_with_indices_backward(
                 of_half, x, [2, 2], [2, 2], [0, 0], [1, 1], True, places
@@ -255,10 +297,41 @@ class CellPass:
         of_mixture = torch.cat(of_mixtures[::-1])[self.cell.edge_major]
         of_skip, of_edge_weights = self.sampling.bypass_gradients(of_bypass)
         of_mixture[:, SKIP] += of_skip * self.cell.unstrided
+        for edge, row in enumerate(self.computed):
+            if not row[SKIP]:
+                of_mixture[edge, SKIP] = 0
         of_edge_weights = of_edge_weights + (of_mixture * saved.op_weights).sum(dim=1)
         of_op_weights = of_mixture * saved.edge_weights.unsqueeze(1)
         gradients = (*of_nodes[:2], of_op_weights, of_edge_weights)
         return (*gradients, *gradients_of_parameters(self.cell, of_weights[::-1])) if with_weights else gradients
+
+    def _return(
+        self, source: int, saved: Saved, mixture: Tensor, of_mixed: Tensor, of_node: Tensor, with_weights: bool
+    ) -> tuple[Tensor, SourceWeights | None]:
+        """The backward pass of `_leave`: adds to `of_node`; returns the gradients of the mixture and of the weights."""
+        edges, n = self.space.edges_from(source), len(mixture)
+        of_mixed = of_mixed[:, -n * self.sampling.width :]
+        of_mixture = torch.zeros_like(mixture)
+        of_weights: list[tuple[Group, SourceWeights]] = []
+        for group, trace in zip(self.groups[source], saved.traces[source], strict=True):
+            own = [edges[place] for place in group.edges]
+            found = sources.backward(
+                trace,
+                weights_of_group(saved.weights[source], group),
+                take(mixture, group.edges),
+                channels_last(take_edges(of_mixed, group.edges, n)),
+                with_weights,
+                group.primitives,
+            )
+            self.sampling.give_back(of_node, found.sampled, found.rectified, own)
+            add_rows(of_mixture, found.mixture, group.edges)
+            if found.weights is not None:
+                of_weights.append((group, found.weights))
+        if not with_weights:
+            return of_mixture, None
+        if self.is_whole:
+            return of_mixture, of_weights[0][1]
+        return of_mixture, gradients_of_source(saved.weights[source], of_weights)
 
     def _disassemble(
         self,
@@ -282,14 +355,23 @@ class CellPass:
 
     def _room_for_mixed(self, ends: Tensor) -> list[Tensor]:
         """Zeros for what each source sends, [B, n·C/k, H', W']; if edges into one node share theirs, one for all."""
-        width = self.sampling.width
         counts = [len(self.space.edges_from(source)) for source in range(self.space.num_nodes - 1)]
-        batch, _, *size = ends.shape
+        if self.sampling.sums_mixed:
+            return [self._zeros(ends, counts[0])] * len(counts)
+        return [self._zeros(ends, n) for n in counts]
 
-        def zeros(n: int) -> Tensor:
-            return channels_last(ends.new_zeros(batch, *size, n * width).permute(0, 3, 1, 2))
+    def _zeros(self, like: Tensor, n: int) -> Tensor:
+        """[B, n·C/k, H, W] for `like` [B, channels, H, W]."""
+        batch, _, *size = like.shape
+        return channels_last(like.new_zeros(batch, *size, n * self.sampling.width).permute(0, 3, 1, 2))
 
-        return [zeros(counts[0])] * len(counts) if self.sampling.sums_mixed else [zeros(n) for n in counts]
+    def _groups(self, computed: Computed) -> tuple[tuple[Group, ...], ...]:
+        """Those of each source."""
+        strided = self.cell.strided_edges
+        return tuple(
+            groups_of(tuple(computed[edge] for edge in edges), edges[0] in strided)
+            for edges in map(self.space.edges_from, range(self.space.num_nodes - 1))
+        )
 
     def _by_source(self, mixture: Tensor) -> list[Tensor]:
         """The rows of [edges, primitives] that belong to the edges of each source."""

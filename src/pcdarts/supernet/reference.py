@@ -4,12 +4,14 @@ Pure functions over the parameters of a `Supernet`; its stem, preprocessing and 
 the fast supernet computes must equal this, outputs and gradients; the tests hold it to that.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pcdarts.cell.space import PRIMITIVES
-from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.arch import Computed, Mixture
 from pcdarts.supernet.edges import EPSILON, EdgeNorm, SeparableStage
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 
@@ -20,9 +22,8 @@ def supernet(model: SupernetParts, images: Tensor, mixture: Mixture, masks: list
     for position, cell in enumerate(model.cells):
         kind = cell.plan.kind
         mask = first_channels(cell) if masks is None else masks[position]
-        output = cell_output(
-            cell, before_last, last, mixture.op_weights[kind], mixture.edge_weights[kind], mask, masks is None
-        )
+        weights = mixture.op_weights[kind], mixture.edge_weights[kind]
+        output = cell_output(cell, before_last, last, *weights, mask, masks is None, mixture.computed(kind))
         before_last, last = last, output
     return model.classifier(last.mean(dim=(2, 3)))
 
@@ -42,6 +43,7 @@ def cell_output(
     edge_weights: Tensor,
     mask: Tensor,
     shuffle: bool,
+    computed: Computed,
 ) -> Tensor:
     """Sec. 3.1: concat(x_2, ..., x_{N-1}) of one cell."""
     nodes = [cell.preprocess0(before_last), cell.preprocess1(last)]
@@ -49,7 +51,8 @@ def cell_output(
         edges = cell.space.edges_into(target)
         node = torch.stack(  # Eq. (2)
             [
-                edge_weights[edge] * partial_channels(cell, edge, nodes[source], op_weights[edge], mask[edge])
+                edge_weights[edge]
+                * partial_channels(cell, edge, nodes[source], op_weights[edge], mask[edge], computed[edge])
                 for source, edge in enumerate(edges)
             ]
         ).sum(dim=0)
@@ -57,9 +60,17 @@ def cell_output(
     return torch.cat(nodes[2:], dim=1)
 
 
-def partial_channels(cell: SupernetCell, edge: int, x: Tensor, op_weights: Tensor, mask: Tensor) -> Tensor:
+def partial_channels(
+    cell: SupernetCell,
+    edge: int,
+    x: Tensor,
+    op_weights: Tensor,
+    mask: Tensor,
+    computed: Sequence[bool] = (True,) * len(PRIMITIVES),
+) -> Tensor:
     """Eq. (1): f_PC(x; S) = Σ_o softmax(α)_o · o(S * x) + (1 - S) * x for x [B, C, H, W] and S [C].
 
+    The sum has the operations that are computed: those of weight zero are absent, gradients and all (`Mixture`).
     A stride-2 edge halves the bypassed channels by a 2x2 max-pool (authors' code; the paper is silent).
     """
     stride = 2 if cell.plan.kind == "reduce" and cell.space.edges[edge].source < 2 else 1
@@ -67,7 +78,7 @@ def partial_channels(cell: SupernetCell, edge: int, x: Tensor, op_weights: Tenso
     mixed = sum(
         op_weights[index] * operation(cell, edge, primitive, selected, stride)
         for index, primitive in enumerate(PRIMITIVES)
-        if primitive != "none"
+        if primitive != "none" and computed[index]
     )
     output = x.clone() if stride == 1 else F.max_pool2d(x, 2, ceil_mode=True)
     output[:, mask] = mixed

@@ -21,7 +21,7 @@ class FirstChannels:
     """The first C/k channels of every node; the node that they arrive at is shuffled in k groups."""
 
     sums_mixed = True
-    """Whether the mixed channels of all edges into one node meet in the same places."""
+    """Whether edges out of one node share sampled channels, and edges into one node the places of mixed ones."""
 
     def __init__(self, channels: int, k: int) -> None:
         self.channels, self.k, self.width = channels, k, channels // k
@@ -39,15 +39,18 @@ class FirstChannels:
             return channels_last(torch.cat([sampled.relu()] * n, dim=1))
         return multiply(sampled, Blocks(_eye(self.width, sampled).repeat(n, 1), 1)).relu_()
 
-    def give_back(self, grad: Tensor, of_sampled: Tensor, of_rectified: Tensor, edges: Sequence[int]) -> None:
-        """Add to the node's gradient those of `sampled` and, before the ReLU, of `rectified`."""
+    def give_back(
+        self, grad: Tensor, of_sampled: Tensor | None, of_rectified: Tensor | None, edges: Sequence[int]
+    ) -> None:
+        """Add to the node's gradient those of `sampled` and, before the ReLU, of `rectified`, where there are any."""
         n = len(edges)
-        if n > 1 and self.channels <= MOVED_BY_PRODUCT:
+        if of_rectified is not None and n > 1 and self.channels <= MOVED_BY_PRODUCT:
             add_product(grad, of_rectified, Blocks(_eye(self.channels, grad)[:, : self.width].repeat(1, n), 1))
-        else:
+        elif of_rectified is not None:
             for part in of_rectified.split(self.width, dim=1):
-                of_sampled = of_sampled + part
-        grad[:, : self.width] += of_sampled
+                of_sampled = part if of_sampled is None else of_sampled + part
+        if of_sampled is not None:
+            grad[:, : self.width] += of_sampled
 
     def bypass_weights(self, skip: Tensor, edge_weights: Tensor) -> Tensor:
         """[edges, C] from the weights of stride-1 skips and of the edges, [edges] each."""
@@ -93,9 +96,12 @@ class MaskedChannels:
         """Their ReLU."""
         return sampled.relu()
 
-    def give_back(self, grad: Tensor, of_sampled: Tensor, of_rectified: Tensor, edges: Sequence[int]) -> None:
+    def give_back(
+        self, grad: Tensor, of_sampled: Tensor | None, of_rectified: Tensor | None, edges: Sequence[int]
+    ) -> None:
         """As `FirstChannels.give_back`."""
-        grad.index_add_(1, self._channels(edges), of_sampled + of_rectified)
+        parts = [part for part in (of_sampled, of_rectified) if part is not None]
+        grad.index_add_(1, self._channels(edges), parts[0] if len(parts) == 1 else parts[0] + parts[1])
 
     def bypass_weights(self, skip: Tensor, edge_weights: Tensor) -> Tensor:
         """As `FirstChannels.bypass_weights`."""

@@ -1,9 +1,11 @@
-"""All candidate operations on all edges that leave one source node, forward and backward, with explicit gradients.
+"""Candidate operations on edges that leave one source node, forward and backward, with explicit gradients.
 
-The edges' channels lie side by side, n·C of them, so that each depthwise convolution is one call. What is kept for the
+The edges' channels lie side by side, n·C of them, so that each depthwise convolution is one call. Which operations and
+which edges these are, a group says (`groups.py`): all of them, unless some have the weight zero. What is kept for the
 backward pass are the inputs of the 1x1 convolutions and tiny matrices; `stages.py` does the rest.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +16,7 @@ from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet import pooling
 from pcdarts.supernet.blocks import sums_over_pixels
 from pcdarts.supernet.fold import Statistics
+from pcdarts.supernet.groups import CONVOLUTIONS, POOLS, SKIP, take
 from pcdarts.supernet.images import (
     channels_last,
     rectify_gradient,
@@ -29,29 +32,26 @@ from pcdarts.supernet.stages import (
     outputs_backward,
 )
 
-POOLS, SKIP, CONVOLUTIONS = slice(1, 3), slice(3, 4), slice(4, 8)
-"""Places of the primitives in the mixture."""
-
 
 class SourceWeights(NamedTuple):
-    """The weights of n edges (or their gradients, None where none is wanted)."""
+    """The weights of n edges (or their gradients, None where none is wanted), of the convolutions of a group."""
 
     depthwise: tuple[Tensor, ...]
     """[n·C, 1, k, k]: first stages of sep_conv_3x3 and _5x5, their second stages, dil_conv_3x3 and _5x5."""
     first: Tensor
-    """1x1 weights of the first stages, [2, n, C, C]."""
+    """1x1 weights of the first stages, [2 or fewer, n, C, C]."""
     last: Tensor
-    """1x1 weights of the last stages, [4, n, C, C]."""
+    """1x1 weights of the last stages, [4 or fewer, n, C, C]."""
     skip: Tensor | None
     """Of a stride-2 skip: its two convolutions side by side, [1, n, C, 2C] with zeros."""
 
 
 class SourceStatistics(NamedTuple):
-    """Running statistics, or those of a batch, of all normalisations: [operations, n, C] each."""
+    """Running statistics, or those of a batch, of the normalisations of a group: [operations, n, C] each."""
 
-    first: Statistics
-    last: Statistics
-    pools: Statistics
+    first: Statistics | None
+    last: Statistics | None
+    pools: Statistics | None
     skip: Statistics | None
 
 
@@ -60,119 +60,169 @@ class Trace(NamedTuple):
 
     sampled: Tensor
     """[B, C or n·C, H, W], before the ReLU."""
-    rectified: Tensor
-    """[B, n·C, H, W]."""
-    first: Stages
+    rectified: Tensor | None
+    """[B, n·C, H, W]; None without convolutions."""
+    first: Stages | None
     hidden: tuple[Tensor, ...]
     """[B, n·C, H, W] after the first stages' ReLU."""
-    last: Stages
-    winners: Tensor
-    pools: Stages
+    last: Stages | None
+    winners: Tensor | None
+    """Of max-pooling."""
+    pools: Stages | None
     skip: Stages | None
 
 
 def forward(
     sampled: Tensor,
-    rectified: Tensor,
+    rectified: Tensor | None,
     weights: SourceWeights,
     mixture: Tensor,
     running: SourceStatistics | None,
     mixed: Tensor,
     batch: WholeBatch,
-) -> tuple[Trace, Tensor, SourceStatistics | None]:
+    primitives: Sequence[int],
+) -> tuple[Trace, Tensor, SourceStatistics]:
     """Add the weighted sum over primitives of Eq. (1), less its constant part, to `mixed` on n edges.
 
     A stride-1 skip is left to the caller: it is no more than another weight for the bypass.
 
     Args:
         sampled: the sampled channels, [B, C, H, W] where all edges share them, else [B, n·C, H, W].
-        rectified: their ReLU for each edge, [B, n·C, H, W].
+        rectified: their ReLU for each edge, [B, n·C, H, W]; None without convolutions.
         mixture: [n, primitives], the softmaxed α of each edge times its edge weight.
         running: in evaluation, the running statistics.
         mixed: [B, n·C or more, H/stride, W/stride], whose last channels are those of the n edges; the stride follows
             from its size.
         batch: what the statistics of the batch are taken of.
+        primitives: those of the group, whose weights and running statistics the other arguments hold.
 
     Returns:
         The trace, the constant part [n, C], and in training the statistics of the batch.
     """
-    stride = 1 if mixed.shape[2:] == rectified.shape[2:] else 2
-    strided = tuple(convolve(rectified, kernel, stride) for kernel in weights.depthwise[:2])
-    first, first_statistics = make_stages(strided, weights.first, running and running.first, batch)
-    hidden = tuple(z.relu_() for z in outputs(first))
+    shift = mixture.new_zeros(len(mixture), weights.last.shape[-1])
+    stride = 1 if mixed.shape[2:] == sampled.shape[2:] else 2
+    separable = len(weights.first)
+    first = last = pools = skip = winners = None
+    first_statistics = last_statistics = pool_statistics = skip_statistics = None
+    hidden: tuple[Tensor, ...] = ()
+    if separable and rectified is not None:
+        strided = tuple(convolve(rectified, kernel, stride) for kernel in weights.depthwise[:separable])
+        first, first_statistics = make_stages(strided, weights.first, running and running.first, batch)
+        hidden = tuple(z.relu_() for z in outputs(first))
 
-    depthwise = [convolve(h, k) for h, k in zip(hidden, weights.depthwise[2:4], strict=True)]
-    around, dilation = _dilated_input(rectified, stride)
-    depthwise += [convolve(around, kernel, 1, dilation) for kernel in weights.depthwise[4:]]
-    last, last_statistics = make_stages(tuple(depthwise), weights.last, running and running.last, batch)
-    shift = add_mixture(mixed, last, mixture.t()[CONVOLUTIONS])
+    depthwise = [convolve(h, k) for h, k in zip(hidden, weights.depthwise[separable : 2 * separable], strict=True)]
+    dilated = weights.depthwise[2 * separable :]
+    if dilated and rectified is not None:
+        around, dilation = _dilated_input(rectified, stride)
+        depthwise += [convolve(around, kernel, 1, dilation) for kernel in dilated]
+    if depthwise:
+        last, last_statistics = make_stages(tuple(depthwise), weights.last, running and running.last, batch)
+        shift += add_mixture(mixed, last, _columns(mixture, CONVOLUTIONS, primitives))
 
-    largest, winners = pooling.max_pool(sampled, stride)
-    pooled = (largest, pooling.avg_pool(sampled, stride))
-    pools, pool_statistics = make_stages(pooled, _identity(weights.last, 2), running and running.pools, batch)
-    shift += add_mixture(mixed, pools, mixture.t()[POOLS])
+    pooled = []
+    if POOLS[0] in primitives:
+        largest, winners = pooling.max_pool(sampled, stride)
+        pooled.append(largest)
+    if POOLS[1] in primitives:
+        pooled.append(pooling.avg_pool(sampled, stride))
+    if pooled:
+        identity = _identity(weights.last, len(pooled))
+        pools, pool_statistics = make_stages(tuple(pooled), identity, running and running.pools, batch)
+        shift += add_mixture(mixed, pools, _columns(mixture, POOLS, primitives))
 
-    skip = skip_statistics = None
     if weights.skip is not None:
         grids = shifted_grids(sampled.relu(), _blocks(sampled, weights))
         skip, skip_statistics = make_stages((grids,), weights.skip, running and running.skip, batch)
-        shift += add_mixture(mixed, skip, mixture.t()[SKIP])
+        shift += add_mixture(mixed, skip, _columns(mixture, (SKIP,), primitives))
 
-    statistics = None
-    if first_statistics is not None and last_statistics is not None and pool_statistics is not None:
-        statistics = SourceStatistics(first_statistics, last_statistics, pool_statistics, skip_statistics)
+    statistics = SourceStatistics(first_statistics, last_statistics, pool_statistics, skip_statistics)
     return Trace(sampled, rectified, first, hidden, last, winners, pools, skip), shift, statistics
+
+
+def _columns(mixture: Tensor, kind: Sequence[int], primitives: Sequence[int]) -> Tensor:
+    """The weights [operations, n] of those primitives of a kind that a group has, from the mixture [n, primitives]."""
+    return take(mixture.t(), [primitive for primitive in kind if primitive in primitives])
+
+
+def _set_columns(of_mixture: Tensor, kind: Sequence[int], primitives: Sequence[int], values: Tensor) -> None:
+    """Write values [operations, n] to where `_columns` finds them."""
+    places = [primitive for primitive in kind if primitive in primitives]
+    if places[-1] - places[0] == len(places) - 1:
+        of_mixture[:, places[0] : places[-1] + 1] = values.t()
+        return
+    for place, value in zip(places, values, strict=True):
+        of_mixture[:, place] = value
 
 
 class SourceGradients(NamedTuple):
     """What `backward` returns."""
 
-    sampled: Tensor
-    """Of `sampled`, by pooling and strided skip: [B, C or n·C, H, W]."""
-    rectified: Tensor
-    """Of the sampled channels of each edge, by the convolutions: [B, n·C, H, W]."""
+    sampled: Tensor | None
+    """Of `sampled`, by pooling and strided skip: [B, C or n·C, H, W]; None without these."""
+    rectified: Tensor | None
+    """Of the sampled channels of each edge, by the convolutions: [B, n·C, H, W]; None without these."""
     mixture: Tensor
     """[n, primitives], without those of `none` and a stride-1 skip."""
     weights: SourceWeights | None
 
 
 def backward(
-    trace: Trace, weights: SourceWeights, mixture: Tensor, grad: Tensor, with_weights: bool
+    trace: Trace,
+    weights: SourceWeights,
+    mixture: Tensor,
+    grad: Tensor,
+    with_weights: bool,
+    primitives: Sequence[int],
 ) -> SourceGradients:
     """The gradients of `forward` from that of `mixed`, [B, n·C, H, W]."""
     grad_sums = sums_over_pixels(grad).view(len(mixture), -1)
-    stride = 1 if grad.shape[2:] == trace.rectified.shape[2:] else 2
+    stride = 1 if grad.shape[2:] == trace.sampled.shape[2:] else 2
     of_mixture = torch.zeros_like(mixture)
-    arriving, last = mixture_backward(trace.last, mixture.t()[CONVOLUTIONS], grad, grad_sums)
-    of_mixture[:, CONVOLUTIONS] = last.weights.t()
+    arriving: Iterator[Tensor] = iter(())
+    of_last, of_first, of_skip = weights.last, weights.first, None
+    if trace.last is not None:
+        columns = _columns(mixture, CONVOLUTIONS, primitives)
+        arriving, gradients = mixture_backward(trace.last, columns, grad, grad_sums)
+        _set_columns(of_mixture, CONVOLUTIONS, primitives, gradients.weights)
+        of_last = gradients.pointwise
 
-    of_hidden, second_kernels = [], []
-    for hidden, kernel in zip(trace.hidden, weights.depthwise[2:4], strict=True):
-        image = next(arriving)
-        of_hidden.append(rectify_gradient(convolve(image, kernel.flip(2, 3)), hidden))
-        if with_weights:
-            second_kernels.append(KernelGradients(hidden)(image, kernel.shape[-1]))
-    strided, of_first = outputs_backward(trace.first, tuple(of_hidden))
-    of_rectified, first_kernels = _first_backward(
-        trace.rectified, list(strided), weights.depthwise[:2], stride, with_weights
-    )
-    dilated_kernels = _dilated_backward(
-        trace.rectified, list(arriving), weights.depthwise[4:], stride, with_weights, of_rectified
-    )
-    of_rectified = rectify_gradient(of_rectified, trace.rectified)
+    separable = len(weights.first)
+    of_rectified: Tensor | None = None
+    first_kernels: list[Tensor] = []
+    second_kernels: list[Tensor] = []
+    if trace.first is not None and trace.rectified is not None:
+        of_hidden = []
+        for hidden, kernel in zip(trace.hidden, weights.depthwise[separable : 2 * separable], strict=True):
+            image = next(arriving)
+            of_hidden.append(rectify_gradient(convolve(image, kernel.flip(2, 3)), hidden))
+            if with_weights:
+                second_kernels.append(KernelGradients(hidden)(image, kernel.shape[-1]))
+        strided, of_first = outputs_backward(trace.first, tuple(of_hidden))
+        of_rectified, first_kernels = _first_backward(
+            trace.rectified, list(strided), weights.depthwise[:separable], stride, with_weights
+        )
+    dilated_kernels: list[Tensor] = []
+    if trace.rectified is not None:
+        if of_rectified is None:
+            of_rectified = torch.zeros_like(trace.rectified)
+        if dilated := weights.depthwise[2 * separable :]:
+            dilated_kernels = _dilated_backward(
+                trace.rectified, list(arriving), dilated, stride, with_weights, of_rectified
+            )
+        of_rectified = rectify_gradient(of_rectified, trace.rectified)
 
-    of_sampled = _pools_backward(trace, mixture, grad, grad_sums, of_mixture, stride)
-    of_skip = None
+    of_sampled = _pools_backward(trace, mixture, grad, grad_sums, of_mixture, stride, primitives)
     if trace.skip is not None:
-        (grids,), skip = mixture_backward(trace.skip, mixture.t()[SKIP], grad, grad_sums)
-        of_mixture[:, SKIP] = skip.weights.t()
+        (grids,), gradients = mixture_backward(trace.skip, _columns(mixture, (SKIP,), primitives), grad, grad_sums)
+        _set_columns(of_mixture, (SKIP,), primitives, gradients.weights)
         unmasked = shifted_grids_gradient(grids, trace.sampled, _blocks(trace.sampled, weights))
-        of_sampled += rectify_gradient(unmasked, trace.sampled)
-        of_skip = skip.pointwise
+        unmasked = rectify_gradient(unmasked, trace.sampled)
+        of_sampled = unmasked if of_sampled is None else of_sampled.add_(unmasked)
+        of_skip = gradients.pointwise
     of_weights = None
     if with_weights:
         kernels = (*first_kernels, *second_kernels, *dilated_kernels)
-        of_weights = SourceWeights(kernels, of_first, last.pointwise, of_skip)
+        of_weights = SourceWeights(kernels, of_first, of_last, of_skip)
     return SourceGradients(of_sampled, of_rectified, of_mixture, of_weights)
 
 
@@ -182,8 +232,11 @@ def _first_backward(
     """The gradients of the ReLU and the kernels by the first depthwise convolutions of the separable ones."""
     if stride > 1:
         pairs = [strided_gradients(rectified, k, g, stride, with_weights) for g, k in zip(grads, kernels, strict=True)]
-        return channels_last(pairs[0][0].add_(pairs[1][0])), [kernel for _, kernel in pairs if kernel is not None]
-    total = add_convolved(convolve(grads[0], kernels[0].flip(2, 3)), grads[1], kernels[1].flip(2, 3))
+        total = pairs[0][0] if len(pairs) == 1 else pairs[0][0].add_(pairs[1][0])
+        return channels_last(total), [kernel for _, kernel in pairs if kernel is not None]
+    total = convolve(grads[0], kernels[0].flip(2, 3))
+    for g, kernel in zip(grads[1:], kernels[1:], strict=True):
+        total = add_convolved(total, g, kernel.flip(2, 3))
     layout = KernelGradients(rectified) if with_weights else None
     return total, [layout(g, k.shape[-1]) for g, k in zip(grads, kernels, strict=True)] if layout else []
 
@@ -215,13 +268,25 @@ def _dilated_backward(
 
 
 def _pools_backward(
-    trace: Trace, mixture: Tensor, grad: Tensor, grad_sums: Tensor, of_mixture: Tensor, stride: int
-) -> Tensor:
+    trace: Trace,
+    mixture: Tensor,
+    grad: Tensor,
+    grad_sums: Tensor,
+    of_mixture: Tensor,
+    stride: int,
+    primitives: Sequence[int],
+) -> Tensor | None:
     """The gradient of `sampled` by pooling; writes those of the pools' weights into `of_mixture`."""
-    (largest, average), gradients = mixture_backward(trace.pools, mixture.t()[POOLS], grad, grad_sums)
-    of_mixture[:, POOLS] = gradients.weights.t()
-    of_sampled = pooling.avg_pool_gradient(trace.sampled, average, stride)
-    return of_sampled.add_(pooling.max_pool_gradient(trace.sampled, trace.winners, largest, stride))
+    if trace.pools is None:
+        return None
+    arriving, gradients = mixture_backward(trace.pools, _columns(mixture, POOLS, primitives), grad, grad_sums)
+    _set_columns(of_mixture, POOLS, primitives, gradients.weights)
+    largest = None if trace.winners is None else next(arriving)
+    averages = list(arriving)
+    parts = [pooling.avg_pool_gradient(trace.sampled, average, stride) for average in averages]
+    if largest is not None and trace.winners is not None:
+        parts.append(pooling.max_pool_gradient(trace.sampled, trace.winners, largest, stride))
+    return parts[0] if len(parts) == 1 else parts[0].add_(parts[1])
 
 
 def _identity(like: Tensor, operations: int) -> Tensor:

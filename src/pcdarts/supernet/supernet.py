@@ -22,7 +22,7 @@ from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
 from pcdarts.cell.synchronize import synchronize_norms
 from pcdarts.errors import InputError, check_whole, wrong_type
 from pcdarts.supernet import plain
-from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.arch import Mixture, check_active
 from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.build import is_missing
@@ -110,8 +110,8 @@ class Supernet(nn.Module):
 
         Raises:
             InputError: no images, or of another shape or type, or too small for the network; no mixture, or one of
-                another space; masks that are not like those of `draw_masks`; or a precision that the device of the
-                images or the native kernels do not have.
+                another space, or at odds with what it calls active; masks that are not like those of `draw_masks`; or a
+                precision that the device of the images or the native kernels do not have.
             MemoryError: the native kernels found none.
         """
         check_images(images, self.image_channels, self.smallest_side)
@@ -144,6 +144,7 @@ class Supernet(nn.Module):
                         f"the mixture has weights of shape {found}, but the supernet's cells have {edges} edges of "
                         f"{len(PRIMITIVES)} primitives"
                     )
+        check_active(mixture, edges)
         if masks is None:
             return
         if len(masks) != len(self.cells):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError
-from pcdarts.supernet.arch import ArchParameters
+from pcdarts.supernet.arch import ArchParameters, Mixture
 from pcdarts.supernet.native import cells
 from pcdarts.supernet.supernet import Supernet
 
@@ -131,6 +131,27 @@ def test_memory_of_sizes_that_nobody_asks_for_any_more_is_given_back(monkeypatch
     for _ in range(6):
         gradients(supernet, arch, draw_images(20))
     assert largest not in cells._Workspace._free
+
+
+def test_nothing_is_read_of_what_an_absent_operation_would_have_written(monkeypatch):
+    """The memory handed on holds no numbers at all the second time."""
+    monkeypatch.setattr(cells._Workspace, "_free", {})
+    supernet, arch = make()
+    images, chosen = draw_images().double(), torch.arange(9 * 8).view(9, 8) * 7 % 5 < 2
+
+    def found():
+        mixture = arch.mixture()
+        weights = {kind: weights * chosen for kind, weights in mixture.op_weights.items()}
+        loss = supernet(images, Mixture(weights, mixture.edge_weights)).square().sum()
+        return torch.autograd.grad(loss, [*supernet.parameters(), *arch.parameters()])
+
+    supernet.double(), arch.double()
+    expected = found()
+    for memories in cells._Workspace._free.values():
+        for memory in memories:
+            memory.fill_(torch.nan)
+    for ours, before in zip(found(), expected, strict=True):
+        assert torch.equal(ours, before)
 
 
 def test_nothing_is_compiled_for_a_supernet_that_takes_the_plain_kernels(monkeypatch, tmp_path):

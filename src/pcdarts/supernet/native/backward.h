@@ -39,17 +39,22 @@ public:
 
     void run() {
         parallel(cell.blocks * edges, [&](Index item) { sum_products(item / edges, item % edges); });
-        parallel(edges * cell.finals(source),
-                 [&](Index item) { fold_final(item / cell.finals(source), item % cell.finals(source)); });
+        parallel(edges * cell.finals(source), [&](Index item) {
+            const Index index = item / cell.finals(source), final = item % cell.finals(source);
+            if (cell.computes_final(edge(index), final)) fold_final(index, final);
+        });
         for (Index index = 0; index < edges; ++index) mixture_gradients(index);
         if (source < 2 && !cell.shape.input_gradients) return;
         direct.fold(final_sums);
         const Index together = cell.rows_at_once(), groups = (c + together - 1) / together;
         parallel(cell.blocks * edges * 2 * groups, [&](Index item) {
             const Index group = item % groups, op = item / groups % 2, index = item / groups / 2 % edges;
-            second_stage(item / groups / 2 / edges, index, op, group * together);
+            if (cell.computes_final(edge(index), op))
+                second_stage(item / groups / 2 / edges, index, op, group * together);
         });
-        parallel(edges * 2, [&](Index item) { fold_hidden(item / 2, item % 2); });
+        parallel(edges * 2, [&](Index item) {
+            if (cell.computes_final(edge(item / 2), item % 2)) fold_hidden(item / 2, item % 2);
+        });
         // Without shuffles the edges sample different channels: one thread takes all channels of a block.
         const Index size = cell.shape.shuffles ? together : cell.used, parts = (cell.used + size - 1) / size;
         parallel(cell.blocks * parts, [&](Index item) {
@@ -79,17 +84,18 @@ private:
     void sum_products(Index block, Index index) {
         std::vector<const T*> planes, rows;
         for (Index final = 0; final < cell.finals(source); ++final)
-            cell.final_planes(final, source, edge(index), block, planes);
+            if (cell.computes_final(edge(index), final)) cell.final_planes(final, source, edge(index), block, planes);
         gradient_planes(index, block, rows);
-        products(rows.data(), c, planes.data(), columns, 0, cell.pixels, final_products.at(index, block), columns);
+        products(rows.data(), c, planes.data(), planes.size(), 0, cell.pixels, final_products.at(index, block), columns);
         T* sums = final_sums.at(index, block);
         for (Index rank = 0; rank < c; ++rank) {
             const Index channel = cell.selected(edge(index), rank);
             sums[rank] = plane_sum(rows[rank], 0, cell.pixels);
             for (Index pool = 0; pool < 2; ++pool)
-                sums[(1 + pool) * c + rank] =
-                    plane_dot(rows[rank], cell.pooled(pool, source, block, channel), 0, cell.pixels);
-            if (!cell.strided(source) && cell.shape.mixture_gradients)
+                if (cell.computes(edge(index), MAX_POOL + pool))
+                    sums[(1 + pool) * c + rank] =
+                        plane_dot(rows[rank], cell.pooled(pool, source, block, channel), 0, cell.pixels);
+            if (!cell.strided(source) && cell.shape.mixture_gradients && cell.computes(edge(index), SKIP))
                 sums[3 * c + rank] = plane_dot(rows[rank], cell.node(source, block, channel), 0, cell.pixels);
         }
         if (!cell.shape.mixture_gradients) return;
@@ -113,11 +119,14 @@ private:
         const Fold<T> fold = cell.final_fold(final, edge(index));
         const T weight = cell.weight(edge(index), cell.final_primitive(final));
         const std::vector<double> all = final_products.total(index);
+        Index begin = 0;  // its first column among those of the finals that are computed
+        for (Index before = 0; before < final; ++before)
+            if (cell.computes_final(edge(index), before)) begin += cell.final_columns(before);
         std::vector<double> products(c * own), sums = final_sums.total(index);
         double along = 0;
         for (Index row = 0; row < c; ++row) {
             for (Index j = 0; j < own; ++j) {
-                const double product = all[row * columns + final * c + j];
+                const double product = all[row * columns + begin + j];
                 along += fold.matrix[row * own + j] * product;
                 products[row * own + j] = weight * product;
             }
@@ -153,6 +162,7 @@ private:
         T* ops = gradients.op_weights + edge(index) * PRIMITIVES;
         const T *op_weights = cell.in.op_weights + edge(index) * PRIMITIVES, beta = cell.in.edge_weights[edge(index)];
         for (Index pool = 0; pool < 2; ++pool) {
+            if (!cell.computes(edge(index), MAX_POOL + pool)) continue;
             double along = 0;
             for (Index rank = 0; rank < c; ++rank)
                 along += double(cell.pool_statistics(pool, 1, edge(index))[rank]) *
@@ -160,7 +170,7 @@ private:
                           double(cell.pool_statistics(pool, 0, edge(index))[rank]) * sums[rank]);
             ops[MAX_POOL + pool] = T(along);
         }
-        if (!cell.strided(source)) {
+        if (!cell.strided(source) && cell.computes(edge(index), SKIP)) {
             double along = 0;
             for (Index rank = 0; rank < c; ++rank) along += sums[3 * c + rank];
             ops[SKIP] = T(along);
@@ -281,6 +291,7 @@ private:
         const Index out_size = padded_size(cell.out_height, cell.out_width);
         for (Index op = 0; op < 4; ++op) {
             const Index stage = FROM_SOURCE[op], kernel = kernel_size(stage) * kernel_size(stage);
+            if (!cell.computes_stage(edge(index), stage)) continue;
             std::vector<const T*> planes;
             if (op < 2)
                 for (Index rank = 0; rank < c; ++rank) planes.push_back(hidden_gradient(op, index, block, rank));
@@ -303,7 +314,8 @@ private:
                 });
             }
         }
-        if (cell.strided(source)) strided_skip(block, index, begin, rows, first_channel, sums);
+        if (cell.strided(source) && cell.computes(edge(index), SKIP))
+            strided_skip(block, index, begin, rows, first_channel, sums);
     }
 
     void strided_skip(Index block, Index index, Index begin, Index rows, Index first_channel, T* sums) {

@@ -57,6 +57,7 @@ constexpr Index kernel_size(Index stage) {
 
 // The order of primitives in op_weights [edges, 8]; `none` comes first and costs nothing.
 constexpr Index PRIMITIVES = 8, MAX_POOL = 1, AVG_POOL = 2, SKIP = 3, FIRST_CONVOLUTION = 4;
+constexpr Index stage_primitive(Index stage) { return FIRST_CONVOLUTION + (stage < DIL_3 ? stage / 2 : stage - 2); }
 
 // Call body(size, dilation) with compile-time constants.
 template <class Body> inline void with_kernel(Index stage, Body body) {
@@ -108,6 +109,17 @@ public:
     }
     T weight(Index edge, Index primitive) const {
         return in.op_weights[edge * PRIMITIVES + primitive] * in.edge_weights[edge];
+    }
+    // Whether an operation is computed on an edge. Where it is not, its weight is zero: none of its memory is written or
+    // read, and its running statistics and its gradients stay what they were.
+    bool computes(Index edge, Index primitive) const { return in.active[edge * PRIMITIVES + primitive] != 0; }
+    bool computes_stage(Index edge, Index stage) const { return computes(edge, stage_primitive(stage)); }
+    bool computes_final(Index edge, Index final) const { return computes(edge, final_primitive(final)); }
+    // Whether some edge that leaves a source computes an operation.
+    bool some_compute(Index source, Index primitive) const {
+        for (Index target = first_target(source); target < shape.nodes; ++target)
+            if (computes(edge(source, target), primitive)) return true;
+        return false;
     }
     // Where channel `channel` of a source goes in a target: ShuffleNet's shuffle in k groups, or where it was.
     Index placed(Index channel) const {

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
+from pcdarts.cell.space import CELL_KINDS
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.native.build import load
@@ -72,16 +73,17 @@ def _logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: lis
     shared = before_last is last
     before_last = pack(before_last)
     last = before_last if shared else pack(last)
+    active = {kind: torch.tensor(mixture.computed(kind), dtype=torch.int64) for kind in CELL_KINDS}
     for position, cell in enumerate(network.cells):
         kind = cell.plan.kind
         node0, node1 = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)
         width = cell.plan.channels // cell.k
         first = torch.arange(width).expand(cell.space.num_edges, -1)
         selected = first if masks is None else selected_channels(masks[position], width)
+        weights = mixture.op_weights[kind], mixture.edge_weights[kind]
         output = _Cell.apply(
-            cell, batch, selected, masks is None, node0, node1, mixture.op_weights[kind], mixture.edge_weights[kind],
-            *cell_parameters(cell),
-        )  # fmt: skip
+            cell, batch, selected, active[kind], masks is None, node0, node1, *weights, *cell_parameters(cell)
+        )
         before_last, last = last, output
     features = last.mean(dim=(2, 3)).transpose(1, 2).flatten(0, 1)[:batch]
     return network.classifier(features)
@@ -179,6 +181,7 @@ class _Cell(torch.autograd.Function):
         cell: SupernetCell,
         batch: int,
         selected: Tensor,
+        active: Tensor,
         shuffles: bool,
         node0: Tensor,
         node1: Tensor,
@@ -206,28 +209,28 @@ class _Cell(torch.autograd.Function):
         tensors = fill(
             CellTensors, dtype, nodes=[node0, node1], parameters=_structured(parameters, dtype),
             running_mean=_running(cell, "running_mean"), running_var=_running(cell, "running_var"),
-            op_weights=op_weights, edge_weights=edge_weights, selected=selected, output=output,
+            op_weights=op_weights, edge_weights=edge_weights, selected=selected, active=active, output=output,
             saved=workspace.memory,
         )  # fmt: skip
         _call("cell_forward", dtype, shape, tensors)
         ctx.shape, ctx.workspace = shape, workspace
-        ctx.save_for_backward(node0, node1, op_weights, edge_weights, selected, output, *parameters)
+        ctx.save_for_backward(node0, node1, op_weights, edge_weights, selected, active, output, *parameters)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        node0, node1, op_weights, edge_weights, selected, output, *parameters = ctx.saved_tensors
+        node0, node1, op_weights, edge_weights, selected, active, output, *parameters = ctx.saved_tensors
         shape: CellShape = ctx.shape
         dtype = output.dtype
-        shape.mixture_gradients = any(ctx.needs_input_grad[6:8])
-        shape.weight_gradients = any(ctx.needs_input_grad[8:])
-        shape.input_gradients = shape.weight_gradients or any(ctx.needs_input_grad[4:6])
+        shape.mixture_gradients = any(ctx.needs_input_grad[7:9])
+        shape.weight_gradients = any(ctx.needs_input_grad[9:])
+        shape.input_gradients = shape.weight_gradients or any(ctx.needs_input_grad[5:7])
         node_gradients, hidden = _Workspace(output.numel(), dtype), _Workspace(ctx.hidden_size, dtype)
         node_gradients.memory.view_as(output).copy_(grads[0])
         inputs = [torch.empty_like(node) if shape.input_gradients else None for node in (node0, node1)]
         weights: list[Tensor | None] = [
-            None if parameter is None or not shape.weight_gradients else torch.empty_like(parameter)
+            None if parameter is None or not shape.weight_gradients else torch.zeros_like(parameter)
             for parameter in parameters
         ]
         mixture: list[Tensor | None] = [None, None]
@@ -237,14 +240,14 @@ class _Cell(torch.autograd.Function):
         tensors = fill(
             CellTensors, dtype, nodes=[node0, node1], parameters=_structured(parameters, dtype),
             running_mean=nowhere, running_var=nowhere, op_weights=op_weights, edge_weights=edge_weights,
-            selected=selected, output=output, saved=ctx.workspace.memory,
+            selected=selected, active=active, output=output, saved=ctx.workspace.memory,
         )  # fmt: skip
         gradients = fill(
             CellGradients, dtype, output=node_gradients.memory, nodes=inputs, parameters=_structured(weights, dtype),
             op_weights=mixture[0], edge_weights=mixture[1], hidden=hidden.memory,
         )  # fmt: skip
         _call("cell_backward", dtype, shape, tensors, gradients)
-        return None, None, None, None, *inputs, *mixture, *weights
+        return None, None, None, None, None, *inputs, *mixture, *weights
 
 
 class _Preprocess(torch.autograd.Function):

@@ -40,6 +40,7 @@ public:
             const std::vector<double> sums = final_sums.total(index);
             for (Index rank = 0; rank < c; ++rank)
                 for (Index pool = 0; pool < 2; ++pool) {
+                    if (!cell.computes(at.edge(index), MAX_POOL + pool)) continue;
                     const double mean = cell.pool_statistics(pool, 0, at.edge(index))[rank];
                     const double scale = cell.pool_statistics(pool, 1, at.edge(index))[rank];
                     const double weight = cell.weight(at.edge(index), MAX_POOL + pool) / cell.count;
@@ -56,13 +57,14 @@ public:
         const T* x = cell.node(source, block, channel);
         const Lanes<T> mask = present<T>(cell.shape.batch, block);
         for (Index pool = 0; pool < 2; ++pool) {
+            if (!cell.some_compute(source, MAX_POOL + pool)) continue;
             const T* values = cell.pooled(pool, source, block, channel);
             const T slope = slopes_[pool * cell.used + channel], constant = constants_[pool * cell.used + channel];
             std::vector<const T*> planes{values};
             std::vector<T> weights{slope};
             for (Index index = 0; index < edges; ++index) {
                 const Index rank = cell.rank(at.edge(index), channel);
-                if (rank < 0) continue;
+                if (rank < 0 || !cell.computes(at.edge(index), MAX_POOL + pool)) continue;
                 planes.push_back(at.gradient(index, block, channel));
                 weights.push_back(cell.weight(at.edge(index), MAX_POOL + pool) *
                                   cell.pool_statistics(pool, 1, at.edge(index))[rank]);
@@ -85,6 +87,7 @@ public:
         }
         for (Index index = 0; index < edges && !cell.strided(source); ++index) {
             const bool sampled = cell.rank(at.edge(index), channel) >= 0;
+            if (sampled && !cell.computes(at.edge(index), SKIP)) continue;
             planes.push_back(at.gradient(index, block, channel));
             weights.push_back(sampled ? cell.weight(at.edge(index), SKIP) : cell.in.edge_weights[at.edge(index)]);
         }

@@ -38,7 +38,8 @@ public:
         parallel(cell.blocks * edges, [&](Index item) { first_stages(item / edges, item % edges); });
         for (Index stage : FROM_SOURCE) normalise(stage);
         parallel(cell.blocks * edges * 2, [&](Index item) {
-            second_stage(item / (edges * 2), item / 2 % edges, item % 2 ? SEP_5_FIRST : SEP_3_FIRST);
+            const Index index = item / 2 % edges, first = item % 2 ? SEP_5_FIRST : SEP_3_FIRST;
+            if (cell.computes_stage(edge(index), first)) second_stage(item / (edges * 2), index, first);
         });
         normalise(SEP_3_SECOND);
         normalise(SEP_5_SECOND);
@@ -50,11 +51,14 @@ private:
 
     void first_stages(Index block, Index index) {
         const Index height = cell.height(source), width = cell.width(source), size = padded_size(height, width);
+        const auto computed = [&](Index stage) { return cell.computes_stage(edge(index), stage); };
+        if (std::none_of(std::begin(FROM_SOURCE), std::end(FROM_SOURCE), computed)) return;
         T* padded = scratch<T>(c * size).take(c * size);
         for (Index rank = 0; rank < c; ++rank)
             pad_rectified(cell.node(source, block, cell.selected(edge(index), rank)), padded + rank * size, height,
                           width);
         for (Index stage : FROM_SOURCE) {
+            if (!computed(stage)) continue;
             for (Index rank = 0; rank < c; ++rank)
                 convolve_into(stage, index, block, rank, interior(padded + rank * size, width), padded_row(width),
                               cell.strided(source) ? 2 : 1);
@@ -89,22 +93,22 @@ private:
     void pool(Index block, Index channel) {
         const T* plane = cell.node(source, block, channel);
         const Index height = cell.height(source), width = cell.width(source), stride = cell.strided(source) ? 2 : 1;
-        T *maximum = cell.pooled(0, source, block, channel), *mean = cell.pooled(1, source, block, channel);
-        Lanes<T> totals[4] = {zero<T>(), zero<T>(), zero<T>(), zero<T>()};
-        for (Index y = 0; y < cell.out_height; ++y)
-            for (Index x = 0; x < cell.out_width; ++x) {
-                const Window window = window_3x3(y, x, stride, height, width);
-                const Lanes<T> largest_value = largest(plane, width, window);
-                const Lanes<T> average_value = average(plane, width, window);
-                store(maximum + (y * cell.out_width + x) * LANES, largest_value);
-                store(mean + (y * cell.out_width + x) * LANES, average_value);
-                totals[0] += largest_value;
-                totals[1] += largest_value * largest_value;
-                totals[2] += average_value;
-                totals[3] += average_value * average_value;
-            }
-        for (Index i = 0; i < 4; ++i) pool_sums.at(channel, block)[i] = sum<T>(totals[i]);
-        if (cell.strided(source)) split_parities(plane, block, channel);
+        for (Index pool = 0; pool < 2; ++pool) {
+            if (!cell.some_compute(source, MAX_POOL + pool)) continue;
+            T* out = cell.pooled(pool, source, block, channel);
+            Lanes<T> total = zero<T>(), squares = zero<T>();
+            for (Index y = 0; y < cell.out_height; ++y)
+                for (Index x = 0; x < cell.out_width; ++x, out += LANES) {
+                    const Window window = window_3x3(y, x, stride, height, width);
+                    const Lanes<T> value = pool == 0 ? largest(plane, width, window) : average(plane, width, window);
+                    store(out, value);
+                    total += value;
+                    squares += value * value;
+                }
+            pool_sums.at(channel, block)[2 * pool] = sum<T>(total);
+            pool_sums.at(channel, block)[2 * pool + 1] = sum<T>(squares);
+        }
+        if (cell.strided(source) && cell.some_compute(source, SKIP)) split_parities(plane, block, channel);
     }
 
     void split_parities(const T* plane, Index block, Index channel) {
@@ -138,6 +142,7 @@ private:
 
     void normalise(Index stage) {
         parallel(edges, [&](Index index) {
+            if (!cell.computes_stage(edge(index), stage)) return;
             const Fold<T> fold = cell.fold(stage, edge(index));
             const T* weight = cell.in.parameters.pointwise[stage] + edge(index) * c * c;
             finish(fold, weight, c, stage, edge(index), sums.total(item(index, stage)),
@@ -149,6 +154,7 @@ private:
         if (cell.shape.training)
             parallel(edges * cell.blocks, [&](Index index) {
                 const Index block = index % cell.blocks, edge_index = index / cell.blocks;
+                if (!cell.computes(edge(edge_index), SKIP)) return;
                 std::vector<const T*> planes;
                 cell.final_planes(FINAL_SKIP, source, edge(edge_index), block, planes);
                 T* result = skip_moments.at(edge_index, block);
@@ -156,6 +162,7 @@ private:
                 for (Index j = 0; j < 2 * c; ++j) result[4 * c * c + j] = plane_sum(planes[j], 0, cell.pixels);
             });
         parallel(edges, [&](Index index) {
+            if (!cell.computes(edge(index), SKIP)) return;
             const std::vector<double> totals = skip_moments.total(index);
             const std::vector<double> totals_of_planes(totals.end() - 2 * c, totals.end());
             finish(cell.skip_fold(edge(index)), cell.skip_weight(edge(index)).data(), 2 * c, SKIP_NORM,
@@ -189,7 +196,8 @@ private:
     void normalise_pools() {
         for (Index index = 0; index < edges; ++index)
             for (Index rank = 0; rank < c; ++rank)
-                for (Index pool = 0; pool < 2; ++pool) normalise_pool(pool, edge(index), rank);
+                for (Index pool = 0; pool < 2; ++pool)
+                    if (cell.computes(edge(index), MAX_POOL + pool)) normalise_pool(pool, edge(index), rank);
     }
 
     void normalise_pool(Index pool, Index edge, Index rank) {
@@ -251,29 +259,35 @@ private:
 
         Product(const Gather& gather, Index begin, Index end) : begin(begin), end(end), bias(gather.c, T(0)) {
             const Cell<T>& cell = gather.cell;
-            for (Index source = begin; source < end; ++source)
-                for (Index final = 0; final < cell.finals(source); ++final) columns += cell.final_columns(final);
+            gather.for_finals(begin, end, [&](Index, Index final) { columns += cell.final_columns(final); });
             matrix.resize(gather.c * columns);
             Index column = 0;
-            for (Index source = begin; source < end; ++source)
-                for (Index final = 0; final < cell.finals(source); ++final) {
-                    const Index edge = cell.edge(source, gather.target), own = cell.final_columns(final);
-                    const Fold<T> fold = cell.final_fold(final, edge);
-                    const T weight = cell.weight(edge, cell.final_primitive(final));
-                    for (Index row = 0; row < gather.c; ++row) {
-                        for (Index j = 0; j < own; ++j)
-                            matrix[row * columns + column + j] = weight * fold.matrix[row * own + j];
-                        bias[row] += weight * fold.bias[row];
-                    }
-                    column += own;
+            gather.for_finals(begin, end, [&](Index source, Index final) {
+                const Index edge = cell.edge(source, gather.target), own = cell.final_columns(final);
+                const Fold<T> fold = cell.final_fold(final, edge);
+                const T weight = cell.weight(edge, cell.final_primitive(final));
+                for (Index row = 0; row < gather.c; ++row) {
+                    for (Index j = 0; j < own; ++j)
+                        matrix[row * columns + column + j] = weight * fold.matrix[row * own + j];
+                    bias[row] += weight * fold.bias[row];
                 }
+                column += own;
+            });
         }
     };
+
+    // Call body(source, final) for all finals that are computed on the edges from the sources [begin, end).
+    template <class Body> void for_finals(Index begin, Index end, Body body) const {
+        for (Index source = begin; source < end; ++source)
+            for (Index final = 0; final < cell.finals(source); ++final)
+                if (cell.computes_final(cell.edge(source, target), final)) body(source, final);
+    }
 
     void band(Index block, Index top, Index bottom) {
         const Index first = top * cell.out_width, last = bottom * cell.out_width;
         for (Index channel = 0; channel < cell.shape.channels; ++channel) direct(block, channel, top, bottom);
-        for (const Product& product : products_) mix(product, block, first, last);
+        for (const Product& product : products_)
+            if (product.columns > 0) mix(product, block, first, last);
         if ((block + 1) * LANES <= cell.shape.batch) return;
         const Lanes<T> mask = present<T>(cell.shape.batch, block);
         for (Index channel = 0; channel < cell.shape.channels; ++channel)
@@ -292,11 +306,12 @@ private:
         for (Index source = 0; source < target; ++source) {
             const Index edge = cell.edge(source, target), rank = cell.rank(edge, channel);
             for (Index pool = 0; pool < 2 && rank >= 0; ++pool) {
+                if (!cell.computes(edge, MAX_POOL + pool)) continue;
                 planes.push_back(cell.pooled(pool, source, block, channel));
                 weights.push_back(cell.weight(edge, MAX_POOL + pool) * cell.pool_statistics(pool, 1, edge)[rank]);
                 constant -= weights.back() * cell.pool_statistics(pool, 0, edge)[rank];
             }
-            if (!cell.strided(source)) {
+            if (!cell.strided(source) && (rank < 0 || cell.computes(edge, SKIP))) {
                 planes.push_back(cell.node(source, block, channel));
                 weights.push_back(rank >= 0 ? cell.weight(edge, SKIP) : cell.in.edge_weights[edge]);
             }
@@ -320,9 +335,9 @@ private:
 
     void mix(const Product& product, Index block, Index first, Index last) {
         std::vector<const T*> planes;
-        for (Index source = product.begin; source < product.end; ++source)
-            for (Index final = 0; final < cell.finals(source); ++final)
-                cell.final_planes(final, source, cell.edge(source, target), block, planes);
+        for_finals(product.begin, product.end, [&](Index source, Index final) {
+            cell.final_planes(final, source, cell.edge(source, target), block, planes);
+        });
         std::vector<T*> targets;
         for (Index rank = 0; rank < c; ++rank)
             targets.push_back(out(block, cell.placed(cell.selected(cell.edge(product.begin, target), rank))));

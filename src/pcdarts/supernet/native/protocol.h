@@ -43,6 +43,7 @@ template <class T> struct CellTensors {
     const T* op_weights;    // [edges, 8]
     const T* edge_weights;  // [edges]
     const Index* selected;  // [edges, c]: the channels of S in Eq. (1)
+    const Index* active;    // [edges, 8]: 1 for an operation that is computed on an edge, 0 for one of weight zero
     T* output;              // [blocks, intermediate nodes * C, H', W', LANES]
     T* saved;               // memory for CellSizes::saved numbers
 };
@@ -51,7 +52,7 @@ template <class T> struct CellTensors {
 template <class T> struct CellGradients {
     T* output;    // that of the output, which is given and used up
     T* nodes[2];  // as in CellTensors
-    CellParameters<T> parameters;
+    CellParameters<T> parameters;  // given as zeros: nothing is written for an operation that is not computed
     T* op_weights;    // given as zeros
     T* edge_weights;  // given as zeros
     T* hidden;        // memory for CellSizes::hidden numbers
@@ -120,6 +121,7 @@ inline Text layout() {
     PCDARTS_FIELD(CellTensors, op_weights)
     PCDARTS_FIELD(CellTensors, edge_weights)
     PCDARTS_FIELD(CellTensors, selected)
+    PCDARTS_FIELD(CellTensors, active)
     PCDARTS_FIELD(CellTensors, output)
     PCDARTS_FIELD(CellTensors, saved)
     PCDARTS_STRUCTURE(CellGradients)

@@ -58,6 +58,7 @@ class CellTensors(ctypes.Structure):
         ("op_weights", _Pointer),
         ("edge_weights", _Pointer),
         ("selected", _Pointer),
+        ("active", _Pointer),
         ("output", _Pointer),
         ("saved", _Pointer),
     ]
@@ -121,15 +122,15 @@ def fill(structure: type[_Structure], dtype: torch.dtype, **fields: Any) -> _Str
     The tensors must outlive it: it holds their addresses alone.
 
     Raises:
-        TypeError: a field is missing or unknown, or a tensor is not a contiguous one of `dtype` on the CPU (`selected`:
-            of whole numbers).
+        TypeError: a field is missing or unknown, or a tensor is not a contiguous one of `dtype` on the CPU (`selected`
+            and `active`: of whole numbers).
     """
     names = [name for name, *_ in structure._fields_]
     if sorted(names) != sorted(fields):
         raise TypeError(f"{structure.__name__} has the fields {sorted(names)}, not {sorted(fields)}")
     filled = structure()
     for name, value in fields.items():
-        wanted = torch.int64 if name == "selected" else dtype
+        wanted = torch.int64 if name in ("selected", "active") else dtype
         if isinstance(value, list):
             places = getattr(filled, name)
             if len(value) != len(places):

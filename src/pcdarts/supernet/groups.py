@@ -1,0 +1,81 @@
+"""Which operations of a source node are computed together, and parts of stacked tensors without an index on a device.
+
+An operation whose weight is zero on an edge is not computed there (`Mixture.computed`). What is left of a source falls
+into groups, each some operations on some edges: where all are computed there is one group, so that convolutions are
+few and large. A group takes no more convolutions than its operations need on all edges.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pcdarts.cell.space import PRIMITIVES
+
+SKIP = PRIMITIVES.index("skip_connect")
+POOLS = (PRIMITIVES.index("max_pool_3x3"), PRIMITIVES.index("avg_pool_3x3"))
+SEPARABLE = (PRIMITIVES.index("sep_conv_3x3"), PRIMITIVES.index("sep_conv_5x5"))
+DILATED = (PRIMITIVES.index("dil_conv_3x3"), PRIMITIVES.index("dil_conv_5x5"))
+CONVOLUTIONS = SEPARABLE + DILATED
+
+
+class Group(NamedTuple):
+    """Operations that the same edges of a source compute."""
+
+    edges: tuple[int, ...]
+    """Places among the edges of the source."""
+    primitives: tuple[int, ...]
+    """Places in the mixture, ascending."""
+
+    def among(self, primitives: Sequence[int]) -> tuple[int, ...]:
+        """Which of `primitives` it has, by their places in that sequence."""
+        return tuple(place for place, primitive in enumerate(primitives) if primitive in self.primitives)
+
+
+@functools.lru_cache(maxsize=1024)
+def groups_of(computed: tuple[tuple[bool, ...], ...], strided: bool) -> tuple[Group, ...]:
+    """The groups of a source, from what is computed on each of its edges, [edges][primitives].
+
+    `none` is in none of them, and a skip-connection only where it is strided: else it belongs to the bypass.
+    """
+    found: dict[tuple[int, ...], list[int]] = {}
+    for primitive in range(len(PRIMITIVES)):
+        if primitive in CONVOLUTIONS or primitive in POOLS or (primitive == SKIP and strided):
+            edges = tuple(edge for edge, row in enumerate(computed) if row[primitive])
+            found.setdefault(edges, []).append(primitive)
+    return tuple(Group(edges, tuple(primitives)) for edges, primitives in found.items() if edges)
+
+
+def take(x: Tensor, places: Sequence[int], dim: int = 0) -> Tensor:
+    """`x` at some ascending places of a dimension: a view where they are neighbours."""
+    if not places:
+        return x.narrow(dim, 0, 0)
+    if places[-1] - places[0] == len(places) - 1:
+        return x.narrow(dim, places[0], len(places))
+    return torch.cat([x.narrow(dim, place, 1) for place in places], dim=dim)
+
+
+def take_edges(x: Tensor, edges: Sequence[int], n: int, dim: int = 1) -> Tensor:
+    """The channels of some edges, from those of n edges side by side: [B, n·C, ...] to [B, edges · C, ...]."""
+    if len(edges) == n:
+        return x
+    return take(x.unflatten(dim, (n, -1)), edges, dim).flatten(dim, dim + 1)
+
+
+def add_to_edges(x: Tensor, part: Tensor, edges: Sequence[int], n: int) -> None:
+    """Add what `take_edges` gives back to its place; the n edges are the last channels of x [B, channels, ...]."""
+    width = part.shape[1] // len(edges)
+    start = x.shape[1] - n * width
+    for edge, piece in zip(edges, part.split(width, dim=1), strict=True):
+        x[:, start + edge * width : start + (edge + 1) * width] += piece
+
+
+def add_rows(x: Tensor, rows: Tensor, places: Sequence[int]) -> None:
+    """Add rows [places, ...] to those places of x."""
+    if len(x) == len(rows):
+        x += rows
+        return
+    for place, row in zip(places, rows, strict=True):
+        x[place] += row
