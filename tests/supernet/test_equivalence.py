@@ -8,16 +8,25 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters, Mixture
 from pcdarts.supernet.edges import EdgeNorm
+from pcdarts.supernet.native import build, target
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.supernet import Supernet
 
 
-@pytest.fixture(params=["plain", "native"], autouse=True)
+@pytest.fixture(params=["plain", *target.targets()], scope="module", autouse=True)
 def kernels(request):
-    """Every test of this file is one of the plain and one of the native kernels."""
-    if request.param == "native" and not native.available():
-        pytest.skip("no C++ compiler here")
-    make.kernels = request.param
+    """Every test is one of the plain kernels, and of the native ones at every width that this machine can run."""
+    make.kernels = "plain" if request.param == "plain" else "native"
+    if request.param == "plain":
+        yield
+        return
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(target.VARIABLE, request.param)
+        build.load.cache_clear()
+        if not native.available():
+            pytest.skip("no C++ compiler here")
+        yield
+    build.load.cache_clear()
 
 
 def make(k=4, *, nodes=6, sampling="first", kind="cifar", channels=8, edge_normalization=True):

@@ -73,7 +73,8 @@ template <class T> struct Maps {
     Index row() const { return (width + 2 * border) * LANES; }
 };
 
-template <class T, int SIZE, int DILATION> void depthwise(Findings& findings, Index stride) {
+template <class T, int SIZE, int DILATION, int STRIDE> void depthwise(Findings& findings) {
+    const Index stride = STRIDE;
     const Index height = 7, width = 9, out_height = (height + stride - 1) / stride;
     const Index out_width = (width + stride - 1) / stride;
     Maps<T> in = Maps<T>::drawn(height, width, PADDING), grad = Maps<T>::drawn(out_height, out_width, PADDING);
@@ -81,8 +82,8 @@ template <class T, int SIZE, int DILATION> void depthwise(Findings& findings, In
     const Maps<T> before = in_gradient;
     std::vector<T> weight(SIZE * SIZE), taps(SIZE * SIZE, T(0));
     for (T& value : weight) value = draw<T>();
-    convolve<T, SIZE, DILATION>(in.start(), in.row(), stride, weight.data(), out_height, out_width,
-                                [&](Index y, Index x, Lanes<T> value) { found.lanes(y, x) = value; });
+    convolve<T, SIZE, DILATION, STRIDE>(in.start(), in.row(), weight.data(), out_height, out_width,
+                                        [&](Index y, Index x, Lanes<T> value) { found.lanes(y, x) = value; });
     weight_gradient<T, SIZE, DILATION>(in.start(), in.row(), stride, grad.start(), grad.row(), out_height, out_width,
                                        taps.data());
     input_gradient<T, SIZE, DILATION>(in_gradient.start(), in_gradient.row(), stride, grad.start(), grad.row(),
@@ -117,13 +118,16 @@ template <class T, int SIZE, int DILATION> void depthwise(Findings& findings, In
                                  expected_gradient[(lane * height + y) * width + x]);
 }
 
+template <class T, int STRIDE> void depthwise(Findings& findings) {
+    depthwise<T, 3, 1, STRIDE>(findings);
+    depthwise<T, 5, 1, STRIDE>(findings);
+    depthwise<T, 3, 2, STRIDE>(findings);
+    depthwise<T, 5, 2, STRIDE>(findings);
+}
+
 template <class T> void depthwise(Findings& findings) {
-    for (Index stride = 1; stride <= 2; ++stride) {
-        depthwise<T, 3, 1>(findings, stride);
-        depthwise<T, 5, 1>(findings, stride);
-        depthwise<T, 3, 2>(findings, stride);
-        depthwise<T, 5, 2>(findings, stride);
-    }
+    depthwise<T, 1>(findings);
+    depthwise<T, 2>(findings);
 }
 
 template <class T, bool RECTIFIED> void products(Findings& findings, Index rows, Index columns) {
@@ -203,12 +207,11 @@ template <class T> void pool(Findings& findings, Index size, Index stride, Index
     const Index out_height = (height + stride - 1) / stride, out_width = (width + stride - 1) / stride;
     Maps<T> grad = Maps<T>::drawn(out_height, out_width), of_largest(height, width), of_average(height, width);
     std::vector<double> expected_largest(height * width * LANES, 0.0), expected_average(height * width * LANES, 0.0);
-    const std::string name = " " + std::to_string(size) + "x" + std::to_string(size) + " of stride " +
-                             std::to_string(stride);
+    const std::string name =
+        " " + std::to_string(size) + "x" + std::to_string(size) + " of stride " + std::to_string(stride);
     for (Index y = 0; y < out_height; ++y)
         for (Index x = 0; x < out_width; ++x) {
-            const Window window =
-                size == 3 ? window_3x3(y, x, stride, height, width) : window_2x2(y, x, height, width);
+            const Window window = size == 3 ? window_3x3(y, x, stride, height, width) : window_2x2(y, x, height, width);
             const Lanes<T> best = largest(in.data(), width, window), mean = average(in.data(), width, window);
             largest_gradient(in.data(), of_largest.data(), width, window, best, grad.lanes(y, x));
             average_gradient(of_average.data(), width, window, grad.lanes(y, x));

@@ -59,12 +59,13 @@ def test_a_search_step_without_memory_is_refused_and_the_process_lives_on():
 
 
 def test_a_kernel_without_memory_raises_a_memory_error_and_can_be_called_again():
-    x, output, statistics = torch.ones(1, 2, 4, 4, 16), torch.zeros(1, 1, 4, 4, 16), torch.zeros(2, 1)
+    lanes = cells.images_per_block()
+    x, output, statistics = torch.ones(1, 2, 4, 4, lanes), torch.zeros(1, 1, 4, 4, lanes), torch.zeros(2, 1)
     weight, mean, variance = torch.ones(1, 2), torch.zeros(1), torch.ones(1)
 
     def convolve(in_channels: int) -> None:
         shape = protocol.PreprocessShape(
-            batch=16, in_channels=in_channels, out_channels=1, height=4, width=4, stride=1, training=False
+            batch=lanes, in_channels=in_channels, out_channels=1, height=4, width=4, stride=1, training=False
         )
         tensors = protocol.fill(
             protocol.PreprocessTensors, x.dtype, input=x, weights=[weight, None], output=output, statistics=statistics,

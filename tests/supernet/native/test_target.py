@@ -3,10 +3,11 @@
 import platform
 
 import pytest
+import torch
 
 from command_line import refused
 from pcdarts.errors import InputError
-from pcdarts.supernet.native import build, target
+from pcdarts.supernet.native import build, cells, target
 
 needs_compiler = pytest.mark.skipif(build.load() is None, reason="no C++ compiler here")
 
@@ -55,3 +56,14 @@ def test_every_target_has_a_library_of_its_own(monkeypatch):
         monkeypatch.setenv(target.VARIABLE, name)
         libraries.add(build._library(build.find_compiler()))
     assert len(libraries) == len(target.targets()) > 1
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", target.targets())
+def test_a_block_has_as_many_images_as_a_vector_of_the_target_has_lanes(monkeypatch, name):
+    monkeypatch.setenv(target.VARIABLE, name)
+    lanes = cells.images_per_block()
+    assert f", {lanes} images to a vector, " in cells.description()
+    assert cells.pack(torch.ones(lanes + 1, 2, 3, 4)).shape == (2, 2, 3, 4, lanes)
+    if name == "avx2":
+        assert cells.description() == "AVX2, 8 images to a vector, tiles of 4x3 vectors in 16 registers"

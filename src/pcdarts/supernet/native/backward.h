@@ -212,7 +212,7 @@ private:
                     weight_gradient<T, taps_across(), dilation()>(h, row_length, 1, g, row_length, cell.out_height,
                                                                   width, tap_gradient(index, stage, block, rank));
                 convolve<T, taps_across(), dilation()>(
-                    g, row_length, 1, turned, cell.out_height, width, [&](Index y, Index x, Lanes<T> value) {
+                    g, row_length, turned, cell.out_height, width, [&](Index y, Index x, Lanes<T> value) {
                         const auto active = load(h + y * row_length + x * LANES) > T(0);
                         store(out + (y * width + x) * LANES, active ? value : zero<T>());
                     });

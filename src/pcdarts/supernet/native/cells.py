@@ -1,7 +1,7 @@
-"""The supernet computed by the native kernels: autograd functions of tensors [blocks, C, H, W, 16].
+"""The supernet computed by the native kernels: autograd functions of tensors [blocks, C, H, W, lanes].
 
-The images of a batch are split into blocks of 16, which lie innermost (see `lanes.h`); a block that is not full is
-filled up with zeros. Single and double precision, on the CPU.
+The images of a batch are split into blocks, each of as many images as a vector of the processor has lanes (`lanes.h`);
+these lie innermost. A block that is not full is filled up with zeros. Single and double precision, on the CPU.
 """
 
 import ctypes
@@ -36,7 +36,6 @@ from pcdarts.supernet.native.protocol import (
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 from pcdarts.supernet.sampling import selected_channels
 
-LANES = 16
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -44,6 +43,26 @@ _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 def available() -> bool:
     """Whether the kernels can be used on this machine; compiles them when they never were."""
     return load() is not None
+
+
+def images_per_block() -> int:
+    """How many images the kernels that were compiled here put side by side."""
+    lanes: int = _kernels().pcdarts_lanes()
+    return lanes
+
+
+def description() -> str:
+    """The instructions, lanes and tiles that the kernels were compiled for, in words."""
+    function = _kernels().pcdarts_description
+    function.restype = ctypes.c_char_p
+    words: bytes = function()
+    return words.decode()
+
+
+def _kernels() -> ctypes.CDLL:
+    kernels = load()
+    assert kernels is not None, "there is no compiler"
+    return kernels
 
 
 def can_compute(x: Tensor) -> bool:
@@ -90,14 +109,15 @@ def _logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: lis
 
 
 def pack(x: Tensor) -> Tensor:
-    """[B, C, H, W] to [blocks, C, H, W, 16]."""
-    blocks = -(-len(x) // LANES)
-    padded = F.pad(x, (0, 0, 0, 0, 0, 0, 0, blocks * LANES - len(x)))
-    return padded.unflatten(0, (blocks, LANES)).permute(0, 2, 3, 4, 1).contiguous()
+    """[B, C, H, W] to [blocks, C, H, W, lanes]."""
+    lanes = images_per_block()
+    blocks = -(-len(x) // lanes)
+    padded = F.pad(x, (0, 0, 0, 0, 0, 0, 0, blocks * lanes - len(x)))
+    return padded.unflatten(0, (blocks, lanes)).permute(0, 2, 3, 4, 1).contiguous()
 
 
 def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor, batch: int) -> Tensor:
-    """ReLU, 1x1 convolution(s) and BatchNorm of x [blocks, C, H, W, 16]; halves H and W in a `FactorizedReduce`."""
+    """ReLU, 1x1 convolution(s) and BatchNorm of x [blocks, C, H, W, lanes]; halves H and W in a `FactorizedReduce`."""
     if isinstance(module, FactorizedReduce):
         convolutions = [module.conv_1] if module.conv_2 is None else [module.conv_1, module.conv_2]
         return _Preprocess.apply(x, batch, 2, module.bn, *(convolution.weight for convolution in convolutions))
@@ -173,7 +193,7 @@ class _Workspace:
 
 
 class _Cell(torch.autograd.Function):
-    """The nodes of one cell, [blocks, intermediate nodes · C, H', W', 16], from its two preprocessed inputs."""
+    """The nodes of one cell, [blocks, intermediate nodes · C, H', W', lanes], from its two preprocessed inputs."""
 
     @staticmethod
     def forward(
@@ -189,7 +209,7 @@ class _Cell(torch.autograd.Function):
         edge_weights: Tensor,
         *parameters: Tensor | None,
     ) -> Tensor:
-        blocks, channels, height, width, _ = node0.shape
+        blocks, channels, height, width, lanes = node0.shape
         stride = 2 if cell.strided_edges else 1
         dtype = node0.dtype
         parameters = tuple(None if parameter is None else parameter.contiguous() for parameter in parameters)
@@ -204,7 +224,7 @@ class _Cell(torch.autograd.Function):
         _call("cell_sizes", dtype, shape, sizes)
         workspace, ctx.hidden_size = _Workspace(sizes.saved, dtype), sizes.hidden
         output = node0.new_empty(
-            blocks, cell.space.num_intermediate * channels, -(-height // stride), -(-width // stride), LANES
+            blocks, cell.space.num_intermediate * channels, -(-height // stride), -(-width // stride), lanes
         )
         tensors = fill(
             CellTensors, dtype, nodes=[node0, node1], parameters=_structured(parameters, dtype),
@@ -257,13 +277,13 @@ class _Preprocess(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, batch: int, stride: int, norm: torch.nn.BatchNorm2d, *weights: Tensor) -> Tensor:
         x = x.contiguous()
         weights = tuple(weight.contiguous() for weight in weights)
-        blocks, channels, height, width, _ = x.shape
+        blocks, channels, height, width, lanes = x.shape
         out_channels = sum(len(weight) for weight in weights)
         shape = fill(
             PreprocessShape, x.dtype, batch=batch, in_channels=channels, out_channels=out_channels, height=height,
             width=width, stride=stride, training=norm.training, weight_gradients=False,
         )  # fmt: skip
-        output = x.new_empty(blocks, out_channels, -(-height // stride), -(-width // stride), LANES)
+        output = x.new_empty(blocks, out_channels, -(-height // stride), -(-width // stride), lanes)
         statistics = x.new_empty(2, out_channels)
         if norm.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)

@@ -67,19 +67,29 @@ private:
     }
 
     void convolve_into(Index stage, Index index, Index block, Index rank, const T* input, Index row, Index stride) {
-        const Index width = cell.out_width;
         T* out = cell.depthwise(stage, edge(index), block, rank);
         const Index taps = kernel_size(stage) * kernel_size(stage);
         const T* weight = cell.in.parameters.depthwise[stage] + (edge(index) * c + rank) * taps;
-        Lanes<T> total = zero<T>();
+        T* total = &sums.at(item(index, stage), block)[rank];
         with_kernel(stage, [&](auto size, auto dilation) {
-            convolve<T, size(), dilation()>(input, row, stride, weight, cell.out_height, width,
+            if (stride == 2)
+                *total = convolve_and_sum<size(), dilation(), 2>(input, row, weight, out);
+            else
+                *total = convolve_and_sum<size(), dilation(), 1>(input, row, weight, out);
+        });
+    }
+
+    // Write a convolution to a plane and return the sum of all its values.
+    template <int SIZE, int DILATION, int STRIDE>
+    T convolve_and_sum(const T* input, Index row, const T* weight, T* out) {
+        const Index width = cell.out_width;
+        Lanes<T> total = zero<T>();
+        convolve<T, SIZE, DILATION, STRIDE>(input, row, weight, cell.out_height, width,
                                             [&](Index y, Index x, Lanes<T> value) {
                                                 store(out + (y * width + x) * LANES, value);
                                                 total += value;
                                             });
-        });
-        sums.at(item(index, stage), block)[rank] = sum<T>(total);
+        return sum<T>(total);
     }
 
     // The second moments of a stage's outputs, which are in the cache still.

@@ -4,10 +4,20 @@
 #include "forward.h"
 #include "preprocess.h"
 #include "protocol.h"
+#include "text.h"
 
 using namespace pcdarts;
 
 namespace {
+
+// What this is compiled for, in words.
+Text description() {
+    Text text;
+    text << PROCESSOR.name << ", " << std::size_t(LANES) << " images to a vector, tiles of " << std::size_t(TILE_ROWS)
+         << 'x' << std::size_t(TILE_COLUMNS<float>) << " vectors in " << std::size_t(PROCESSOR.registers)
+         << " registers";
+    return text;
+}
 
 // Whether memory sufficed: Python must not see an exception.
 template <class Body> bool succeeds(Body body) {
@@ -44,6 +54,12 @@ template <class Body> bool succeeds(Body body) {
     }
 
 extern "C" {
+int pcdarts_lanes() { return LANES; }
+const char* pcdarts_description() {
+    static Text text = description();
+    static const char* const words = text.end();
+    return words;
+}
 const char* pcdarts_layout() {
     static Text text = layout();
     static const char* const words = text.end();

@@ -2,7 +2,7 @@
 //
 // `combine` is a 1x1 convolution: out_i = Σ_j matrix_ij plane_j + bias_i at every pixel. `products` is its weight
 // gradient, and with rows = columns the second moments that BatchNorm is folded from: result_ij = Σ_pixels row_i col_j.
-// Both hold a tile of 4 x 4 vectors in registers, and take planes (for `products`, the columns) rectified on request.
+// Both hold a tile of vectors in registers (lanes.h), and take planes (for `products`, the columns) rectified on request.
 #pragma once
 
 #include "lanes.h"
@@ -21,7 +21,7 @@ inline void combine_tile(const T* const* planes, Index count, const T* matrix, I
 #pragma GCC unroll 4
     for (int row = 0; row < ROWS; ++row)
 #pragma GCC unroll 4
-        for (int pixel = 0; pixel < COUNT; ++pixel) total[row][pixel] = zero<T>() + bias[row];
+        for (int pixel = 0; pixel < COUNT; ++pixel) total[row][pixel] = broadcast(bias[row]);
     for (Index column = 0; column < count; ++column) {
         Lanes<T> value[COUNT];
 #pragma GCC unroll 4
@@ -43,33 +43,40 @@ template <class T, int COUNT, bool RECTIFIED, class Emit>
 inline void combine_rows(const T* const* planes, Index count, const T* matrix, Index stride, const T* bias,
                          Index offset, Index rows, Emit emit) {
     Index row = 0;
-    for (; row + 4 <= rows; row += 4)
-        combine_tile<T, 4, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row,
-                                             emit);
+    for (; row + TILE_ROWS <= rows; row += TILE_ROWS)
+        combine_tile<T, TILE_ROWS, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset,
+                                                     row, emit);
     for (; row < rows; ++row)
         combine_tile<T, 1, COUNT, RECTIFIED>(planes, count, matrix + row * stride, stride, bias + row, offset, row,
                                              emit);
+}
+
+template <bool RECTIFIED, int COUNT, class T, class Emit>
+inline void combine_from(const T* const* planes, Index count, const T* matrix, Index stride, const T* bias, Index rows,
+                         Index first, Index last, Emit emit) {
+    for (; first + COUNT <= last; first += COUNT)
+        combine_rows<T, COUNT, RECTIFIED>(
+            planes, count, matrix, stride, bias, first * LANES, rows,
+            [&](Index row, Index pixel, Lanes<T> value) { emit(row, first + pixel, value); });
+    if constexpr (COUNT > 1)
+        combine_from<RECTIFIED, COUNT / 2>(planes, count, matrix, stride, bias, rows, first, last, emit);
 }
 
 // For the pixels [first, last) of the planes and each of `rows` rows of the matrix: `emit(row, pixel, value)`.
 template <bool RECTIFIED = false, class T, class Emit>
 inline void combine(const T* const* planes, Index count, const T* matrix, Index stride, const T* bias, Index rows,
                     Index first, Index last, Emit emit) {
-    Index at = first;
-    for (; at + 4 <= last; at += 4)
-        combine_rows<T, 4, RECTIFIED>(planes, count, matrix, stride, bias, at * LANES, rows,
-                                      [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
-    for (; at < last; ++at)
-        combine_rows<T, 1, RECTIFIED>(planes, count, matrix, stride, bias, at * LANES, rows,
-                                      [&](Index row, Index pixel, Lanes<T> value) { emit(row, at + pixel, value); });
+    combine_from<RECTIFIED, TILE_COLUMNS<T>>(planes, count, matrix, stride, bias, rows, first, last, emit);
 }
 
 template <class T, int ROWS, int COLUMNS, bool RECTIFIED>
 inline void products_tile(const T* const* rows, const T* const* columns, Index first, Index last, T* result,
                           Index stride) {
     Lanes<T> total[ROWS][COLUMNS];
-    for (auto& line : total)
-        for (auto& value : line) value = zero<T>();
+#pragma GCC unroll 4
+    for (int row = 0; row < ROWS; ++row)
+#pragma GCC unroll 4
+        for (int column = 0; column < COLUMNS; ++column) total[row][column] = zero<T>();
     for (Index offset = first * LANES; offset < last * LANES; offset += LANES) {
         Lanes<T> right[COLUMNS];
 #pragma GCC unroll 4
@@ -82,19 +89,22 @@ inline void products_tile(const T* const* rows, const T* const* columns, Index f
             for (int column = 0; column < COLUMNS; ++column) total[row][column] += left * right[column];
         }
     }
+#pragma GCC unroll 4
     for (int row = 0; row < ROWS; ++row)
+#pragma GCC unroll 4
         for (int column = 0; column < COLUMNS; ++column) result[row * stride + column] += sum<T>(total[row][column]);
 }
 
-// ROWS rows against all columns.
-template <bool RECTIFIED, int ROWS, class T> inline void products_rows(const T* const* rows, const T* const* columns,
-                                                                       Index column_count, Index first, Index last,
-                                                                       T* result, Index stride) {
+// ROWS rows against all columns, from COLUMNS of them at once down to one.
+template <bool RECTIFIED, int ROWS, int COLUMNS, class T>
+inline void products_rows(const T* const* rows, const T* const* columns, Index column_count, Index first, Index last,
+                          T* result, Index stride) {
     Index column = 0;
-    for (; column + 4 <= column_count; column += 4)
-        products_tile<T, ROWS, 4, RECTIFIED>(rows, columns + column, first, last, result + column, stride);
-    for (; column < column_count; ++column)
-        products_tile<T, ROWS, 1, RECTIFIED>(rows, columns + column, first, last, result + column, stride);
+    for (; column + COLUMNS <= column_count; column += COLUMNS)
+        products_tile<T, ROWS, COLUMNS, RECTIFIED>(rows, columns + column, first, last, result + column, stride);
+    if constexpr (COLUMNS > 1)
+        products_rows<RECTIFIED, ROWS, COLUMNS / 2>(rows, columns + column, column_count - column, first, last,
+                                                    result + column, stride);
 }
 
 // Add Σ_pixels row_i column_j over the pixels [first, last) to result [row_count, column_count].
@@ -102,10 +112,12 @@ template <bool RECTIFIED = false, class T> inline void products(const T* const* 
                                                                 const T* const* columns, Index column_count,
                                                                 Index first, Index last, T* result, Index stride) {
     Index row = 0;
-    for (; row + 4 <= row_count; row += 4)
-        products_rows<RECTIFIED, 4>(rows + row, columns, column_count, first, last, result + row * stride, stride);
+    for (; row + TILE_ROWS <= row_count; row += TILE_ROWS)
+        products_rows<RECTIFIED, TILE_ROWS, TILE_COLUMNS<T>>(rows + row, columns, column_count, first, last,
+                                                             result + row * stride, stride);
     for (; row < row_count; ++row)
-        products_rows<RECTIFIED, 1>(rows + row, columns, column_count, first, last, result + row * stride, stride);
+        products_rows<RECTIFIED, 1, TILE_COLUMNS<T>>(rows + row, columns, column_count, first, last,
+                                                     result + row * stride, stride);
 }
 
 // to = constant + Σ_k weight_k plane_k over the vectors [first, last); `to` may be one of the planes.
