@@ -146,7 +146,8 @@ class SearchConfig(JobConfig):
     deterministic: Deterministic = False
     compile: Compile = False
     kernels: Literal["auto", "native", "plain"] = Field(
-        default="auto", description="native (compiled on first use), plain (PyTorch alone), or auto: native if possible"
+        default="auto",
+        description="native (compiled on first use), plain (PyTorch alone), or auto: the faster ones here",
     )
 
     @field_validator("kernels")

@@ -46,10 +46,11 @@ def test_every_file_is_what_its_name_says(finished_search: Path) -> None:
 def test_the_log_is_what_was_printed(search_output: tuple[Path, str]) -> None:
     run, printed = search_output
     assert (run / "log.txt").read_text() == printed
-    folder, images, classes, _, kept, first, *_ = re.split(": |\n", printed)
+    folder, images, classes, _, kept, kernels, _, first, *_ = re.split(": |\n", printed)
     assert (classes, kept) == ("10 classes", "40 of 6,000 training images are used (--train-images 40)")
     assert folder == f"runs/{run.name}"
     assert images.startswith("20 weight and 20 arch images of fashion-mini (10 classes, 8x8 greyscale), on cpu")
+    assert kernels in ("native kernels", "plain kernels")
     assert first.startswith(f"epoch 1/{EPOCHS} ")
 
 

@@ -197,6 +197,7 @@ def test_programs_get_a_list_of_objects(make: Make, capsys: pytest.CaptureFixtur
         "average_precision": None,
         "seconds_left": 4410.0,
         "message": None,
+        "kernels": None,
     }
 
 

@@ -21,7 +21,8 @@ from pcdarts.jobs.bench_tables import console, make_table, seconds_text
 from pcdarts.jobs.budget import check_network
 from pcdarts.jobs.child import Measured, measure_in_child
 from pcdarts.jobs.evaluation import network_of
-from pcdarts.jobs.steps import SearchStep, Setting
+from pcdarts.jobs.kernels import choose_kernels
+from pcdarts.jobs.steps import SearchStep, Setting, search_setting
 from pcdarts.run.device import choose_device, describe_device
 from pcdarts.run.progress import duration
 from pcdarts.supernet.supernet import Supernet
@@ -111,7 +112,7 @@ def run_plan(config: SearchConfig) -> None:
     device = choose_device(config.device, config.threads)
     setting, work, notes = prepare(config)
     budget = check_network(config, setting)
-    kernels, memory = rehearse(setting), free_memory(device)
+    network, memory = rehearse(setting), free_memory(device)
     tables = console()
 
     def say(text: str) -> None:
@@ -128,7 +129,9 @@ def run_plan(config: SearchConfig) -> None:
     for note in notes:
         say(note)
     precision = "" if setting.amp == "off" else f" in {setting.amp}"
-    say(f"on {describe_device(device)}, {kernels} kernels{precision}; measuring single steps (a minute or two) ...")
+    steps = work.steps(setting.batch_size) * config.epochs
+    say(str(choose_kernels(network, config.kernels, setting, steps, say)))
+    say(f"on {describe_device(device)}{precision}; measuring single steps (a minute or two) ...")
     by_k, by_stem = cases_by_k(setting), cases_by_stem(setting)
     rows = measure_rows(setting, [*by_k, *by_stem], work, memory)
     asked = Case(setting.kind, setting.k, setting.batch_size)
@@ -180,26 +183,8 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work, tuple[str, ...]]:
     batch_size = min(config.batch_size, weight_images, arch_images)
     if batch_size < 2:
         raise InputError(f"the smaller split has {batch_size} image, but BatchNorm needs two: give more images")
-    setting = Setting(
-        kernels="plain" if config.amp != "off" else config.kernels,  # as in `make_supernet`
-        amp=config.amp,
-        kind=config.kind,
-        channels=config.channels,
-        num_cells=config.num_cells,
-        num_nodes=config.num_nodes,
-        k=config.k,
-        batch_size=batch_size,
-        image_size=side,
-        image_channels=image_channels,
-        num_classes=num_classes,
-        channel_sampling=config.channel_sampling,
-        edge_normalization=config.edge_normalization,
-        second_order=config.second_order,
-        crop_padding=config.crop_padding,
-        flip=config.flip,
-        cutout=config.cutout,
-        device=config.device,
-        threads=torch.get_num_threads(),
+    setting = search_setting(
+        config, batch_size=batch_size, image_size=side, image_channels=image_channels, num_classes=num_classes
     )
     pixels = count * image_channels * side * side
     # As they were read, in two splits, and once more where batches are cut from them: these alone are on a GPU.
@@ -211,8 +196,8 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work, tuple[str, ...]]:
     )
 
 
-def rehearse(setting: Setting) -> str:
-    """Make one tiny pass, for which kernels are compiled where they have to be; return their name.
+def rehearse(setting: Setting) -> Supernet:
+    """Make one tiny pass, for which kernels are compiled where they have to be; return the network.
 
     Raises:
         InputError: the images are too small for the network, or the kernels cannot be had.
@@ -220,7 +205,7 @@ def rehearse(setting: Setting) -> str:
     step = SearchStep(replace(setting, batch_size=2))
     step.forward_backward()
     assert isinstance(step.network, Supernet)
-    return step.network.kernels
+    return step.network
 
 
 def batch_sizes(batch_size: int) -> list[int]:

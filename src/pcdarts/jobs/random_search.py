@@ -147,6 +147,7 @@ def run_random_search(
                 "hours": place.seconds / 3600,
                 "device": describe_device(device, processes.count),
                 "kernels": None,
+                "kernels_why": None,
                 "peak_memory_gb": peak_memory_gb(device),
             },
         }

@@ -103,6 +103,8 @@ class Saving:
         self.constants = {**(constants or {}), "data": data.digest(), "epochs": config.epochs}
         self.epochs_before: int | None = None
         """After `restore` those that the run was to have until now, if it is trained on to another number."""
+        self.kernels_before: Any = None
+        """After `restore` those that the run was computed with, whatever its configuration leaves open."""
         self._plans: list[dict[str, int]] = []
         self.processes, self._numbers = processes, numbers
         self.interruption = Interruption()
@@ -135,6 +137,7 @@ class Saving:
                     f"{self.run.checkpoint} does not fit the networks of its run: restore the file from a copy, or "
                     "start a new run"
                 ) from None
+            self.kernels_before = state.get("kernels")
             self._plans = list(state.get("plans", []))
             if (before := state.get("epochs")) != self.config.epochs and type(before) is int:
                 self.epochs_before = before

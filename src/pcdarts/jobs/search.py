@@ -20,13 +20,15 @@ from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
 from pcdarts.jobs.budget import check_meaning, check_network, derived
-from pcdarts.jobs.learning import ArchStep, WeightStep, loss_scale, make_scaler
+from pcdarts.jobs.kernels import choose_kernels
+from pcdarts.jobs.learning import ArchStep, WeightStep, images_per_pass, loss_scale, make_scaler
 from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
 from pcdarts.jobs.numbers import Numbers, asked_every
 from pcdarts.jobs.outcome import closing_lines, conclude, rounded
 from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.splits import search_splits
+from pcdarts.jobs.steps import search_setting
 from pcdarts.jobs.training_on import more_epochs_line
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
 from pcdarts.run.files import write_text
@@ -115,8 +117,27 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         if budget is not None:
             progress.say(budget)
         skipped = report_skipped(data.skipped, run, progress, processes)
-        if supernet.will_compile_kernels:
-            progress.say("compiling the kernels for this processor: some seconds, once on this machine")
+        setting = search_setting(
+            config,
+            batch_size=images_per_pass(weight_batches.batch_size, parts, processes),
+            image_size=data.image_size,
+            image_channels=data.image_channels,
+            num_classes=data.num_classes,
+        )
+        steps_left = (config.epochs - place.epoch) * len(weight_batches) - place.step
+        kernels = choose_kernels(
+            supernet,
+            config.kernels,
+            setting,
+            steps_left,
+            progress.say,
+            before=saving.kernels_before,
+            processes=processes,
+        )
+        progress.say(str(kernels))
+        saving.constants["kernels"] = kernels.kernels
+        if processes.is_first:
+            run.write_state("running", kernels=kernels.kernels)
         if config.compile:
             compile_modules([supernet], compiling.BACKEND)
         weight_step = WeightStep(
@@ -201,7 +222,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             "search_cost": {
                 "hours": place.seconds / 3600,
                 "device": describe_device(device, processes.count),
-                "kernels": supernet.kernels,
+                "kernels": kernels.kernels,
+                "kernels_why": kernels.why,
                 "peak_memory_gb": peak_memory_gb(device),
             },
             **saving.said_of_plans(),

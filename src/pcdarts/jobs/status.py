@@ -50,6 +50,8 @@ class Status:
     seconds_left: float | None
     updated: str
     message: str | None
+    kernels: str | None
+    """Those of a search that has chosen its kernels: "native" or "plain"."""
 
 
 def run_status(config: "StatusConfig") -> None:
@@ -116,7 +118,18 @@ def status_of(run: RunFolder) -> Status:
         seconds_left=left,
         updated=_updated(run, current),
         message=str(run.read_state().get("message", "")) or None if state == "failed" else None,
+        kernels=_kernels(run, said, state),
     )
+
+
+def _kernels(run: RunFolder, said: dict[str, Any], state: str) -> str | None:
+    """What a search computes or computed with, by what it says of itself."""
+    if state == "done":
+        said = {}
+        with suppress(InputError):
+            cost = run.read_result().get("search_cost")
+            said = cost if isinstance(cost, dict) else {}
+    return next((name for name in ("native", "plain") if said.get("kernels") == name), None)
 
 
 def _state(run: RunFolder) -> Literal[State, "done"]:

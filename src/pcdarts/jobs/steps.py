@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pcdarts.cell.precision import Amp
 from pcdarts.cell.space import CellSpace, NetworkKind
+from pcdarts.config import SearchConfig
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.images import Images
 from pcdarts.jobs.yardstick import PerEdge
@@ -70,6 +71,25 @@ class Setting:
             kernels=self.kernels,
             amp=self.amp,
         )
+
+
+def search_setting(
+    config: SearchConfig, *, batch_size: int, image_size: int, image_channels: int, num_classes: int
+) -> Setting:
+    """The step of the search that `config` describes, on such images."""
+    names = (
+        "amp", "kind", "channels", "num_cells", "num_nodes", "k", "channel_sampling", "edge_normalization",
+        "second_order", "crop_padding", "flip", "cutout", "device",
+    )  # fmt: skip
+    return Setting(
+        **{name: getattr(config, name) for name in names},
+        kernels="plain" if config.amp != "off" else config.kernels,  # as in `make_supernet`
+        batch_size=batch_size,
+        image_size=image_size,
+        image_channels=image_channels,
+        num_classes=num_classes,
+        threads=torch.get_num_threads(),
+    )
 
 
 class SearchStep:

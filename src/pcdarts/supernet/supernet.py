@@ -25,6 +25,7 @@ from pcdarts.supernet import plain
 from pcdarts.supernet.arch import Mixture, check_active
 from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.native import cells as native
+from pcdarts.supernet.native.answers import kept_kernels, network_class
 from pcdarts.supernet.native.build import is_missing
 from pcdarts.supernet.parameters import SupernetCell
 from pcdarts.supernet.sampling import DrawnMasks, fitting_masks
@@ -32,7 +33,7 @@ from pcdarts.supernet.sampling import DrawnMasks, fitting_masks
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
 _WIDEST_NATIVE = 32
-"""Sampled channels of the first cell up to which native kernels are faster: large matrices suit PyTorch's products."""
+"""Sampled channels of the first cell up to which native kernels should be faster, where nobody has measured it."""
 
 
 class Supernet(nn.Module):
@@ -49,8 +50,9 @@ class Supernet(nn.Module):
             draws a fresh mask for every edge of every cell at each call (Eq. 1 to the letter).
         image_channels: 3 for colour, 1 for greyscale.
         kernels: "native" computes the cells with compiled kernels (`supernet/native`), "plain" with PyTorch alone;
-            "auto" is native on a CPU where they can be compiled, for 32 sampled channels or fewer in the first cell.
-            The attribute of that name may be set at any time.
+            "auto" is native on a CPU where they can be compiled, if they were the faster ones when a search on this
+            machine measured such networks; where none did, for 32 sampled channels or fewer in the first cell. Nothing
+            is measured here. The attribute of that name may be set at any time.
         amp: "bf16" and "fp16" compute in mixed precision in training, which only the plain kernels can; evaluation and
             logits are float32 in any case. The gradients of "fp16" vanish unless the loss is scaled up.
         synchronize: whether BatchNorm takes its statistics of the images of all processes of `torch.distributed`, which
@@ -85,7 +87,7 @@ class Supernet(nn.Module):
         if channel_sampling not in ("first", "random"):
             raise InputError(f'channel_sampling is "{channel_sampling}", but must be "first" or "random"')
         self.space, self.k, self.channel_sampling = space, k, channel_sampling
-        self.image_channels = image_channels
+        self.channels, self.image_channels = channels, image_channels
         self.amp: Amp = amp
         self.synchronize = synchronize
         self.kernels = kernels
@@ -167,7 +169,7 @@ class Supernet(nn.Module):
         """
         if self._kernels != "auto":
             return self._kernels
-        return "native" if self._suits_native and native.available() else "plain"
+        return "native" if self.prefers_native and native.available() else "plain"
 
     @kernels.setter
     def kernels(self, kernels: Literal["auto", "native", "plain"]) -> None:
@@ -185,13 +187,28 @@ class Supernet(nn.Module):
     @property
     def will_compile_kernels(self) -> bool:
         """Whether the next pass has to compile the native kernels first, which takes some seconds."""
-        return self._kernels == "auto" and self._suits_native and is_missing()
+        return self._kernels == "auto" and self.prefers_native and is_missing()
 
     @property
-    def _suits_native(self) -> bool:
-        """Whether native kernels know device, precision and statistics, and are the faster ones."""
-        narrow = self.cells[0].plan.channels // self.k <= _WIDEST_NATIVE
-        return self.amp == "off" and not self.synchronize and narrow and native.can_compute(self.classifier.weight)
+    def why_not_native(self) -> str | None:
+        """What the native kernels lack for device, precision or statistics; None where they can compute."""
+        if self.amp != "off":
+            return f"the native ones compute in float32, not in {self.amp}"
+        if self.synchronize:
+            return "the native ones take batch statistics of one process"
+        if not native.can_compute(self.classifier.weight):
+            return "the native ones compute float32 and float64 on a CPU"
+        return None
+
+    @property
+    def prefers_native(self) -> bool:
+        """Whether "auto" is to be native where a compiler works, by what was measured here or by the rule."""
+        if self.why_not_native is not None:
+            return False
+        network = network_class(self.channels, self.k, self.space.num_nodes, self.channel_sampling)
+        if (measured := kept_kernels(network)) is not None:
+            return measured == "native"
+        return self.cells[0].plan.channels // self.k <= _WIDEST_NATIVE
 
     @property
     def samples_randomly(self) -> bool:

@@ -120,7 +120,7 @@ def test_a_user_without_a_home_keeps_the_library_in_a_folder_of_their_own(monkey
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(build.Path, "home", no_home)
     monkeypatch.setattr(build.tempfile, "tempdir", str(tmp_path))
-    assert build._folder().parent == tmp_path
+    assert build.cache_folder().parent == tmp_path
 
 
 @needs_compiler

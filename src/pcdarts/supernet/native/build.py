@@ -39,7 +39,7 @@ def load() -> ctypes.CDLL | None:
         library = _library(compiler)
         if (kernels := _open(library)) is not None:
             return kernels
-        with _one_at_a_time(library.parent):
+        with one_at_a_time(library.parent):
             return _open(library) or _compile(compiler, library)
     except (OSError, ValueError, subprocess.SubprocessError) as error:  # ValueError: $CXXFLAGS, too
         reason = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
@@ -63,11 +63,21 @@ def is_missing() -> bool:
         return False
 
 
+def place() -> Path | None:
+    """Where the library is, or is going to be; None where there is none to be had."""
+    compiler = find_compiler()
+    try:
+        return None if compiler is None else _library(compiler)
+    except (OSError, ValueError):
+        return None
+
+
 def _library(compiler: Compiler) -> Path:
-    return _folder() / f"kernels-{target()}-{_fingerprint(compiler)}.so"
+    return cache_folder() / f"kernels-{target()}-{_fingerprint(compiler)}.so"
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """Where libraries are kept, and what was found out about them."""
     if cache := os.environ.get("XDG_CACHE_HOME"):
         return Path(cache) / "pcdarts"
     try:
@@ -76,14 +86,14 @@ def _folder() -> Path:
         return Path(tempfile.gettempdir()) / f"pcdarts-{os.geteuid()}"
 
 
-def _is_own(folder: Path) -> bool:
+def is_private(folder: Path) -> bool:
     """Whether nobody else can put a library there: it would run with this user's rights."""
     status = folder.stat()
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _is_kept(library: Path) -> bool:
-    return library.exists() and _is_own(library.parent)
+    return library.exists() and is_private(library.parent)
 
 
 def _open(library: Path) -> ctypes.CDLL | None:
@@ -96,7 +106,7 @@ def _open(library: Path) -> ctypes.CDLL | None:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
+def one_at_a_time(folder: Path) -> Iterator[None]:
     """Wait for whoever compiles already; where nobody can wait, several compile the same."""
     import fcntl  # which every system has that `find_compiler` looks for a compiler on
 
@@ -105,7 +115,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
-            if _is_own(folder):  # nobody else can keep us waiting
+            if is_private(folder):  # nobody else can keep us waiting
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
 
@@ -151,15 +161,23 @@ def _keep(made: Path, library: Path) -> None:
     Raises:
         OSError: it cannot be written there, or others could replace it.
     """
-    folder = library.parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _is_own(folder):
-        raise PermissionError(f"{folder} belongs to another user, or others may write to it")
-    descriptor, name = tempfile.mkstemp(dir=folder)
+    library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(made.read_bytes(), library)
+
+
+def replace_file(content: bytes, file: Path) -> None:
+    """Write a file in one step into a folder that belongs to this user alone.
+
+    Raises:
+        OSError: it cannot be written there, or others could replace it.
+    """
+    if not is_private(file.parent):
+        raise PermissionError(f"{file.parent} belongs to another user, or others may write to it")
+    descriptor, name = tempfile.mkstemp(dir=file.parent)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(made.read_bytes())
-        os.replace(name, library)
+        with open(descriptor, "wb") as temporary:
+            temporary.write(content)
+        os.replace(name, file)
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise

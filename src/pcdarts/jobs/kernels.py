@@ -1,0 +1,109 @@
+"""Which kernels a search computes with, and why: asked for, the only ones, or the faster ones on this machine."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+
+from pcdarts.cell.space import stem_stride
+from pcdarts.errors import counted
+from pcdarts.jobs.steps import SearchStep, Setting
+from pcdarts.jobs.timing import by_turns
+from pcdarts.run.processes import ALONE, Processes
+from pcdarts.supernet.native.answers import Answer, kept_answer, measured_answer, network_class
+from pcdarts.supernet.native.build import is_missing
+from pcdarts.supernet.native.cells import available
+from pcdarts.supernet.supernet import Supernet
+
+WORTH_MEASURING = 50
+"""Steps of a search from which on it pays: to measure takes as long as a few."""
+IMAGES, CELLS, ROUNDS = 32, 3, 2
+"""What is measured at most: more images are more of the same, and three cells are one of each width."""
+
+
+class Choice(NamedTuple):
+    """The kernels of a run, and why."""
+
+    kernels: Literal["native", "plain"]
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kernels} kernels: {self.why}"
+
+
+def choose_kernels(
+    supernet: Supernet,
+    asked: str,
+    setting: Setting,
+    steps: int,
+    say: Callable[[str], None],
+    *,
+    before: Any = None,
+    processes: Processes = ALONE,
+) -> Choice:
+    """Set `supernet.kernels` for the rest of a run: the first process chooses, and all take the same.
+
+    `setting` is the step of the search, of which there will be `steps`; `before` are the kernels that the run was begun
+    with, if it goes on. No random number changes.
+    """
+    chosen = _choice(supernet, asked, setting, steps, say, before) if processes.is_first else None
+    kernels, _, why = (processes.share("\n".join(chosen or ()).encode()) or b"").decode().partition("\n")
+    if processes.any(kernels == "native" and not available())[0]:
+        kernels, why = "plain", "the native ones cannot be compiled for every process"
+    choice = Choice(cast(Literal["native", "plain"], kernels), why)
+    supernet.kernels = choice.kernels
+    return choice
+
+
+def _choice(
+    supernet: Supernet, asked: str, setting: Setting, steps: int, say: Callable[[str], None], before: Any
+) -> Choice:
+    if asked != "auto":
+        return Choice(supernet.kernels, "as asked")
+    if supernet.why_not_native is not None:
+        return Choice("plain", supernet.why_not_native)
+    if before == "plain":
+        return Choice("plain", "as this run was begun")
+    network = network_class(setting.channels, setting.k, setting.num_nodes, setting.channel_sampling)
+    step = _step_class(setting)
+    found = kept_answer(network, step)
+    if before is None and found is None and steps < WORTH_MEASURING and not supernet.prefers_native:
+        return Choice("plain", f"by a rule, for it does not pay to measure for {counted(steps, 'step')}")
+    if is_missing():
+        say("compiling the kernels for this processor: some seconds, once on this machine")
+    if not available():
+        brings = "pip install 'pcdarts[native]' brings a compiler"
+        return Choice("plain", f"the native ones cannot be compiled here; {brings}")
+    if before == "native":
+        return Choice("native", "as this run was begun")
+    if found is not None:
+        return Choice(found.kernels, f"{found.words()}, as measured here before")
+    if steps < WORTH_MEASURING:
+        return Choice("native", f"by a rule, for it does not pay to measure for {counted(steps, 'step')}")
+    say("measuring which kernels are faster here: a few seconds, once for networks and steps like these")
+    answer = measured_answer(network, step, lambda: measure(setting))
+    return Choice(answer.kernels, f"{answer.words()}, as measured just now")
+
+
+def measure(setting: Setting) -> Answer:
+    """Time forward and backward passes of both kernels by turns; the fastest counts, for others only slow it down."""
+    small = replace(
+        setting,
+        batch_size=min(setting.batch_size, IMAGES),
+        num_cells=min(setting.num_cells, CELLS),
+        second_order=False,
+        threads=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        steps = {name: SearchStep(replace(small, kernels=name)) for name in ("native", "plain")}
+        parts = {name: lambda step=step: step.seconds(step.forward_backward) for name, step in steps.items()}
+        times = by_turns(parts, ROUNDS)
+    return Answer(**{name: min(each.seconds) for name, each in times.items()})
+
+
+def _step_class(setting: Setting) -> str:
+    """Steps that have an answer in common; sides of maps are rounded up to a power of two."""
+    side = -(-setting.image_size // stem_stride(setting.kind))
+    rounded = 1 << (side - 1).bit_length()
+    return f"{min(setting.batch_size, IMAGES)} images, maps of {rounded}x{rounded}"
