@@ -31,8 +31,9 @@ def test_a_killed_search_ends_as_if_it_had_never_been(
 ) -> None:
     copy_of(killed_search, tmp_path / "run")
     printed = done(tmp_path, "search", "--resume", "run")
-    first, _, _, then, *_ = printed.splitlines()  # two lines about the data between
+    first, _, _, kernels, then, *_ = printed.splitlines()  # two lines about the data between
     assert first.endswith((", from epoch 3 on", ", from epoch 4 on"))
+    assert kernels.endswith(" kernels: as this run was begun")
     assert then.startswith(f"epoch {first.split()[-2]}/5 ")
     assert differences(tmp_path / "run", finished_search) == []
     assert result_of(tmp_path / "run")["genotype"] == result_of(finished_search)["genotype"]
