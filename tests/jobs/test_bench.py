@@ -13,15 +13,16 @@ import pytest
 import torch
 
 from command_line import Ended, done, error_line, refused, run_in
-from pcdarts.cell.space import NetworkKind
+from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.errors import InputError
 from pcdarts.jobs.bench import OTHER, SHAPES, check_kernels, shape_row
 from pcdarts.jobs.equality import check_network
 from pcdarts.jobs.foreign import cuda_means_here, serve
-from pcdarts.jobs.steps import SearchStep, Setting
+from pcdarts.jobs.steps import SearchStep, Setting, one_operation
 from pcdarts.jobs.targets import Verdict, verdicts
 from pcdarts.jobs.timing import by_turns, forward_backward_flops
-from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet import plain
+from pcdarts.supernet.arch import ArchParameters, Mixture
 from pcdarts.supernet.supernet import Supernet
 
 TINY = Setting(kernels="plain", channels=4, num_cells=3, num_nodes=3, batch_size=2, image_size=8, threads=1)
@@ -81,6 +82,7 @@ def test_a_bench_prints_its_figures_and_writes_them(tmp_path: Path, other_checko
         "K = 4",
         "equal: 8 small networks",
         "forward + backward",
+        "with one operation per edge",
         "second-order step",
         "peak memory",
         "GFLOP/s",
@@ -96,6 +98,8 @@ def test_a_bench_prints_its_figures_and_writes_them(tmp_path: Path, other_checko
         assert times["min"] <= times["median"] <= times["max"]
     assert passes["plain"]["ratio"] == pytest.approx(passes["per edge"]["median"] / passes["plain"]["median"])
     assert list(figures["seconds"]["search_step"]) == ["per edge", "plain"]
+    few = figures["seconds"]["one_operation"]["plain"]["median"]
+    assert figures["one_operation_against_all"]["plain"] == pytest.approx(passes["plain"]["median"] / few)
     assert figures["peak_memory_bytes"].keys() == passes.keys()
     assert [(target["measure"], target["target"]) for target in figures["targets"]] == [("forward_backward", 2.5)]
 
@@ -138,6 +142,33 @@ def test_a_supernet_with_a_wrong_gradient_is_not_timed(tmp_path: Path, monkeypat
     message = error_line(run_in(tmp_path, *BENCH))
     assert ": the gradient of " in message
     assert "more tensors)" in message
+
+
+def test_a_supernet_that_computes_what_weighs_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = plain.logits
+
+    def all_computed(network: Supernet, images: torch.Tensor, mixture: Mixture, masks: Any) -> torch.Tensor:
+        active = {kind: torch.ones_like(weights, dtype=torch.bool) for kind, weights in mixture.op_weights.items()}
+        return logits(network, images, Mixture(mixture.op_weights, mixture.edge_weights, active), masks)
+
+    monkeypatch.setattr(plain, "logits", all_computed)
+    with pytest.raises(RuntimeError, match=r"with one operation on every edge, .*: the gradient of op weights"):
+        check_network(TINY)
+
+
+def test_one_operation_is_drawn_for_every_edge_anew_and_none_never() -> None:
+    mixture = ArchParameters(CellSpace()).mixture()
+    draw = torch.Generator().manual_seed(0)
+    first, second = one_operation(mixture, draw), one_operation(mixture, draw)
+    for drawn in (first, second):
+        assert drawn.active is not None
+        for kind, active in drawn.active.items():
+            assert active.sum(dim=1).eq(1).all()
+            assert not active[:, 0].any()
+            assert torch.equal(drawn.op_weights[kind], mixture.op_weights[kind] * active)
+    assert first.active is not None
+    assert second.active is not None
+    assert not torch.equal(first.active["normal"], second.active["normal"])
 
 
 def test_a_supernet_that_forgets_the_edges_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,6 +282,7 @@ def test_targets_are_set_for_the_search_on_cifar_10_and_a_lower_one_for_other_sh
         "setting": {name: value for name, value in vars(Setting(threads=2, device="cpu")).items() if name != "kernels"},
         "seconds": {"forward_backward": seconds, "search_step": seconds},
         "peak_memory_bytes": {"per edge": 100, "native": 30, "plain": 50},
+        "one_operation_against_all": {"native": 1.8, "plain": 2.0},
         "data_share": {"native": 0.02, "plain": 0.03},
         "second_order_step_in_weight_steps": {"native": 5.5, "plain": 5.0},
     }
@@ -259,6 +291,7 @@ def test_targets_are_set_for_the_search_on_cifar_10_and_a_lower_one_for_other_sh
     assert found["forward_backward", "plain"] == found["search_step", "plain"] == "met"
     assert (found["peak_memory", "native"], found["peak_memory", "plain"]) == ("met", "not met, by 25 %")
     assert (found["data", "plain"], found["second_order_step", "native"]) == ("met", "not met, by 10 %")
+    assert (found["one_operation", "native"], found["one_operation", "plain"]) == ("not met, by 10 %", "met")
     figures["setting"]["k"] = 2
     assert verdicts(figures, ["native"]) == [Verdict("forward_backward", "native", 4.5, 2.5, True)]
 

@@ -141,6 +141,7 @@ def measure(
         calls["forward_backward", name] = timer(step, step.forward_backward)
         calls["search_step", name] = timer(step, step.search_step)
         if name != "per edge":
+            calls["one_operation", name] = timer(step, step.one_operation)
             calls["data", name] = timer(step, step.data)
             calls["weight_step", name] = timer(step, step.weight_step)
             second_order = SearchStep(replace(each, second_order=True))
@@ -160,6 +161,9 @@ def measure(
         "forward_backward_flops": forward_backward_flops(setting),
         "seconds": seconds,
         "peak_memory_bytes": peaks,
+        "one_operation_against_all": {
+            name: quotient(times, name, "forward_backward", "one_operation") for name in settings
+        },
         "data_share": {name: quotient(times, name, "data", "search_step") for name in settings},
         "second_order_step_in_weight_steps": {
             name: quotient(times, name, "second_order_step", "weight_step") for name in settings

@@ -17,6 +17,7 @@ WIDTH = 120
 
 PARTS = {
     "forward_backward": "forward + backward",
+    "one_operation": "with one operation per edge",
     "search_step": "search step",
     "weight_step": "weight step",
     "second_order_step": "second-order step",
@@ -137,6 +138,8 @@ def _against(figures: dict[str, Any], part: str, name: str) -> str:
     """What the time of a part is held against."""
     if part in ("forward_backward", "search_step"):
         return "" if name == "per edge" else f"{figures['seconds'][part][name]['ratio']:.2f}x as fast"
+    if part == "one_operation":
+        return f"{figures['one_operation_against_all'][name]:.2f}x as fast as all"
     if part == "data":
         return f"{100 * figures['data_share'][name]:.1f} % of the step"
     if part == "second_order_step":
@@ -150,7 +153,7 @@ def _goal(verdict: Verdict | None) -> tuple[str, str]:
         return "", ""
     sign = "≥" if verdict.is_least else "≤"
     amount = f"{100 * verdict.target:.0f} %" if verdict.measure == "data" else f"{verdict.target:g}"
-    unit = "x" if verdict.measure in ("forward_backward", "search_step", "peak_memory") else ""
+    unit = "x" if verdict.measure in ("forward_backward", "one_operation", "search_step", "peak_memory") else ""
     colour = "green" if verdict.met else "red"
     return f"{sign} {amount}{unit}", f"[{colour}]{verdict.words}[/]"
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pcdarts.cell.space import CellSpace, NetworkKind, stem_stride
 from pcdarts.errors import RunError
-from pcdarts.jobs.steps import Setting
+from pcdarts.jobs.steps import Setting, one_operation
 from pcdarts.jobs.yardstick import PerEdge
 from pcdarts.run.device import choose_device
 from pcdarts.supernet import reference
@@ -42,7 +42,8 @@ def check_equality(setting: Setting) -> int:
 
 def check_network(setting: Setting) -> None:
     """Compare outputs and gradients (of weights, op weights and edge weights) of the supernet with those of the
-    yardstick and of `supernet/reference.py` with the same weights, in training mode and float64.
+    yardstick and of `supernet/reference.py` with the same weights, in training mode and float64; and with one operation
+    on every edge, those of the reference alone.
 
     The network is that of `setting` made small: three cells, 16 channels at most, three small images. In float32,
     which is what is timed, it must agree with itself.
@@ -65,18 +66,33 @@ def check_network(setting: Setting) -> None:
     )
     ours = results(supernet.double(), supernet, small)
     check_agreement(ours, per_edge_results(per_edge.double(), supernet, small), "the per-edge supernet", where)
-    literal = results(supernet, lambda images, mixture: reference.supernet(supernet, images, mixture), small)
-    check_agreement(ours, literal, "the literal equations", where)
+
+    def literal(images: Tensor, mixture: Mixture) -> Tensor:
+        return reference.supernet(supernet, images, mixture)
+
+    check_agreement(ours, results(supernet, literal, small), "the literal equations", where)
+    few = results(supernet, supernet, small, one_operation)
+    what = "the literal equations, with one operation on every edge,"
+    check_agreement(few, results(supernet, literal, small, one_operation), what, where)
     check_agreement(results(supernet.float(), supernet, small), ours, "itself in float64", f"in float32 {where}")
 
 
-def results(model: torch.nn.Module, network: Network, setting: Setting) -> dict[str, Tensor]:
-    """The logits of `network` on images of `setting`, and the gradients of the mixture and the weights of `model`."""
+def results(
+    model: torch.nn.Module,
+    network: Network,
+    setting: Setting,
+    chosen: Callable[[Mixture, torch.Generator], Mixture] = lambda mixture, draw: mixture,
+) -> dict[str, Tensor]:
+    """The logits of `network` on images of `setting`, and the gradients of the mixture and the weights of `model`.
+
+    `chosen` makes the mixture of one that is drawn.
+    """
     draw = torch.Generator().manual_seed(1)
     like = next(model.parameters())
     shape = (setting.batch_size, setting.image_channels, setting.image_size, setting.image_size)
     images = torch.randn(shape, dtype=torch.float64, generator=draw).to(like)
     mixture = ArchParameters(CellSpace(setting.num_nodes), generator=draw).to(like.device, like.dtype).mixture()
+    mixture = chosen(mixture, draw)
     named = {
         **dict(model.named_parameters()),
         **{f"op weights ({kind})": weights for kind, weights in mixture.op_weights.items()},

@@ -16,7 +16,7 @@ from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.images import Images
 from pcdarts.jobs.yardstick import PerEdge
 from pcdarts.run.device import choose_device
-from pcdarts.supernet.arch import ArchParameters
+from pcdarts.supernet.arch import ArchParameters, Mixture
 from pcdarts.supernet.bilevel import Batch, first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import ChannelSampling, Supernet
 
@@ -92,6 +92,16 @@ def search_setting(
     )
 
 
+def one_operation(mixture: Mixture, draw: torch.Generator) -> Mixture:
+    """One operation on every edge, drawn on the CPU and other than `none`, with the weight that it had."""
+    active = {
+        kind: F.one_hot(torch.randint(1, weights.shape[1], (len(weights),), generator=draw), weights.shape[1]).bool()
+        for kind, weights in mixture.op_weights.items()
+    }
+    weights = {kind: weights * active[kind].to(weights.device) for kind, weights in mixture.op_weights.items()}
+    return Mixture(weights, mixture.edge_weights, active)
+
+
 class SearchStep:
     """The step of a search: network, α and β, their optimisers, and augmented batches of random images."""
 
@@ -108,11 +118,19 @@ class SearchStep:
         self._weight_batches = self._endless_batches("weight")
         self._arch_batches = self._endless_batches("arch")
         self._kept = self._draw(self._weight_batches), self._draw(self._arch_batches)
+        self._operations = torch.Generator().manual_seed(0)
 
     def forward_backward(self) -> None:
         """Logits, loss, and the gradients of all weights and of α and β."""
+        self._pass(self.arch.mixture())
+
+    def one_operation(self) -> None:
+        """The same where every edge has one operation, another one each time."""
+        self._pass(one_operation(self.arch.mixture(), self._operations))
+
+    def _pass(self, mixture: Mixture) -> None:
         images, labels, masks = self._kept[0]
-        F.cross_entropy(self.network(images, self.arch.mixture(), masks), labels).backward()
+        F.cross_entropy(self.network(images, mixture, masks), labels).backward()
         self.network.zero_grad()
         self.arch.zero_grad()
 

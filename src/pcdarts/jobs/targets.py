@@ -70,6 +70,7 @@ def verdicts(figures: dict[str, Any], supernets: list[str]) -> list[Verdict]:
         found.append(Verdict("forward_backward", name, speeds["forward_backward"], goal, True))
         if not main:
             continue
+        found.append(Verdict("one_operation", name, figures["one_operation_against_all"][name], 2.0, True))
         found.append(Verdict("search_step", name, speeds["search_step"], goal, True))
         memory = figures["peak_memory_bytes"]
         if memory[name] and memory["per edge"]:
