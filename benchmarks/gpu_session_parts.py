@@ -51,7 +51,7 @@ def smoke(session: Session, ask: Ask) -> None:
         train_and_what_follows(session, ask),
         detection(session, ask, runs),
         *other_searches(ask, runs),
-        measurements(session, ask),
+        *measurements(session, ask),
     ]
     with ThreadPoolExecutor(len(chains)) as pool:
         for outcome in [pool.submit(run_chain, session, ask, chain) for chain in chains]:
@@ -130,24 +130,23 @@ def other_searches(ask: Ask, runs: Path) -> list[Chain]:
     second = ["--second-order", "--k", "2", "--channel-sampling", "random"]
     if ask.tiny:  # the others would take the rehearsal's minutes, and are the same code on a CPU
         return [[("second-order", [*few, "--kernels", "plain", *second, "--run", runs / "a-second"])]]
-    return [
-        [
-            ("bf16", [*few, "--amp", "bf16", "--run", runs / "a-bf16"]),
-            ("fp16", [*few, "--amp", "fp16", "--run", runs / "a-fp16"]),
-            ("second-order", [*few, *second, "--run", runs / "a-second"]),
-            ("deterministic", [*few, "--deterministic", "--run", runs / "a-deterministic"]),
-        ],
-        [("compile", [*few, "--compile", "--run", runs / "a-compile"])],
-    ]
+    kinds = {
+        "bf16": ["--amp", "bf16"],
+        "fp16": ["--amp", "fp16"],
+        "second-order": second,
+        "deterministic": ["--deterministic"],
+        "compile": ["--compile"],
+    }
+    return [[(name, [*few, *flags, "--run", runs / f"a-{name}"])] for name, flags in kinds.items()]
 
 
-def measurements(session: Session, ask: Ask) -> Chain:
+def measurements(session: Session, ask: Ask) -> list[Chain]:
     """The jobs that measure, which would take a minute of a rehearsal."""
     figures = session.work / "figures"
     figures.mkdir(exist_ok=True)
     device = ["--device", ask.device]
     bench = ["bench", "--repeats", "2", "--json", figures / "a-bench.json", *device]
-    return [] if ask.tiny else [("bench", bench), ("plan", ["search", *small(ask), "--plan", *device])]
+    return [] if ask.tiny else [[("bench", bench)], [("plan", ["search", *small(ask), "--plan", *device])]]
 
 
 def make_coco_set(root: Path) -> None:
@@ -165,9 +164,13 @@ def make_coco_set(root: Path) -> None:
 ALONE = "test_processes.py"
 """Fills the memory of the card on purpose: runs when the other files are done."""
 
+SHARDS = {"test_supernet.py": 3, "test_jobs.py": 4, "test_waiting.py": 3}
+"""Processes that share a file's tests; one for the others. The first use of every shape of a convolution costs cuDNN
+about 0.1 s, so that a file takes a minute or two."""
+
 
 def tests(session: Session, ask: Ask) -> None:
-    """pytest on `tests/gpu`, some files at once, each in a process of its own; each test is reported when it ends."""
+    """pytest on `tests/gpu`, in some processes at once; each test is reported when it ends."""
     known = session.part("b")
     files = [path.name for path in sorted((ROOT / "tests" / "gpu").glob("test_*.py"))]
     if not files:
@@ -178,22 +181,25 @@ def tests(session: Session, ask: Ask) -> None:
     together = [file for file in files if file != ALONE]
     share = ask.left() * (0.65 if len(together) < len(files) else 1)
 
-    def run(file: str, seconds: float) -> None:
+    def run(file: str, shard: int, of_how_many: int, seconds: float) -> None:
         words = [sys.executable, "-m", "pytest", f"tests/gpu/{file}", "-q", "-p", "no:cacheprovider"]
         words += ["-p", HERE_PLUGIN, "--timeout", "100", "-m", "gpu"]
         environment = {"PCDARTS_GPU_TESTS_ON": ask.device, "GPU_SESSION_REPORTS": str(reports)}
         environment["PYTHONPATH"] = f"{session.environment['PYTHONPATH']}{os.pathsep}{HERE}"
-        name = file.removesuffix(".py")
+        environment["GPU_SESSION_SHARD"] = f"{shard}/{of_how_many}"
+        name = file.removesuffix(".py") + (f"-{shard}" if of_how_many > 1 else "")
         session.command("b", name, words, seconds, environment=environment, cwd=ROOT)
         known.update(read_reports(reports))
         session.save()
 
-    at_once = 1 if ask.tiny else len(together)
+    shards = {} if ask.tiny else SHARDS
+    jobs = [(file, shard, shards.get(file, 1)) for file in together for shard in range(shards.get(file, 1))]
+    at_once = 1 if ask.tiny else len(jobs)
     with ThreadPoolExecutor(at_once) as pool:
-        for outcome in [pool.submit(run, file, share * at_once / len(together)) for file in together]:
+        for outcome in [pool.submit(run, *job, share * at_once / len(jobs)) for job in jobs]:
             outcome.result()
     if ALONE in files:
-        run(ALONE, ask.left())
+        run(ALONE, 0, 1, ask.left())
 
 
 def read_reports(path: Path) -> dict[str, Any]:
@@ -213,36 +219,50 @@ def read_reports(path: Path) -> dict[str, Any]:
 # ---- c and d: step times, kernels ----
 
 
+WAVES: dict[str, list[list[str]]] = {
+    "c": [
+        ["K=4, float32", "K=4, bf16", "K=4, TF32", "K=8, float32", "convolutions of one source node"],
+        ["K=2, float32", "K=1, float32", "ImageNet cells at 28x28, K=2, float32"],
+        ["K=2, bf16", "K=1, bf16", "K=8, bf16", "ImageNet cells at 28x28, K=2, bf16"],
+    ],
+    "d": [["ours, eager, float32", "ours, CUDA graphs, float32", "ours, eager, bf16", "per edge, float32"]],
+}
+"""Rows of `gpu_steps.py` that get ready side by side, by worth; as many as fit the memory of a card."""
+
+
 def part_of_steps(session: Session, ask: Ask) -> None:
-    """`gpu_steps.py` in a process of its own; its figures are copied as soon as it writes some."""
+    """`gpu_steps.py`, a process for each row; its figures are copied as soon as it writes some."""
     known, name = session.part(ask.part), ask.part
-    script, figures = HERE / "gpu_steps.py", session.work / "figures" / f"{name}.json"
-    if not script.is_file():
-        known["lines"] = ["benchmarks/gpu_steps.py is not there: nothing was measured"]
-        return
-    figures.parent.mkdir(exist_ok=True)
-    seen = 0.0
+    figures = session.work / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    waves: list[list[str]] = [[""]] if ask.tiny else WAVES[name]  # all rows in one process
 
-    def take() -> bool:
-        nonlocal seen
+    def measure(row: str, place: str, sharers: int, seconds: float) -> None:
+        file = figures / f"{place}.json"
+        words = ["--part", name, "--output", file, "--seconds", f"{seconds:.0f}", "--device", ask.device]
+        words += ["--rows", row, "--turns", turns, "--sharers", str(sharers)] if row else []
+        words += ["--tiny"] if ask.tiny else []
+        ended = session.command(name, place, [sys.executable, HERE / "gpu_steps.py", *words], seconds)
         with suppress(OSError, ValueError):
-            changed = figures.stat().st_mtime
-            if changed != seen:
-                known["figures"], seen = json.loads(figures.read_text("utf-8")), changed
-                session.save()
-        return False
+            known.setdefault("figures", {})[row or "all"] = json.loads(file.read_text("utf-8"))
+        show_log(known, ended, 60)
+        session.save()
 
-    seconds = max(ask.left(), 1)
-    words = ["--part", name, "--output", figures, "--seconds", f"{seconds:.0f}", "--device", ask.device]
-    words += ["--tiny"] if ask.tiny else []
-    ended = session.command(name, "gpu-steps", [sys.executable, script, *words], seconds, watch=take)
-    take()
-    show_log(known, ended, 60)
+    for number, wave in enumerate(waves):
+        turns = session.work / "turns" / f"{name}{number}"
+        turns.mkdir(parents=True)
+        seconds = max(ask.left(), 1)
+        with ThreadPoolExecutor(len(wave)) as pool:
+            places = [f"{name}-{number}-{place}" for place in range(len(wave))]
+            jobs = zip(wave, places, strict=True)
+            for outcome in [pool.submit(measure, *job, len(wave), seconds) for job in jobs]:
+                outcome.result()
 
 
 def show_log(known: dict[str, Any], ended: Ended, lines: int) -> None:
-    """The end of a log as what the table says of a part, without the traceback of having been stopped."""
+    """Add the end of a log to what the table says of a part, without the traceback of having been stopped."""
     text = ended.text().rstrip()
     if text.endswith("KeyboardInterrupt"):
         text = text[: text.rfind("Traceback (most recent call last):")].rstrip()
-    known["lines"], known["log_is_shown"] = [line[:200] for line in text.splitlines()[-lines:]], True
+    known["lines"] = [*known.get("lines", []), *(line[:200] for line in text.splitlines()[-lines:])]
+    known["log_is_shown"] = True

@@ -2,7 +2,8 @@
 
     GPU_SESSION_REPORTS=FILE python -m pytest -p gpu_session_reports ...
 
-A report that is written at the end is lost where a test hangs.
+A report that is written at the end is lost where a test hangs. GPU_SESSION_SHARD=1/3 leaves all tests but every third
+one, from the second on, to other processes.
 """
 
 import json
@@ -13,6 +14,14 @@ import pytest
 
 MOST_LETTERS = 6000
 """Of a failure's words."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """This process's share of the tests."""
+    which, of_how_many = map(int, os.environ.get("GPU_SESSION_SHARD", "0/1").split("/"))
+    others = [item for place, item in enumerate(items) if place % of_how_many != which]
+    config.hook.pytest_deselected(items=others)
+    items[:] = items[which::of_how_many]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -7,18 +7,19 @@
 Part c times the per-edge yardstick, ours, and ours in CUDA graphs by turns (medians of up to `ROUNDS`, with device
 events), part d lists the kernels of a step. FILE.json is written anew after every row. A row that fails keeps its
 traceback and the next one follows; rows whose turn comes too late are named in "skipped".
+
+The first use of every shape costs cuDNN about 0.1 s of a processor, half a minute for a row. With `--rows NAME` and
+`--turns FOLDER --sharers N`, N processes with a row each get ready side by side, and then measure one after the other.
 """
 
 import argparse
-import gc
-import json
-import os
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +28,6 @@ import torch
 
 from gpu_steps_profile import (
     NEEDS_CUDA,
-    ceilings,
     kernels,
     layouts,
     memory_of,
@@ -35,18 +35,16 @@ from gpu_steps_profile import (
     synchronisations,
     written_bytes,
 )
+from gpu_steps_report import Report, Turns, free
 from gpu_steps_variants import EagerStep, GraphedStep, PerEdgeStep, Precision, check_graph, computing_in
 from pcdarts.jobs.steps import Setting
 from pcdarts.jobs.timing import forward_backward_flops
-from pcdarts.run.device import choose_device, describe_device
+from pcdarts.run.device import choose_device
 
 ROUNDS, FEWEST_ROUNDS = 20, 3
 ROUNDS_SECONDS = 10.0
 """Time for the rounds of a row."""
-SPARE_SECONDS = 6.0
-"""Kept back of the time given, for the start of the process and what is on its way when it runs out."""
-ROW_SECONDS = 12.0
-"""A first guess of what a row needs; later the longest so far."""
+CEILINGS, LAYOUTS = "ceilings", "convolutions of one source node"
 PER_EDGE, EAGER, GRAPH = "per edge", "ours, eager", "ours, CUDA graphs"
 FLOOR = (
     "the larger of two times: the operations of the per-edge network's convolutions (three times those of the forward "
@@ -84,54 +82,6 @@ def rows(device: str, tiny: bool) -> list[Row]:
     return [found[0], found[7], last] if tiny else [*found, last]  # every kind of row once
 
 
-class Report:
-    """FILE.json, and the clock."""
-
-    def __init__(self, path: Path, seconds: float, part: str, device: torch.device, tiny: bool) -> None:
-        self.path, self.device, self.tiny = path, device, tiny
-        self.end = time.monotonic() + seconds - min(SPARE_SECONDS, seconds / 10)
-        self.longest = 0.0 if tiny else ROW_SECONDS
-        self.known: dict[str, Any] = {
-            "part": part,
-            "device": describe_device(device),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-            "tiny": tiny,
-            "rows": [],
-            "skipped": [],
-        }
-        self.write()
-
-    def left(self) -> float:
-        return self.end - time.monotonic()
-
-    def row(self, name: str, fill: Callable[[dict[str, Any]], None]) -> None:
-        """Let `fill` fill a row if there is time for one as long as the longest, and write what is known."""
-        if self.left() < self.longest:
-            self.known["skipped"].append(name)
-            self.write()
-            return
-        row: dict[str, Any] = {"name": name}
-        self.known["rows"].append(row)
-        started = time.monotonic()
-        try:
-            fill(row)
-        except Exception:
-            row["error"] = traceback.format_exc()
-        row["took_seconds"] = time.monotonic() - started
-        if not self.tiny and "error" not in row:
-            self.longest = max(self.longest, row["took_seconds"])
-        self.write()
-        for line in lines_of(row):
-            print(line, flush=True)
-
-    def write(self) -> None:
-        """Whole or not at all."""
-        temporary = self.path.with_name(self.path.name + ".part")
-        temporary.write_text(json.dumps(self.known, indent=1) + "\n", "utf-8")
-        os.replace(temporary, self.path)
-
-
 def by_turns(
     parts: dict[str, Callable[[], object]], device: torch.device, rounds: int, until: float
 ) -> dict[str, dict[str, Any]]:
@@ -152,7 +102,7 @@ def by_turns(
 
 def step_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
     """Everything about one setting; what fails of one form leaves the others alone."""
-    setting, device, on_gpu = wanted.setting, report.device, report.device.type == "cuda"
+    setting, device, on_gpu, started = wanted.setting, report.device, report.device.type == "cuda", time.monotonic()
     row |= {"setting": asdict(setting), "precision": wanted.precision, "forms": {}, "errors": {}}
     builders: dict[str, Callable[[], Any]] = {PER_EDGE: lambda: PerEdgeStep(setting, wanted.channels_last)}
     if not wanted.channels_last:
@@ -176,24 +126,33 @@ def step_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
                 row["forms"][name]["kernels"] = {key: counted[key] for key in counts}
             except Exception:
                 row["errors"][f"{name}: counting"] = traceback.format_exc()
-        rounds, until = (1, 0.0) if report.tiny else (ROUNDS, time.monotonic() + min(report.left() / 2, ROUNDS_SECONDS))
-        try:
-            times = by_turns(parts_of(forms), device, rounds, until)
-        except torch.OutOfMemoryError:  # there is no room for all of them at once
-            row["by_turns"] = False
-            names = list(forms)
-            forms.clear()
-            times = {}
-            for name in names:
-                free(device)
-                times |= by_turns(parts_of({name: builders[name]()}), device, rounds, until)
-        for each, figures in times.items():
-            name, part = each.split("/")
-            row["forms"][name][part] = figures
+        with report.alone():
+            row |= {"by_turns": True, "alone_after_seconds": time.monotonic() - started}
+            time_forms(row, forms, builders, report)
     if "ceilings" in report.known:
         row["floor"] = floor(setting, wanted.precision, report.known["ceilings"], row["forms"])
     if not on_gpu:
         row["cuda_graphs"] = NEEDS_CUDA + ": the same functions on fixed places, not captured"
+
+
+def time_forms(
+    row: dict[str, Any], forms: dict[str, Any], builders: dict[str, Callable[[], Any]], report: Report
+) -> None:
+    """The times of all forms by turns; one form after the other where there is no room for all of them at once."""
+    rounds, until = (1, 0.0) if report.tiny else (ROUNDS, time.monotonic() + min(report.left() / 2, ROUNDS_SECONDS))
+    try:
+        times = by_turns(parts_of(forms), report.device, rounds, until)
+    except torch.OutOfMemoryError:
+        row["by_turns"] = False
+        names = list(forms)
+        forms.clear()
+        times = {}
+        for name in names:
+            free(report.device)
+            times |= by_turns(parts_of({name: builders[name]()}), report.device, rounds, until)
+    for each, figures in times.items():
+        name, part = each.split("/")
+        row["forms"][name][part] = figures
 
 
 def checked(build: Callable[[], Any], setting: Setting, precision: Precision, tiny: bool) -> dict[str, Any]:
@@ -219,13 +178,6 @@ def parts_of(forms: dict[str, Any]) -> dict[str, Callable[[], object]]:
     return parts
 
 
-def free(device: torch.device) -> None:
-    """Give back what nobody holds any more."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 def floor(
     setting: Setting, precision: Precision, rates: dict[str, Any], forms: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
@@ -243,7 +195,7 @@ def floor(
     return found
 
 
-def part_c(report: Report) -> None:
+def part_c(report: Report, only: Sequence[str] = ()) -> None:
     report.known["floor"] = FLOOR
     report.known["note"] = (
         "float32 is without TF32 in convolutions too, which PyTorch allows by default; the graphs are without the "
@@ -251,18 +203,28 @@ def part_c(report: Report) -> None:
     )
 
     def measure_ceilings(row: dict[str, Any]) -> None:
-        report.known["ceilings"] = ceilings(report.device, report.tiny)
-        row["ceilings"] = report.known["ceilings"]
-
-    report.row("ceilings", measure_ceilings)
-    for wanted in rows(report.device.type, report.tiny):
-        report.row(wanted.name, lambda row, wanted=wanted: fitting_row(row, wanted, report))
-        free(report.device)
+        with report.alone():
+            row["ceilings"] = report.known["ceilings"]
 
     def time_layouts(row: dict[str, Any]) -> None:
-        row["convolutions"] = layouts(report.device, report.tiny)
+        with report.alone():
+            row["convolutions"] = layouts(report.device, report.tiny)
 
-    report.row("convolutions of one source node", time_layouts)
+    every: dict[str, Callable[[dict[str, Any]], None]] = {CEILINGS: measure_ceilings}
+    for wanted in rows(report.device.type, report.tiny):
+        every[wanted.name] = lambda row, wanted=wanted: fitting_row(row, wanted, report)
+    every[LAYOUTS] = time_layouts
+    fill_rows(report, every, only)
+
+
+def fill_rows(report: Report, every: dict[str, Callable[[dict[str, Any]], None]], only: Sequence[str]) -> None:
+    """The rows that are asked for, in order; all of them where none is."""
+    if unknown := sorted(set(only) - set(every)):
+        sys.exit(f"gpu_steps.py: there is no row {', '.join(unknown)}; there are: {'; '.join(every)}")
+    for name, fill in every.items():
+        if not only or name in only:
+            report.row(name, fill)
+            free(report.device)
 
 
 def fitting_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
@@ -277,7 +239,7 @@ def fitting_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
         setting = replace(setting, batch_size=setting.batch_size // 2)
 
 
-def part_d(report: Report) -> None:
+def part_d(report: Report, only: Sequence[str] = ()) -> None:
     """Kernels of a whole search step on batches drawn before, so that nothing but the two steps is seen."""
     main = rows(report.device.type, report.tiny)[0].setting
     on_gpu = report.device.type == "cuda"
@@ -287,8 +249,8 @@ def part_d(report: Report) -> None:
         (f"{EAGER}, bf16", "bf16", lambda: EagerStep(replace(main, amp="bf16"))),
         (f"{PER_EDGE}, float32", "float32", lambda: PerEdgeStep(main)),
     ]
-    for name, precision, build in wanted:
-        report.row(name, lambda row, p=precision, b=build: profile_row(row, p, b, report))
+    every = {name: partial(profile_row, precision=p, build=build, report=report) for name, p, build in wanted}
+    fill_rows(report, every, only)
 
 
 def profile_row(row: dict[str, Any], precision: Precision, build: Callable[[], Any], report: Report) -> None:
@@ -301,9 +263,11 @@ def profile_row(row: dict[str, Any], precision: Precision, build: Callable[[], A
             form.arch_step(kept)
             form.weight_step(kept)
 
-        row["both_steps"] = by_turns({"": both}, device, 1 if report.tiny else 10, report.end)[""]
-        row["host_ms_per_step"] = host_milliseconds(both, device, steps)
-        row["kernels"] = kernels(both, device, steps)
+        both()
+        with report.alone():
+            row["both_steps"] = by_turns({"": both}, device, 1 if report.tiny else 10, report.end)[""]
+            row["host_ms_per_step"] = host_milliseconds(both, device, steps)
+            row["kernels"] = kernels(both, device, steps)
     row["idle_share"] = NEEDS_CUDA
     if device.type == "cuda":
         row["idle_share"] = 1 - row["kernels"]["busy_us_per_step"] / (1e3 * row["both_steps"]["median_ms"])
@@ -322,35 +286,6 @@ def host_milliseconds(part: Callable[[], object], device: torch.device, steps: i
     return {name: 1e3 * seconds / steps for name, seconds in taken.items()}
 
 
-def lines_of(row: dict[str, Any]) -> list[str]:
-    """A row in a few lines of text."""
-    lines = [f"{row['name']} ({row['took_seconds']:.1f} s)"]
-    if "ceilings" in row:
-        rates = row["ceilings"]
-        products = ", ".join(f"{name} {rates[name] / 1e12:.3g}" for name in ("float32", "tf32", "bf16"))
-        lines.append(f"  copy {rates['copy_bytes_per_second'] / 1e9:.4g} GB/s; products in TFLOP/s: {products}")
-    for name, form in row.get("forms", {}).items():
-        parts = [f"{part} {form[part]['median_ms']:.4g} ms" for part in STEPS if part in form]
-        kernels_ = form.get("kernels", {}).get("per_step")
-        waits = form.get("synchronisations")
-        memory = form["bytes"].get("peak")
-        parts += [f"{kernels_:.0f} kernels"] if kernels_ is not None and memory else []
-        parts += [f"{waits['count']} waits"] if isinstance(waits, dict) else []
-        parts += [f"{memory / 1e9:.3g} GB"] if memory else []
-        lines.append(f"  {name}: {', '.join(parts)}")
-    if "both_steps" in row:
-        idle = row["idle_share"]
-        idle = idle if isinstance(idle, str) else f"{100 * idle:.0f} %"
-        lines.append(f"  both steps {row['both_steps']['median_ms']:.4g} ms; idle: {idle}")
-        lines += [f"  {100 * k['share']:.0f} % {k['name'][:90]}" for k in row["kernels"]["most_expensive"][:5]]
-    for name, error in {**row.get("errors", {}), **({"": row["error"]} if "error" in row else {})}.items():
-        lines.append(f"  FAILED {name}: {error.strip().splitlines()[-1][:200]}")
-    return lines
-
-
-STEPS = ("arch_step", "weight_step", "search_step")
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--part", choices=("c", "d"), required=True)
@@ -358,10 +293,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, required=True, help="time for all of it")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="tiny sizes: a rehearsal")
+    parser.add_argument("--rows", nargs="+", default=[], metavar="NAME", help="only these")
+    parser.add_argument("--turns", type=Path, help="folder, the same for processes that measure one after the other")
+    parser.add_argument("--sharers", type=int, default=1, help="how many processes these are")
     asked = parser.parse_args(arguments)
     device = choose_device(asked.device, None)
-    report = Report(asked.output, asked.seconds, asked.part, device, asked.tiny)
-    part_c(report) if asked.part == "c" else part_d(report)
+    turns = Turns(asked.turns, asked.sharers, asked.seconds / 2) if asked.turns else None
+    report = Report(asked.output, asked.seconds, asked.part, device, asked.tiny, turns)
+    try:
+        (part_c if asked.part == "c" else part_d)(report, asked.rows)
+    finally:
+        if turns is not None:
+            turns.ready()  # also where it failed before
     skipped = report.known["skipped"]
     if skipped:
         print(f"no time for {len(skipped)} rows: {'; '.join(skipped)}")

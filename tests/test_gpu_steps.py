@@ -1,6 +1,8 @@
 """`benchmarks/gpu_steps.py` in its rehearsal: the same code, tiny, on a CPU."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 
 import gpu_steps
 from gpu_steps_profile import union
+from gpu_steps_report import STEPS, Turns
 from gpu_steps_variants import EagerStep, GraphedStep, check_graph, computing_in
 
 CPU = torch.device("cpu")
@@ -32,7 +35,7 @@ def test_a_rehearsal_of_part_c_times_all_three_forms_and_finds_the_graph_s_steps
     assert [row["name"] for row in found["rows"] if "error" in row] == found["skipped"] == []
     for name in (gpu_steps.PER_EDGE, gpu_steps.EAGER, gpu_steps.GRAPH):
         form = first["forms"][name]
-        assert all(form[part]["median_ms"] > 0 and form[part]["n"] == 1 for part in gpu_steps.STEPS)
+        assert all(form[part]["median_ms"] > 0 and form[part]["n"] == 1 for part in STEPS)
         assert form["kernels"]["per_step"] > 0
         assert first["floor"]["shares"][name]["weight_step"] > 0
         assert form["synchronisations"] == "needs cuda"
@@ -75,6 +78,33 @@ def test_a_row_whose_turn_comes_too_late_is_named_as_skipped(tmp_path: Path) -> 
     known = json.loads((tmp_path / "c.json").read_text())
     assert known["rows"] == []
     assert known["skipped"] == ["late"]
+
+
+def test_nobody_measures_before_all_are_ready_or_beside_another(tmp_path: Path) -> None:
+    ready_at: list[float] = []
+    measured: list[tuple[float, float]] = []
+
+    def work(seconds: float) -> None:
+        time.sleep(seconds)
+        ready_at.append(time.monotonic())
+        with Turns(tmp_path, 3, 60).mine():
+            began = time.monotonic()
+            time.sleep(0.05)
+            measured.append((began, time.monotonic()))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, (0, 0.1, 0.3)))
+    starts, ends = zip(*sorted(measured), strict=True)
+    assert starts[0] >= max(ready_at)
+    assert all(end <= start for end, start in zip(ends[:-1], starts[1:], strict=True))
+
+
+def test_rows_may_be_chosen_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    words = ["--part", "c", "--seconds", "600", "--device", "cpu", "--tiny", "--rows"]
+    assert gpu_steps.main([*words, gpu_steps.CEILINGS, "--output", str(tmp_path / "some.json")]) == 0
+    assert [row["name"] for row in json.loads((tmp_path / "some.json").read_text())["rows"]] == [gpu_steps.CEILINGS]
+    with pytest.raises(SystemExit, match="there is no row K=3; there are: ceilings"):
+        gpu_steps.main([*words, "K=3", "--output", str(tmp_path / "none.json")])
 
 
 def test_the_precision_is_afterwards_what_it_was() -> None:

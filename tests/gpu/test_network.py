@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from statistics import median
 
 import pytest
 import torch
@@ -79,13 +80,15 @@ def test_in_float64_a_network_is_that_of_the_cpu(device: torch.device, case: str
         torch.testing.assert_close(buffer.cpu(), network.get_buffer(name), rtol=1e-9, atol=1e-10)
 
 
-# As in test_supernet.py. The auxiliary head makes it harder: it normalises 16 values per channel.
-# Measured on a CPU: float32 6e-6, 9e-3 and 3e-3; bf16 0.014, 0.35 and 0.13.
+# As in test_supernet.py, of the median of some batches: where a rounding moves a ReLU or a maximum, a gradient turns,
+# and the auxiliary head, which normalises 16 values per channel, hands that to all images. Float32 errors of the
+# gradients of six batches on a CPU lay between 2e-4 and 1.3e-2; one batch on an H100 had 7.9e-2.
 BOUNDS = {
     "float32": {"outputs": 5e-5, "images": 0.03, "weights": 0.02},
     "TF32": {"outputs": 5e-3, "images": 0.3, "weights": 0.15},
     "bf16": {"outputs": 0.05, "images": 0.6, "weights": 0.4},
 }
+BATCHES = 5
 
 
 @pytest.mark.usefixtures("shares_of_the_cpu")
@@ -96,12 +99,14 @@ def test_a_network_is_near_that_in_float64(
     if not can_compute(precision, device):
         pytest.skip("no bfloat16 arithmetic here")
     network = make_network("pc_darts_cifar10", "cifar", channels=16)
-    images = draw_images(16, 3, 32, 32)
-    exact = one_pass(network, images)
     there = deepcopy(network).float().to(device, memory_format=torch.channels_last)
     there.amp = amp_of(precision)
-    with products_in(precision):
-        errors = errors_by_kind(one_pass(there, images.float().to(device)), exact)
+    found = []
+    for images in draw_images(BATCHES * 16, 3, 32, 32).chunk(BATCHES):
+        exact = one_pass(network, images)
+        with products_in(precision):
+            found.append(errors_by_kind(one_pass(there, images.float().to(device)), exact))
+    errors = {kind: median(errors[kind] for errors in found) for kind in found[0]}
     for kind, error in errors.items():
         figure(f"network, {precision}, {kind}", error)
     assert {kind: error for kind, error in errors.items() if error >= BOUNDS[precision][kind]} == {}
