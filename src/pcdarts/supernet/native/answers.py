@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from pcdarts.cell.compiling import never_compiled
 from pcdarts.supernet.native.build import cache_folder, is_private, one_at_a_time, place, replace_file
 from pcdarts.supernet.native.target import target
 
@@ -42,6 +43,7 @@ def network_class(channels: int, k: int, num_nodes: int, sampling: str) -> str:
     return f"{channels} channels, K = {k}, {num_nodes} nodes, {sampling} sampling, threads: {threads}"
 
 
+@never_compiled  # it reads a file
 def kept_kernels(network: str) -> Literal["native", "plain"] | None:
     """What all that was measured of a class of networks agrees on; None where it does not, or nothing was.
 
