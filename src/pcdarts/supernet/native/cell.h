@@ -223,8 +223,7 @@ template <class T> inline void pad_rectified(const T* plane, T* padded, Index he
     for (Index y = 0; y < height; ++y) {
         T* line = padded + (y + PADDING) * row;
         std::fill_n(line, border, T(0));
-        for (Index x = 0; x < width; ++x)
-            store(line + border + x * LANES, relu<T>(load(plane + (y * width + x) * LANES)));
+        rectify(plane + y * width * LANES, line + border, width);
         std::fill_n(line + border + width * LANES, border, T(0));
     }
 }

@@ -79,6 +79,11 @@ template <class T> inline Lanes<T> broadcast(T value) { return value - zero<T>()
 // Not a number stays what it is, as in PyTorch.
 template <class T> inline Lanes<T> relu(Lanes<T> x) { return x < T(0) ? zero<T>() : x; }
 
+// Copy `count` vectors, rectified.
+template <class T> inline void rectify(const T* from, T* to, Index count) {
+    for (Index at = 0; at < count * LANES; at += LANES) store(to + at, relu<T>(load(from + at)));
+}
+
 // The sum of `COUNT` numbers in a vector: its halves are added until one number is left.
 template <class T, int COUNT> inline T sum_of(typename VectorOf<T, COUNT>::Type x) {
     if constexpr (COUNT == 1) {
@@ -148,6 +153,10 @@ template <class T> inline void prefer_large_pages(T* memory, Index count) {
     if (end > start) madvise(reinterpret_cast<void*>(start), end - start, MADV_HUGEPAGE);
 #endif
 }
+
+// Planes that are read together lie a line of the cache further apart than they are long: at a distance of a power of
+// two they would all compete for the same few lines of it.
+template <class T> constexpr Index GAP = 64 / sizeof(T);
 
 // A plane with a border of zeros, so that convolutions need no bounds.
 inline Index padded_size(Index height, Index width) { return (height + 2 * PADDING) * (width + 2 * PADDING) * LANES; }

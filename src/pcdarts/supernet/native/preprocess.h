@@ -86,36 +86,37 @@ private:
         return input + (block * shape.in_channels + channel) * shape.height * shape.width * LANES;
     }
 
-    // The pixels of a band, channel by channel: at stride 1 where they are, at stride 2 collected in `tile` [in, pixels
-    // of the band], with zeros where an odd size has no odd pixel.
+    // The rectified pixels of a band, channel by channel in `tile`; at stride 2 the even or the odd ones, with zeros
+    // where an odd size has no odd pixel.
     void take_band(Index block, Index band, Index half, T* tile, std::vector<const T*>& planes) const {
-        const Index size = (band_bottom(band) - band_top(band)) * out_width;
         for (Index channel = 0; channel < shape.in_channels; ++channel) {
-            if (shape.stride == 1) {
-                planes.push_back(plane(block, channel) + band_top(band) * out_width * LANES);
-                continue;
-            }
-            T* to = tile + channel * size * LANES;
+            T* to = tile + channel * apart();
             planes.push_back(to);
             const T* from = plane(block, channel);
+            if (shape.stride == 1) {
+                rectify(from + band_top(band) * out_width * LANES, to, (band_bottom(band) - band_top(band)) * out_width);
+                continue;
+            }
             for (Index y = band_top(band); y < band_bottom(band); ++y)
                 for (Index x = 0; x < out_width; ++x, to += LANES) {
                     const Index row = y * shape.stride + half, column = x * shape.stride + half;
                     const bool inside = row < shape.height && column < shape.width;
-                    store(to, inside ? load(from + (row * shape.width + column) * LANES) : zero<T>());
+                    store(to, inside ? relu<T>(load(from + (row * shape.width + column) * LANES)) : zero<T>());
                 }
         }
     }
+    // From a plane of a band to the next.
+    Index apart() const { return rows * out_width * LANES + GAP<T>; }
 
     void convolve_band(Index block, Index band, T* sums) const {
         const Index first = band_top(band) * out_width, last = band_bottom(band) * out_width, in = shape.in_channels;
         const std::vector<T> bias(shape.out_channels, T(0));
         for (Index half = 0; half < halves(); ++half) {
             std::vector<const T*> planes;
-            T* tile = scratch<T>(in * (last - first) * LANES).take(in * (last - first) * LANES);
+            T* tile = scratch<T>(in * apart()).take(in * apart());
             take_band(block, band, half, tile, planes);
             T* out = output + (block * shape.out_channels + half_begin(half)) * pixels * LANES;
-            combine<true>(planes.data(), in, weights[half], in, bias.data(), half_size(half), 0, last - first,
+            combine(planes.data(), in, weights[half], in, bias.data(), half_size(half), 0, last - first,
                           [&](Index row, Index pixel, Lanes<T> value) {
                               store(out + (row * pixels + first + pixel) * LANES, value);
                           });
@@ -134,11 +135,11 @@ private:
         const Index in = shape.in_channels;
         if (shape.stride == 2) clear_rows(block, band, input_gradient);
         for (Index half = 0; half < halves(); ++half) {
-            auto& memory = scratch<T>((in + shape.out_channels) * size * LANES);
+            auto& memory = scratch<T>((in + shape.out_channels) * apart());
             std::vector<const T*> planes, grads;
-            take_band(block, band, half, memory.take(in * size * LANES), planes);
+            take_band(block, band, half, memory.take(in * apart()), planes);
             for (Index row = half_begin(half); row < half_begin(half) + half_size(half); ++row) {
-                T* to = memory.take(size * LANES);
+                T* to = memory.take(apart());
                 const Index offset = ((block * shape.out_channels + row) * pixels + first) * LANES;
                 for (Index at = 0; at < size * LANES; at += LANES)
                     store(to + at, scales[row] * (load(gradient + offset + at) - means[row] -
@@ -146,7 +147,7 @@ private:
                 grads.push_back(to);
             }
             if (weight_sums != nullptr)
-                products<true>(grads.data(), half_size(half), planes.data(), in, 0, size,
+                products(grads.data(), half_size(half), planes.data(), in, 0, size,
                                weight_sums + half_begin(half) * in, in);
             spread_band(block, band, half, grads, planes, input_gradient);
         }
