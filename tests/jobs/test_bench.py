@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -16,13 +17,18 @@ from command_line import Ended, done, error_line, refused, run_in
 from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.errors import InputError
 from pcdarts.jobs.bench import OTHER, SHAPES, check_kernels, shape_row
+from pcdarts.jobs.bench_tables import BenchTables
 from pcdarts.jobs.equality import check_network
 from pcdarts.jobs.foreign import cuda_means_here, serve
 from pcdarts.jobs.steps import SearchStep, Setting, one_operation
 from pcdarts.jobs.targets import Verdict, verdicts
 from pcdarts.jobs.timing import by_turns, forward_backward_flops
+from pcdarts.run.environment import describe_environment
 from pcdarts.supernet import plain
 from pcdarts.supernet.arch import ArchParameters, Mixture
+from pcdarts.supernet.native import build
+from pcdarts.supernet.native.cells import available, images_per_block
+from pcdarts.supernet.native.target import VARIABLE, targets
 from pcdarts.supernet.supernet import Supernet
 
 TINY = Setting(kernels="plain", channels=4, num_cells=3, num_nodes=3, batch_size=2, image_size=8, threads=1)
@@ -91,6 +97,7 @@ def test_a_bench_prints_its_figures_and_writes_them(tmp_path: Path, other_checko
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["machine"]["threads"] == 1
     assert figures["setting"]["num_nodes"] == 3
+    assert figures["native_kernels"] is None
     passes = figures["seconds"]["forward_backward"]
     assert list(passes) == ["per edge", "plain", OTHER]
     for times in passes.values():
@@ -102,6 +109,21 @@ def test_a_bench_prints_its_figures_and_writes_them(tmp_path: Path, other_checko
     assert figures["one_operation_against_all"]["plain"] == pytest.approx(passes["plain"]["median"] / few)
     assert figures["peak_memory_bytes"].keys() == passes.keys()
     assert [(target["measure"], target["target"]) for target in figures["targets"]] == [("forward_backward", 2.5)]
+
+
+@pytest.mark.skipif(not available(), reason="no C++ compiler here")
+@pytest.mark.parametrize("name", targets())
+def test_a_bench_says_what_processor_its_native_kernels_were_made_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, name)
+    build.load.cache_clear()
+    BenchTables(describe_environment("cpu", 1), TINY, ["native", "plain"]).header()
+    lanes = images_per_block()
+    build.load.cache_clear()
+    line = " ".join(capsys.readouterr().out.split("native kernels made for ")[1].split())
+    assert re.fullmatch(rf".+, {lanes} images to a vector, tiles of \dx\d vectors in \d+ registers", line)
+    assert ("AVX2" in line) == (lanes == 8)
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_timed(tmp_path: Path) -> None:

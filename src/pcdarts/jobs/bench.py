@@ -25,6 +25,7 @@ from pcdarts.jobs.timing import (
 from pcdarts.run.device import choose_device
 from pcdarts.run.environment import describe_environment
 from pcdarts.run.files import write_text
+from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.supernet import Supernet
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -65,6 +66,7 @@ def run_bench(config: BenchConfig) -> None:
         tables.equal(checked)
         figures: dict[str, Any] = {
             "machine": {name: value for name, value in environment.items() if name != "command"},
+            "native_kernels": native.description() if "native" in settings else None,
             "setting": without_kernels(setting),
             "compared_with": str(config.compare_with) if config.compare_with else None,
             "networks_found_equal": checked,

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from pcdarts.jobs.steps import Setting
 from pcdarts.jobs.targets import Verdict, has_targets, is_main, speed_target
+from pcdarts.supernet.native import cells as native
 
 WIDTH = 120
 """Columns where there is no terminal to ask."""
@@ -50,6 +51,8 @@ class BenchTables:
         if not has_targets(asdict(setting)) and torch.backends.cudnn.allow_tf32:
             precision += ", which cuDNN may round to TF32 in convolutions, as PyTorch lets it"
         self.say(f"{described(setting)}; {precision}; kernels: {' and '.join(self.supernets)}")
+        if "native" in self.supernets and native.available():
+            self.say(f"native kernels made for {native.description()}")
 
     def equal(self, networks: int) -> None:
         """The equality check has passed."""
