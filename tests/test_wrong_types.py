@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,10 @@ def supernet() -> pcdarts.Supernet:
     return pcdarts.Supernet(SPACE, kernels="plain", **SMALL)
 
 
+def mixture() -> pcdarts.Mixture:
+    return pcdarts.ArchParameters(SPACE).mixture()
+
+
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "Network of a name": (
         lambda: pcdarts.Network("darts_v1", **SMALL),
@@ -37,6 +42,14 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "Network loads a file name": (lambda: network().load_authors_state_dict("weights.pt"), "of type str: give what"),
     "Supernet of a number": (lambda: pcdarts.Supernet(6), "space is of type int, but it must be a CellSpace: give"),
     "Supernet of a genotype": (lambda: pcdarts.Supernet(G), "space is of type Genotype, but it must be a CellSpace"),
+    "Supernet of a mixture without a kind": (
+        lambda: supernet()(IMAGES, replace(mixture(), op_weights={"normal": mixture().op_weights["normal"]})),
+        'op_weights["reduce"] of the mixture is missing, but it must be a tensor: give {"normal": ..., "reduce"',
+    ),
+    "Supernet of a mixture whose active is a tensor": (
+        lambda: supernet()(IMAGES, replace(mixture(), active=torch.ones(5, 8, dtype=torch.bool))),
+        'active of the mixture is of type Tensor, but it must be a dict: give {"normal": ..., "reduce": ...} with',
+    ),
     "Supernet without a mixture": (lambda: supernet()(IMAGES), "mixture is missing, but it must be a Mixture"),
     "Supernet with its parameters": (
         lambda: supernet()(IMAGES, pcdarts.ArchParameters(SPACE)),

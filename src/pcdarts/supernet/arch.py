@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace, check_space
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, wrong_type
 
 Computed = tuple[tuple[bool, ...], ...]
 """Which operations a cell computes, [edges][primitives]."""
@@ -53,29 +53,49 @@ class Mixture:
         )
 
 
-def check_active(mixture: Mixture, edges: int) -> None:
-    """Refuse a mixture that does not say what is active as a supernet with so many edges reads it.
+def check_mixture(mixture: Mixture, edges: int) -> None:
+    """Refuse a mixture that a supernet with so many edges would misread.
 
     Raises:
-        InputError: it is not boolean [edges, primitives] on the CPU, or an operation that is not active has a weight
-            (which is only looked at on a CPU).
+        InputError: it lacks a kind of cells, or its weights have other shapes; or `active` is not boolean
+            [edges, primitives] on the CPU, or an operation that is not active has a weight (which is only looked at
+            on a CPU).
     """
+    expected = (edges, len(PRIMITIVES))
+    shapes = {"op_weights": expected, "edge_weights": (edges,)}
+    for name, shape in shapes.items():
+        for kind in CELL_KINDS:
+            found = _tensor_of(kind, getattr(mixture, name), name)
+            if found.shape != shape:
+                raise InputError(
+                    f"the mixture has weights of shape {tuple(found.shape)}, but the supernet's cells have {edges} "
+                    f"edges of {len(PRIMITIVES)} primitives"
+                )
     if mixture.active is None:
         return
-    expected = (edges, len(PRIMITIVES))
     for kind in CELL_KINDS:
-        active, weights = mixture.active[kind], mixture.op_weights[kind]
+        active, weights = _tensor_of(kind, mixture.active, "active"), mixture.op_weights[kind].detach()
         if active.dtype != torch.bool or active.device.type != "cpu" or active.shape != expected:
             raise InputError(
                 f'active["{kind}"] of the mixture must be boolean {list(expected)} on the CPU, but is {active.dtype} '
                 f"{list(active.shape)} on {active.device.type}"
             )
-        if weights.device.type == "cpu" and (wrong := (weights.detach().ne(0) & ~active)[:, 1:]).any():
+        if weights.device.type == "cpu" and (wrong := (weights.ne(0) & ~active)[:, 1:]).any():
             edge, primitive = wrong.nonzero()[0].tolist()
             raise InputError(
                 f"on edge {edge} of the {kind} cells {PRIMITIVES[1 + primitive]} is not active, but has the weight "
                 f"{weights[edge, 1 + primitive].item():.3g}: give it the weight 0, or make it active"
             )
+
+
+def _tensor_of(kind: CellKind, tensors: object, what: str) -> Tensor:
+    remedy = 'give {"normal": ..., "reduce": ...} with a tensor for each'
+    if not isinstance(tensors, dict):
+        raise wrong_type(f"{what} of the mixture", tensors, "a dict", remedy)
+    found = tensors.get(kind)
+    if not isinstance(found, Tensor):
+        raise wrong_type(f'{what}["{kind}"] of the mixture', found, "a tensor", remedy)
+    return found
 
 
 class ArchParameters(nn.Module):

@@ -10,8 +10,6 @@ from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.cell.sending import send
 from pcdarts.cell.space import (
-    CELL_KINDS,
-    PRIMITIVES,
     STEM_MULTIPLIER,
     CellSpace,
     NetworkKind,
@@ -22,7 +20,7 @@ from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
 from pcdarts.cell.synchronize import synchronize_norms
 from pcdarts.errors import InputError, check_whole, wrong_type
 from pcdarts.supernet import plain
-from pcdarts.supernet.arch import Mixture, check_active
+from pcdarts.supernet.arch import Mixture, check_mixture
 from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.answers import kept_kernels, network_class
@@ -138,15 +136,7 @@ class Supernet(nn.Module):
     def _check_mixing(self, mixture: Mixture, masks: list[Tensor] | None) -> None:
         """Refuse what the cells would misread, and native kernels read beyond its end."""
         edges = self.space.num_edges
-        expected = {(edges, len(PRIMITIVES)): mixture.op_weights, (edges,): mixture.edge_weights}
-        for shape, weights in expected.items():
-            for found in (tuple(weights[kind].shape) for kind in CELL_KINDS):
-                if found != shape:
-                    raise InputError(
-                        f"the mixture has weights of shape {found}, but the supernet's cells have {edges} edges of "
-                        f"{len(PRIMITIVES)} primitives"
-                    )
-        check_active(mixture, edges)
+        check_mixture(mixture, edges)
         if masks is None:
             return
         if len(masks) != len(self.cells):
