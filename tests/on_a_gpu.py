@@ -112,7 +112,8 @@ def outputs_and_gradients(
     inputs = {"images": {"images": images}}
     inputs |= {kind: dict(module.named_parameters()) for kind, module in modules.items()}
     flat = [tensor for group in inputs.values() for tensor in group.values()]
-    found = iter(torch.autograd.grad((outputs * weighting).mean() + outputs.square().mean(), flat))
+    loss = (outputs * weighting).mean() + outputs.square().mean()
+    found = iter(torch.autograd.grad(loss, flat, materialize_grads=True))
     gradients = {kind: {name: next(found) for name in group} for kind, group in inputs.items()}
     return {"outputs": {"outputs": outputs.detach()}, **gradients}
 

@@ -21,6 +21,7 @@ from on_a_gpu import (
     outputs_and_gradients,
     products_in,
 )
+from pcdarts.jobs.steps import one_operation
 from pcdarts.run.processes import ALONE
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters
@@ -48,12 +49,19 @@ CASES = {
 
 
 def passes(
-    supernet: Supernet, arch: ArchParameters, images: Tensor, masks: list[Tensor] | None, literal: bool = False
+    supernet: Supernet,
+    arch: ArchParameters,
+    images: Tensor,
+    masks: list[Tensor] | None,
+    literal: bool = False,
+    one: bool = False,
 ) -> Found:
-    """One pass forward and back: by `reference.py`, or by the supernet itself."""
+    """One pass forward and back: by `reference.py`, or by the supernet itself; or with one operation on every edge."""
 
     def compute(images: Tensor) -> Tensor:
         mixture = arch.mixture()
+        if one:
+            mixture = one_operation(mixture, torch.Generator().manual_seed(6))
         return reference.supernet(supernet, images, mixture, masks) if literal else supernet(images, mixture, masks)
 
     return outputs_and_gradients(compute, {"weights": supernet, "alpha and beta": arch}, images)
@@ -66,6 +74,15 @@ def masks_of(supernet: Supernet) -> list[Tensor] | None:
 
 def moved(device: torch.device, *modules: nn.Module) -> list[nn.Module]:
     return [deepcopy(module).to(device) for module in modules]
+
+
+@pytest.mark.parametrize("sampling", ["first", "random"])
+def test_with_one_operation_on_every_edge_it_is_the_reference_too(device: torch.device, sampling: str) -> None:
+    supernet, arch = make_supernet(sampling=sampling)
+    images = draw_images(3, 3, 8, 8)
+    expected = passes(supernet, arch, images, masks_of(supernet), literal=True, one=True)
+    there, arch_there = moved(device, supernet, arch)
+    check_equal(passes(there, arch_there, images.to(device), masks_of(there), one=True), expected)
 
 
 EVALUATED = ("K = 1, first", "K = 4, first", "K = 4, random", "9 x 6 pixels, random")

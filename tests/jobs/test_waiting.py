@@ -18,6 +18,10 @@ from torch.utils._pytree import tree_leaves
 
 import device_steps
 from pcdarts.cell.sending import send
+from pcdarts.cell.space import CellSpace
+from pcdarts.jobs.steps import Setting, one_operation
+from pcdarts.supernet.arch import ArchParameters
+from pcdarts.supernet.supernet import ChannelSampling
 
 DEVICE = torch.device("meta")
 READS = ("local_scalar", "nonzero", "masked_select", "unique")
@@ -130,6 +134,18 @@ def test_nothing_waits_in_a_step_of_a_search(tmp_path: Path, second_order: bool,
         )
     assert found == []
     assert steps == 2
+
+
+@pytest.mark.parametrize("sampling", ["first", "random"])
+def test_nothing_waits_where_every_edge_has_one_operation(sampling: ChannelSampling) -> None:
+    setting = Setting(kernels="plain", channels=4, k=2, num_cells=3, num_nodes=4, channel_sampling=sampling)
+    supernet, arch = setting.network().to(DEVICE), ArchParameters(CellSpace(4)).to(DEVICE)
+    images = torch.zeros(2, 3, 8, 8, device=DEVICE)
+    with waits() as found:
+        mixture = one_operation(arch.mixture(), torch.Generator().manual_seed(0))
+        supernet(images, mixture).sum().backward()
+    assert found == []
+    assert arch.alpha["normal"].grad is not None
 
 
 def test_nothing_waits_in_a_step_of_a_training(tmp_path: Path) -> None:

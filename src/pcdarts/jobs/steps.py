@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.precision import Amp
+from pcdarts.cell.sending import send
 from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.config import SearchConfig
 from pcdarts.data.batches import Augmentation, Batches
@@ -98,7 +99,7 @@ def one_operation(mixture: Mixture, draw: torch.Generator) -> Mixture:
         kind: F.one_hot(torch.randint(1, weights.shape[1], (len(weights),), generator=draw), weights.shape[1]).bool()
         for kind, weights in mixture.op_weights.items()
     }
-    weights = {kind: weights * active[kind].to(weights.device) for kind, weights in mixture.op_weights.items()}
+    weights = {kind: weights * send(active[kind], weights.device) for kind, weights in mixture.op_weights.items()}
     return Mixture(weights, mixture.edge_weights, active)
 
 
