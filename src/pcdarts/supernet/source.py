@@ -102,7 +102,7 @@ def forward(
     shift = mixture.new_zeros(len(mixture), weights.last.shape[-1])
     stride = 1 if mixed.shape[2:] == sampled.shape[2:] else 2
     separable = len(weights.first)
-    first = last = pools = skip = winners = None
+    first = last = pools = skip = None
     first_statistics = last_statistics = pool_statistics = skip_statistics = None
     hidden: tuple[Tensor, ...] = ()
     if separable and rectified is not None:
@@ -119,15 +119,10 @@ def forward(
         last, last_statistics = make_stages(tuple(depthwise), weights.last, running and running.last, batch)
         shift += add_mixture(mixed, last, _columns(mixture, CONVOLUTIONS, primitives))
 
-    pooled = []
-    if POOLS[0] in primitives:
-        largest, winners = pooling.max_pool(sampled, stride)
-        pooled.append(largest)
-    if POOLS[1] in primitives:
-        pooled.append(pooling.avg_pool(sampled, stride))
+    pooled, winners = _pooled(sampled, stride, primitives)
     if pooled:
         identity = _identity(weights.last, len(pooled))
-        pools, pool_statistics = make_stages(tuple(pooled), identity, running and running.pools, batch)
+        pools, pool_statistics = make_stages(pooled, identity, running and running.pools, batch)
         shift += add_mixture(mixed, pools, _columns(mixture, POOLS, primitives))
 
     if weights.skip is not None:
@@ -137,6 +132,17 @@ def forward(
 
     statistics = SourceStatistics(first_statistics, last_statistics, pool_statistics, skip_statistics)
     return Trace(sampled, rectified, first, hidden, last, winners, pools, skip), shift, statistics
+
+
+def _pooled(sampled: Tensor, stride: int, primitives: Sequence[int]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    """The pools of a group, and the winners of max-pooling."""
+    pooled, winners = [], None
+    if POOLS[0] in primitives:
+        largest, winners = pooling.max_pool(sampled, stride)
+        pooled.append(largest)
+    if POOLS[1] in primitives:
+        pooled.append(pooling.avg_pool(sampled, stride))
+    return tuple(pooled), winners
 
 
 def _columns(mixture: Tensor, kind: Sequence[int], primitives: Sequence[int]) -> Tensor:

@@ -245,7 +245,76 @@ template <class T> void pooling(Findings& findings) {
     pool<T>(findings, 2, 2, 4, 3);
 }
 
-// BatchNorm(P d) of n pixels, pixel by pixel, and its gradients; beside the fold of the same.
+// BatchNorm(P d) of n pixels d, pixel by pixel, and what its gradient g makes of P and d.
+struct PlainNorm {
+    Index n, rows, columns;
+    std::vector<double> mean, variance;          // of P d, [rows]
+    std::vector<double> z, of_weight, of_pixels;  // [n, rows], [rows, columns], [n, columns]
+
+    template <class T>
+    PlainNorm(const std::vector<T>& weight, const std::vector<T>& d, const std::vector<T>& g, Index rows, Index columns,
+              const std::vector<T>* running_mean, const std::vector<T>* running_var)
+        : n(d.size() / columns), rows(rows), columns(columns), mean(rows, 0.0), variance(rows, 0.0), z(n * rows, 0.0),
+          of_weight(rows * columns, 0.0), of_pixels(n * columns, 0.0) {
+        for (Index i = 0; i < rows; ++i) {
+            for (Index pixel = 0; pixel < n; ++pixel)
+                for (Index j = 0; j < columns; ++j)
+                    z[pixel * rows + i] += double(weight[i * columns + j]) * d[pixel * columns + j];
+            for (Index pixel = 0; pixel < n; ++pixel) mean[i] += z[pixel * rows + i] / double(n);
+            for (Index pixel = 0; pixel < n; ++pixel)
+                variance[i] += (z[pixel * rows + i] - mean[i]) * (z[pixel * rows + i] - mean[i]) / double(n);
+            if (running_mean != nullptr) mean[i] = (*running_mean)[i], variance[i] = (*running_var)[i];
+            const double scale = 1 / std::sqrt(variance[i] + 1e-5);
+            double mean_g = 0, along = 0;
+            for (Index pixel = 0; pixel < n; ++pixel) {
+                z[pixel * rows + i] = (z[pixel * rows + i] - mean[i]) * scale;
+                if (running_mean != nullptr) continue;  // these do not depend on the batch
+                mean_g += g[pixel * rows + i] / double(n);
+                along += g[pixel * rows + i] * z[pixel * rows + i] / double(n);
+            }
+            for (Index pixel = 0; pixel < n; ++pixel)
+                for (Index j = 0; j < columns; ++j) {
+                    const double of_z = scale * (g[pixel * rows + i] - mean_g - along * z[pixel * rows + i]);
+                    of_weight[i * columns + j] += of_z * d[pixel * columns + j];
+                    of_pixels[pixel * columns + j] += of_z * weight[i * columns + j];
+                }
+        }
+    }
+};
+
+// A fold and its gradient from Σ d, Σ d dᵀ, Σ g dᵀ and Σ g over the pixels.
+template <class T> struct Folded {
+    std::vector<T> memory, of_weight, quadratic, constant;
+    Fold<T> fold;
+
+    Folded(const std::vector<T>& weight, const std::vector<T>& d, const std::vector<T>& g, Index rows, Index columns,
+           bool training, std::vector<T>& running_mean, std::vector<T>& running_var)
+        : memory(Fold<T>::size(rows, columns), T(0)), of_weight(rows * columns), quadratic(columns * columns),
+          constant(columns), fold(Fold<T>::at(memory.data(), rows, columns)) {
+        const Index n = d.size() / columns;
+        std::vector<double> means(columns, 0.0), second(columns * columns, 0.0), products(rows * columns, 0.0);
+        std::vector<double> sums(rows, 0.0);
+        for (Index pixel = 0; pixel < n; ++pixel)
+            for (Index j = 0; j < columns; ++j) {
+                const double value = d[pixel * columns + j];
+                means[j] += value / double(n);
+                for (Index k = 0; k < columns; ++k)
+                    second[j * columns + k] += value * d[pixel * columns + k] / double(n);
+                for (Index i = 0; i < rows; ++i) products[i * columns + j] += value * g[pixel * rows + i];
+            }
+        for (Index i = 0; i < n * rows; ++i) sums[i % rows] += g[i];
+        for (Index j = 0; j < columns; ++j) fold.mean[j] = T(means[j]);
+        for (Index j = 0; j < columns * columns; ++j)
+            fold.covariance[j] = T(second[j] - means[j / columns] * means[j % columns]);
+        if (training)
+            fold_batch(fold, weight.data(), rows, columns, double(n), running_mean.data(), running_var.data());
+        else
+            fold_running(fold, weight.data(), rows, columns, running_mean.data(), running_var.data());
+        fold_gradient(fold, rows, columns, double(n), training, products.data(), sums.data(), of_weight.data(),
+                      quadratic.data(), constant.data());
+    }
+};
+
 template <class T> void fold(Findings& findings, Index rows, Index columns, bool training) {
     const Index n = 23;
     const std::string mode = training ? " in training" : " in evaluation";
@@ -254,79 +323,30 @@ template <class T> void fold(Findings& findings, Index rows, Index columns, bool
         for (T& value : *values) value = draw<T>();
     for (T& value : running_var) value = T(1.5) + draw<T>();
     const std::vector<T> mean_before = running_mean, variance_before = running_var;
-
-    std::vector<T> memory(Fold<T>::size(rows, columns), T(0));
-    const Fold<T> folded = Fold<T>::at(memory.data(), rows, columns);
-    std::vector<double> means(columns, 0.0), second(columns * columns, 0.0);
-    for (Index pixel = 0; pixel < n; ++pixel)
-        for (Index j = 0; j < columns; ++j) {
-            means[j] += d[pixel * columns + j] / double(n);
-            for (Index k = 0; k < columns; ++k)
-                second[j * columns + k] += double(d[pixel * columns + j]) * d[pixel * columns + k] / double(n);
-        }
-    for (Index j = 0; j < columns; ++j) folded.mean[j] = T(means[j]);
-    for (Index j = 0; j < columns * columns; ++j)
-        folded.covariance[j] = T(second[j] - means[j / columns] * means[j % columns]);
-    if (training)
-        fold_batch(folded, weight.data(), rows, columns, double(n), running_mean.data(), running_var.data());
-    else
-        fold_running(folded, weight.data(), rows, columns, running_mean.data(), running_var.data());
-
-    std::vector<double> products(rows * columns, 0.0), sums(rows, 0.0);
-    for (Index pixel = 0; pixel < n; ++pixel)
-        for (Index i = 0; i < rows; ++i) {
-            sums[i] += g[pixel * rows + i];
-            for (Index j = 0; j < columns; ++j)
-                products[i * columns + j] += double(g[pixel * rows + i]) * d[pixel * columns + j];
-        }
-    std::vector<T> of_weight(rows * columns), quadratic(columns * columns), constant(columns);
-    fold_gradient(folded, rows, columns, double(n), training, products.data(), sums.data(), of_weight.data(),
-                  quadratic.data(), constant.data());
-
-    std::vector<double> of_d(n * columns, 0.0);
-    for (Index i = 0; i < rows; ++i) {
-        std::vector<double> z(n, 0.0);  // row i of P d
-        double mean = 0, variance = 0, mean_g = 0, along = 0;
-        for (Index pixel = 0; pixel < n; ++pixel) {
-            for (Index j = 0; j < columns; ++j) z[pixel] += double(weight[i * columns + j]) * d[pixel * columns + j];
-            mean += z[pixel] / double(n);
-        }
-        for (const double value : z) variance += (value - mean) * (value - mean) / double(n);
-        if (training) {
-            findings.compare("the running mean", running_mean[i], 0.9 * mean_before[i] + 0.1 * mean);
-            findings.compare("the running variance", running_var[i],
-                             0.9 * variance_before[i] + 0.1 * variance * double(n) / double(n - 1));
-        } else {
-            mean = mean_before[i];
-            variance = variance_before[i];
-        }
-        const double scale = 1 / std::sqrt(variance + 1e-5);
-        for (Index pixel = 0; pixel < n; ++pixel) {
-            double found = folded.bias[i];
-            for (Index j = 0; j < columns; ++j)
-                found += double(folded.matrix[i * columns + j]) * d[pixel * columns + j];
-            z[pixel] = (z[pixel] - mean) * scale;  // normalised from here on
-            findings.compare("A d + b" + mode, found, z[pixel]);
-            mean_g += training ? g[pixel * rows + i] / double(n) : 0;
-            along += training ? g[pixel * rows + i] * z[pixel] / double(n) : 0;
-        }
-        std::vector<double> expected(columns, 0.0);
-        for (Index pixel = 0; pixel < n; ++pixel)
-            for (Index j = 0; j < columns; ++j) {
-                const double of_z = scale * (g[pixel * rows + i] - mean_g - along * z[pixel]);
-                expected[j] += of_z * d[pixel * columns + j];
-                of_d[pixel * columns + j] += of_z * weight[i * columns + j];
-            }
-        for (Index j = 0; j < columns; ++j)
-            findings.compare("the gradient of P" + mode, of_weight[i * columns + j], expected[j]);
+    const Folded<T> found(weight, d, g, rows, columns, training, running_mean, running_var);
+    const PlainNorm expected(weight, d, g, rows, columns, training ? nullptr : &mean_before, &variance_before);
+    for (Index i = 0; i < rows && training; ++i) {
+        findings.compare("the running mean", running_mean[i], 0.9 * mean_before[i] + 0.1 * expected.mean[i]);
+        findings.compare("the running variance", running_var[i],
+                         0.9 * variance_before[i] + 0.1 * expected.variance[i] * double(n) / double(n - 1));
     }
-    for (Index pixel = 0; pixel < n; ++pixel)
-        for (Index j = 0; j < columns; ++j) {
-            double found = constant[j];
-            for (Index i = 0; i < rows; ++i) found += double(folded.matrix[i * columns + j]) * g[pixel * rows + i];
-            for (Index k = 0; k < columns; ++k) found += double(quadratic[j * columns + k]) * d[pixel * columns + k];
-            findings.compare("A^T g + Q d + u" + mode, found, of_d[pixel * columns + j]);
+    for (Index i = 0; i < rows * columns; ++i)
+        findings.compare("the gradient of P" + mode, found.of_weight[i], expected.of_weight[i]);
+    const Fold<T>& fold = found.fold;
+    for (Index pixel = 0; pixel < n; ++pixel) {
+        for (Index i = 0; i < rows; ++i) {
+            double z = fold.bias[i];
+            for (Index j = 0; j < columns; ++j) z += double(fold.matrix[i * columns + j]) * d[pixel * columns + j];
+            findings.compare("A d + b" + mode, z, expected.z[pixel * rows + i]);
         }
+        for (Index j = 0; j < columns; ++j) {
+            double of_d = found.constant[j];
+            for (Index i = 0; i < rows; ++i) of_d += double(fold.matrix[i * columns + j]) * g[pixel * rows + i];
+            for (Index k = 0; k < columns; ++k)
+                of_d += double(found.quadratic[j * columns + k]) * d[pixel * columns + k];
+            findings.compare("A^T g + Q d + u" + mode, of_d, expected.of_pixels[pixel * columns + j]);
+        }
+    }
 }
 
 // The numbers of the example at the top of cell.h, to the digits given there.
