@@ -354,5 +354,6 @@ def test_a_search_that_asks_later_skips_the_same_batches_and_learns_the_same(
     assert at_once.err == later.err != ""
     ours, theirs = (checkpoint_of(tmp_path / run) for run in ("later", "at-once"))
     for path, value in theirs.items():
-        if "/arch/" in path or "_average/" in path:  # a fused Adam rounds in another order
-            torch.testing.assert_close(ours[path], value, rtol=1e-4, atol=1e-6)
+        if "/arch/" in path or "_average/" in path:
+            # A fused Adam rounds in another order, and Adam makes steps of full length (6e-3 here) of tiny gradients.
+            torch.testing.assert_close(ours[path], value, rtol=1e-4, atol=1e-5)
