@@ -4,8 +4,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from operations import Operations
 from pcdarts.cell import depthwise
-from pcdarts.cell.depthwise import DepthwiseConv2d, KernelGradients, add_convolved, depthwise_conv2d, strided_gradients
+from pcdarts.cell.depthwise import (
+    DepthwiseConv2d,
+    KernelGradients,
+    PlainKernelGradients,
+    add_convolved,
+    convolve,
+    convolve_phases,
+    depthwise_conv2d,
+    kernel_gradients,
+    strided_gradients,
+)
 
 CASES = [(size, dilation, stride) for size in (3, 5, 7) for dilation in (1, 2) for stride in (1, 2)]
 
@@ -91,3 +102,57 @@ def test_one_layout_of_the_input_serves_kernels_of_both_sizes(dilation, shape):
         weight = torch.randn(3, 1, size, size, requires_grad=True)
         expected = torch.autograd.grad(plain(x, weight, 1, dilation), weight, grad)[0]
         torch.testing.assert_close(layout(grad, size), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (1, 3)])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+def test_the_way_of_other_devices_gives_the_same_kernel_gradients(size, dilation, shape):
+    torch.manual_seed(0)
+    x, grad = (torch.randn(2, 3, *shape, dtype=torch.float64) for _ in range(2))
+    x, grad = (image.contiguous(memory_format=torch.channels_last) for image in (x, grad))
+    torch.testing.assert_close(PlainKernelGradients(x, dilation)(grad, size), KernelGradients(x, dilation)(grad, size))
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (1, 3)])
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_dilated_convolution_of_phases_is_one_of_the_image_with_all_gradients(size, shape):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *shape, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(3, 1, size, size, dtype=torch.float64, requires_grad=True)
+    found, expected = convolve_phases(x, weight), plain(x, weight, 1, 2)
+    torch.testing.assert_close(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    weighting = torch.randn_like(expected)
+    for ours, wanted in zip(
+        torch.autograd.grad(found, (x, weight), weighting),
+        torch.autograd.grad(expected, (x, weight), weighting),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, wanted)
+    assert torch.autograd.gradgradcheck(convolve_phases, (x, weight))
+
+
+def dilations_convolved(device):
+    """The dilations with which PyTorch convolves where a dilated convolution and its gradients are asked for."""
+    x, weight = torch.empty(2, 4, 6, 6, device=device), torch.empty(4, 1, 3, 3, device=device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    found = []
+
+    class Dilations(Operations):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function._schema.name == "aten::convolution":
+                found.append(args[5][0])
+            if function._schema.name == "aten::convolution_backward":
+                found.append(args[6][0])
+            return super().__torch_dispatch__(function, types, args, kwargs)
+
+    with Dilations():
+        grad = convolve(x, weight, 1, 2)
+        kernel_gradients(x, 2)(grad, 3)
+    return found
+
+
+def test_a_gpu_sees_no_dilated_convolution_and_a_cpu_does():
+    assert dilations_convolved("meta") == [1, 1]
+    assert dilations_convolved("cpu") == [2, 1]

@@ -1,10 +1,11 @@
 """1x1 convolutions of n edges at once: activations [B, n·c, H, W], one small matrix per edge [n, c, c'].
 
-Products run in groups of at least `GROUP` channels. Smaller blocks are joined to block-diagonal matrices, although most
-of their factors are zeros. An input of c' channels instead of n·c' is one that all n edges share.
+An input of c' channels instead of n·c' is one that all n edges share.
 
-On the CPU these are convolutions: for as few channels as there are here, PyTorch's are up to four times faster than
-its matrix products. Elsewhere they are matrix products, which are never rounded to fewer bits behind one's back.
+On the CPU products run in groups of at least `GROUP` channels. Smaller blocks are joined to block-diagonal matrices,
+although most of their factors are zeros. A single group is a convolution: for as few channels as there are here,
+PyTorch's are up to four times faster than its matrix products. Elsewhere all blocks are one matrix, which costs a GPU
+far less than a batch of small ones, and products are matrix products, never rounded to fewer bits behind one's back.
 """
 
 from collections.abc import Sequence
@@ -32,11 +33,16 @@ class Blocks(NamedTuple):
     groups: int
 
 
-def make_blocks(matrices: Tensor, n: int, shared: bool, dtype: torch.dtype) -> list[Blocks]:
-    """For matrices [operations · n, c, c'], what computes M x on every edge, for each operation."""
+def make_blocks(
+    matrices: Tensor, n: int, shared: bool, dtype: torch.dtype, in_groups: bool | None = None
+) -> list[Blocks]:
+    """For matrices [operations · n, c, c'], what computes M x on every edge, for each operation.
+
+    `in_groups` is whether there may be more than one group; by default, whether the device is a CPU.
+    """
     matrices = matrices.to(dtype)
     _, rows, columns = matrices.shape
-    groups = 1 if shared else _groups(n, rows, columns)
+    groups = 1 if shared else _groups(n, rows, columns, matrices, in_groups)
     if shared or groups == n:
         return [Blocks(weight, groups) for weight in matrices.reshape(-1, n * rows, columns).unbind()]
     edges = n // groups
@@ -84,17 +90,20 @@ def add_product(out: Tensor, x: Tensor, blocks: Blocks) -> Tensor:
     return out
 
 
-def products_over_pixels(xs: Sequence[Tensor], ys: Sequence[Tensor], n: int, shared: bool) -> Tensor:
+def products_over_pixels(
+    xs: Sequence[Tensor], ys: Sequence[Tensor], n: int, shared: bool, in_groups: bool | None = None
+) -> Tensor:
     """Σ x yᵀ over the pixels on every edge, [operations, n, c, c'].
 
     Args:
         xs: per operation [B, n·c, H, W].
         ys: per operation [B, n·c', H, W], or [B, c', H, W] if the edges share it.
+        in_groups: as for `make_blocks`.
 
     Summed in float32 at least: these products become statistics.
     """
     rows, columns = xs[0].shape[1] // n, ys[0].shape[1] // (1 if shared else n)
-    groups = 1 if shared else _groups(n, rows, columns)
+    groups = 1 if shared else _groups(n, rows, columns, xs[0], in_groups)
     products = torch.stack([_product(x, y, groups) for x, y in zip(xs, ys, strict=True)])
     if shared:
         return products.view(-1, n, rows, columns)
@@ -137,8 +146,10 @@ def _by_group(x: Tensor, n: int) -> Tensor:
     return x.unflatten(1, (n, -1)).transpose(0, 1)
 
 
-def _groups(n: int, rows: int, columns: int) -> int:
+def _groups(n: int, rows: int, columns: int, like: Tensor, in_groups: bool | None) -> int:
     """Into how many groups of blocks [rows, columns] the n edges go; 1 if not all would be alike."""
+    if not (like.device.type == "cpu" if in_groups is None else in_groups):
+        return 1
     edges = -(-GROUP // min(rows, columns))
     return n // edges if n % edges == 0 else 1
 

@@ -1,7 +1,8 @@
 """3x3 pooling of channels-last maps of few channels, much faster on the CPU than PyTorch's; and its gradient.
 
-PyTorch's channels-last pooling works on vectors of channels, of which a supernet samples as few as four. Here rows are
-pooled by elementwise operations and columns as maps of one column whose channels are all values of a row.
+PyTorch's channels-last pooling works there on vectors of channels, of which a supernet samples as few as four. Here
+rows are pooled by elementwise operations and columns as maps of one column whose channels are all values of a row.
+Elsewhere PyTorch's pooling is taken, one kernel each way (`plain`).
 """
 
 import torch
@@ -14,8 +15,15 @@ from pcdarts.cell.depthwise import convolve
 _KERNEL, _PADDING = (3, 1), (1, 0)
 
 
+def plain(x: Tensor) -> bool:
+    """Whether x is on a device whose pooling is PyTorch's own."""
+    return x.device.type != "cpu"
+
+
 def max_pool(x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-    """`F.max_pool2d(x, 3, stride, padding=1)` of x [B, C, H, W], and the rows that won, for the gradient."""
+    """`F.max_pool2d(x, 3, stride, padding=1)` of x [B, C, H, W], and what won, for the gradient."""
+    if plain(x):
+        return plain_max_pool(x, stride)
     rows = _row_maxima(x, stride)[1]
     pooled, winners = torch.ops.aten.max_pool2d_with_indices(_one_column(rows), _KERNEL, (stride, 1), _PADDING)
     return _many_columns(pooled, rows), winners
@@ -23,6 +31,8 @@ def max_pool(x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
 
 def max_pool_gradient(x: Tensor, winners: Tensor, grad: Tensor, stride: int) -> Tensor:
     """The gradient of x from that of `max_pool(x, stride)`; of equal values the first one takes it, as in PyTorch."""
+    if plain(x):
+        return plain_max_pool_gradient(x, winners, grad, stride)
     values, rows = _row_maxima(x, stride)
     column = torch.ops.aten.max_pool2d_with_indices_backward(
         _one_column(grad), _one_column(rows), _KERNEL, (stride, 1), _PADDING, (1, 1), False, winners
@@ -40,17 +50,41 @@ def max_pool_gradient(x: Tensor, winners: Tensor, grad: Tensor, stride: int) -> 
 
 def avg_pool(x: Tensor, stride: int) -> Tensor:
     """`F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)` of x [B, C, H, W]."""
+    if plain(x):
+        return F.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)
     return convolve(x, x.new_ones(x.shape[1], 1, 3, 3), stride) * _shares(x, stride)
 
 
 def avg_pool_gradient(x: Tensor, grad: Tensor, stride: int) -> Tensor:
     """The gradient of x from that of `avg_pool(x, stride)`."""
+    if plain(x):
+        return plain_avg_pool_gradient(x, grad, stride)
     grad = grad * _shares(x, stride)
     if stride > 1:
         spread = torch.zeros_like(x)
         spread[:, :, ::stride, ::stride] = grad
         grad = spread
     return convolve(grad, x.new_ones(x.shape[1], 1, 3, 3))
+
+
+def plain_max_pool(x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """`max_pool` as PyTorch has it, with the pixels that won."""
+    pooled, winners = torch.ops.aten.max_pool2d_with_indices(x, (3, 3), (stride, stride), (1, 1))
+    return pooled, winners
+
+
+def plain_max_pool_gradient(x: Tensor, winners: Tensor, grad: Tensor, stride: int) -> Tensor:
+    """`max_pool_gradient` of what `plain_max_pool` found."""
+    gradient: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+        grad, x, (3, 3), (stride, stride), (1, 1), (1, 1), False, winners
+    )
+    return gradient
+
+
+def plain_avg_pool_gradient(x: Tensor, grad: Tensor, stride: int) -> Tensor:
+    """`avg_pool_gradient` as PyTorch has it."""
+    gradient: Tensor = torch.ops.aten.avg_pool2d_backward(grad, x, (3, 3), (stride, stride), (1, 1), False, False, None)
+    return gradient
 
 
 def _shares(x: Tensor, stride: int) -> Tensor:

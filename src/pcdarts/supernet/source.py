@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pcdarts.cell.depthwise import KernelGradients, add_convolved, convolve, strided_gradients
+from pcdarts.cell.depthwise import add_convolved, convolve, kernel_gradients, strided_gradients
 from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.supernet import pooling
 from pcdarts.supernet.blocks import sums_over_pixels
@@ -202,7 +202,7 @@ def backward(
             image = next(arriving)
             of_hidden.append(rectify_gradient(convolve(image, kernel.flip(2, 3)), hidden))
             if with_weights:
-                second_kernels.append(KernelGradients(hidden)(image, kernel.shape[-1]))
+                second_kernels.append(kernel_gradients(hidden)(image, kernel.shape[-1]))
         strided, of_first = outputs_backward(trace.first, tuple(of_hidden))
         of_rectified, first_kernels = _first_backward(
             trace.rectified, list(strided), weights.depthwise[:separable], stride, with_weights
@@ -243,7 +243,7 @@ def _first_backward(
     total = convolve(grads[0], kernels[0].flip(2, 3))
     for g, kernel in zip(grads[1:], kernels[1:], strict=True):
         total = add_convolved(total, g, kernel.flip(2, 3))
-    layout = KernelGradients(rectified) if with_weights else None
+    layout = kernel_gradients(rectified) if with_weights else None
     return total, [layout(g, k.shape[-1]) for g, k in zip(grads, kernels, strict=True)] if layout else []
 
 
@@ -269,7 +269,7 @@ def _dilated_backward(
             total[:, :, ::stride, ::stride] += convolve(g, kernel.flip(2, 3))
     if not with_weights:
         return []
-    layout = KernelGradients(around, dilation)
+    layout = kernel_gradients(around, dilation)
     return [layout(g, kernel.shape[-1]) for g, kernel in zip(grads, kernels, strict=True)]
 
 
