@@ -8,7 +8,7 @@ Parts, in order of worth; each is made of commands that run in processes of thei
     a  smoke: every job of the command line on the GPU
     b  tests: those marked `gpu`
     c  step times and peak memory by turns (`gpu_steps.py`)
-    d  the most expensive kernels of a step, and the time that the device idles (`gpu_steps.py`)
+    d  the most expensive kernels of a step, and the time that the device idles, as part c saw them
     f  images per second of the paper's evaluation network
     e  the paper's search on CIFAR-10, as far as it comes in the time that is left
 
@@ -28,21 +28,21 @@ from pathlib import Path
 
 from gpu_session_commands import Session
 from gpu_session_machine import describe_machine, install_wheels, prepare_images
-from gpu_session_parts import Ask, part_of_steps, smoke, tests
+from gpu_session_parts import Ask, kernels_of_steps, smoke, step_times, tests
 from gpu_session_runs import paper_search, training_rate
 
 ORDER = "abcdfe"
-SHARES = {"a": 3.0, "b": 3.0, "c": 3.5, "d": 1.5, "f": 2.5, "e": 4.0}
+SHARES = {"a": 3.0, "b": 3.0, "c": 5.0, "d": 0.0, "f": 2.0, "e": 3.0}
 """Of the time that is left when a part begins, divided among it and the parts after it; the last one gets all of it."""
 
-REHEARSED_SHARES = {"a": 12.0, "b": 6.0, "c": 5.0, "d": 2.5, "f": 1.5, "e": 2.0}
+REHEARSED_SHARES = {"a": 12.0, "b": 6.0, "c": 6.0, "d": 0.0, "f": 2.0, "e": 2.0}
 """Two slow cores start the processes of part a one after the other; f and e end by themselves."""
 
 PARTS: dict[str, Callable[[Session, Ask], None]] = {
     "a": smoke,
     "b": tests,
-    "c": part_of_steps,
-    "d": part_of_steps,
+    "c": step_times,
+    "d": kernels_of_steps,
     "f": training_rate,
     "e": paper_search,
 }
@@ -147,7 +147,7 @@ def hold(session: Session, options: argparse.Namespace) -> None:
     shares = REHEARSED_SHARES if ask.tiny else SHARES
     for place, (name, limit) in enumerate(options.parts):
         ahead = sum(shares[other] for other, _ in options.parts[place:])
-        seconds = session.left() * shares[name] / ahead if limit is None else min(limit, session.left())
+        seconds = session.left() * shares[name] / max(ahead, 1e-9) if limit is None else min(limit, session.left())
         ask.part, ask.until = name, time.monotonic() + seconds
         print(f"-- part {name}: until {ask.until - session.began:.0f} s", flush=True)
         with failing_alone(session, name):

@@ -68,7 +68,8 @@ Chain = Sequence[tuple[str, Sequence[str | Path]]]
 
 def run_chain(session: Session, ask: Ask, chain: Chain) -> list[Ended]:
     """One after the other; those after a failure are tried too, since each may fail in its own way."""
-    return [session.command("a", name, pcdarts(*words), min(ask.left(), 120)) for name, words in chain]
+    few = {"OMP_NUM_THREADS": "1"}
+    return [session.command("a", name, pcdarts(*words), min(ask.left(), 120), environment=few) for name, words in chain]
 
 
 def search_and_what_follows(session: Session, ask: Ask) -> Chain:
@@ -145,8 +146,9 @@ def measurements(session: Session, ask: Ask) -> list[Chain]:
     figures = session.work / "figures"
     figures.mkdir(exist_ok=True)
     device = ["--device", ask.device]
-    bench = ["bench", "--repeats", "2", "--json", figures / "a-bench.json", *device]
-    return [] if ask.tiny else [[("bench", bench)], [("plan", ["search", *small(ask), "--plan", *device])]]
+    size = ["--channels", "8", "--num-cells", "3", "--num-nodes", "4"]  # whether they run; part c is for figures
+    bench = ["bench", "--repeats", "2", "--json", figures / "a-bench.json", *size, *device]
+    return [] if ask.tiny else [[("bench", bench), ("plan", ["search", *small(ask), *size, "--plan", *device])]]
 
 
 def make_coco_set(root: Path) -> None:
@@ -185,6 +187,7 @@ def tests(session: Session, ask: Ask) -> None:
         words = [sys.executable, "-m", "pytest", f"tests/gpu/{file}", "-q", "-p", "no:cacheprovider"]
         words += ["-p", HERE_PLUGIN, "--timeout", "100", "-m", "gpu"]
         environment = {"PCDARTS_GPU_TESTS_ON": ask.device, "GPU_SESSION_REPORTS": str(reports)}
+        environment["OMP_NUM_THREADS"] = "1"  # a dozen processes, each with a thread for every core, wait for another
         environment["PYTHONPATH"] = f"{session.environment['PYTHONPATH']}{os.pathsep}{HERE}"
         environment["GPU_SESSION_SHARD"] = f"{shard}/{of_how_many}"
         name = file.removesuffix(".py") + (f"-{shard}" if of_how_many > 1 else "")
@@ -219,44 +222,67 @@ def read_reports(path: Path) -> dict[str, Any]:
 # ---- c and d: step times, kernels ----
 
 
-WAVES: dict[str, list[list[str]]] = {
-    "c": [
-        ["K=4, float32", "K=4, bf16", "K=4, TF32", "K=8, float32", "convolutions of one source node"],
-        ["K=2, float32", "K=1, float32", "ImageNet cells at 28x28, K=2, float32"],
-        ["K=2, bf16", "K=1, bf16", "K=8, bf16", "ImageNet cells at 28x28, K=2, bf16"],
-    ],
-    "d": [["ours, eager, float32", "ours, CUDA graphs, float32", "ours, eager, bf16", "per edge, float32"]],
-}
-"""Rows of `gpu_steps.py` that get ready side by side, by worth; as many as fit the memory of a card."""
+WAVES = [
+    ["K=4, float32", "K=4, bf16", "K=4, TF32", "convolutions of one source node"],
+    ["K=8, float32", "K=2, float32", "ImageNet cells at 28x28, K=2, float32"],
+    ["K=1, float32", "K=1, bf16", "ImageNet cells at 28x28, K=2, bf16"],
+]
+"""Rows of `gpu_steps.py` that get ready side by side, by worth: few, since it is one device that they warm up on."""
 
 
-def part_of_steps(session: Session, ask: Ask) -> None:
-    """`gpu_steps.py`, a process for each row; its figures are copied as soon as it writes some."""
-    known, name = session.part(ask.part), ask.part
+def step_times(session: Session, ask: Ask) -> None:
+    """`gpu_steps.py`, a process for each row; its figures are copied whenever it writes some."""
+    known = session.part("c")
     figures = session.work / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    waves: list[list[str]] = [[""]] if ask.tiny else WAVES[name]  # all rows in one process
+    waves = [[""]] if ask.tiny else WAVES  # all rows in one process
 
     def measure(row: str, place: str, sharers: int, seconds: float) -> None:
         file = figures / f"{place}.json"
-        words = ["--part", name, "--output", file, "--seconds", f"{seconds:.0f}", "--device", ask.device]
+        words = ["--output", file, "--seconds", f"{seconds:.0f}", "--device", ask.device]
         words += ["--rows", row, "--turns", turns, "--sharers", str(sharers)] if row else []
         words += ["--tiny"] if ask.tiny else []
-        ended = session.command(name, place, [sys.executable, HERE / "gpu_steps.py", *words], seconds)
-        with suppress(OSError, ValueError):
-            known.setdefault("figures", {})[row or "all"] = json.loads(file.read_text("utf-8"))
+
+        def copy() -> bool:
+            with suppress(OSError, ValueError):
+                known.setdefault("figures", {})[row or "all"] = json.loads(file.read_text("utf-8"))
+            return False
+
+        ended = session.command("c", place, [sys.executable, HERE / "gpu_steps.py", *words], seconds, watch=copy)
+        copy()
         show_log(known, ended, 60)
         session.save()
 
     for number, wave in enumerate(waves):
-        turns = session.work / "turns" / f"{name}{number}"
+        turns = session.work / "turns" / str(number)
         turns.mkdir(parents=True)
         seconds = max(ask.left(), 1)
         with ThreadPoolExecutor(len(wave)) as pool:
-            places = [f"{name}-{number}-{place}" for place in range(len(wave))]
+            places = [f"{number}-{place}" for place in range(len(wave))]
             jobs = zip(wave, places, strict=True)
             for outcome in [pool.submit(measure, *job, len(wave), seconds) for job in jobs]:
                 outcome.result()
+
+
+def kernels_of_steps(session: Session, ask: Ask) -> None:
+    """What part c has seen of the kernels of each step; it takes no time."""
+    known = session.part("d")
+    rows = [row for found in session.part("c").get("figures", {}).values() for row in found["rows"]]
+    known["kernels"] = {row["name"]: row["forms"] for row in rows if row.get("forms")}
+    known["lines"] = [line for row in rows for line in lines_of_kernels(row)]
+    known["lines"] = known["lines"] or ["no kernels are known: they are looked at in part c, which goes before"]
+
+
+def lines_of_kernels(row: dict[str, Any]) -> list[str]:
+    """The most expensive kernels of each form of a row, and how long the device idled."""
+    lines = []
+    for name, form in row.get("forms", {}).items():
+        if "idle_share" in form:
+            idle = form["idle_share"]
+            idle = idle if isinstance(idle, str) else f"{100 * idle:.0f} %"
+            lines.append(f"{row['name']}, {name}: idle {idle}")
+            lines += [f"  {100 * k['share']:.0f} % {k['name'][:90]}" for k in form["kernels"]["most_expensive"]]
+    return lines
 
 
 def show_log(known: dict[str, Any], ended: Ended, lines: int) -> None:

@@ -24,6 +24,9 @@ WORTH_SECONDS = 90
 TRAIN_IMAGES = 50_000
 """Of CIFAR-10."""
 
+EARLY_IMAGES = 7_680
+"""Of the short search: 15 batches of each split, so that a second epoch of each kind comes within a minute or two."""
+
 
 @dataclass
 class Epochs:
@@ -87,7 +90,7 @@ PRECISIONS: list[tuple[str, list[str], dict[str, str]]] = [
 def training_rate(session: Session, ask: Ask) -> None:
     """Images per second of the training job itself, at the paper's setting, in each precision."""
     assert ask.images is not None
-    steps = 4 if ask.tiny else 50
+    steps = 4 if ask.tiny else 20
     batch = 8 if ask.tiny else 128
     size = ["--channels", "4", "--num-cells", "3", "--auxiliary"] if ask.tiny else []
     part = session.part("f")
@@ -130,7 +133,7 @@ def training_rate(session: Session, ask: Ask) -> None:
 
 
 def paper_search(session: Session, ask: Ask) -> None:
-    """First two epochs with α and β frozen and two with them learning, for their cost; then the paper's search.
+    """First epochs of few images, two with α and β frozen and two with them learning, for their cost; then the paper's.
 
     Where the time is short the second one is left out: a process reads all images first, and cuDNN takes a while until
     it has chosen how to compute every shape.
@@ -138,10 +141,13 @@ def paper_search(session: Session, ask: Ask) -> None:
     assert ask.images is not None
     part = session.part("e")
     part["images"] = ask.images.what
-    early = search(session, ask, "early-alpha", ["--arch-frozen-epochs", "2"], ask.left(), until_epochs=4)
+    few = ["--arch-frozen-epochs", "2"] + ([] if ask.tiny else ["--train-images", str(EARLY_IMAGES)])
+    early = search(session, ask, "early-alpha", few, ask.left(), until_epochs=4)
     paper = search(session, ask, "paper", [], ask.left() if ask.left() > WORTH_SECONDS or ask.tiny else 0)
-    frozen = paper.seconds()[1:FROZEN_EPOCHS] or early.seconds()[1:2] or early.seconds()
-    learning = paper.seconds()[FROZEN_EPOCHS + 1 :] or early.seconds()[3:] or early.seconds()[2:]
+    share = 1 if ask.tiny else TRAIN_IMAGES / EARLY_IMAGES
+    of_early = [seconds * share for seconds in early.seconds()]
+    frozen = paper.seconds()[1:FROZEN_EPOCHS] or of_early[1:2] or of_early
+    learning = paper.seconds()[FROZEN_EPOCHS + 1 :] or of_early[3:] or of_early[2:]
     lines = [f"{ask.images.what}; {len(paper.records)} of {SEARCH_EPOCHS} epochs of the paper's search were done"]
     if frozen and learning:
         each, each_learning = statistics.median(frozen), statistics.median(learning)

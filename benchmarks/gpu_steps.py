@@ -1,15 +1,15 @@
 """Step times, memory, launches and kernels of a search step on a GPU; run by `gpu_session.py`, or by hand.
 
-    python benchmarks/gpu_steps.py --part c --output c.json --seconds 200 --device cuda
-    python benchmarks/gpu_steps.py --part d --output d.json --seconds 60 --device cuda
-    python benchmarks/gpu_steps.py --part c --output c.json --seconds 60 --device cpu --tiny     # a rehearsal
+    python benchmarks/gpu_steps.py --output c.json --seconds 200 --device cuda
+    python benchmarks/gpu_steps.py --output c.json --seconds 60 --device cpu --tiny     # a rehearsal
 
-Part c times the per-edge yardstick, ours, and ours in CUDA graphs by turns (medians of up to `ROUNDS`, with device
-events), part d lists the kernels of a step. FILE.json is written anew after every row. A row that fails keeps its
-traceback and the next one follows; rows whose turn comes too late are named in "skipped".
+A row times the per-edge yardstick and ours by turns (medians of up to `ROUNDS`, with device events) and lists the
+kernels of their steps; then it captures ours in CUDA graphs and times all three. FILE.json is written anew after every
+row and before every capture. A row that fails keeps its traceback and the next one follows, as one form does in a row;
+rows whose turn comes too late are named in "skipped".
 
-The first use of every shape costs cuDNN about 0.1 s of a processor, half a minute for a row. With `--rows NAME` and
-`--turns FOLDER --sharers N`, N processes with a row each get ready side by side, and then measure one after the other.
+The first use of every shape costs cuDNN about 0.1 s. With `--rows NAME` and `--turns FOLDER --sharers N`, N processes
+with a row each get ready side by side, and then measure one after the other.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,7 @@ class Row:
 
 
 def rows(device: str, tiny: bool) -> list[Row]:
-    """All rows of part c, by worth."""
+    """All rows, by worth."""
     main = Setting(batch_size=256, device=device)
     imagenet = replace(main, kind="imagenet", image_size=224, k=2, num_classes=1000, batch_size=256)
     if tiny:
@@ -85,8 +86,8 @@ def rows(device: str, tiny: bool) -> list[Row]:
 def by_turns(
     parts: dict[str, Callable[[], object]], device: torch.device, rounds: int, until: float
 ) -> dict[str, dict[str, Any]]:
-    """Milliseconds of every part by turns, after a call or two to warm up; fewer rounds if time runs out."""
-    for part in [*parts.values()] * (1 if rounds == 1 else 2):
+    """Milliseconds of every part by turns, after a call of each; fewer rounds if time runs out."""
+    for part in parts.values():
         part()
     taken: dict[str, list[float]] = {name: [] for name in parts}
     for done in range(rounds):
@@ -100,59 +101,94 @@ def by_turns(
     }
 
 
+@contextmanager
+def failing_alone(row: dict[str, Any], what: str) -> Iterator[None]:
+    """What fails here is kept, and leaves the rest alone."""
+    try:
+        yield
+    except Exception:
+        row["errors"][what] = traceback.format_exc()
+
+
 def step_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
-    """Everything about one setting; what fails of one form leaves the others alone."""
-    setting, device, on_gpu, started = wanted.setting, report.device, report.device.type == "cuda", time.monotonic()
+    """Everything about one setting. A capture comes last: where it fails, it may leave the device unusable."""
+    setting, device, started = wanted.setting, report.device, time.monotonic()
     row |= {"setting": asdict(setting), "precision": wanted.precision, "forms": {}, "errors": {}}
     builders: dict[str, Callable[[], Any]] = {PER_EDGE: lambda: PerEdgeStep(setting, wanted.channels_last)}
     if not wanted.channels_last:
         builders[EAGER] = lambda: EagerStep(setting)
-        builders[GRAPH] = lambda: GraphedStep(setting, on_gpu)
     with computing_in(wanted.precision):
         forms: dict[str, Any] = {}
         for name, build in builders.items():
-            try:
-                if name == GRAPH:
-                    row["graph_check"] = checked(build, setting, wanted.precision, report.tiny)
+            with failing_alone(row, name):
                 forms[name], memory = memory_of(build, device)
                 row["forms"][name] = {"bytes": memory}
-            except Exception:
-                row["errors"][name] = traceback.format_exc()
-        for name, form in forms.items():
-            try:
-                row["forms"][name]["synchronisations"] = synchronisations(form.search_step, device)
-                counted = kernels(form.search_step, device, 1)
-                counts = ("of", "per_step", "copies_and_fills_per_step", "distinct", "launches_by_host_per_step")
-                row["forms"][name]["kernels"] = {key: counted[key] for key in counts}
-            except Exception:
-                row["errors"][f"{name}: counting"] = traceback.format_exc()
         with report.alone():
-            row |= {"by_turns": True, "alone_after_seconds": time.monotonic() - started}
-            time_forms(row, forms, builders, report)
+            row["alone_after_seconds"] = time.monotonic() - started
+            with failing_alone(row, "times"):
+                row["by_turns"] = time_forms(row["forms"], forms, builders, report)
+            for name, form in forms.items():
+                with failing_alone(row, f"{name}: kernels"):
+                    look_at(row["forms"][name], form, report)
+            report.write()
+            if not wanted.channels_last:
+                graph = partial(GraphedStep, setting, device.type == "cuda")
+                with failing_alone(row, GRAPH):
+                    row["graph_check"] = checked(graph, setting, wanted.precision, report.tiny)
+                    free(device)
+                    forms[GRAPH], memory = memory_of(graph, device)
+                    row["forms"][GRAPH] = {"bytes": memory}
+                    time_beside_graphs(row, forms, builders | {GRAPH: graph}, report)
+                    look_at(row["forms"][GRAPH], forms[GRAPH], report)
     if "ceilings" in report.known:
         row["floor"] = floor(setting, wanted.precision, report.known["ceilings"], row["forms"])
-    if not on_gpu:
+    if device.type != "cuda":
         row["cuda_graphs"] = NEEDS_CUDA + ": the same functions on fixed places, not captured"
 
 
 def time_forms(
-    row: dict[str, Any], forms: dict[str, Any], builders: dict[str, Callable[[], Any]], report: Report
-) -> None:
-    """The times of all forms by turns; one form after the other where there is no room for all of them at once."""
-    rounds, until = (1, 0.0) if report.tiny else (ROUNDS, time.monotonic() + min(report.left() / 2, ROUNDS_SECONDS))
+    figures: dict[str, dict[str, Any]], forms: dict[str, Any], builders: dict[str, Callable[[], Any]], report: Report
+) -> bool:
+    """Note the times of all forms by turns, and return whether that was possible.
+
+    Where there is no room for all of them at once, one form after the other is timed, and `forms` has the last one.
+    """
+    rounds, until = (1, 0.0) if report.tiny else (ROUNDS, time.monotonic() + min(report.left() / 3, ROUNDS_SECONDS))
+    together = True
     try:
         times = by_turns(parts_of(forms), report.device, rounds, until)
     except torch.OutOfMemoryError:
-        row["by_turns"] = False
-        names = list(forms)
-        forms.clear()
-        times = {}
+        together, times, names = False, {}, list(forms)
         for name in names:
+            forms.clear()
             free(report.device)
-            times |= by_turns(parts_of({name: builders[name]()}), report.device, rounds, until)
-    for each, figures in times.items():
+            forms[name] = builders[name]()
+            times |= by_turns(parts_of(forms), report.device, rounds, until)
+    for each, found in times.items():
         name, part = each.split("/")
-        row["forms"][name][part] = figures
+        figures.setdefault(name, {})[part] = found
+    return together
+
+
+def time_beside_graphs(
+    row: dict[str, Any], forms: dict[str, Any], builders: dict[str, Callable[[], Any]], report: Report
+) -> None:
+    """The times of all three forms by turns: those of the first two once more, beside what is known of them."""
+    beside: dict[str, dict[str, Any]] = {}
+    time_forms(beside, forms, builders, report)
+    row["forms"][GRAPH] |= beside.pop(GRAPH)
+    row["again_beside_graphs"] = beside
+
+
+def look_at(figures: dict[str, Any], form: Any, report: Report) -> None:
+    """Waits, work of the host, kernels and idle time of a whole search step."""
+    device = report.device
+    figures["synchronisations"] = synchronisations(form.search_step, device)
+    figures["host_ms_per_step"] = host_milliseconds(form.search_step, device, 1)
+    figures["kernels"] = kernels(form.search_step, device, 1)
+    figures["idle_share"] = NEEDS_CUDA
+    if device.type == "cuda":
+        figures["idle_share"] = 1 - figures["kernels"]["busy_us_per_step"] / (1e3 * figures["search_step"]["median_ms"])
 
 
 def checked(build: Callable[[], Any], setting: Setting, precision: Precision, tiny: bool) -> dict[str, Any]:
@@ -195,7 +231,7 @@ def floor(
     return found
 
 
-def part_c(report: Report, only: Sequence[str] = ()) -> None:
+def measure(report: Report, only: Sequence[str] = ()) -> None:
     report.known["floor"] = FLOOR
     report.known["note"] = (
         "float32 is without TF32 in convolutions too, which PyTorch allows by default; the graphs are without the "
@@ -239,40 +275,6 @@ def fitting_row(row: dict[str, Any], wanted: Row, report: Report) -> None:
         setting = replace(setting, batch_size=setting.batch_size // 2)
 
 
-def part_d(report: Report, only: Sequence[str] = ()) -> None:
-    """Kernels of a whole search step on batches drawn before, so that nothing but the two steps is seen."""
-    main = rows(report.device.type, report.tiny)[0].setting
-    on_gpu = report.device.type == "cuda"
-    wanted: list[tuple[str, Precision, Callable[[], Any]]] = [
-        (f"{EAGER}, float32", "float32", lambda: EagerStep(main)),
-        (f"{GRAPH}, float32", "float32", lambda: GraphedStep(main, on_gpu)),
-        (f"{EAGER}, bf16", "bf16", lambda: EagerStep(replace(main, amp="bf16"))),
-        (f"{PER_EDGE}, float32", "float32", lambda: PerEdgeStep(main)),
-    ]
-    every = {name: partial(profile_row, precision=p, build=build, report=report) for name, p, build in wanted}
-    fill_rows(report, every, only)
-
-
-def profile_row(row: dict[str, Any], precision: Precision, build: Callable[[], Any], report: Report) -> None:
-    device, steps = report.device, 1 if report.tiny else 3
-    with computing_in(precision):
-        form = build()
-        kept = form.data()
-
-        def both() -> None:
-            form.arch_step(kept)
-            form.weight_step(kept)
-
-        both()
-        with report.alone():
-            row["both_steps"] = by_turns({"": both}, device, 1 if report.tiny else 10, report.end)[""]
-            row["host_ms_per_step"] = host_milliseconds(both, device, steps)
-            row["kernels"] = kernels(both, device, steps)
-    row["idle_share"] = NEEDS_CUDA
-    if device.type == "cuda":
-        row["idle_share"] = 1 - row["kernels"]["busy_us_per_step"] / (1e3 * row["both_steps"]["median_ms"])
-
-
 def host_milliseconds(part: Callable[[], object], device: torch.device, steps: int) -> dict[str, float]:
     """What a call costs the host before anyone waits for the device: on the clock, and of all its threads together."""
     if device.type == "cuda":
@@ -288,7 +290,6 @@ def host_milliseconds(part: Callable[[], object], device: torch.device, steps: i
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--part", choices=("c", "d"), required=True)
     parser.add_argument("--output", type=Path, required=True, help="file to write the figures to, after every row")
     parser.add_argument("--seconds", type=float, required=True, help="time for all of it")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
@@ -299,9 +300,9 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     device = choose_device(asked.device, None)
     turns = Turns(asked.turns, asked.sharers, asked.seconds / 2) if asked.turns else None
-    report = Report(asked.output, asked.seconds, asked.part, device, asked.tiny, turns)
+    report = Report(asked.output, asked.seconds, device, asked.tiny, turns)
     try:
-        (part_c if asked.part == "c" else part_d)(report, asked.rows)
+        measure(report, asked.rows)
     finally:
         if turns is not None:
             turns.ready()  # also where it failed before

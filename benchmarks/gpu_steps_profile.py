@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from pcdarts.cell.depthwise import PlainKernelGradients, convolve_phases
 from pcdarts.jobs.steps import SearchStep, Setting
 
 NEEDS_CUDA = "needs cuda"
@@ -155,7 +156,8 @@ def ceilings(device: torch.device, tiny: bool) -> dict[str, Any]:
     side, numbers = (128, 2**16) if tiny else (8192, 2**29)
     rates: dict[str, Any] = {"side": side, "copied_bytes": 4 * numbers}
     rates["copy_bytes_per_second"] = 8 * numbers / _copy_seconds(numbers, device)
-    a, b = (torch.randn(side, side, device=device) for _ in range(2))
+    draw = torch.Generator(device).manual_seed(0)  # not the device's own, which a capture that fails leaves unusable
+    a, b = (torch.randn(side, side, device=device, generator=draw) for _ in range(2))
     before = torch.get_float32_matmul_precision()
     try:
         for name, precision in (("float32", "highest"), ("tf32", "high")):
@@ -169,7 +171,7 @@ def ceilings(device: torch.device, tiny: bool) -> dict[str, Any]:
 
 
 def _copy_seconds(numbers: int, device: torch.device) -> float:
-    source = torch.randn(numbers, device=device)
+    source = torch.ones(numbers, device=device)
     target = torch.empty_like(source)
     return _median(lambda: target.copy_(source), device)
 
@@ -219,7 +221,7 @@ def layouts(device: torch.device, tiny: bool) -> list[dict[str, Any]]:
     On 1,024 images, so that no map fits into a GPU's cache: a quarter of a figure is what a step of 256 images pays.
 
     The 1x1 convolutions of five edges with four channels each: as one product with zeros beside the blocks, as a
-    grouped convolution, and as a batch of small products.
+    grouped convolution, and as a batch of small products. Dilated ones also as convolutions of phases.
     """
     batch, side, edges, width = (4, 8, 5, 4) if tiny else (1024, 32, 5, 4)
     channels, rows = edges * width, []
@@ -236,6 +238,8 @@ def layouts(device: torch.device, tiny: bool) -> list[dict[str, Any]]:
                 weight = random(channels, 1, size, size)
                 what = f"depthwise {size}x{size}, dilation {dilation}"
                 rows.append({"what": what, **named, **_convolution(x, weight, grad, dilation, channels, device)})
+                if dilation == 2 and layout == torch.channels_last:
+                    rows.append({"what": f"{what}, by phases", **named, **_by_phases(x, weight, grad, device)})
             weight = random(channels, width, 1, 1)
             rows.append({"what": "1x1, grouped", **named, **_convolution(x, weight, grad, 1, edges, device)})
             dense = random(channels, channels, 1, 1)
@@ -252,6 +256,15 @@ def layouts(device: torch.device, tiny: bool) -> list[dict[str, Any]]:
         for what, part in products.items():
             rows.append({"what": what, "dtype": str(dtype), "us": 1e6 * _without_launch(part, device)})
     return rows
+
+
+def _by_phases(x: Tensor, weight: Tensor, grad: Tensor, device: torch.device) -> dict[str, float]:
+    parts: dict[str, Callable[[], object]] = {
+        "us": lambda: convolve_phases(x, weight),
+        "us_gradient_of_input": lambda: convolve_phases(grad, weight),
+        "us_gradient_of_weight": lambda: PlainKernelGradients(x, 2)(grad, weight.shape[-1]),
+    }
+    return {name: 1e6 * _without_launch(part, device) for name, part in parts.items()}
 
 
 def _convolution(

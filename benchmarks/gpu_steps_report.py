@@ -54,13 +54,12 @@ class Report:
     """FILE.json, and the clock."""
 
     def __init__(
-        self, path: Path, seconds: float, part: str, device: torch.device, tiny: bool, turns: Turns | None = None
+        self, path: Path, seconds: float, device: torch.device, tiny: bool, turns: Turns | None = None
     ) -> None:
         self.path, self.device, self.tiny, self.turns = path, device, tiny, turns
         self.end = time.monotonic() + seconds - min(SPARE_SECONDS, seconds / 10)
         self.longest = 0.0 if tiny else ROW_SECONDS
         self.known: dict[str, Any] = {
-            "part": part,
             "device": describe_device(device),
             "torch": torch.__version__,
             "cuda": torch.version.cuda,
@@ -78,7 +77,7 @@ class Report:
         """While nobody else measures; the ceilings are measured first, if they are not known yet."""
         free(self.device)
         with self.turns.mine() if self.turns else nullcontext():
-            if self.known["part"] == "c" and "ceilings" not in self.known:
+            if "ceilings" not in self.known:
                 self.known["ceilings"] = ceilings(self.device, self.tiny)
             yield
 
@@ -132,11 +131,6 @@ def lines_of(row: dict[str, Any]) -> list[str]:
         parts += [f"{waits['count']} waits"] if isinstance(waits, dict) else []
         parts += [f"{memory / 1e9:.3g} GB"] if memory else []
         lines.append(f"  {name}: {', '.join(parts)}")
-    if "both_steps" in row:
-        idle = row["idle_share"]
-        idle = idle if isinstance(idle, str) else f"{100 * idle:.0f} %"
-        lines.append(f"  both steps {row['both_steps']['median_ms']:.4g} ms; idle: {idle}")
-        lines += [f"  {100 * k['share']:.0f} % {k['name'][:90]}" for k in row["kernels"]["most_expensive"][:5]]
     for name, error in {**row.get("errors", {}), **({"": row["error"]} if "error" in row else {})}.items():
         lines.append(f"  FAILED {name}: {error.strip().splitlines()[-1][:200]}")
     return lines

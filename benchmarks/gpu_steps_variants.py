@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
@@ -24,9 +25,9 @@ from pcdarts.supernet.bilevel import Batch, first_order_gradients
 
 Precision = Literal["float32", "tf32", "bf16"]
 Batches = tuple[Batch, Batch]
-WARM_UP = 3
+WARM_UP = 2
 """Steps before the capture: libraries load, optimisers make their state."""
-CHECKED_STEPS = 5
+CHECKED_STEPS = 3
 """After which the captured steps must have done what eager ones do."""
 
 
@@ -200,16 +201,21 @@ class GraphedStep:
 
     def _weight_step(self) -> Tensor:
         images, labels = self.places[0]
-        loss = F.cross_entropy(self.step.network(images, self.step.arch.mixture().detach(), None), labels)
-        self.weight_optimizer.zero_grad()
-        loss.backward()
+        network, mixture = self.step.network, self.step.arch.mixture().detach()
+        # Leaves of this pass alone: what autograd keeps of a parameter belongs to the stream on which it was first
+        # used, and a wait for that stream ends a capture.
+        weights = {name: weight.detach().requires_grad_() for name, weight in network.named_parameters()}
+        loss = F.cross_entropy(functional_call(network, weights, (images, mixture, None)), labels)
+        gradients = torch.autograd.grad(loss, list(weights.values()))
+        for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+            parameter.grad = gradient.contiguous()  # as `backward` gives it: the fused SGD takes it for laid out alike
         nn.utils.clip_grad_norm_(self.step.network.parameters(), 5.0)
         self.weight_optimizer.step()
         return loss.detach()
 
     def _capture(self) -> None:
         """Capture both halves; weights, running statistics, α, β and the optimisers are as before afterwards."""
-        before = [tensor.clone() for tensor in state_of(self.step)]
+        before = copies_of(self.step)
         ours, stream = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
         stream.wait_stream(ours)
         with torch.cuda.stream(stream):
@@ -229,10 +235,11 @@ class GraphedStep:
                         tensor.zero_()
         try:
             self._weight_graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._weight_graph):
+            with torch.cuda.graph(self._weight_graph, capture_error_mode="thread_local"):
                 self._losses["weight"] = self._weight_step()
             self._arch_graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._arch_graph, pool=self._weight_graph.pool()):
+            pool = self._weight_graph.pool()
+            with torch.cuda.graph(self._arch_graph, pool=pool, capture_error_mode="thread_local"):
                 self._losses["arch"] = self._arch_step()
         finally:
             torch.cuda.set_stream(ours)  # which a capture that fails does not do
@@ -241,6 +248,11 @@ class GraphedStep:
 def state_of(step: SearchStep) -> list[Tensor]:
     """Weights, running statistics, α and β."""
     return [*step.network.parameters(), *step.network.buffers(), *step.arch.parameters()]
+
+
+def copies_of(step: SearchStep) -> list[Tensor]:
+    """Of `state_of`, without a history, which would keep autograd's nodes of the parameters alive."""
+    return [tensor.detach().clone() for tensor in state_of(step)]
 
 
 # What rounding explains after `CHECKED_STEPS` steps, relative to how far the values have moved; a graph that read an
