@@ -281,7 +281,7 @@ def lines_of_kernels(row: dict[str, Any]) -> list[str]:
             idle = form["idle_share"]
             idle = idle if isinstance(idle, str) else f"{100 * idle:.0f} %"
             lines.append(f"{row['name']}, {name}: idle {idle}")
-            lines += [f"  {100 * k['share']:.0f} % {k['name'][:90]}" for k in form["kernels"]["most_expensive"]]
+            lines += [f"  {100 * k['share']:.0f} % {k['name'][:90]}" for k in form["kernels"]["most_expensive"][:5]]
     return lines
 
 
