@@ -86,9 +86,7 @@ def rows(device: str, tiny: bool) -> list[Row]:
 def by_turns(
     parts: dict[str, Callable[[], object]], device: torch.device, rounds: int, until: float
 ) -> dict[str, dict[str, Any]]:
-    """Milliseconds of every part by turns, after a call of each; fewer rounds if time runs out."""
-    for part in parts.values():
-        part()
+    """Milliseconds of every part, of forms that have made steps before, by turns; fewer rounds if time runs out."""
     taken: dict[str, list[float]] = {name: [] for name in parts}
     for done in range(rounds):
         if done >= FEWEST_ROUNDS and time.monotonic() > until:
