@@ -5,6 +5,7 @@ kernels, and several times slower for those of 5x5 and of dilated kernels. On a 
 dilated kernels, which take four to thirty times as long. What is slow is written with what is fast.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -14,9 +15,6 @@ from torch import Tensor, nn
 from pcdarts.cell.precision import onednn_convolves
 
 _HAS_FUSED_ADDITION = hasattr(torch.ops.mkldnn, "_convolution_pointwise_")
-
-_NUMBERS_AT_ONCE = 2**19
-"""Of an input that is laid out anew: larger copies leave the cache, and fresh pages cost more than the work on them."""
 
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -28,7 +26,7 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int =
     if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32:
         dtype = torch.get_autocast_dtype("cpu")  # a custom function is not cast by itself
         x, weight = x.to(dtype), weight.to(dtype)
-    slow = dilation == 2 or (dilation, stride, size) == (1, 1, 5) or (stride == 2 and x.dtype == torch.bfloat16)
+    slow = dilation == 2 or size == 5 or (stride == 2 and x.dtype == torch.bfloat16)
     if slow and size in (3, 5) and x.device.type == "cpu":
         return _DepthwiseConv2d.apply(x, weight, stride, dilation)
     return convolve(x, weight, stride, dilation)
@@ -65,6 +63,8 @@ class _DepthwiseConv2d(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         # The gradient may arrive as an expanded or strided view, which the fast kernels do not take.
         grad = grads[0].contiguous(memory_format=torch.channels_last)
+        if ctx.stride > 1 and ctx.dilation == 1 and x.dtype != torch.bfloat16:
+            return *strided_gradients(x, weight, grad, ctx.stride, ctx.needs_input_grad[1]), None, None
         if ctx.stride > 1:
             # A strided convolution is an unstrided one of which some pixels are read: the others have no gradient.
             spread = torch.zeros_like(x, memory_format=torch.channels_last)
@@ -115,27 +115,8 @@ def strided_gradients(
         grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], weight.shape[0], mask
     )
     if slow and with_weight:
-        images = max(1, _NUMBERS_AT_ONCE // x[0].numel())
-        parts = [_strided_5x5_gradient(*part) for part in zip(x.split(images), grad.split(images), strict=True)]
-        grad_weight = torch.stack(parts).sum(dim=0)
+        grad_weight = KernelGradients(x)(grad, 5, stride)
     return grad_x, grad_weight
-
-
-def _strided_5x5_gradient(x: Tensor, grad: Tensor) -> Tensor:
-    """The gradient [C, 1, 5, 5] of a kernel at stride 2.
-
-    The tap at offset 2p + q reads the phase image of parity q at offset p, which is -1, 0 or 1: a 3x3 kernel on the
-    four phase images side by side.
-    """
-    channels = x.shape[1]
-    phases = _phases(x).permute(1, 2, 3, 0, 4).flatten(3).permute(0, 3, 1, 2)
-    weight = x.new_empty(4 * channels, 1, 3, 3)  # only its shape is read
-    four = torch.cat([grad] * 4, dim=1).contiguous(memory_format=torch.channels_last)
-    taps = torch.ops.aten.convolution_backward(
-        four, phases, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 4 * channels, [False, True, False]
-    )[1]
-    window = taps.view(2, 2, channels, 3, 3).permute(2, 3, 0, 4, 1).reshape(channels, 1, 6, 6)
-    return window[:, :, :5, :5]
 
 
 def kernel_gradients(x: Tensor, dilation: int = 1) -> "KernelGradients | PlainKernelGradients":
@@ -154,22 +135,20 @@ class PlainKernelGradients:
         """The gradient [C, 1, k, k] of a kernel whose output has the gradient `grad` [B, C, H, W]."""
         if self.dilation == 2:
             grad = _phase_images(grad)
-        weight = grad.new_empty(grad.shape[1], 1, kernel_size, kernel_size)  # only its shape is read
-        padding = [(kernel_size - 1) // 2] * 2
-        kernel: Tensor = torch.ops.aten.convolution_backward(
-            grad, self.x, weight, None, [1, 1], padding, [1, 1], False, [0, 0], len(weight), [False, True, False]
-        )[1]
+        padding = (kernel_size - 1) // 2
+        kernel = _kernel_gradient(grad, self.x, (kernel_size, kernel_size), (padding, padding), 1)
         return kernel if self.dilation == 1 else kernel.unflatten(0, (2, -1)).sum(dim=0)
 
 
 class KernelGradients:
-    """The gradients of 3x3 and 5x5 depthwise kernels, stride 1, that read one input: it is laid out once for all.
+    """The gradients of 3x3 and 5x5 depthwise kernels that read one input: it is laid out at most once for all.
 
-    Two tricks need no copy of a gradient's window. A 5x5 gradient is put together from four 3x3 ones on shifted
-    inputs; the input lies in a buffer with two columns of zeros after every row and two rows of zeros after (and
-    before) every image, so that a shifted window is a view: what it reads past an edge are the zeros of the row
-    before or after. With dilation 2, rows and columns of one parity meet only their like and see an undilated kernel:
-    rows are parted by parity along the batch, and a pair of neighbouring columns is read as one of twice the channels.
+    PyTorch's kernels are fast for any number of rows of taps, but for three columns at most. So a 5x5 gradient is put
+    together from two of 5x3; the input lies in a buffer with two columns of zeros after (and before) every row, so that
+    a shifted window is a view: what it reads past an edge are the zeros of the row before. Maps of fewer rows than the
+    kernel, for which PyTorch is slow, get rows of zeros too. With dilation 2, rows and columns of one parity meet only
+    their like and see an undilated kernel: rows are parted by parity along the batch, and a pair of neighbouring
+    columns is read as one of twice the channels.
 
     Args:
         x: [B, C, H, W], channels-last.
@@ -177,41 +156,61 @@ class KernelGradients:
     """
 
     def __init__(self, x: Tensor, dilation: int = 1) -> None:
-        self.channels, self.dilation = x.shape[1], dilation
-        pixels = x.permute(0, 2, 3, 1) if dilation == 1 else _phases(x)
-        *images, height, width, channels = pixels.shape
-        self.size = (pixels.numel() // (height * width * channels), channels, height + 2, width + 2)
-        self.strides = ((height + 2) * (width + 2) * channels, 1, (width + 2) * channels, channels)
-        self.origin = 2 * self.strides[2] + 2 * channels
-        self.buffer = x.new_empty(self.origin + self.size[0] * self.strides[0])
-        self.buffer[: self.origin].zero_()
-        images_and_margins = self.buffer[self.origin :].view(*images, height + 2, width + 2, channels)
-        images_and_margins[..., height:, :, :].zero_()
-        images_and_margins[..., :height, width:, :].zero_()
-        images_and_margins[..., :height, :width, :] = pixels
+        self.x, self.dilation, self.margin = x, dilation, 0
+        self._padded: Tensor | None = None
 
-    def __call__(self, grad: Tensor, kernel_size: int) -> Tensor:
-        """The gradient [C, 1, k, k] of a kernel whose output has the gradient `grad` [B, C, H, W], channels-last."""
+    def __call__(self, grad: Tensor, kernel_size: int, stride: int = 1) -> Tensor:
+        """The gradient [C, 1, k, k] of a kernel whose output has the gradient `grad`, channels-last.
+
+        `grad` is [B, C, H, W], or [B, C, ⌈H/2⌉, ⌈W/2⌉] at stride 2, which is for undilated kernels alone.
+        """
         if self.dilation == 2:
-            grad = _phases(grad).flatten(0, 1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+            grad = _phase_images(grad).contiguous(memory_format=torch.channels_last)
+        if kernel_size == 3 and self.dilation == 1:
+            return _kernel_gradient(grad, self.x, (3, 3), (1, 1), stride)
+        if self._padded is None:
+            self._padded = self._laid_out()
         if kernel_size == 3:
-            kernel = self._window(grad, -1, -1)
+            kernel = self._columns(self._padded, grad, 3, -1, stride)
         else:
-            rows = []
-            for top in (-2, 0):
-                left, right = self._window(grad, top, -2), self._window(grad, top, 0)
-                rows.append(torch.cat([left, right[..., 1:]], dim=3))
-            kernel = torch.cat([rows[0], rows[1][:, :, 1:]], dim=2)
-        return kernel if self.dilation == 1 else kernel.unflatten(0, (2, self.channels)).sum(dim=0)
+            left, right = (self._columns(self._padded, grad, 5, first, stride) for first in (-2, 0))
+            kernel = torch.cat([left, right[..., 1:]], dim=3)
+        return kernel if self.dilation == 1 else kernel.unflatten(0, (2, -1)).sum(dim=0)
 
-    def _window(self, grad: Tensor, top: int, left: int) -> Tensor:
-        """The gradient of the 3x3 taps whose first is `top` rows below and `left` columns right of the centre."""
-        offset = self.origin + top * self.strides[2] + left * self.strides[3]
-        window = self.buffer.as_strided(self.size, self.strides, offset)
-        weight = self.buffer.new_empty(self.size[1], 1, 3, 3)  # only its shape is read
-        return torch.ops.aten.convolution_backward(
-            grad, window, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], self.size[1], [False, True, False]
-        )[1]
+    def _columns(self, padded: Tensor, grad: Tensor, rows: int, first: int, stride: int) -> Tensor:
+        """The gradients of three columns of taps, of which the first is `first` right of the centre."""
+        images, height, width, channels = padded.shape
+        size, strides = (images, channels, height, width), (height * width * channels, 1, width * channels, channels)
+        window = padded.as_strided(size, strides, (2 + first) * channels)
+        if self.margin == 0:
+            return _kernel_gradient(grad, window, (rows, 3), (rows // 2, 0), stride)
+        above = (5 - rows) // 2
+        return _kernel_gradient(grad, window, (5, 3), (0, 0), stride)[:, :, above : above + rows]
+
+    def _laid_out(self) -> Tensor:
+        """The input with its margins, [images, H or H + 4, W + 2, C]; two columns of zeros more lie before it."""
+        pixels = self.x.permute(0, 2, 3, 1) if self.dilation == 1 else _phases(self.x)
+        *images, height, width, channels = pixels.shape
+        top = self.margin = 2 if height < 5 else 0
+        shape = (*images, height + 2 * top, width + 2, channels)
+        buffer = self.x.new_empty(2 * channels + math.prod(shape))
+        buffer[: 2 * channels].zero_()
+        padded = buffer[2 * channels :].view(shape)
+        if top:
+            padded[..., :top, :, :].zero_()
+            padded[..., top + height :, :, :].zero_()
+        padded[..., width:, :].zero_()
+        padded[..., top : top + height, :width, :] = pixels
+        return padded.view(-1, *shape[-3:])
+
+
+def _kernel_gradient(grad: Tensor, x: Tensor, size: tuple[int, int], padding: tuple[int, int], stride: int) -> Tensor:
+    """PyTorch's gradient of depthwise kernels of this size."""
+    weight = x.new_empty(x.shape[1], 1, *size)  # only its shape is read
+    found: Tensor = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [stride] * 2, padding, [1, 1], False, [0, 0], len(weight), [False, True, False]
+    )[1]
+    return found
 
 
 def _phases(x: Tensor) -> Tensor:
