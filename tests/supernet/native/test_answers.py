@@ -122,6 +122,28 @@ def test_where_nothing_can_be_kept_every_process_measures(folder):
     assert measured_answer(NETWORK, "step", lambda: NATIVE) == NATIVE
 
 
+def test_a_pass_of_a_supernet_opens_no_file_and_yet_knows_what_was_measured_since(tmp_path):
+    measured_answer(NETWORK, "step", lambda: PLAIN)  # which needs no library
+    lines = [
+        "import sys, torch",
+        "from pcdarts.cell.space import CellSpace",
+        "from pcdarts.supernet.arch import ArchParameters",
+        "from pcdarts.supernet.native.answers import Answer, measured_answer, network_class",
+        "from pcdarts.supernet.supernet import Supernet",
+        "supernet = Supernet(CellSpace(3), channels=4, k=2, num_cells=1)",
+        "mixture, images = ArchParameters(supernet.space).mixture(), torch.rand(2, 3, 8, 8)",
+        "supernet(images, mixture)",
+        "opened = []",
+        "sys.addaudithook(lambda event, arguments: opened.append(arguments[0]) if event == 'open' else None)",
+        "supernet(images, mixture)",
+        "print(opened, supernet.kernels)",
+        "measured_answer(network_class(4, 2, 3, 'first'), 'other step', lambda: Answer(native=1.0, plain=2.0))",
+        "print(supernet.prefers_native)",
+    ]
+    run = Forked(tmp_path, code="\n".join(lines), environment={"XDG_CACHE_HOME": str(tmp_path)})
+    assert end_of(run) == Ended(0, "[] plain\nTrue\n", "")
+
+
 def measure_and_tell(folder):
     """In a process of its own: an answer that only this process would give."""
     with open(f"{folder}/measured.txt", "a") as file:

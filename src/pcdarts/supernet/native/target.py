@@ -3,6 +3,7 @@
 The width of the kernels follows from it (`lanes.h`), so that every width can be tested and timed on one machine.
 """
 
+import functools
 import os
 import platform
 from pathlib import Path
@@ -47,6 +48,7 @@ def target_flags() -> list[str]:
     return [flag for flag in [_flags_here()[target()]] if flag]
 
 
+@functools.cache  # every pass of a supernet asks for the target
 def processor() -> bytes:
     """What Linux says of the processor and its instructions; elsewhere its name."""
     try:
