@@ -188,7 +188,6 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
 
             numbers.read()
             place.count_time()  # what the device still had to do belongs to the steps
-            place.count_time()  # a GPU has only ended now
             record: dict[str, Any] = {"epoch": epoch + 1, "learning_rate": learning_rate, **losses_so_far.named()}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 processes.share_buffers(detector)

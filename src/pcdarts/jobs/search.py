@@ -188,7 +188,6 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
 
             numbers.read()
             place.count_time()  # what the device still had to do belongs to the steps
-            place.count_time()  # a GPU has only ended now
             skipped = report_skipped(data.skipped, run, progress, processes)
             measured = weight_average.named("weight") | arch_average.named("arch")
             processes.check_same(arch, "alpha and beta")

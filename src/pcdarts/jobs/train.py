@@ -265,7 +265,6 @@ def train_one(config: TrainConfig, job: Training, resume: bool, data: DataSet) -
 
             numbers.read()
             place.count_time()  # what the device still had to do belongs to the steps
-            place.count_time()  # a GPU has only ended now
             record = {"epoch": epoch + 1, "learning_rate": learning_rate, **average.named("train")}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 network.eval()

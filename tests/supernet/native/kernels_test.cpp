@@ -376,6 +376,22 @@ template <class T> void fold(Findings& findings) {
     }
 }
 
+// Of any size, aligned to a vector, in pieces that do not overlap.
+template <class T> void memory(Findings& findings) {
+    for (const Index count : {Index(1), LANES, 3 * LANES, 5 * LANES + 1, 999 * LANES}) {
+        const Index bytes = whole_lines<T>(count);
+        findings.compare("a size in whole lines", bytes % 64, 0);
+        findings.compare("room in whole lines", bytes >= count * Index(sizeof(T)), true);
+        auto& memory = scratch<T>(2 * count);
+        T *first = memory.take(count), *second = memory.take(count);
+        std::fill_n(first, count, T(1));
+        std::fill_n(second, count, T(2));
+        findings.compare("scratch", std::count(first, first + count, T(1)), count);
+        for (const T* start : {first, second})
+            findings.compare("alignment", reinterpret_cast<std::uintptr_t>(start) % alignof(Lanes<T>), 0);
+    }
+}
+
 template <class T> bool all_right(const char* precision, double tolerance) {
     struct Kernel {
         const char* name;
@@ -383,7 +399,7 @@ template <class T> bool all_right(const char* precision, double tolerance) {
     };
     bool right = true;
     for (const Kernel kernel : {Kernel{"depthwise", depthwise<T>}, Kernel{"products", products<T>},
-                                Kernel{"pooling", pooling<T>}, Kernel{"fold", fold<T>}}) {
+                                Kernel{"pooling", pooling<T>}, Kernel{"fold", fold<T>}, Kernel{"memory", memory<T>}}) {
         Findings findings;
         kernel.check(findings);
         right = findings.report(kernel.name, precision, tolerance) && right;

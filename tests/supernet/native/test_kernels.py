@@ -12,7 +12,7 @@ from pcdarts.supernet.native.compiler import find_compiler
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="no C++ compiler here")
 PROGRAM, HEADERS = Path(__file__).with_name("kernels_test.cpp"), Path(build.__file__).parent
-KERNELS, PRECISIONS = ("depthwise", "products", "pooling", "fold"), ("float32", "float64")
+KERNELS, PRECISIONS = ("depthwise", "products", "pooling", "fold", "memory"), ("float32", "float64")
 
 CROSS_COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 """Of the Debian packages g++-aarch64-linux-gnu and qemu-user."""

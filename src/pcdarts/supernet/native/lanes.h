@@ -108,6 +108,12 @@ template <class T> inline Lanes<T> present(Index batch, Index block) {
     return mask;
 }
 
+// The bytes of `count` numbers in whole lines of the cache: macOS has no aligned memory of other sizes.
+constexpr std::size_t CACHE_LINE = 64;
+template <class T> constexpr std::size_t whole_lines(Index count) {
+    return (static_cast<std::size_t>(count) * sizeof(T) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
 // Memory of one thread, kept from call to call, in which kernels put what nobody else reads.
 template <class T> class Scratch {
 public:
@@ -130,7 +136,7 @@ private:
     void grow(Index size) {
         std::free(memory_);
         capacity_ = 0;
-        memory_ = static_cast<T*>(std::aligned_alloc(64, static_cast<std::size_t>(size) * sizeof(T)));
+        memory_ = static_cast<T*>(std::aligned_alloc(CACHE_LINE, whole_lines<T>(size)));
         if (memory_ == nullptr) throw std::bad_alloc();
         capacity_ = size;
     }
@@ -156,7 +162,7 @@ template <class T> inline void prefer_large_pages(T* memory, Index count) {
 
 // Planes that are read together lie a line of the cache further apart than they are long: at a distance of a power of
 // two they would all compete for the same few lines of it.
-template <class T> constexpr Index GAP = 64 / sizeof(T);
+template <class T> constexpr Index GAP = CACHE_LINE / sizeof(T);
 
 // A plane with a border of zeros, so that convolutions need no bounds.
 inline Index padded_size(Index height, Index width) { return (height + 2 * PADDING) * (width + 2 * PADDING) * LANES; }
