@@ -3,12 +3,11 @@
 // question, and run it there or in an emulator.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "depthwise.h"
+#include "findings.h"
 #include "fold.h"
 #include "pooling.h"
 #include "products.h"
@@ -16,34 +15,6 @@
 using namespace pcdarts;
 
 namespace {
-
-std::mt19937 random_bits(0);
-
-template <class T> T draw() { return T(random_bits()) / T(2147483648.0) - T(1); }  // in [-1, 1)
-
-// What a kernel was found to compute, beside what it should.
-class Findings {
-public:
-    void compare(const std::string& what, double found, double expected) {
-        const double error = std::abs(found - expected) / (1 + std::abs(expected));
-        ++compared_;
-        if (!(error <= largest_)) largest_ = error, where_ = what;
-    }
-    // The line of a kernel; whether it is right.
-    bool report(const char* kernel, const char* precision, double tolerance) const {
-        const bool right = compared_ > 0 && largest_ <= tolerance;
-        if (right)
-            std::printf("%s %s right\n", kernel, precision);
-        else
-            std::printf("%s %s wrong by %g in %s\n", kernel, precision, largest_, where_.c_str());
-        return right;
-    }
-
-private:
-    Index compared_ = 0;
-    double largest_ = 0;
-    std::string where_ = "nothing at all";
-};
 
 // LANES maps [height, width], one for each image of a block, as kernels take them and one number at a time.
 template <class T> struct Maps {
