@@ -13,7 +13,7 @@ from pcdarts.jobs.kernels import WORTH_MEASURING, Choice, choose_kernels
 from pcdarts.jobs.status import status_of
 from pcdarts.jobs.steps import Setting
 from pcdarts.run.folder import RunFolder
-from pcdarts.supernet.native import build
+from pcdarts.supernet.native import build, cells
 from pcdarts.supernet.native.answers import Answer, kept_answer, measured_answer, network_class
 from pcdarts.supernet.native.cells import available
 from pcdarts.supernet.supernet import Supernet
@@ -57,24 +57,28 @@ def test_a_long_search_measures_once_and_takes_the_faster_ones() -> None:
 
 @needs_compiler
 @pytest.mark.usefixtures("unmeasured")
-def test_measuring_leaves_chance_as_it_was() -> None:
+def test_measuring_leaves_chance_and_memory_as_they_were() -> None:
     network, state = SETTING.network(), torch.get_rng_state()
     assert isinstance(network, Supernet)
     weights = [parameter.clone() for parameter in network.parameters()]
     assert choose_kernels(network, "auto", SETTING, WORTH_MEASURING, lambda _: None).why.endswith("just now")
     assert torch.equal(torch.get_rng_state(), state)
+    assert not cells._Workspace._free  # which would count in the peak memory of the search
     assert all(map(torch.equal, weights, network.parameters()))
 
 
 @needs_compiler
 @pytest.mark.usefixtures("unmeasured")
 def test_a_short_search_takes_what_was_measured_before_and_else_the_rule() -> None:
-    rule = f"by a rule, for it does not pay to measure for {WORTH_MEASURING - 1} steps"
+    rule = f"the usual ones for so many channels; measuring does not pay for {WORTH_MEASURING - 1} steps"
     assert choose(steps=WORTH_MEASURING - 1) == (Choice("native", rule), [])
     wide = replace(SETTING, channels=72)
-    assert choose(steps=1, setting=wide)[0] == ("plain", "by a rule, for it does not pay to measure for 1 step")
+    usual = "the usual ones for so many channels; measuring does not pay for 1 step"
+    assert choose(steps=1, setting=wide)[0] == ("plain", usual)
     measured_answer(NETWORK, STEP, lambda: Answer(native=2.0, plain=1.0))
     assert choose(steps=1)[0].kernels == "plain"
+    like_it = "the faster ones for such networks, as measured here before with other batches or images"
+    assert choose(steps=1, setting=replace(SETTING, batch_size=6))[0] == ("plain", like_it)
 
 
 @needs_compiler
@@ -111,8 +115,21 @@ def test_without_a_compiler_the_reason_says_what_brings_one(monkeypatch: pytest.
         build.load.cache_clear()
     assert choice == (
         "plain",
-        "the native ones cannot be compiled here; pip install 'pcdarts[native]' brings a compiler",
+        "there is no C++ compiler for the native ones; pip install 'pcdarts[native]' brings one",
     )
+
+
+@needs_compiler
+@pytest.mark.usefixtures("unmeasured")
+def test_a_compiler_that_fails_is_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXXFLAGS", '"')
+    build.load.cache_clear()
+    try:
+        with pytest.warns(match="plain ones are used: CXXFLAGS cannot be read: No closing quotation"):
+            choice, _ = choose()
+    finally:
+        build.load.cache_clear()
+    assert choice == ("plain", "the native ones could not be compiled, as the warning says")
 
 
 @needs_compiler

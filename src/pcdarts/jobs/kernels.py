@@ -1,8 +1,11 @@
 """Which kernels a search computes with, and why: asked for, the only ones, or the faster ones on this machine."""
 
+import ctypes
 import math
+import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
@@ -12,9 +15,10 @@ from pcdarts.cell.space import stem_stride
 from pcdarts.errors import counted
 from pcdarts.jobs.steps import SearchStep, Setting
 from pcdarts.run.processes import ALONE, Processes
-from pcdarts.supernet.native.answers import Answer, kept_answer, measured_answer, network_class
+from pcdarts.supernet.native.answers import Answer, kept_answer, kept_kernels, measured_answer, network_class
 from pcdarts.supernet.native.build import is_missing
-from pcdarts.supernet.native.cells import available
+from pcdarts.supernet.native.cells import available, give_back_memory
+from pcdarts.supernet.native.compiler import SYSTEMS, find_compiler
 from pcdarts.supernet.supernet import Supernet
 
 WORTH_MEASURING = 50
@@ -72,21 +76,35 @@ def _choice(
     step = _step_class(setting)
     found = kept_answer(network, step)
     if before is None and found is None and steps < WORTH_MEASURING and not supernet.prefers_native:
-        return Choice("plain", f"by a rule, for it does not pay to measure for {counted(steps, 'step')}")
+        return Choice("plain", _unmeasured(network, steps))
     if is_missing():
         say("compiling the kernels for this processor: some seconds, once on this machine")
     if not available():
-        brings = "pip install 'pcdarts[native]' brings a compiler"
-        return Choice("plain", f"the native ones cannot be compiled here; {brings}")
+        return Choice("plain", _why_not_compiled())
     if before == "native":
         return Choice("native", "as this run was begun")
     if found is not None:
         return Choice(found.kernels, f"{found.words()}, as measured here before")
     if steps < WORTH_MEASURING:
-        return Choice("native", f"by a rule, for it does not pay to measure for {counted(steps, 'step')}")
+        return Choice("native", _unmeasured(network, steps))
     say("measuring which kernels are faster here: a few seconds, once for networks and steps like these")
     answer = measured_answer(network, step, lambda: measure(setting))
     return Choice(answer.kernels, f"{answer.words()}, as measured just now")
+
+
+def _unmeasured(network: str, steps: int) -> str:
+    """Why these kernels, where nothing was measured of steps like these."""
+    if kept_kernels(network) is not None:
+        return "the faster ones for such networks, as measured here before with other batches or images"
+    return f"the usual ones for so many channels; measuring does not pay for {counted(steps, 'step')}"
+
+
+def _why_not_compiled() -> str:
+    if platform.system() not in SYSTEMS:
+        return f"the native ones are there on {' and '.join(SYSTEMS.values())} only"
+    if find_compiler() is None:
+        return "there is no C++ compiler for the native ones; pip install 'pcdarts[native]' brings one"
+    return "the native ones could not be compiled, as the warning says"
 
 
 def measure(setting: Setting) -> Answer:
@@ -108,6 +126,10 @@ def measure(setting: Setting) -> Answer:
             )
             if time.monotonic() - started > SECONDS and fastest.ratio > CLEAR:
                 break
+    del native, plain
+    give_back_memory()  # else the peak memory of the search would be higher where it has measured
+    with suppress(AttributeError, OSError):  # other C libraries than glibc
+        ctypes.CDLL(None).malloc_trim(0)
     return fastest
 
 

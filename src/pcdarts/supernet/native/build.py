@@ -122,7 +122,11 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 def _flags() -> list[str]:
     # The processor comes last: $CXXFLAGS of a packaging system name one that every machine has.
-    return [*_FLAGS, *shlex.split(os.environ.get("CXXFLAGS", "")), *target_flags()]
+    try:
+        given = shlex.split(os.environ.get("CXXFLAGS", ""))
+    except ValueError as error:
+        raise ValueError(f"CXXFLAGS cannot be read: {error}") from None
+    return [*_FLAGS, *given, *target_flags()]
 
 
 def _fingerprint(compiler: Compiler) -> str:
@@ -177,6 +181,8 @@ def replace_file(content: bytes, file: Path) -> None:
     try:
         with open(descriptor, "wb") as temporary:
             temporary.write(content)
+            temporary.flush()
+            os.fsync(temporary.fileno())  # a library cut off by a power cut would end every process that loads it
         os.replace(name, file)
     except OSError:
         Path(name).unlink(missing_ok=True)

@@ -192,6 +192,12 @@ class _Workspace:
             self._free.setdefault(self._key, []).append(self.memory)
 
 
+def give_back_memory() -> None:
+    """Free the memory that is kept for further steps."""
+    _Workspace._free.clear()
+    _Workspace._last_use.clear()
+
+
 class _Cell(torch.autograd.Function):
     """The nodes of one cell, [blocks, intermediate nodes · C, H', W', lanes], from its two preprocessed inputs."""
 

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+SYSTEMS = {"Linux": "Linux", "Darwin": "macOS"}
+"""Where the kernels can be compiled, by the name that Python knows."""
 _HERE = Path(__file__).parent
 _ZIG_NAMES = {"-march=x86-64": "-mcpu=baseline", "-march=armv8-a": "-mcpu=baseline"}
 _SHARED = ("libstdc++.so", "libgcc_s.so", "libm.so", "libc.so", "libdl.so")
@@ -24,7 +26,7 @@ class Compiler(NamedTuple):
 
 def find_compiler() -> Compiler | None:
     """$CXX, the system's, or that of the package `ziglang`: the first that runs, None where none does."""
-    if platform.system() not in ("Linux", "Darwin"):
+    if platform.system() not in SYSTEMS:
         return None
     for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
         # macOS has a c++ that only offers to install one.
