@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from command_line import SEARCH, copy_of, done, result_of
+from command_line import SEARCH, copy_of, done, refused, result_of
 from pcdarts.jobs.kernels import WORTH_MEASURING, Choice, choose_kernels
 from pcdarts.jobs.status import status_of
 from pcdarts.jobs.steps import Setting
@@ -111,8 +111,10 @@ def test_without_a_compiler_the_reason_says_what_brings_one(monkeypatch: pytest.
     build.load.cache_clear()
     try:
         choice, _ = choose()
+        line = refused(tmp_path, "bench", "--kernels", "both", "--repeats", "1")
     finally:
         build.load.cache_clear()
+    assert line.startswith("kernels is both, but no C++ compiler works here: install g++ or clang, or run pip install")
     assert choice == (
         "plain",
         "there is no C++ compiler for the native ones; pip install 'pcdarts[native]' brings one",

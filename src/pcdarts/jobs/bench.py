@@ -104,6 +104,11 @@ def chosen_kernels(config: BenchConfig, setting: Setting) -> list[Kernels]:
     """
     device = choose_device(config.device, config.threads)
     check_kernels(config.kernels, device)
+    if config.kernels in ("native", "both") and not native.available():
+        raise InputError(
+            f"kernels is {config.kernels}, but no C++ compiler works here: install g++ or clang, or run "
+            "pip install 'pcdarts[native]', or use --kernels plain"
+        )
     if config.kernels == "both":
         return ["native", "plain"]
     network = replace(setting, kernels=config.kernels).network().to(device)
