@@ -29,7 +29,7 @@ def wanted_device() -> torch.device | None:
 
 
 def note(record_property: Callable[[str, object], None], figure: str, value: float) -> None:
-    """Keep a measured number where whoever runs the tests finds it."""
+    """Keep a measured number where the person who runs the tests finds it."""
     record_property(figure, value)
     print(f"{figure}: {value:.3g}")
     if place := os.environ.get(FIGURES):

@@ -1,4 +1,4 @@
-"""What happens to a batch whose loss or gradient is not a number any more: it changes nothing, and is one too many.
+"""A batch whose loss or gradient is not a finite number: it changes nothing, and ends the run if none may be skipped.
 
 On a CPU every number is looked at when it is there. On a GPU that would mean to wait for it in every step: there steps
 are left out by the GPU itself (`Numbers.bad`), and what it found is read every so many batches.
@@ -35,7 +35,7 @@ class Numbers:
     Args:
         modules: in whose running statistics a skipped batch must leave no traces, and which must stay finite.
         every: batches after which it is asked whether their numbers were finite. With 1, `check` raises `NotFinite` at
-            once. With more, nothing raises it: whoever takes a step has to leave it out where `bad` says so.
+            once. With more, nothing raises it: the optimiser has to leave the step out where `bad` says so.
     """
 
     bad: Tensor | None = None

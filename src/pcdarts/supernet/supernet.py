@@ -24,7 +24,6 @@ from pcdarts.supernet.arch import Mixture, check_mixture
 from pcdarts.supernet.authors import from_authors_state_dict
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.answers import kept_kernels, network_class
-from pcdarts.supernet.native.build import is_missing
 from pcdarts.supernet.parameters import SupernetCell
 from pcdarts.supernet.sampling import DrawnMasks, fitting_masks
 
@@ -173,11 +172,6 @@ class Supernet(nn.Module):
         if kernels == "native" and self.synchronize:
             raise InputError('kernels is "native", but these take batch statistics of one process: use "plain"')
         self._kernels = kernels
-
-    @property
-    def will_compile_kernels(self) -> bool:
-        """Whether the next pass has to compile the native kernels first, which takes some seconds."""
-        return self._kernels == "auto" and self.prefers_native and is_missing()
 
     @property
     def why_not_native(self) -> str | None:

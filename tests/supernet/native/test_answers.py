@@ -55,7 +55,6 @@ def test_a_supernet_takes_the_answer_of_its_class_and_else_the_rule():
     measured_answer(NETWORK, "step", lambda: PLAIN)
     assert not supernet().prefers_native
     assert supernet().kernels == "plain"
-    assert not supernet().will_compile_kernels
     assert supernet(channels=8).prefers_native
 
 

@@ -8,6 +8,7 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError
 from pcdarts.supernet.arch import ArchParameters, Mixture
 from pcdarts.supernet.native import cells
+from pcdarts.supernet.native.build import is_missing
 from pcdarts.supernet.supernet import Supernet
 
 pytestmark = pytest.mark.skipif(not cells.available(), reason="no C++ compiler here")
@@ -157,9 +158,10 @@ def test_nothing_is_read_of_what_an_absent_operation_would_have_written(monkeypa
 def test_nothing_is_compiled_for_a_supernet_that_takes_the_plain_kernels(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where no library is
     space = CellSpace(3)
-    assert Supernet(space, channels=4, num_cells=1).will_compile_kernels
-    assert not Supernet(space, channels=4, num_cells=1, amp="bf16").will_compile_kernels
-    assert not Supernet(space, channels=64, num_cells=3, k=1).will_compile_kernels
+    assert Supernet(space, channels=4, num_cells=1).prefers_native
+    assert Supernet(space, channels=4, num_cells=1, amp="bf16").kernels == "plain"
+    assert Supernet(space, channels=64, num_cells=3, k=1).kernels == "plain"
+    assert is_missing()
 
 
 def test_auto_takes_the_kernels_that_the_weights_allow():

@@ -138,7 +138,7 @@ def _fingerprint(compiler: Compiler) -> str:
 
 
 def _compile(compiler: Compiler, library: Path) -> ctypes.CDLL:
-    """Make the library, which appears in one step, whoever else compiles.
+    """Make the library, which appears in one step, also where another process compiles it too.
 
     Raises:
         OSError, subprocess.SubprocessError: the compiler does not work.
