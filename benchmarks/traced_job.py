@@ -18,8 +18,8 @@ from pcdarts.__main__ import main as pcdarts
 from pcdarts.jobs.saving import Place, Saving
 from pcdarts.run.folder import RunFolder
 
-TIMES = ("/seconds", "/hours", "/train_seconds", "/peak_memory_gb")
-"""What may differ between ends, by the end of its path."""
+MAY_DIFFER = ("/seconds", "/hours", "/train_seconds", "/peak_memory_gb", "/kernels_why")
+"""What may differ between ends, by the end of its path: times, and that a resumed search has the kernels it had."""
 
 Position = tuple[int, int]
 """Finished epochs, and finished steps of the next one."""
@@ -132,7 +132,7 @@ def undisturbed(command: Sequence[str], folder: Path) -> Calm:
 
 
 def end_of(run: RunFolder) -> dict[str, Any]:
-    """All that a finished run holds but times, by the path to each tensor or value."""
+    """All that a finished run holds but what may differ, by the path to each tensor or value."""
     whole = {
         "checkpoint": torch.load(run.checkpoint, weights_only=True),
         "metrics": run.read_metrics(),
@@ -140,7 +140,7 @@ def end_of(run: RunFolder) -> dict[str, Any]:
         "genotypes": {path.name: path.read_text() for path in run.path.rglob("*.json") if "epoch" in path.name},
         "genotype": run.genotype.read_text(),
     }
-    return {path: value for path, value in leaves("", whole) if not path.endswith(TIMES)}
+    return {path: value for path, value in leaves("", whole) if not path.endswith(MAY_DIFFER)}
 
 
 def leaves(path: str, value: Any) -> list[tuple[str, Any]]:
