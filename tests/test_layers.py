@@ -12,10 +12,12 @@ PACKAGE = Path(pcdarts.__file__).parent
 LAYERS = [
     "errors",
     "extras",
+    "cache",
     "foreign",
     "cell",
     "supernet",
     "network",
+    "score",
     "timm_models",
     "hub",
     "data",
@@ -37,7 +39,7 @@ LAYERS = [
     "__main__",
     "attached",
 ]
-SEES_NO_CONFIG = {"cell", "supernet", "network"}
+SEES_NO_CONFIG = {"cell", "supernet", "network", "score"}
 BELOW = {"job_config", "config_fields", "detect_config", "config", "random_search_config", "recipes", "run", "jobs"}
 
 

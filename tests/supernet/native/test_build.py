@@ -113,16 +113,6 @@ def test_a_library_that_others_could_have_put_there_is_not_loaded(tmp_path):
         build._keep(made, library)
 
 
-def test_a_user_without_a_home_keeps_the_library_in_a_folder_of_their_own(monkeypatch, tmp_path):
-    def no_home():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(build.Path, "home", no_home)
-    monkeypatch.setattr(build.tempfile, "tempdir", str(tmp_path))
-    assert build.cache_folder().parent == tmp_path
-
-
 @needs_compiler
 def test_flags_that_cannot_be_read_are_said(monkeypatch):
     monkeypatch.setenv("CXXFLAGS", "'")

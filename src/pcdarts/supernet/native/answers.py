@@ -11,8 +11,9 @@ from typing import Literal
 
 import torch
 
+from pcdarts.cache import cache_folder, is_private, one_at_a_time, replace_file
 from pcdarts.cell.compiling import never_compiled
-from pcdarts.supernet.native.build import cache_folder, is_private, one_at_a_time, place, replace_file
+from pcdarts.supernet.native.build import place
 from pcdarts.supernet.native.target import target
 
 LARGEST_FILE = 2**16

@@ -5,16 +5,14 @@ import functools
 import hashlib
 import os
 import shlex
-import stat
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
 
+from pcdarts.cache import cache_folder, is_private, one_at_a_time, replace_file
 from pcdarts.supernet.native.compiler import Compiler, find_compiler, make_library
 from pcdarts.supernet.native.protocol import is_ours
 from pcdarts.supernet.native.target import processor, target, target_flags
@@ -76,22 +74,6 @@ def _library(compiler: Compiler) -> Path:
     return cache_folder() / f"kernels-{target()}-{_fingerprint(compiler)}.so"
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept, and what was found out about them."""
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(cache) / "pcdarts"
-    try:
-        return Path.home() / ".cache" / "pcdarts"
-    except RuntimeError:  # no home, as in some containers
-        return Path(tempfile.gettempdir()) / f"pcdarts-{os.geteuid()}"
-
-
-def is_private(folder: Path) -> bool:
-    """Whether nobody else can put a library there: it would run with this user's rights."""
-    status = folder.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
 def _is_kept(library: Path) -> bool:
     return library.exists() and is_private(library.parent)
 
@@ -103,21 +85,6 @@ def _open(library: Path) -> ctypes.CDLL | None:
     except OSError:
         return None
     return found if found is not None and is_ours(found) else None
-
-
-@contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Wait for whoever compiles already; where nobody can wait, several compile the same."""
-    import fcntl  # which every system has that `find_compiler` looks for a compiler on
-
-    with ExitStack() as stack:
-        with suppress(OSError):  # no such folder, or a file system without locks
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, descriptor)
-            if is_private(folder):  # nobody else can keep us waiting
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
 
 
 def _flags() -> list[str]:
@@ -167,23 +134,3 @@ def _keep(made: Path, library: Path) -> None:
     """
     library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(made.read_bytes(), library)
-
-
-def replace_file(content: bytes, file: Path) -> None:
-    """Write a file in one step into a folder that belongs to this user alone.
-
-    Raises:
-        OSError: it cannot be written there, or others could replace it.
-    """
-    if not is_private(file.parent):
-        raise PermissionError(f"{file.parent} belongs to another user, or others may write to it")
-    descriptor, name = tempfile.mkstemp(dir=file.parent)
-    try:
-        with open(descriptor, "wb") as temporary:
-            temporary.write(content)
-            temporary.flush()
-            os.fsync(temporary.fileno())  # a library cut off by a power cut would end every process that loads it
-        os.replace(name, file)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
