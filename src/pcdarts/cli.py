@@ -30,7 +30,7 @@ from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.recipes import resolve
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.interruption import ending_afterwards
-from pcdarts.study_config import ReportConfig, StudyRunConfig, StudyStatusConfig
+from pcdarts.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
 
 HELP = """\
 usage: pcdarts COMMAND [flags]
@@ -48,6 +48,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   pcdarts predict RUN IMAGE...  print the most probable classes of images
   pcdarts show GENOTYPE   print and draw a genotype (a published name, a file or a run) with its counts;
                           with --budget list the best cells of a search that keep to limits
+  pcdarts score GENOTYPE... say how good cells are, by a table of cells with known accuracy (--table FILE)
   pcdarts tables          count what Tables 1, 2 and 5 of the paper count, beside its figures
   pcdarts status [RUN...] say how runs stand: running, interrupted, failed or done, their error and the time left
   pcdarts study run NAME  run a study of the paper (table3, figure3, table4-...) or of a YAML file, or go on with it
@@ -75,6 +76,7 @@ JOBS: dict[str, tuple[type[JobConfig], str, str]] = {
     "export": (ExportConfig, "pcdarts.jobs.export", "run_export"),
     "predict": (PredictConfig, "pcdarts.jobs.predict", "run_predict"),
     "show": (ShowConfig, "pcdarts.jobs.show", "run_show"),
+    "score": (ScoreConfig, "pcdarts.jobs.score", "run_score"),
     "tables": (TablesConfig, "pcdarts.jobs.tables", "run_tables"),
     "status": (StatusConfig, "pcdarts.jobs.status", "run_status"),
     "study run": (StudyRunConfig, "pcdarts.study.run", "run_study"),

@@ -94,18 +94,22 @@ def _values(name: str, fields: Mapping[str, FieldInfo]) -> str:
 
 
 def _share_out_arguments(given: dict[str, Any], fields: Mapping[str, FieldInfo]) -> None:
-    """Where one argument and then several are wanted, as in `RUN IMAGE...`: give each its own.
+    """Where the last argument may be several, as in `RUN IMAGE...` or `RUN...`: give each argument its own.
 
     argparse gives all to the first, and those after the value of a flag to that flag.
     """
-    match [name for name, field in fields.items() if field.is_required()]:
-        case [first, others]:
-            words = [*_as_tuple(given.pop(first, ())), *given.pop(others, ())]
-            for name, value in given.items():
-                own = 2 if name in fields and _takes_several(fields[name]) else 1  # the values of this flag itself
-                words += _as_tuple(value)[own:]
-                given[name] = _as_tuple(value)[0] if own == 1 else _as_tuple(value)[:own]
-            given.update({first: words[0]} if words else {}, **({others: tuple(words[1:])} if words[1:] else {}))
+    required = [name for name, field in fields.items() if field.is_required()]
+    if not required or not _takes_several(fields[required[-1]]):
+        return
+    words = [word for name in required for word in _as_tuple(given.pop(name, ()))]
+    for name, value in given.items():
+        own = 2 if name in fields and _takes_several(fields[name]) else 1  # the values of this flag itself
+        words += _as_tuple(value)[own:]
+        given[name] = _as_tuple(value)[0] if own == 1 else _as_tuple(value)[:own]
+    *first, last = required
+    given.update(dict(zip(first, words, strict=False)))
+    if rest := tuple(words[len(first) :]):
+        given[last] = rest
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
@@ -161,7 +165,7 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
     if _takes_several(field):
         if get_args(kind)[-1] is not Ellipsis:
             return _flag("FLOAT FLOAT", description, values=2, optional=optional)
-        if get_args(kind)[0] is str:
+        if get_args(kind)[0] is str and not field.is_required():
             return _flag("TEXT ...", description, values=None)
         return _positional[_flag(f"{name.upper().removesuffix('S')} ...", description, values=None)]
     flag = _flag(metavar, description, optional=optional)

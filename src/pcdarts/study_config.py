@@ -1,4 +1,4 @@
-"""What `pcdarts study run`, `pcdarts study status` and `pcdarts report` can be told."""
+"""What `pcdarts study run`, `pcdarts study status`, `pcdarts report` and `pcdarts score` can be told."""
 
 from pathlib import Path
 from typing import Literal
@@ -78,3 +78,30 @@ class ReportConfig(JobConfig):
         default=None,
         description="folder for report.html and report.md (none: that of the run or the study; of several, report/)",
     )
+
+
+class ScoreConfig(JobConfig):
+    """Say how good cells are: their accuracy by a table of known cells, or as predicted by a regressor fitted on it."""
+
+    job: Literal["score"] = "score"
+    genotypes: tuple[str, ...] = Field(
+        min_length=1,
+        description="published names, files, run folders (RUN:EPOCH), random:SEED: as `pcdarts show` takes them",
+    )
+    table: Path | None = Field(
+        default=None, description="CSV file (plain, .gz, .bz2, .xz): a column of genotypes, one of accuracies"
+    )
+    kind: str | None = Field(
+        default=None, min_length=1, description="rows of this `kind` are fitted (none: the kind with most rows)"
+    )
+    column: str | None = Field(
+        default=None, min_length=1, description="column of the accuracies (none: the one with `acc` in its name)"
+    )
+    as_json: bool = Field(default=False, alias="json", description="print a JSON object and nothing else")
+
+    @field_validator("table")
+    @classmethod
+    def _a_yardstick_needs_a_table(cls, table: Path | None) -> Path | None:
+        if table is None:
+            raise ValueError("table is not given: name a file of cells with known accuracy with --table")
+        return table

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pcdarts.errors import InputError, shown
+from pcdarts.jobs.columns import aligned
 from pcdarts.run.folder import RUNS, RunFolder, State
 from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration
@@ -203,9 +204,8 @@ def _updated(*folders: RunFolder) -> str:
 
 def _table(found: Sequence[Status]) -> Iterator[str]:
     rows = [("run", "job", "state", "epoch", "top-1 error or AP", "time left", "updated"), *map(_row, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for number, row in enumerate(rows):
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    for number, line in enumerate(aligned(rows)):
+        yield line
         if number and (message := found[number - 1].message):
             yield f"  {shown(message, 500)}"
 

@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from pcdarts.errors import InputError
+from pcdarts.jobs.columns import aligned
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.progress import duration
 from pcdarts.study.outcome import STUDIES, CellOutcome, Row, State, StudyOutcome, read_study
@@ -64,9 +65,7 @@ def table(outcome: StudyOutcome) -> Iterator[str]:
     rows = [("method", "setting", "done", "top-1 test error", "search", "training"), *map(_row, outcome.rows)]
     if all(row.setting is None for row in outcome.rows):
         rows = [row[:1] + row[2:] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(rows)
 
 
 def _row(row: Row) -> tuple[str, ...]:

@@ -1,0 +1,95 @@
+"""`pcdarts score`: how good cells are, by a table of cells with known accuracy."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.errors import InputError, shown
+from pcdarts.jobs.columns import aligned
+from pcdarts.jobs.genotype import find_genotype
+from pcdarts.score.table import KnownCell
+from pcdarts.score.yardstick import RANDOM_CELLS, Score, Yardstick, make_yardstick
+from pcdarts.study_config import ScoreConfig
+
+
+@dataclass(frozen=True)
+class _Scored:
+    name: str
+    genotype: Genotype
+    score: Score
+    elsewhere: KnownCell | None
+    """The row of another kind that lists the cell, if there is one."""
+
+
+def run_score(config: ScoreConfig) -> None:
+    """Print the accuracy of each cell, as listed or predicted, and where it stands among random cells.
+
+    Raises:
+        InputError: there is no such genotype, one is not of the table's space, or the table cannot be used.
+    """
+    assert config.table is not None
+    say = _nothing if config.as_json else print
+    found = [(name, find_genotype(name, say=say)) for name in config.genotypes]
+    yardstick = make_yardstick(config.table, config.kind, config.column, say)
+    scored = [_scored(yardstick, name, genotype) for name, genotype in found]
+    if config.as_json:
+        print(json.dumps(_as_object(yardstick, scored), indent=2))
+        return
+    for line in yardstick.words():
+        print(line)
+    print()
+    rows = [("cell", "accuracy", "95 % interval", "percentile")]
+    for line in aligned([*rows, *((shown(each.name, 60), *in_words(each.score)) for each in scored)]):
+        print(line)
+    print(f"percentile: how many of {RANDOM_CELLS:,} random cells have a lower accuracy, by the same yardstick, in %")
+    for each in scored:
+        if each.elsewhere is not None:
+            print(
+                f"{shown(each.name)}: the table lists it with {each.elsewhere.accuracy:.2f} % ({each.elsewhere.kind})"
+            )
+
+
+def in_words(score: Score) -> tuple[str, str, str]:
+    """A score's accuracy, interval and percentile."""
+    if score.interval is None:
+        return f"{score.accuracy:.2f} % listed", "", f"{score.percentile:.1f}"
+    low, high = score.interval
+    return f"{score.accuracy:.2f} % predicted", f"{low:.2f} to {high:.2f} %", f"{score.percentile:.1f}"
+
+
+def _scored(yardstick: Yardstick, name: str, genotype: Genotype) -> _Scored:
+    try:
+        [score] = yardstick.scores([genotype])
+    except InputError as error:
+        raise InputError(f"{shown(name)} cannot be scored by {yardstick.table.path}: {error}") from None
+    known = yardstick.table.listed(genotype)
+    return _Scored(name, genotype, score, None if known is None or score.listed is not None else known)
+
+
+def _as_object(yardstick: Yardstick, scored: list[_Scored]) -> dict[str, Any]:
+    return {
+        "table": {
+            "path": str(yardstick.table.path),
+            "checksum": yardstick.table.checksum,
+            "kind": yardstick.table.kind,
+            "notes": yardstick.table.notes,
+        },
+        "regressor": asdict(yardstick.quality),
+        "random_cells": RANDOM_CELLS,
+        "cells": [
+            {
+                "name": each.name,
+                "genotype": each.genotype.to_text(),
+                **asdict(each.score),
+                "elsewhere": None
+                if each.elsewhere is None
+                else {"kind": each.elsewhere.kind, "accuracy": each.elsewhere.accuracy},
+            }
+            for each in scored
+        ],
+    }
+
+
+def _nothing(remark: str) -> None:
+    """JSON is to stand alone."""
