@@ -105,11 +105,11 @@ def dask(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
         started.wait()
 
 
-def finish(cell: Cell, error: float = 10.0, hours: float = 1.0) -> None:
+def finish(cell: Cell, error: float = 10.0, hours: float = 1.0, genotype: str = GENOTYPE) -> None:
     """Leave what the runs of a cell leave."""
     for config, run in cell.steps():
         run.path.mkdir(parents=True)
         run.config.write_text(config.to_yaml())
         cost = {"search_cost": {"hours": hours}} if run is not cell.train and run.path.name == "search" else {}
         trained = {"test_top1_error": error, "train_seconds": 3600 * hours} if run.path.name == "train" else {}
-        run.result.write_text(json.dumps({"genotype": GENOTYPE, **cost, **trained}))
+        run.result.write_text(json.dumps({"genotype": genotype, **cost, **trained}))

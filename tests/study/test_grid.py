@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from command_line import GENOTYPE
+from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError
+from pcdarts.score.yardstick import make_yardstick
 from pcdarts.study.grid import Cell, check_begun, grid
 from pcdarts.study.outcome import description, read_study
 from pcdarts.study.reuse import reuse_runs
@@ -156,3 +159,37 @@ def test_damaged_results_are_as_if_they_were_not_there(damage, tmp_path):
 
 def test_every_worker_has_a_gpu_of_its_own():
     assert [gpu_of(worker, ("2", "5"))["CUDA_VISIBLE_DEVICES"] for worker in range(3)] == ["2", "5", "2"]
+
+
+SCORED: dict[str, Any] = {
+    "methods": {"A": {"search": {"num_nodes": 4}}, "drawn": {"cells": "random", "search": {"num_nodes": 4}}},
+    "no_train": True,
+    "seeds": 2,
+}
+
+
+def test_without_training_a_cell_is_done_with_its_search_and_a_given_one_at_once(known_table, tmp_path):
+    cells = begun(tmp_path, spec_of(**SCORED, table=known_table))
+    assert [len(cell.steps()) for cell in cells] == [1, 0, 1, 0]
+    finish(cells[0], genotype=GENOTYPE.to_text())
+    outcome = read_study(tmp_path)
+    assert [(row.method, [cell.state for cell in row.cells]) for row in outcome.rows] == [
+        ("A", ["done", "waiting"]),
+        ("drawn", ["done", "done"]),
+    ]
+    assert not outcome.trains
+
+
+def test_scores_of_a_study_are_those_of_the_genotypes_in_its_runs(known_table, tmp_path):
+    cells = begun(tmp_path, spec_of(**SCORED, table=known_table))
+    finish(cells[0], genotype=GENOTYPE.to_text())
+    outcome = read_study(tmp_path)
+    drawn = [Genotype.from_text(cell.train_config.genotype) for cell in cells if cell.method == "drawn"]
+    wanted = make_yardstick(known_table).scores([GENOTYPE, *drawn])
+    searched, random = outcome.rows
+    assert searched.scores == wanted[:1]
+    assert random.scores == wanted[1:]
+    assert random.percentiles == [score.percentile for score in wanted[1:]]
+    assert random.accuracies == [score.accuracy for score in wanted[1:]]
+    assert outcome.table == known_table
+    assert outcome.remarks == ()

@@ -37,7 +37,7 @@ WHERE_AND_HOW_FAST = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One search (or none, of a cell that is given or drawn) and the training of what it found."""
+    """One search (or none, of a cell that is given or drawn) and the training of what it found, if it is trained."""
 
     method: str
     setting: str | None
@@ -46,6 +46,8 @@ class Cell:
     search_config: Search | None
     train_config: TrainConfig
     """Its genotype is the folder of the search, if there is one."""
+    trains: bool = True
+    """Whether the study trains it; if not, it is done when its search is, or at once without one."""
 
     @property
     def name(self) -> str:
@@ -72,8 +74,17 @@ class Cell:
 
     def steps(self) -> list[tuple[JobConfig, RunFolder]]:
         """Its runs, in order."""
+        return self.runs() if self.trains else self.runs()[:-1]
+
+    def runs(self) -> list[tuple[JobConfig, RunFolder]]:
+        """The same with its training, also in a study that trains nothing by now."""
         search = [(self.search_config, self.search)] if self.search_config and self.search else []
         return [*search, (self.train_config, self.train)]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all its runs have ended well."""
+        return all(run.is_finished for _, run in self.steps())
 
 
 def cell_name(method: str, setting: str | None, seed: int) -> str:
@@ -94,8 +105,7 @@ def grid(spec: StudySpec, folder: Path) -> list[Cell]:
             for name, method in spec.methods.items():
                 place = Path(folder_name(name), *([folder_name(setting)] if setting else []), f"seed-{seed}")
                 try:
-                    parts = (spec, method, part)
-                    cells.append(_cell(parts, (name, setting, column), seed, spec.train_seeds, folder / "runs" / place))
+                    cells.append(_cell(spec, (name, setting, column), (method, part), seed, folder / "runs" / place))
                 except (ConfigError, InputError) as error:
                     where = ", ".join(filter(None, [shown(name), setting and shown(setting)]))
                     lines = error.problems if isinstance(error, ConfigError) else [str(error)]
@@ -106,12 +116,12 @@ def grid(spec: StudySpec, folder: Path) -> list[Cell]:
 
 
 def _cell(
-    parts: tuple[Part, Method, Part], place: tuple[str, str | None, int], seed: int, train_seeds: int, folder: Path
+    spec: StudySpec, place: tuple[str, str | None, int], parts: tuple[Method, Part], seed: int, folder: Path
 ) -> Cell:
-    """`parts` are those of study, method and setting; `place` is method, setting and the number of the setting."""
+    """`place` is method, setting and the number of the setting; `parts` are those of method and setting."""
 
     def settings(job: str) -> Settings:
-        return merged(*(getattr(part, job) for part in parts))
+        return merged(*(getattr(part, job) for part in (spec, *parts)))
 
     method, setting, column = place
     problems: list[str] = []
@@ -124,7 +134,7 @@ def _cell(
             return None
 
     search: Search | None = None
-    genotype = parts[1].cells
+    genotype = parts[0].cells
     if genotype == "searched":
         search = resolved(SearchConfig, {**settings("search"), "seed": seed})
     elif genotype == "random search":
@@ -134,11 +144,13 @@ def _cell(
         genotype = random_genotype(CellSpace(like.num_nodes), SEEDS_BELOW * column + seed).to_text()
     if genotype in SOURCES:
         genotype = str(folder / "search")
-    own = {"genotype": genotype, "seed": seed * train_seeds, "seeds": train_seeds}
+    own = {"genotype": genotype, "seed": seed * spec.train_seeds, "seeds": spec.train_seeds}
     train = resolved(TrainConfig, {**settings("train"), **own})
     if problems or train is None:
         raise ConfigError(problems)
-    return Cell(method, setting, seed, folder, search and _knowing(search, train), train)
+    if search and (settings("train") or not spec.no_train):
+        search = _knowing(search, train)
+    return Cell(method, setting, seed, folder, search, train, trains=not spec.no_train)
 
 
 def _knowing(search: Search, train: TrainConfig) -> Search:
@@ -156,16 +168,18 @@ def check_begun(cells: list[Cell]) -> None:
         InputError: one was not; which, and by what it differs.
     """
     for cell in cells:
-        for config, run in cell.steps():
+        for config, run in cell.runs():
             if not run.config.is_file():
                 continue
             wanted = deciding(config, cell)
             begun = deciding(resolve(type(config), file=run.config), cell)
             for name, value in wanted.items():
                 if value != begun[name]:
+                    again = cell.trains or run.path != cell.train.path
+                    remedy = "as it was" if again else "its train: section as it was, beside --no-train"
                     raise InputError(
                         f"{run.path} was begun with {name} {shown(begun[name])}, not {shown(value)}: choose another "
-                        "--folder, or give the study as it was"
+                        f"--folder, or give the study {remedy}"
                     )
         if cell.search and cell.train.config.is_file() and not cell.search.is_finished:
             raise InputError(

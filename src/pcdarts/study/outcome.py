@@ -1,16 +1,20 @@
 """What has come out of a study so far, read from its folder."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellKind
-from pcdarts.errors import InputError, shown
+from pcdarts.errors import InputError, in_short, shown
+from pcdarts.jobs.genotype import find_genotype
+from pcdarts.jobs.scoring import RunScores, scores_of
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import is_locked
+from pcdarts.score.yardstick import Score, Yardstick, make_yardstick
 from pcdarts.study.grid import Cell, by_row, cell_name, grid
 from pcdarts.study.spec import StudySpec
 
@@ -55,6 +59,8 @@ class CellOutcome:
     mult_adds: int | None
     """Of the network that was trained."""
     skip_connects: dict[CellKind, int] | None
+    score: Score | None = None
+    """What the study's table says of the genotype; None without a table, or where the genotype is not of its space."""
 
     @property
     def name(self) -> str:
@@ -83,6 +89,21 @@ class Row:
         """Test errors in %, one for each finished seed: a search is the unit of every statistic."""
         return [cell.test_error for cell in self.cells if cell.test_error is not None]
 
+    @property
+    def scores(self) -> list[Score]:
+        """What the table says of each seed whose genotype is known, in their order: a search is one value."""
+        return [cell.score for cell in self.cells if cell.score is not None]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Of `scores`: in %, as the table lists them or as they are predicted."""
+        return [score.accuracy for score in self.scores]
+
+    @property
+    def percentiles(self) -> list[float]:
+        """Of `scores`: how many random cells are worse, in %; 50 is chance."""
+        return [score.percentile for score in self.scores]
+
 
 @dataclass(frozen=True)
 class StudyOutcome:
@@ -95,6 +116,28 @@ class StudyOutcome:
     note: str
     """What a reader has to know, such as how small it is."""
     rows: tuple[Row, ...]
+    trains: bool = True
+    """Whether cells are trained; if not, the table alone says how good they are."""
+    table: Path | None = None
+    """Cells of known accuracy by which those of the study are scored; it may be gone by now."""
+    yardstick: Yardstick | None = None
+    """What the table has made; None without a table, or where it cannot be used any more."""
+    remarks: tuple[str, ...] = ()
+    """What is to be said of the scores, a line each: why there are none, or of which cells there are none."""
+
+    def run_scores(self, cell: CellOutcome) -> RunScores | None:
+        """The score of what a cell has come to, and those after every epoch of its search; None without a yardstick.
+
+        A search that has not ended has the epochs that it has done. Some milliseconds for each epoch, every time.
+        """
+        if self.yardstick is None:
+            return None
+        if cell.search is not None:
+            try:
+                return replace(scores_of(cell.search, self.yardstick), final=cell.score)
+            except InputError:  # damaged, or of another space, which the remarks say
+                pass
+        return RunScores(cell.score, ())
 
     @property
     def cells(self) -> list[CellOutcome]:
@@ -112,8 +155,12 @@ def description(folder: Path) -> Path:
     return folder / "study.yaml"
 
 
-def read_study(folder: Path) -> StudyOutcome:
+def read_study(folder: Path, yardstick: Yardstick | None = None, say: Callable[[str], None] = print) -> StudyOutcome:
     """What the study in `folder` has come to.
+
+    Args:
+        yardstick: what scores its cells (none: that of the study's own table, if it has one that can be used).
+        say: is told when a regressor has to be fitted, which takes half a minute.
 
     Raises:
         InputError: there is no study, or its description is damaged.
@@ -130,7 +177,51 @@ def read_study(folder: Path) -> StudyOutcome:
             column = list(spec.settings).index(setting) if setting is not None else 0
             paper = PaperFigure(printed.paper[column] if printed.paper else None, printed.paper_cost)
         rows.append(Row(method, setting, tuple(map(read_cell, cells)), paper, printed.cells))
-    return StudyOutcome(folder.resolve().name, spec.title, spec.scale, folder, spec.note, tuple(rows))
+    table, remarks = spec.table if yardstick is None else yardstick.table.path, []
+    if yardstick is None and spec.table is not None:
+        try:
+            yardstick = make_yardstick(spec.table, say=say)
+        except InputError as error:
+            remarks.append(f"no cell is scored: {error}")
+    if yardstick is not None:
+        rows, problems = _scored(rows, yardstick)
+        remarks += problems
+    return StudyOutcome(
+        folder.resolve().name,
+        spec.title,
+        spec.scale,
+        folder,
+        spec.note,
+        tuple(rows),
+        trains=not spec.no_train,
+        table=table,
+        yardstick=yardstick,
+        remarks=tuple(remarks),
+    )
+
+
+def score_of(cell: CellOutcome, yardstick: Yardstick) -> Score | None:
+    """The score of what a cell has come to; None as long as that is not known.
+
+    Raises:
+        InputError: its genotype is not of the table's space.
+    """
+    return yardstick.scores([cell.genotype])[0] if cell.genotype else None
+
+
+def _scored(rows: Iterable[Row], yardstick: Yardstick) -> tuple[list[Row], list[str]]:
+    """The same with scores, and a line about cells that have none though their genotypes are known."""
+    problems: list[str] = []
+
+    def scored(cell: CellOutcome) -> CellOutcome:
+        try:
+            return replace(cell, score=score_of(cell, yardstick))
+        except InputError as error:
+            problems.append(f"{cell.name} ({error})")
+            return cell
+
+    found = [replace(row, cells=tuple(map(scored, row.cells))) for row in rows]
+    return found, [f"not scored: {in_short(problems)}"] if problems else []
 
 
 def read_cell(cell: Cell) -> CellOutcome:
@@ -143,11 +234,13 @@ def read_cell(cell: Cell) -> CellOutcome:
     cost = found.get("search_cost")
     cost = cost if isinstance(cost, dict) else {}
     genotype = _genotype(trained.get("genotype") or found.get("genotype"))
+    if not cell.trains and not cell.search:
+        genotype = _given(cell)
     return CellOutcome(
         method=cell.method,
         setting=cell.setting,
         seed=cell.seed,
-        state=_state(cell, bool(test_errors)),
+        state=_state(cell, bool(test_errors) if cell.trains else genotype is not None),
         message=_message(cell),
         search=cell.search,
         train=cell.train,
@@ -179,6 +272,14 @@ def _genotype(text: Any) -> Genotype | None:
         return None
 
 
+def _given(cell: Cell) -> Genotype | None:
+    """The genotype of a cell that is published, named or drawn."""
+    try:
+        return find_genotype(cell.train_config.genotype, say=lambda remark: None)
+    except InputError:
+        return None
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -193,9 +294,11 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _state(cell: Cell, measured: bool) -> State:
-    if cell.train.is_finished:
-        return "done" if measured else "failed"
+def _state(cell: Cell, known: bool) -> State:
+    """`known` is whether its results can be read."""
+    last = _last_run(cell)
+    if last is None or last.is_finished:
+        return "done" if known else "failed"
     begun = [run for _, run in cell.steps() if run.path.is_dir() and not run.is_finished]
     if any(is_locked(run) for run in begun):
         return "running"
@@ -204,9 +307,16 @@ def _state(cell: Cell, measured: bool) -> State:
     return "interrupted" if begun else "waiting"
 
 
+def _last_run(cell: Cell) -> RunFolder | None:
+    """The one that ends last; None where no run is needed."""
+    return next((run for _, run in reversed(cell.steps())), None)
+
+
 def _message(cell: Cell) -> str | None:
-    if cell.train.is_finished and not cell.failure.is_file():
-        return f"{cell.train.result} is damaged: restore it, or remove {cell.train.path} and train again"
+    last = _last_run(cell)
+    if last is not None and last.is_finished and not cell.failure.is_file():
+        again = "train" if cell.trains else "search"
+        return f"{last.result} is damaged: restore it, or remove {last.path} and {again} again"
     try:
         return shown(cell.failure.read_text("utf-8", errors="replace").strip(), 500) or None
     except OSError:

@@ -77,6 +77,8 @@ class StudySpec(Part):
     scale: Scale | Literal["own"] = Field(default="own", description="how large its runs are, beside the paper's")
     seeds: Seeds = Field(default=(0, 1, 2), description="seeds of the searches: how many, from 0 on, or a list")
     train_seeds: int = Field(default=1, ge=1, le=1000, description="trainings of every genotype")
+    table: Path | None = Field(default=None, description="cells with known accuracy, as in `pcdarts score --table`")
+    no_train: bool = Field(default=False, description="train nothing: what is found is only scored by the table")
     methods: dict[str, Method] = Field(description="the rows, by name")
     settings: dict[str, Part] = Field(default={}, description="the columns, by name; none: a single one")
 
@@ -84,6 +86,11 @@ class StudySpec(Part):
     @classmethod
     def _in_one_line(cls, text: str) -> str:
         return in_one_line(" ".join(text.split()))
+
+    @field_validator("table")
+    @classmethod
+    def _the_same_file_from_everywhere(cls, table: Path | None) -> Path | None:
+        return None if table is None else Path(os.path.abspath(table.expanduser()))
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -141,6 +148,12 @@ class StudySpec(Part):
                 raise ValueError(f"methods: {shown(name)} has {len(method.paper)} figures of the paper, not {wanted}")
         return self
 
+    @property
+    def has_train_section(self) -> bool:
+        """Whether the file says something of trainings, if only that they have the usual settings (`train: {}`)."""
+        parts = (self, *self.methods.values(), *self.settings.values())
+        return any("train" in part.model_fields_set for part in parts)
+
     def given(self, settings: Settings, known: Mapping[str, Collection[str]]) -> "StudySpec":
         """The study with these settings in all its runs, whatever methods say; `known` are the settings of each job."""
 
@@ -162,6 +175,8 @@ class StudySpec(Part):
     def to_yaml(self) -> str:
         """A file that `StudySpec.from_file` reads back to an equal study."""
         fields = self.model_dump(mode="json", exclude_defaults=True)
+        if self.table is not None and not self.no_train:
+            fields.setdefault("train", {})  # without this section a study with a table trains nothing
         return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120)
 
     @classmethod
