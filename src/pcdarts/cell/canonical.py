@@ -13,8 +13,8 @@ _Edges = tuple[tuple[str, int], ...]
 def canonical(genotype: Genotype) -> Genotype:
     """The same genotype with its nodes numbered, and the edges of each node sorted, by a rule of ours alone.
 
-    Two genotypes are one graph exactly if their canonical forms are equal. In cells with many interchangeable nodes
-    only the first 10,000 numberings are tried, so that two forms of such a cell may be told apart.
+    Two genotypes are one graph exactly if their canonical forms are equal. Of a cell in which many nodes have the
+    same inputs and other uses, at most 10,000 numberings are tried: two forms of it may be told apart.
     """
     cells = {kind: _canonical_cell(genotype.edges(kind), genotype.concat(kind)) for kind in CELL_KINDS}
     (normal, normal_concat), (reduce, reduce_concat) = cells["normal"], cells["reduce"]
@@ -24,9 +24,13 @@ def canonical(genotype: Genotype) -> Genotype:
 def _canonical_cell(edges: _Edges, concat: Sequence[int]) -> tuple[_Edges, tuple[int, ...]]:
     """The smallest of all numberings that take, at every step, the node whose inputs come first.
 
-    Of nodes with equal inputs each is tried in turn: they may differ in what is made of them.
+    Of nodes with equal inputs each is tried in turn, for they may differ in what is made of them; where they do not,
+    one is enough.
     """
     inputs = {node: edges[2 * (node - 2) : 2 * (node - 1)] for node in range(2, 2 + len(edges) // 2)}
+    uses: dict[int, list[tuple[int, str]]] = {node: [] for node in (0, 1, *inputs)}
+    for target, (primitive, source) in ((target, edge) for target, pair in inputs.items() for edge in sorted(pair)):
+        uses[source].append((target, primitive))
     found: list[tuple[_Edges, tuple[int, ...]]] = []
 
     def number(numbers: dict[int, int], numbered: _Edges) -> None:
@@ -42,7 +46,7 @@ def _canonical_cell(edges: _Edges, concat: Sequence[int]) -> tuple[_Edges, tuple
         }
         first = min(ready.values())
         pair = tuple((primitive, source) for source, primitive in first[0])
-        for node in (node for node, rank in ready.items() if rank == first):
+        for node in {tuple(uses[node]): node for node, rank in ready.items() if rank == first}.values():
             number({**numbers, node: len(numbers)}, (*numbered, *pair))
 
     number({0: 0, 1: 1}, ())

@@ -48,7 +48,7 @@ def fit(features: Array, accuracies: Array, weights: Array) -> Regressor:
     Args:
         features: `[cells, features]`.
         accuracies: `[cells]`, in %.
-        weights: `[cells]`: how much each counts.
+        weights: `[cells]`: how much each counts, compared with the others.
 
     Raises:
         InputError: scikit-learn is not installed.
@@ -56,6 +56,7 @@ def fit(features: Array, accuracies: Array, weights: Array) -> Regressor:
     selection = import_extra("sklearn.model_selection", "score", "scoring cells")
     from scipy.stats import spearmanr
 
+    weights = weights / weights.mean()  # the linear model's penalty has a size of its own
     predicted = np.empty_like(accuracies)
     for others, fold in selection.KFold(_FOLDS, shuffle=True, random_state=0).split(features):
         predicted[fold] = _predict(*_fitted(features[others], accuracies[others], weights[others]), features[fold])
@@ -72,7 +73,7 @@ def fit(features: Array, accuracies: Array, weights: Array) -> Regressor:
 
 
 def _predict(trees: Any, linear: Any, features: Array) -> Array:
-    return np.asarray((trees.predict(features) + linear.predict(features)) / 2, dtype=np.float64)
+    return np.clip((trees.predict(features) + linear.predict(features)) / 2, 0.0, 100.0)
 
 
 def _fitted(features: Array, accuracies: Array, weights: Array) -> tuple[Any, Any]:

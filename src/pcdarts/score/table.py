@@ -10,19 +10,25 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from pcdarts.cell.canonical import canonical
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellSpace
-from pcdarts.errors import InputError, counted, did_you_mean, in_short, listed, shown
+from pcdarts.errors import InputError, counted, did_you_mean, in_short, shown
 
 FEWEST = 50
 """Cells that a regressor needs."""
-_MAX_BYTES = 200 * 2**20
+_MOST_ROWS = 100_000
+_MOST_BYTES = 100 * 2**20
+"""Decompressed."""
+_MOST_NODES = 20
+_LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-9, 1e9
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
 """By the bytes that a file begins with."""
 _EXPECTED = 'a header such as genotype,accuracy, and rows such as "Genotype(normal=[...], ...)",93.4'
@@ -60,8 +66,11 @@ class CellTable:
 
     def listed(self, genotype: Genotype) -> KnownCell | None:
         """The cell of the table that is the same graph, if there is one; those of the fitted kind come first."""
-        form = canonical(genotype)
-        return next((cell for cell in (*self.fitted, *self.others) if cell.genotype == form), None)
+        return self._by_form.get(canonical(genotype))
+
+    @cached_property
+    def _by_form(self) -> dict[Genotype, KnownCell]:
+        return {cell.genotype: cell for cell in reversed((*self.fitted, *self.others))}
 
 
 def read_table(path: Path, kind: str | None = None, column: str | None = None) -> CellTable:
@@ -83,61 +92,99 @@ def read_table(path: Path, kind: str | None = None, column: str | None = None) -
     header, rows = _rows(path, content)
     genotype_at = _genotype_column(path, header, rows)
     accuracy_at = _accuracy_column(path, header, column, genotype_at)
-    kind_at, weight_at = _optional(header, "kind"), _optional(header, "weight")
-    cells = []
+    kind_at, weight_at = _optional(path, header, "kind"), _optional(path, header, "weight")
+    cells: dict[int, KnownCell] = {}
     for line, row in rows:
         where = f"{path}, line {line}"
-        cells.append(
-            KnownCell(
-                genotype=_searched(where, row[genotype_at]),
-                accuracy=_number(where, header[accuracy_at], row[accuracy_at]),
-                weight=1.0 if weight_at is None else _number(where, header[weight_at], row[weight_at]),
-                kind="" if kind_at is None else row[kind_at].strip(),
-            )
+        cells[line] = KnownCell(
+            genotype=_searched(where, row[genotype_at]),
+            accuracy=_number(where, header[accuracy_at], row[accuracy_at]),
+            weight=1.0 if weight_at is None else _weight(where, row[weight_at]),
+            kind="" if kind_at is None else row[kind_at].strip(),
         )
-        if cells[-1].weight <= 0:
-            raise InputError(f"{where}: {header[weight_at or 0]} is {cells[-1].weight:g}, but it must be more than 0")
-        if cells[-1].genotype.num_nodes("normal") != (wanted := cells[0].genotype.num_nodes("normal")):
+    _check_one_space(path, cells)
+    chosen = _chosen_kind(path, cells, kind, any_kind=kind_at is not None)
+    known, fractions = _in_percent(path, header[accuracy_at], cells)
+    return _table(path, content, header[accuracy_at], known, chosen, fractions=chosen in fractions)
+
+
+def _check_one_space(path: Path, cells: Mapping[int, KnownCell]) -> None:
+    first, *rest = ((line, cell.genotype.num_nodes("normal")) for line, cell in cells.items())
+    for line, nodes in rest:
+        if nodes != first[1]:
             raise InputError(
-                f"{where}: a cell of {cells[-1].genotype.num_nodes('normal')} nodes, but the first has "
-                f"{wanted}: keep the cells of one space"
+                f"{path}: the cell in line {first[0]} has {first[1]} nodes, that in line {line} has {nodes}: keep the "
+                "cells of one size"
             )
-    return _checked(path, content, header[accuracy_at], cells, kind, any_kind=kind_at is not None)
 
 
-def _checked(
-    path: Path, content: bytes, column: str, cells: list[KnownCell], kind: str | None, *, any_kind: bool
-) -> CellTable:
-    kinds = Counter(cell.kind for cell in cells)
+def _chosen_kind(path: Path, cells: Mapping[int, KnownCell], kind: str | None, *, any_kind: bool) -> str:
+    """The kind that is fitted."""
+    kinds = Counter(cell.kind for cell in cells.values())
     if kind is not None and not any_kind:
         raise InputError(f"{path} has no column kind, so there is no kind {shown(kind)}: drop --kind")
     if kind is not None and kind not in kinds:
         raise InputError(f"{path} has no rows of kind {shown(kind)}: {did_you_mean(kind, kinds)}")
-    chosen = kind if kind is not None else kinds.most_common(1)[0][0]
-    notes = [f"{counted(len(cells), 'row')} of {path}; accuracies are those of its column {shown(column)}"]
-    if max(cell.accuracy for cell in cells) <= 1:
-        cells = [KnownCell(cell.genotype, 100 * cell.accuracy, cell.weight, cell.kind) for cell in cells]
-        notes.append("accuracies are fractions there, and in % here")
-    if bad := [cell.accuracy for cell in cells if not 0 <= cell.accuracy <= 100]:
-        raise InputError(f"{path}: an accuracy is {bad[0]:g}, but it must be from 0 to 100 (in %), or from 0 to 1")
+    return kind if kind is not None else kinds.most_common(1)[0][0]
+
+
+def _in_percent(path: Path, column: str, cells: Mapping[int, KnownCell]) -> tuple[list[KnownCell], set[str]]:
+    """All cells with accuracies in %, and the kinds whose accuracies are fractions in the file."""
+    largest: dict[str, tuple[float, int]] = {}
+    for line, cell in cells.items():
+        if not 0 <= cell.accuracy <= 100:
+            raise InputError(
+                f"{path}, line {line}: {column} is {cell.accuracy:g}, but an accuracy is from 0 to 100 (in %), or from "
+                "0 to 1"
+            )
+        largest[cell.kind] = max(largest.get(cell.kind, (cell.accuracy, line)), (cell.accuracy, line))
+    for line, cell in cells.items():
+        most, where = largest[cell.kind]
+        if most > 1 and 0 < cell.accuracy < 1:
+            raise InputError(
+                f"{path}: {column} is {cell.accuracy:g} in line {line} but {most:g} in line {where}: give all "
+                "accuracies in %, or all as fractions"
+            )
+    fractions = {kind for kind, (most, _) in largest.items() if most <= 1}
+    return [
+        replace(cell, accuracy=100 * cell.accuracy) if cell.kind in fractions else cell for cell in cells.values()
+    ], fractions
+
+
+def _table(
+    path: Path, content: bytes, column: str, cells: Sequence[KnownCell], chosen: str, *, fractions: bool
+) -> CellTable:
+    kinds = Counter(cell.kind for cell in cells)
     fitted = _distinct([cell for cell in cells if cell.kind == chosen])
     others = _distinct([cell for cell in cells if cell.kind != chosen])
-    if repeated := kinds[chosen] - len(fitted):
-        notes.append(f"{counted(repeated, 'row')} of cells that stand there already (the same graph): means are taken")
-    if len(kinds) > 1:
-        rest = listed([f"{number:,} of kind {shown(name)}" for name, number in kinds.items() if name != chosen], "and")
-        notes.append(
-            f"fitted on the {kinds[chosen]:,} rows of kind {shown(chosen)} alone: figures of other kinds ({rest}) may "
-            "be on another scale, and are only looked up"
-        )
     if len(fitted) < FEWEST:
-        what = f"{counted(len(fitted), 'different cell')}{f' of kind {shown(chosen)}' if chosen else ''}"
-        raise InputError(f"{path} has {what}, but a regressor needs {FEWEST} at least: give a larger table")
-    if len({cell.accuracy for cell in fitted}) == 1:
-        raise InputError(f"{path}: all cells have the accuracy {fitted[0].accuracy:g}, which teaches nothing")
+        of_kind = f" {_of_kind(chosen)}" if len(kinds) > 1 else ""
+        raise InputError(
+            f"{path} has {counted(len(fitted), 'different cell')}{of_kind}, but a regressor needs {FEWEST} at least: "
+            "give a larger table"
+        )
+    low, high = min(cell.accuracy for cell in fitted), max(cell.accuracy for cell in fitted)
+    if high - low < 1e-9:
+        raise InputError(f"{path}: all cells have the accuracy {low:g} %, which teaches nothing: give another table")
+    notes = [
+        f"{counted(len(cells), 'row')} of {path}: accuracies, from {low:.2f} to {high:.2f} %, are its column "
+        f"{shown(column)}{' (fractions there)' if fractions else ''}"
+    ]
+    if repeated := kinds[chosen] - len(fitted):
+        notes.append(f"{counted(repeated, 'row')} of a cell that is listed already (the same graph): means are taken")
+    if len(kinds) > 1:
+        rest = [f"{number:,} {_of_kind(name)}" for name, number in kinds.items() if name != chosen]
+        notes.append(
+            f"fitted on the {counted(kinds[chosen], 'row')} {_of_kind(chosen)} alone: the others "
+            f"({in_short(rest)}) may be on another scale, and are only looked up"
+        )
     space = CellSpace(cells[0].genotype.num_nodes("normal"))
     checksum = hashlib.sha256(content + f"{column} {chosen}".encode()).hexdigest()
     return CellTable(path, checksum, space, chosen, tuple(fitted), tuple(others), tuple(notes))
+
+
+def _of_kind(name: str) -> str:
+    return f"of kind {shown(name)}" if name else "without a kind"
 
 
 def check_searched(genotype: Genotype) -> None:
@@ -158,15 +205,13 @@ def check_searched(genotype: Genotype) -> None:
 
 def _searched(where: str, text: str) -> Genotype:
     try:
-        genotype = _genotype(text)
+        genotype = Genotype.from_json(text) if text.lstrip().startswith("{") else Genotype.from_text(text)
         check_searched(genotype)
+        if genotype.num_nodes("normal") > _MOST_NODES:
+            raise InputError(f"a cell of more than {_MOST_NODES} nodes, for which no regressor is made")
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return canonical(genotype)
-
-
-def _genotype(text: str) -> Genotype:
-    return Genotype.from_json(text) if text.lstrip().startswith("{") else Genotype.from_text(text)
 
 
 def _distinct(cells: Sequence[KnownCell]) -> list[KnownCell]:
@@ -191,18 +236,22 @@ def _distinct(cells: Sequence[KnownCell]) -> list[KnownCell]:
 def _content(path: Path) -> bytes:
     """What the file holds, decompressed."""
     try:
+        if not (S_ISREG(mode := path.stat().st_mode) or S_ISDIR(mode)):
+            raise InputError(f"cannot read the table {path}: a pipe or a device: give a CSV file, plain or compressed")
         with path.open("rb") as file:
             start = file.read(6)
         opened = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
         with opened(path, "rb") as file:
-            content = file.read(_MAX_BYTES + 1)
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         why = error.strerror or "damaged"  # a damaged archive has no system's word for it
         raise InputError(f"cannot read the table {path}: {why}: give a CSV file, plain, .gz, .bz2 or .xz") from None
-    except (EOFError, ValueError, lzma.LZMAError, zlib.error):
+    except (EOFError, lzma.LZMAError, zlib.error):
         raise InputError(f"cannot read the table {path}: damaged or cut off: make or fetch it again") from None
-    if len(content) > _MAX_BYTES:
-        raise InputError(f"{path} is too large for a table of cells (over {_MAX_BYTES // 2**20} MB)")
+    if len(content) > _MOST_BYTES:
+        raise InputError(
+            f"{path} is too large for a table of cells (over {_MOST_BYTES // 2**20} MB): keep a part of it"
+        )
     return content
 
 
@@ -210,17 +259,24 @@ def _rows(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[s
     """The header, and all other rows with the lines that they end in."""
     try:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        rows = [(reader.line_num, row) for row in reader if row]
     except UnicodeDecodeError:
         raise InputError(f"{path} is not a CSV file: it is no text in UTF-8") from None
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        for row in filter(None, reader):
+            if rows and len(row) != len(rows[0][1]):
+                raise InputError(
+                    f"{path}, line {reader.line_num}: {counted(len(row), 'value')}, but the header names "
+                    f"{counted(len(rows[0][1]), 'column')}"
+                )
+            rows.append((reader.line_num, row))
+            if len(rows) > _MOST_ROWS:
+                raise InputError(f"{path} has more than {_MOST_ROWS:,} rows: keep a part of them")
     except csv.Error as error:
-        raise InputError(f"{path} is not a CSV file: {error}") from None
+        raise InputError(f"{path} is not a CSV file: line {reader.line_num}: {error}; expected {_EXPECTED}") from None
     if len(rows) < 2:
         raise InputError(f"{path} lists no cells: expected {_EXPECTED}")
     (_, header), *rows = rows
-    for line, row in rows:
-        if len(row) != len(header):
-            raise InputError(f"{path}, line {line}: {len(row)} values, but the header names {len(header)} columns")
     return [name.strip() for name in header], rows
 
 
@@ -237,20 +293,31 @@ def _genotype_column(path: Path, header: Sequence[str], rows: Sequence[tuple[int
 
 def _accuracy_column(path: Path, header: Sequence[str], column: str | None, genotype_at: int) -> int:
     others = [name for index, name in enumerate(header) if index != genotype_at]
-    if column is not None:
-        if column not in others:
-            raise InputError(f"{path} has no column {shown(column)}: {did_you_mean(column, others)}")
-        return header.index(column)
-    fitting = [name for name in others if re.search("acc", name, re.IGNORECASE)]
-    if len(fitting) != 1:
-        found = f"{listed(fitting, 'and')} could all be it" if fitting else f"there is {listed(others, 'and')}"
-        raise InputError(f"{path}: which column holds the accuracies is not clear ({found}): name it with --column")
-    return header.index(fitting[0])
+    if not others:
+        raise InputError(f"{path} has no column but that of the genotypes: expected {_EXPECTED}")
+    if column is None:
+        fitting = [name for name in others if re.search("acc(?![a-z])|accurac", name, re.IGNORECASE)]
+        if len(set(fitting)) != 1:
+            found = f"{in_short(fitting)} could all be it" if fitting else f"besides genotypes: {in_short(others)}"
+            raise InputError(f"{path}: which column holds the accuracies is not clear ({found}): name it with --column")
+        column = fitting[0]
+    elif column not in others:
+        raise InputError(f"{path} has no column {shown(column)} besides the genotypes: {did_you_mean(column, others)}")
+    if re.search("err(?![a-z])|error|loss", column, re.IGNORECASE):
+        raise InputError(
+            f"{path}: its column {shown(column)} holds errors or losses, by its name: give a column of accuracies"
+        )
+    if header.count(column) > 1:
+        raise InputError(f"{path}: {header.count(column)} columns are called {shown(column)}: keep one of them")
+    return header.index(column)
 
 
-def _optional(header: Sequence[str], name: str) -> int | None:
-    """Where a column is that a table may have."""
-    return next((index for index, found in enumerate(header) if found.lower() == name), None)
+def _optional(path: Path, header: Sequence[str], name: str) -> int | None:
+    """Where a column is that a table may have; None if it has none."""
+    places = [index for index, found in enumerate(header) if found.lower() == name]
+    if len(places) > 1:
+        raise InputError(f"{path}: {len(places)} columns are called {shown(name)}: keep one of them")
+    return places[0] if places else None
 
 
 def _number(where: str, column: str, text: str) -> float:
@@ -261,3 +328,13 @@ def _number(where: str, column: str, text: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{where}: {column} is {shown(text)}, but it must be a number")
     return value
+
+
+def _weight(where: str, text: str) -> float:
+    weight = _number(where, "weight", text)
+    if not _LEAST_WEIGHT <= weight <= _LARGEST_WEIGHT:
+        raise InputError(
+            f"{where}: weight is {shown(text)}, but it must be more than 0 (from {_LEAST_WEIGHT:g} to "
+            f"{_LARGEST_WEIGHT:g})"
+        )
+    return weight

@@ -1,12 +1,11 @@
 """How good is this cell? What a table says of it, or a regressor that was fitted on the table."""
 
 import hashlib
-import io
+import pickle
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, counted
 from pcdarts.extras import import_extra
 from pcdarts.score.features import features
 from pcdarts.score.regressor import Array, Quality, Regressor, fit
@@ -27,6 +26,7 @@ from pcdarts.score.table import CellTable, check_searched, read_table
 RANDOM_CELLS = 1000
 """Cells drawn without looking at data, among which a cell has its percentile."""
 _POOR = 0.5
+_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,11 @@ class Yardstick:
         quality = self.quality
         lines = [
             *self.table.notes,
-            f"regressor: Spearman's rank correlation {quality.rank_correlation:.3f}, mean absolute error "
-            f"{quality.mean_error:.2f} points; 95 % of the predictions are within {quality.reach:.2f} points "
-            f"(five-fold cross-validation on {quality.cells:,} cells)",
+            f"five-fold cross-validation on {counted(quality.cells, 'cell')}: rank correlation "
+            f"{quality.rank_correlation:.3f} (Spearman), mean absolute error {quality.mean_error:.2f} points",
         ]
         if quality.rank_correlation < _POOR:
-            lines.append("this regressor ranks cells poorly: do not trust its predictions on their own")
+            lines.append("that is poor: on this table alone, do not trust predictions and percentiles")
         return lines
 
 
@@ -120,13 +119,14 @@ def make_yardstick(
     """
     import_extra("sklearn", "score", "scoring cells")
     table = read_table(path, kind, column)
-    file = cache_folder() / f"yardstick-{_fingerprint(table)}.joblib"
+    file = cache_folder() / f"yardstick-{_fingerprint(table)}"
     if (kept := _kept(file)) is None:
         with one_at_a_time(file.parent):
             if (kept := _kept(file)) is None:
-                say(f"fitting a regressor on {len(table.fitted):,} cells: once for this table, about half a minute")
+                say(f"fitting a regressor on {len(table.fitted):,} cells, six times for the cross-validation")
                 kept = _fitted(table)
-                _keep(kept, file)
+                if why := _keep(kept, file):
+                    say(f"cannot keep it in {file.parent} ({why}), so that every start fits it again")
     return Yardstick(table, *kept)
 
 
@@ -152,28 +152,37 @@ def _costs(space: CellSpace) -> NetworkCosts:
 
 
 def _fingerprint(table: CellTable) -> str:
-    """Changes with the table, what was read from it, this code, and the libraries that read what is kept."""
+    """Changes with the table, what was read from it, the code, and the libraries that read what is kept."""
     sklearn = import_extra("sklearn", "score", "scoring cells")
     versions = f"{pcdarts.__version__} {sklearn.__version__} {np.__version__} {platform.python_version()}"
-    digest = hashlib.sha256(f"{table.checksum} {versions}".encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    digest = hashlib.sha256(f"{table.checksum} {versions} {platform.machine()}".encode())
+    for folder in ("cell", "network", "score"):
+        for source in sorted((Path(pcdarts.__file__).parent / folder).glob("*.py")):
+            digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _kept(file: Path) -> _Kept | None:
-    """None when there is no such file, a damaged one, or one that somebody else may have put there."""
-    with suppress(Exception):  # reading a damaged one may fail in any way
-        if is_private(file.parent) and file.stat().st_uid == file.parent.stat().st_uid:
-            found: Any = import_module("joblib").load(file)
-            if isinstance(found, tuple) and len(found) == 3 and isinstance(found[0], Regressor):
-                return found
+    """None when there is no such file, a damaged one, or one that somebody else may have written."""
+    with suppress(Exception):  # reading one may fail in any way
+        if is_private(file.parent) and is_private(file):
+            content = file.read_bytes()
+            if content.startswith(_digest(content[_DIGEST:])):
+                found: Any = pickle.loads(content[_DIGEST:])
+                return found if isinstance(found, tuple) and isinstance(found[0], Regressor) else None
     return None
 
 
-def _keep(kept: _Kept, file: Path) -> None:
-    content = io.BytesIO()
-    import_module("joblib").dump(kept, content)
-    with suppress(OSError):  # the next start fits it again
+def _keep(kept: _Kept, file: Path) -> str | None:
+    """Keep it for later starts, behind its checksum; return why that was not possible."""
+    content = pickle.dumps(kept)
+    try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(content.getvalue(), file)
+        replace_file(_digest(content) + content, file)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
