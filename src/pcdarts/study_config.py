@@ -86,10 +86,11 @@ class ScoreConfig(JobConfig):
     job: Literal["score"] = "score"
     genotypes: tuple[str, ...] = Field(
         min_length=1,
-        description="published names, files, run folders (RUN:EPOCH), random:SEED: as `pcdarts show` takes them",
+        description="runs (RUN, RUN:EPOCH, latest), files, published names, random:SEED: as `pcdarts show` takes them",
     )
     table: Path | None = Field(
-        default=None, description="CSV file (plain, .gz, .bz2, .xz): a column of genotypes, one of accuracies"
+        default=None,
+        description="needed: CSV file (plain, .gz, .bz2, .xz) with a column of genotypes and one of accuracies",
     )
     kind: str | None = Field(
         default=None, min_length=1, description="rows of this `kind` are fitted (none: the kind with most rows)"

@@ -42,7 +42,7 @@ def find_genotype(name: str, say: Callable[[str], None] = print) -> Genotype:
         return Genotype.from_text(name)
     path, which = _path_and_choice(name)
     if os.path.isdir(path):  # unlike path.is_dir() also where no file can have such a name
-        return _of_run(RunFolder.open(path), which)
+        return _of_run(_run_at(path), which)
     if os.path.exists(path) or len(path.parts) > 1 or path.suffix:
         found = find_in_file(path, which)
         if found.remark:
@@ -63,15 +63,25 @@ def _path_and_choice(name: str) -> tuple[Path, str | None]:
     return (Path(head), which) if os.path.exists(head) or looks_like_a_path else (Path(name), None)
 
 
+def _run_at(path: Path) -> RunFolder:
+    """The run in a folder; where it is a folder of runs, such as a study, the refusal names one of them."""
+    within = ("*", "*/search", "runs/*/*/search", "runs/*/*/*/search")
+    inside = [found.parent for pattern in within for found in sorted(path.glob(f"{pattern}/genotype.json"))]
+    if inside and not RunFolder(path).config.is_file():
+        raise InputError(f"{path} is no run, but runs are in it: name those that are meant, such as {inside[0]}")
+    return RunFolder.open(path)
+
+
 def _of_run(run: RunFolder, epoch: str | None) -> Genotype:
     """The genotype of a run, or that of one of its epochs."""
+    count = len(list(run.epoch_genotype(1).parent.glob("epoch_*.json")))
     if epoch is None:
         if not run.genotype.is_file():
-            raise InputError(f"{run.path} has no genotype.json yet: finish it with --resume {run.path} first")
+            latest = f", or take what it would have found in epoch {count}: {run.path}:{count}" if count else ""
+            raise InputError(f"{run.path} has no genotype.json yet: finish it with --resume {run.path} first{latest}")
         return Genotype.from_file(run.genotype)
     path = run.epoch_genotype(int(epoch)) if re.fullmatch(r"[0-9]{1,9}", epoch) else None
     if path is None or not path.is_file():
-        count = len(list(path.parent.glob("epoch_*.json"))) if path else 0
         known = (
             f"it has those of {counted(count, 'epoch')}, counted from 1"
             if count

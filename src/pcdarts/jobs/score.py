@@ -40,22 +40,23 @@ def run_score(config: ScoreConfig) -> None:
         print(line)
     print()
     rows = [("cell", "accuracy", "95 % interval", "percentile")]
-    for line in aligned([*rows, *((shown(each.name, 60), *in_words(each.score)) for each in scored)]):
+    for line in aligned([*rows, *((shown(each.name), *in_words(each.score)) for each in scored)]):
         print(line)
-    print(f"percentile: how many of {RANDOM_CELLS:,} random cells have a lower accuracy, by the same yardstick, in %")
+    print(f"percentile: of {RANDOM_CELLS:,} random cells so many % have a lower (predicted) accuracy; 50 is chance")
     for each in scored:
         if each.elsewhere is not None:
             print(
-                f"{shown(each.name)}: the table lists it with {each.elsewhere.accuracy:.2f} % ({each.elsewhere.kind})"
+                f"{shown(each.name)}: listed with {each.elsewhere.accuracy:.2f} % among the rows of kind "
+                f"{shown(each.elsewhere.kind)}, which may be another scale"
             )
 
 
 def in_words(score: Score) -> tuple[str, str, str]:
     """A score's accuracy, interval and percentile."""
     if score.interval is None:
-        return f"{score.accuracy:.2f} % listed", "", f"{score.percentile:.1f}"
+        return f"{score.accuracy:.2f} % listed", "", f"{score.percentile:5.1f}"
     low, high = score.interval
-    return f"{score.accuracy:.2f} % predicted", f"{low:.2f} to {high:.2f} %", f"{score.percentile:.1f}"
+    return f"{score.accuracy:.2f} % predicted", f"{low:.2f} to {high:.2f} %", f"{score.percentile:5.1f}"
 
 
 def _scored(yardstick: Yardstick, name: str, genotype: Genotype) -> _Scored:
