@@ -12,7 +12,7 @@ Scale = Literal["paper", "small", "smoke"]
 
 
 class StudyRunConfig(JobConfig):
-    """Run a study: a grid of methods, settings and seeds, each a search followed by a training; or go on with one."""
+    """Run a study: a grid of methods, settings and seeds, each a search, trained or scored; or go on with one."""
 
     job: Literal["study run"] = "study run"
     study: str = Field(
@@ -28,6 +28,12 @@ class StudyRunConfig(JobConfig):
     data: DataName | None = Field(default=None, description="data set of all its runs (none: as the study says)")
     data_root: DataRoot = None
     hub_name: HubName = None
+    table: Path | None = Field(
+        default=None,
+        description="CSV file of cells with known accuracy, which scores what is found, as in `pcdarts score`; without "
+        "a `train:` section in the study nothing is trained then (none: as the study says)",
+    )
+    train: bool = Field(default=True, description="train what is found, as the study says (no: it is only scored)")
     reuse: tuple[str, ...] = Field(
         default=(), description="folders of other studies, from which finished runs of the same settings are copied"
     )

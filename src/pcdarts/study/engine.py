@@ -2,18 +2,21 @@
 
 import time
 from collections import Counter
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pcdarts.errors import RunError, shown
+from pcdarts.errors import InputError, RunError, shown
+from pcdarts.jobs.score import in_words as score_in_words
 from pcdarts.run.files import write_text
 from pcdarts.run.interruption import Interrupted
 from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration
+from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.cluster import Cluster
 from pcdarts.study.grid import Cell
-from pcdarts.study.outcome import CellOutcome, read_cell
+from pcdarts.study.outcome import read_cell, score_of
 from pcdarts.study.watch import Watch
 from pcdarts.study.worker import END_SECONDS, WATCH_SECONDS, Ended, Task, work
 
@@ -29,10 +32,14 @@ class Engine:
         retries: how often a failed cell is tried again.
         watch: shows what the runs are doing, and prints the lines.
         stop: file whose presence asks all runs to save and end.
+        yardstick: scores what has been found, if there is one.
     """
 
-    def __init__(self, cluster: Cluster, total: int, retries: int, watch: Watch, stop: Path) -> None:
+    def __init__(
+        self, cluster: Cluster, total: int, retries: int, watch: Watch, stop: Path, yardstick: Yardstick | None = None
+    ) -> None:
         self.cluster, self.total, self.retries, self.watch, self.stop = cluster, total, retries, watch, stop
+        self.yardstick = yardstick
         self.failed: dict[str, str] = {}
         """Why cells were given up, by name."""
         self._attempts: Counter[str] = Counter()
@@ -57,7 +64,7 @@ class Engine:
                     self.watch.tell_beginning(cell, has_ended=True)
                     if self._settled(cell, self._ended(future)):
                         done += 1
-                        self.watch.say(f"[{done}/{self.total}] {cell.name}: {_figures(read_cell(cell))}")
+                        self.watch.say(f"[{done}/{self.total}] {cell.name}: {self._figures(cell)}")
         except Interrupted:
             self.stop.touch()
             self.watch.say("interrupted: the runs save what they have and end")
@@ -126,10 +133,15 @@ class Engine:
             self.watch.say(f"{cell.name}: given up after {tried} tries ({ended.message})")
         return False
 
-
-def _figures(cell: CellOutcome) -> str:
-    """What came out, in a line."""
-    times = (("search", cell.search_hours), ("training", cell.train_hours))
-    took = [f"{what} {duration(3600 * hours)}" for what, hours in times if hours]
-    error = "done" if cell.test_error is None else f"{cell.test_error:.2f} % test error"
-    return f"{error} ({', '.join(took)})" if took else error
+    def _figures(self, cell: Cell) -> str:
+        """What came out, in a line."""
+        found = read_cell(cell)
+        figures = [] if found.test_error is None else [f"{found.test_error:.2f} % test error"]
+        if self.yardstick is not None:
+            with suppress(InputError):  # not of the table's space, which the table at the end says
+                if score := score_of(found, self.yardstick):
+                    accuracy, _, percentile = score_in_words(score)
+                    figures += [f"accuracy {accuracy}", f"percentile {percentile}"]
+        times = (("search", found.search_hours), ("training", found.train_hours))
+        took = ", ".join(f"{what} {duration(3600 * hours)}" for what, hours in times if hours)
+        return (", ".join(figures) or "done") + (f" ({took})" if took else "")

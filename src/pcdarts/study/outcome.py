@@ -16,7 +16,7 @@ from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import is_locked
 from pcdarts.score.yardstick import Score, Yardstick, make_yardstick
 from pcdarts.study.grid import Cell, by_row, cell_name, grid
-from pcdarts.study.spec import StudySpec
+from pcdarts.study.spec import SOURCES, StudySpec
 
 STUDIES = Path("studies")
 """Where studies go that are given no folder of their own."""
@@ -91,8 +91,12 @@ class Row:
 
     @property
     def scores(self) -> list[Score]:
-        """What the table says of each seed whose genotype is known, in their order: a search is one value."""
-        return [cell.score for cell in self.cells if cell.score is not None]
+        """What the table says of each seed whose genotype is known, in their order: a search is one value.
+
+        A cell that is named in the description is the same for all seeds, and therefore a single value.
+        """
+        found = [cell.score for cell in self.cells if cell.score is not None]
+        return found if self.source in SOURCES else found[:1]
 
     @property
     def accuracies(self) -> list[float]:
@@ -155,12 +159,14 @@ def description(folder: Path) -> Path:
     return folder / "study.yaml"
 
 
-def read_study(folder: Path, yardstick: Yardstick | None = None, say: Callable[[str], None] = print) -> StudyOutcome:
+def read_study(
+    folder: Path, yardstick: Yardstick | None = None, make: Callable[[Path], Yardstick] = make_yardstick
+) -> StudyOutcome:
     """What the study in `folder` has come to.
 
     Args:
         yardstick: what scores its cells (none: that of the study's own table, if it has one that can be used).
-        say: is told when a regressor has to be fitted, which takes half a minute.
+        make: makes the yardstick of that table, fitting a regressor if none is kept, which takes half a minute.
 
     Raises:
         InputError: there is no study, or its description is damaged.
@@ -180,7 +186,7 @@ def read_study(folder: Path, yardstick: Yardstick | None = None, say: Callable[[
     table, remarks = spec.table if yardstick is None else yardstick.table.path, []
     if yardstick is None and spec.table is not None:
         try:
-            yardstick = make_yardstick(spec.table, say=say)
+            yardstick = make(spec.table)
         except InputError as error:
             remarks.append(f"no cell is scored: {error}")
     if yardstick is not None:

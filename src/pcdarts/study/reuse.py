@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pcdarts.errors import InputError, RunError
+from pcdarts.run.folder import RunFolder
 from pcdarts.study.grid import Cell, deciding, grid
 from pcdarts.study.outcome import description
 from pcdarts.study.spec import StudySpec
@@ -14,23 +15,27 @@ from pcdarts.study.spec import StudySpec
 def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
     """Copy the runs of cells that are finished in other studies and not begun here; yields a line about each.
 
+    Where nothing is trained, a search is enough, and a training beside it stays where it is.
+
     Raises:
         InputError: there is no study in one of the folders.
         RunError: a run cannot be copied.
     """
-    found: dict[str, Cell] = {}
+    found: dict[str, tuple[Cell, list[RunFolder]]] = {}
     for folder in map(Path, folders):
         if not description(folder).is_file():
             raise InputError(f"--reuse {folder}: there is no study, which has a study.yaml")
         for cell in grid(StudySpec.from_file(description(folder)), folder):
-            if cell.train.is_finished:
-                found.setdefault(_settings(cell), cell)
+            for count in range(1, len(cell.runs()) + 1):
+                runs = [run for _, run in cell.runs()[:count]]
+                if all(run.is_finished for run in runs):
+                    found.setdefault(_settings(cell, count), (cell, runs))
     for cell in cells:
-        other = found.get(_settings(cell))
+        other, runs = found.get(_settings(cell, len(cell.steps())), (None, []))
         if other is None or any(run.config.is_file() for _, run in cell.steps()):
             continue
         try:
-            for run in [run for _, run in other.steps()]:  # the search first: without its training it is a beginning
+            for run in runs:  # the search first: without its training it is a beginning
                 unfinished = cell.folder / f".{run.path.name}.copy"
                 shutil.rmtree(unfinished, ignore_errors=True)
                 shutil.copytree(run.path, unfinished)
@@ -40,6 +45,6 @@ def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
         yield f"{cell.name}: copied from {other.folder}"
 
 
-def _settings(cell: Cell) -> str:
-    """All that decides the outcome of a cell."""
-    return json.dumps([deciding(config, cell) for config, _ in cell.steps()], sort_keys=True)
+def _settings(cell: Cell, count: int) -> str:
+    """All that decides the outcome of a cell's first `count` runs."""
+    return json.dumps([deciding(config, cell) for config, _ in cell.runs()[:count]], sort_keys=True)

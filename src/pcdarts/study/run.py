@@ -5,17 +5,18 @@ from typing import Any
 
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.errors import InputError, RunError, shown
+from pcdarts.errors import InputError, RunError, in_short, shown
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.files import write_text
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.interruption import Interrupted, ending_at_once
 from pcdarts.run.lock import lock
+from pcdarts.score.yardstick import Yardstick, make_yardstick
 from pcdarts.study.cluster import connected
 from pcdarts.study.engine import Engine
-from pcdarts.study.grid import Cell, check_begun, grid
-from pcdarts.study.outcome import STUDIES, description, read_cell, read_study
+from pcdarts.study.grid import Cell, by_row, check_begun, grid
+from pcdarts.study.outcome import STUDIES, description, read_cell, read_study, score_of
 from pcdarts.study.reuse import reuse_runs
 from pcdarts.study.spec import SOURCES, StudySpec, find_spec
 from pcdarts.study.status import counted, table
@@ -33,7 +34,7 @@ def run_study(config: StudyRunConfig) -> None:
     """Run a study, or what is left of it, and print what came out.
 
     Raises:
-        InputError: the study, its folder or the cluster cannot be used; no run was touched.
+        InputError: the study, its folder, its table or the cluster cannot be used; no run was touched.
         RunError: all is done that could be, but some cells failed again and again.
         Interrupted: the process was asked to end; the runs have saved what they had.
     """
@@ -43,6 +44,10 @@ def run_study(config: StudyRunConfig) -> None:
         cells = grid(spec, folder)
         check_folder(folder)
         check_begun(cells)
+        yardstick = None if spec.table is None else make_yardstick(spec.table)
+        if yardstick is not None:
+            check_scored(cells, yardstick)
+            print(*yardstick.words(), sep="\n", flush=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -52,9 +57,9 @@ def run_study(config: StudyRunConfig) -> None:
             write_text(description(folder), spec.to_yaml())
             for line in reuse_runs(cells, config.reuse):
                 print(line, flush=True)
-            failed = _work(config, cells, folder)
+            failed = _work(config, cells, folder, yardstick)
             RunFolder(folder).state.unlink(missing_ok=True)
-        print("", *table(read_study(folder)), "", f"report: pcdarts report {_short(folder)}", sep="\n")
+        print("", *table(read_study(folder, yardstick)), "", f"report: pcdarts report {_short(folder)}", sep="\n")
         if failed:
             print("", *(f"failed: {name}: {why}" for name, why in failed.items()), sep="\n")
             raise RunError(
@@ -68,9 +73,10 @@ def described(config: StudyRunConfig) -> tuple[str, StudySpec]:
     On other data than its own a study is not at the paper's scale, whatever its settings.
 
     Raises:
-        InputError: as in `find_spec`, or there is no genotype that a method names.
+        InputError: as in `find_spec`, a method's genotype is not there, or cells are neither trained nor scored.
     """
     name, spec = find_spec(config.study, config.scale)
+    spec = _trained_or_scored(config, spec)
     folder_name = f"{name}-{spec.scale}" if spec.scale != "own" else name
     given: dict[str, Any] = {key: getattr(config, key) for key in ("data", "hub_name") if getattr(config, key)}
     if config.data_root is not None:
@@ -83,6 +89,26 @@ def described(config: StudyRunConfig) -> tuple[str, StudySpec]:
         spec = spec.model_copy(update={"note": note, "scale": scale})
     fixed = {key: method.model_copy(update={"cells": _fixed(method.cells)}) for key, method in spec.methods.items()}
     return folder_name, spec.model_copy(update={"methods": fixed}).given(given, KNOWN)
+
+
+def _trained_or_scored(config: StudyRunConfig, spec: StudySpec) -> StudySpec:
+    """The study with its table, and whether it trains.
+
+    Raises:
+        InputError: it does neither.
+    """
+    table = spec.table if config.table is None else config.table.expanduser().absolute()
+    no_train = spec.no_train or not config.train or not spec.has_train_section
+    if no_train and table is None:
+        lack = "is to train nothing"
+        remedy = "" if config.train else ", or drop --no-train"
+        if not spec.has_train_section:
+            lack, remedy = "has no train: section", ", or add `train: {}` to train it with the usual settings"
+        raise InputError(
+            f"study {shown(config.study)} {lack}, and no table is there to score what it finds: give --table FILE "
+            f"(cells with known accuracy){remedy}"
+        )
+    return spec.model_copy(update={"table": table, "no_train": no_train})
 
 
 def _fixed(cells: str) -> str:
@@ -114,14 +140,39 @@ def check_nothing_lost(folder: Path, cells: list[Cell]) -> None:
         return
     kept = {cell.folder for cell in cells}
     for cell in grid(StudySpec.from_file(description(folder)), folder):
-        if cell.train.is_finished and cell.folder not in kept:
+        is_finished = cell.train.is_finished or (bool(cell.steps()) and cell.is_finished)
+        if is_finished and cell.folder not in kept:
             raise InputError(
                 f"{folder} has finished {shown(cell.name)}, which would no longer belong to the study: choose another "
                 "--folder, or give all its methods, settings and seeds"
             )
 
 
-def _work(config: StudyRunConfig, cells: list[Cell], folder: Path) -> dict[str, str]:
+def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
+    """Make sure that a study which trains nothing finds cells of the table's space alone.
+
+    Raises:
+        InputError: it would not; which methods and settings, and why.
+    """
+    nodes = yardstick.table.space.num_nodes
+    problems = []
+    for method, setting, (cell, *_) in by_row([cell for cell in cells if not cell.trains]):
+        name = f"{method}, {setting}" if setting else method
+        if cell.search_config and cell.search_config.num_nodes != nodes:
+            problems.append(f"{shown(name)} has {cell.search_config.num_nodes} nodes")
+        elif not cell.search_config:
+            try:
+                score_of(read_cell(cell), yardstick)
+            except InputError as error:
+                problems.append(f"{shown(name)}: {error}")
+    if problems:
+        raise InputError(
+            f"{yardstick.table.path} has cells of {nodes} nodes and cannot score all that this study finds "
+            f"({in_short(problems)}): give a table of its space, or train too"
+        )
+
+
+def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Yardstick | None) -> dict[str, str]:
     """Do what is left; returns why cells were given up, by name."""
     left = [cell for cell in cells if read_cell(cell).state != "done"]
     place = _short(folder)
@@ -135,7 +186,7 @@ def _work(config: StudyRunConfig, cells: list[Cell], folder: Path) -> dict[str, 
         with connected(config, len(cells)) as cluster:
             print(f"{len(left)} to do, {cluster.described}; to watch: pcdarts study status {place}", flush=True)
             with Watch(cells) as watch:
-                engine = Engine(cluster, len(cells), config.retries, watch, stop)
+                engine = Engine(cluster, len(cells), config.retries, watch, stop, yardstick)
                 engine.work_through(left)
             return engine.failed
     except Interrupted as error:

@@ -175,8 +175,8 @@ class StudySpec(Part):
     def to_yaml(self) -> str:
         """A file that `StudySpec.from_file` reads back to an equal study."""
         fields = self.model_dump(mode="json", exclude_defaults=True)
-        if self.table is not None and not self.no_train:
-            fields.setdefault("train", {})  # without this section a study with a table trains nothing
+        if not self.no_train:
+            fields.setdefault("train", {})  # a file without this section describes a study that trains nothing
         return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=120)
 
     @classmethod

@@ -2,7 +2,10 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cache, partial
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -10,6 +13,7 @@ from pcdarts.errors import InputError
 from pcdarts.jobs.columns import aligned
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.progress import duration
+from pcdarts.score.yardstick import RANDOM_CELLS, Yardstick, make_yardstick
 from pcdarts.study.outcome import STUDIES, CellOutcome, Row, State, StudyOutcome, read_study
 from pcdarts.study_config import StudyStatusConfig
 
@@ -23,10 +27,12 @@ def run_study_status(config: StudyStatusConfig) -> None:
         InputError: one or more are no study folders; the others are printed before.
     """
     wanted = config.studies or sorted(path.parent for path in STUDIES.glob("*/study.yaml"))
+    say = _nothing if config.as_json else print
+    make: Callable[[Path], Yardstick] = cache(partial(make_yardstick, say=say))  # studies may share a table
     found, problems = [], []
     for folder in wanted:
         try:
-            found.append(read_study(folder))
+            found.append(read_study(folder, make=make))
         except InputError as error:
             problems.append(str(error))
     if config.as_json:
@@ -53,6 +59,8 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
                 yield f"    {cell.message}; log: {cell.output}"
     yield ""
     yield from table(outcome)
+    if (yardstick := outcome.yardstick) is not None:
+        yield from yardstick.words()[len(yardstick.table.notes) :]
 
 
 def counted(cells: int) -> str:
@@ -61,24 +69,33 @@ def counted(cells: int) -> str:
 
 
 def table(outcome: StudyOutcome) -> Iterator[str]:
-    """Every row: how many cells are done, test error as mean ± std, and time of a search."""
-    rows = [("method", "setting", "done", "top-1 test error", "search", "training"), *map(_row, outcome.rows)]
-    if all(row.setting is None for row in outcome.rows):
-        rows = [row[:1] + row[2:] for row in rows]
-    yield from aligned(rows)
+    """Every row: how many cells are done, test error and scores as mean ± std over seeds, and mean times."""
+    trained = outcome.trains or any(row.errors for row in outcome.rows)
+    columns: dict[str, tuple[bool, Callable[[Row], str]]] = {
+        "method": (True, lambda row: row.method),
+        "setting": (any(row.setting for row in outcome.rows), lambda row: row.setting or ""),
+        "done": (True, lambda row: f"{sum(cell.state == 'done' for cell in row.cells)}/{len(row.cells)}"),
+        "top-1 test error": (trained, lambda row: _mean_std(row.errors, 2, " %")),
+        "predicted accuracy": (outcome.yardstick is not None, _accuracy),
+        "percentile": (outcome.yardstick is not None, lambda row: _mean_std(row.percentiles, 1)),
+        "search": (True, lambda row: _mean_time([cell.search_hours for cell in row.cells])),
+        "training": (trained, lambda row: _mean_time([cell.train_hours for cell in row.cells])),
+    }
+    shown = {heading: text for heading, (is_shown, text) in columns.items() if is_shown}
+    yield from aligned([tuple(shown), *(tuple(text(row) for text in shown.values()) for row in outcome.rows)])
+    if outcome.yardstick is not None:
+        yield f"percentile: how many of {RANDOM_CELLS:,} random cells have a lower accuracy by {outcome.table}, in %"
+    yield from outcome.remarks
 
 
-def _row(row: Row) -> tuple[str, ...]:
-    errors = row.errors
-    spread = f" ± {stdev(errors):.2f}" if len(errors) > 1 else ""
-    return (
-        row.method,
-        row.setting or "",
-        f"{sum(cell.state == 'done' for cell in row.cells)}/{len(row.cells)}",
-        f"{fmean(errors):.2f}{spread} %" if errors else "-",
-        _mean_time([cell.search_hours for cell in row.cells]),
-        _mean_time([cell.train_hours for cell in row.cells]),
-    )
+def _accuracy(row: Row) -> str:
+    exact = bool(row.scores) and all(score.listed is not None for score in row.scores)
+    return _mean_std(row.accuracies, 2, " %") + (" listed" if exact else "")
+
+
+def _mean_std(values: Sequence[float], digits: int, unit: str = "") -> str:
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{digits}f}{spread}{unit}" if values else "-"
 
 
 def _mean_time(hours: list[float | None]) -> str:
@@ -90,7 +107,7 @@ def seconds_left(cells: Sequence[CellOutcome]) -> float | None:
     """An estimate from the cells that are done: of the same row, else the same method, else all; None at first."""
     seconds: defaultdict[tuple[str | None, ...], list[float]] = defaultdict(list)
     for cell in cells:
-        if cell.state == "done":
+        if cell.state == "done" and not (cell.search_hours is None and cell.train_hours is None):  # it took something
             took = 3600 * ((cell.search_hours or 0) + (cell.train_hours or 0))
             for group in ((cell.method, cell.setting), (cell.method,), ()):
                 seconds[group].append(took)
@@ -126,8 +143,35 @@ def as_object(outcome: StudyOutcome) -> dict[str, Any]:
         "title": outcome.title,
         "scale": outcome.scale,
         "seconds_left": seconds_left(outcome.cells),
+        "trains": outcome.trains,
+        "table": None if outcome.table is None else str(outcome.table),
+        "regressor": None if outcome.yardstick is None else asdict(outcome.yardstick.quality),
+        "remarks": outcome.remarks,
+        "rows": [_row_object(row) for row in outcome.rows],
         "cells": [_cell_object(cell) for cell in outcome.cells],
     }
+
+
+def _row_object(row: Row) -> dict[str, Any]:
+    figures = {"test_top1_error": row.errors, "accuracy": row.accuracies, "percentile": row.percentiles}
+    return {
+        "method": row.method,
+        "setting": row.setting,
+        "seeds": len(row.cells),
+        "done": sum(cell.state == "done" for cell in row.cells),
+        **{name: _summary(values) for name, values in figures.items()},
+    }
+
+
+def _summary(values: Sequence[float]) -> dict[str, float | int | None] | None:
+    """Mean and standard deviation over seeds; None where there is no value."""
+    if not values:
+        return None
+    return {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else None, "n": len(values)}
+
+
+def _nothing(remark: str) -> None:
+    """JSON is to stand alone."""
 
 
 def _cell_object(cell: CellOutcome) -> dict[str, Any]:
@@ -142,6 +186,7 @@ def _cell_object(cell: CellOutcome) -> dict[str, Any]:
         "epoch": status.epoch if status else None,
         "epochs": status.epochs if status else None,
         "test_top1_error": cell.test_error,
+        "score": None if cell.score is None else asdict(cell.score),
         "search_hours": cell.search_hours,
         "train_hours": cell.train_hours,
         "folder": str(cell.train.path.parent),
