@@ -104,13 +104,14 @@ def test_a_table_of_scores_has_mean_and_spread_over_seeds_and_a_given_cell_once(
     assert len(searched.scores) == 1
     assert len(drawn.scores) == 2
     assert given.scores == searched.scores == make_yardstick(known_table).scores([GENOTYPE])
-    rows = {line.split()[0]: line for line in done(tmp_path, "study", "status", "a").splitlines() if line}
+    told = done(tmp_path, "study", "status", "a").splitlines()
+    rows = {line.split()[0]: line for line in told if line}
     assert f"{fmean(drawn.accuracies):.2f} ± {stdev(drawn.accuracies):.2f} %" in rows["drawn"]
     assert f"{fmean(drawn.percentiles):.1f} ± {stdev(drawn.percentiles):.1f}" in rows["drawn"]
     assert rows["A"].split()[1:4] == ["1/2", f"{searched.accuracies[0]:.2f}", "%"]
     assert "±" not in rows["given"]
     assert "test error" not in rows["method"]
-    assert rows["regressor:"] == make_yardstick(known_table).words()[-1]
+    assert make_yardstick(known_table).words()[-1] in told
 
 
 def test_the_same_is_told_as_json(known_table, tmp_path):

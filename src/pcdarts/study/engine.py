@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.errors import InputError, RunError, shown
-from pcdarts.jobs.score import in_words as score_in_words
 from pcdarts.run.files import write_text
 from pcdarts.run.interruption import Interrupted
 from pcdarts.run.lock import is_locked
@@ -140,8 +139,8 @@ class Engine:
         if self.yardstick is not None:
             with suppress(InputError):  # not of the table's space, which the table at the end says
                 if score := score_of(found, self.yardstick):
-                    accuracy, _, percentile = score_in_words(score)
-                    figures += [f"accuracy {accuracy}", f"percentile {percentile}"]
+                    how = "predicted" if score.listed is None else "listed"
+                    figures += [f"accuracy {score.accuracy:.2f} % {how}", f"percentile {score.percentile:.1f}"]
         times = (("search", found.search_hours), ("training", found.train_hours))
         took = ", ".join(f"{what} {duration(3600 * hours)}" for what, hours in times if hours)
         return (", ".join(figures) or "done") + (f" ({took})" if took else "")

@@ -84,7 +84,8 @@ def table(outcome: StudyOutcome) -> Iterator[str]:
     shown = {heading: text for heading, (is_shown, text) in columns.items() if is_shown}
     yield from aligned([tuple(shown), *(tuple(text(row) for text in shown.values()) for row in outcome.rows)])
     if outcome.yardstick is not None:
-        yield f"percentile: how many of {RANDOM_CELLS:,} random cells have a lower accuracy by {outcome.table}, in %"
+        yield f"scored by {outcome.table}"
+        yield f"percentile: of {RANDOM_CELLS:,} random cells so many % have a lower (predicted) accuracy; 50 is chance"
     yield from outcome.remarks
 
 
