@@ -31,6 +31,10 @@ PLAN_FLAG = {"plan": ("", "only measure what memory and hours it would take here
 """The same for a search alone; without a metavar it is a switch."""
 
 
+_FOR_A_SWITCH = ("true", "false", "yes", "no")
+"""What some write after a switch, which takes no value."""
+
+
 def read_flags(
     config_class: type[JobConfig], arguments: Sequence[str], jobs: Mapping[str, type[JobConfig]]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -49,7 +53,7 @@ def read_flags(
     wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
     read, unread = tyro.cli(as_type, prog=prog, args=wanted, return_unknown_args=True)
     given = {name: value for name, value in read.items() if value not in ("", ())}
-    _share_out_arguments(given, fields)
+    _share_out_arguments(given, unread, wanted, fields)
     if len(wanted) < len(arguments):
         _print_help(config_class, as_type, prog, given)
     empty = [name for name in read if name not in given and not (name in fields and fields[name].is_required())]
@@ -93,10 +97,12 @@ def _values(name: str, fields: Mapping[str, FieldInfo]) -> str:
     return f": {example[name]}" if name in example else ""
 
 
-def _share_out_arguments(given: dict[str, Any], fields: Mapping[str, FieldInfo]) -> None:
+def _share_out_arguments(
+    given: dict[str, Any], unread: list[str], typed: Sequence[str], fields: Mapping[str, FieldInfo]
+) -> None:
     """Where the last argument may be several, as in `RUN IMAGE...` or `RUN...`: give each argument its own.
 
-    argparse gives all to the first, and those after the value of a flag to that flag.
+    argparse gives all to the first, those after the value of a flag to that flag, and those after a switch to nobody.
     """
     required = [name for name, field in fields.items() if field.is_required()]
     if not required or not _takes_several(fields[required[-1]]):
@@ -106,6 +112,9 @@ def _share_out_arguments(given: dict[str, Any], fields: Mapping[str, FieldInfo])
         own = 2 if name in fields and _takes_several(fields[name]) else 1  # the values of this flag itself
         words += _as_tuple(value)[own:]
         given[name] = _as_tuple(value)[0] if own == 1 else _as_tuple(value)[:own]
+    while unread and not unread[0].startswith("-") and unread[0].lower() not in _FOR_A_SWITCH:
+        words.append(unread.pop(0))
+    words.sort(key=typed.index)  # flags come in the order of the settings
     *first, last = required
     given.update(dict(zip(first, words, strict=False)))
     if rest := tuple(words[len(first) :]):
@@ -141,7 +150,7 @@ def _problems_in(
         if flag.startswith("-") and not flag[1:2].isdigit():
             elsewhere = {job: known_flags(other) for job, other in jobs.items() if job != own}
             problems.append(f"there is no flag {shown(flag)}{meant(flag, known, elsewhere)}")
-        elif not problems and token.lower() in ("true", "false", "yes", "no"):
+        elif not problems and token.lower() in _FOR_A_SWITCH:
             problems.append(f"unexpected argument {shown(token)}: a switch takes no value, --no-... turns it off")
         elif not problems:
             problems.append(f"unexpected argument {shown(token)}: settings are flags, as in --epochs 10")

@@ -98,3 +98,10 @@ def test_what_cannot_predict_is_refused(tmp_path: Path, exported: Path, finished
     assert "a.png is no file of weights: give one" in refused(tmp_path, "predict", "photos/a.png", "photos")
     assert "there are no images below 'empty'" in refused(tmp_path, "predict", str(exported), "photos", "empty")
     assert refused(tmp_path, "predict", str(exported)) == "images is missing: image files, and folders of image files"
+
+
+def test_the_first_argument_is_the_run_wherever_the_flags_stand(tmp_path: Path) -> None:
+    orders = ["nowhere photos", "--device cpu nowhere --top 2 photos", "nowhere --json photos"]
+    messages = {refused(tmp_path, "predict", *order.split()) for order in orders}
+    assert len(messages) == 1
+    assert "nowhere" in messages.pop()

@@ -15,16 +15,16 @@ _WEIGHED = tuple(name for name in _OPERATIONS if "conv" in name)
 
 
 def features(genotypes: Sequence[Genotype], costs: NetworkCosts) -> npt.NDArray[np.float64]:
-    """One row for each genotype, `[genotypes, features]`, the same for two forms of one graph.
+    """One row for each genotype (at least one), `[genotypes, features]`, the same for two forms of one graph.
 
     For each cell: operations by edge, by target and by kind of source, their counts, the depth of the nodes counted in
     edges and in convolutions, and the number of paths; for both together the mult-adds and parameters of the network
     that `costs` is about, whose space is that of the genotypes.
     """
     forms = [canonical(genotype) for genotype in genotypes]
-    sizes = np.array([list(costs.of(form).values())[:2] for form in forms], dtype=np.float64).reshape(len(forms), 2)
+    sizes = np.array([list(costs.of(form).values())[:2] for form in forms], dtype=np.float64)
     cells = [np.concatenate([_of_cell(form, kind, costs.space) for kind in CELL_KINDS]) for form in forms]
-    return np.hstack([np.array(cells).reshape(len(forms), -1), sizes])
+    return np.hstack([np.array(cells), sizes])
 
 
 def _of_cell(genotype: Genotype, kind: CellKind, space: CellSpace) -> npt.NDArray[np.float64]:
