@@ -106,7 +106,10 @@ def test_without_a_genotype_the_latest_search_is_trained(
 
 def test_without_any_search_it_says_what_to_do(tmp_path: Path) -> None:
     message = refused(tmp_path, *SMALLEST)
-    assert message.startswith("there is no finished search under runs/: run `pcdarts search` first, or give --genotype")
+    assert message.startswith(
+        "there is no finished search under runs/: run `pcdarts search` first, or name a run folder"
+    )
+    assert message.endswith(", for a training with --genotype")
 
 
 # The same again, and several seeds

@@ -101,8 +101,8 @@ def latest_search() -> RunFolder:
     results = [path for path in RUNS.glob("*/result.json") if RunFolder(path.parent).epoch_genotype(1).is_file()]
     if not results:
         raise InputError(
-            "there is no finished search under runs/: run `pcdarts search` first, or give --genotype a run folder, "
-            f"a file or a published cell ({', '.join(PUBLISHED)})"
+            "there is no finished search under runs/: run `pcdarts search` first, or name a run folder, "
+            f"a file or a published cell ({', '.join(PUBLISHED)}), for a training with --genotype"
         )
     return RunFolder(max(results, key=lambda path: path.stat().st_mtime).parent)
 
