@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,7 +62,7 @@ class EvaluationNetwork:
         Raises:
             InputError: there is no such network, or the images are too small for it.
         """
-        return complexity(self.network(genotype), self.input_shape)
+        return _complexity(self, genotype)
 
     def costs(self, space: CellSpace) -> NetworkCosts:
         """The same for all genotypes of `space`, as a sum over their edges.
@@ -69,7 +70,7 @@ class EvaluationNetwork:
         Raises:
             InputError: there is no such network, or the images are too small for it.
         """
-        return network_costs(space, **asdict(self))
+        return _costs(self, space)
 
     def described(self, genotype: Genotype) -> dict[str, Any]:
         """Setting, parameters and mult-adds, for `result.json`."""
@@ -78,6 +79,17 @@ class EvaluationNetwork:
     def __str__(self) -> str:
         """`5 cells, 8 channels, cifar stem, 28x28 images, 10 classes`."""
         return setting_text(asdict(self))
+
+
+# One process may ask often: a tenth of a second to a second for each answer, by the size of the network.
+@lru_cache(maxsize=256)
+def _complexity(network: EvaluationNetwork, genotype: Genotype) -> Complexity:
+    return complexity(network.network(genotype), network.input_shape)
+
+
+@lru_cache(maxsize=16)
+def _costs(network: EvaluationNetwork, space: CellSpace) -> NetworkCosts:
+    return network_costs(space, **asdict(network))
 
 
 EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {
