@@ -1,9 +1,12 @@
 """The supernet of the search equals the literal Eqs. (1) and (2): outputs and every gradient, in float64."""
 
+import hashlib
+
 import pytest
 import torch
 from torch import Tensor
 
+from command_line import leaves
 from pcdarts.cell.space import CellSpace
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters, Mixture
@@ -13,9 +16,12 @@ from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.supernet import Supernet
 
 
-@pytest.fixture(params=["plain", *target.targets()], scope="module", autouse=True)
+@pytest.fixture(params=["plain", *target.targets()], autouse=True)
 def kernels(request):
-    """Every test is one of the plain kernels, and of the native ones at every width that this machine can run."""
+    """Every test is one of the plain kernels, and of the native ones at every width that this machine can run.
+
+    One kernel after the other for each case, so that `of_the_reference` knows the answer for all but the first.
+    """
     make.kernels = "plain" if request.param == "plain" else "native"
     if request.param == "plain":
         yield
@@ -63,13 +69,30 @@ def outputs_and_gradients(function, supernet, arch, images):
     return logits, dict(zip(named, gradients, strict=True))
 
 
+KNOWN: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
+
+
+def of_the_reference(supernet, arch, images, masks=None, chosen=lambda mixture: mixture):
+    """What the literal equations give, which is slow: computed once for all that is equal to the last bit."""
+    mixture = chosen(arch.mixture())
+    given = [supernet.state_dict(), images, masks, mixture.op_weights, mixture.edge_weights, mixture.active]
+    sha = hashlib.sha256(repr((supernet.training, [cell.k for cell in supernet.cells])).encode())
+    for path, value in leaves("", given):
+        sha.update(path.encode())
+        sha.update(value.detach().numpy().tobytes() if isinstance(value, Tensor) else repr(value).encode())
+    key = sha.hexdigest()
+    if key not in KNOWN:
+        KNOWN[key] = outputs_and_gradients(
+            lambda images, mixture: reference.supernet(supernet, images, chosen(mixture), masks), supernet, arch, images
+        )
+    return KNOWN[key]
+
+
 def check_against_the_reference(supernet, arch, images, masks=None, chosen=lambda mixture: mixture):
     """`chosen` makes the mixture that is meant of that of `arch`."""
+    expected_logits, expected_gradients = of_the_reference(supernet, arch, images, masks, chosen)
     logits, gradients = outputs_and_gradients(
         lambda images, mixture: supernet(images, chosen(mixture), masks), supernet, arch, images
-    )
-    expected_logits, expected_gradients = outputs_and_gradients(
-        lambda images, mixture: reference.supernet(supernet, images, chosen(mixture), masks), supernet, arch, images
     )
     torch.testing.assert_close(logits, expected_logits, rtol=1e-9, atol=1e-10)
     for name, expected in expected_gradients.items():
@@ -174,9 +197,7 @@ def test_gradients_of_one_kind_alone_are_those_of_all_together(wanted, sampling)
 def test_float32_is_close_to_the_reference_in_float64(k, channels):
     """Other kernels than in float64, and blocks of 4 to 40 channels: few as one product, many as groups."""
     supernet, arch = make(k, channels=channels)
-    expected, expected_gradients = outputs_and_gradients(
-        lambda images, mixture: reference.supernet(supernet, images, mixture), supernet, arch, draw_images()
-    )
+    expected, expected_gradients = of_the_reference(supernet, arch, draw_images())
     logits, gradients = outputs_and_gradients(supernet.float(), supernet, arch.float(), draw_images().float())
     torch.testing.assert_close(logits.double(), expected, rtol=1e-3, atol=1e-3)
     for name, gradient in gradients.items():
