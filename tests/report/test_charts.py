@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pcdarts.cell.space import PRIMITIVES
 from pcdarts.report import style
 from pcdarts.report.axes import fit, spread, thinned
-from pcdarts.report.charts import IntervalRow, ScatterPoint, Series, interval_chart, line_chart, scatter_chart
-from pcdarts.report.labels import Box, shortened, text_width
+from pcdarts.report.charts import IntervalRow, Level, ScatterPoint, Series, interval_chart, line_chart, scatter_chart
+from pcdarts.report.labels import Box, place_labels, shortened, text_width
 
 Element = ElementTree.Element
 HOSTILE = "<script>alert('\"&')</script>"
@@ -311,3 +311,22 @@ def test_the_style_sheet_gives_both_schemes_the_same_variables() -> None:
     light, dark = style.stylesheet().split("@media (prefers-color-scheme:dark)")
     assert set(re.findall(r"(--[\w-]+):", light)) == set(re.findall(r"(--[\w-]+):", dark))
     assert len(style.stylesheet()) < 10_000
+
+
+def test_a_scale_may_be_given_and_a_level_drawn_on_it() -> None:
+    rows = [IntervalRow("a", [40.0, 60.0], 50.0, 10.0, 90.0), IntervalRow("b", [70.0], 70.0, None, None)]
+    level = Level(50.0, "chance")
+    figure = parsed(interval_chart(rows, title="M", unit="%", decimals=1, limits=(0.0, 100.0), level=level))
+    assert {"0", "100", "50.0 [10.0, 90.0], n = 2", "chance"} <= set(words(figure))
+    (line,) = drawn(figure, "level")
+    first, second = (float(dot.attrib["cx"]) for dot in drawn(figure, "seed")[:2])
+    assert float(re.findall(r"M([\d.]+)", line.attrib["d"])[0]) == pytest.approx((first + second) / 2, abs=0.1)
+
+
+def test_labels_avoid_what_lies_beside_them_where_they_can() -> None:
+    (free,) = place_labels([(50, 50)], [30], Box(0, 0, 200, 100)) or []
+    wall = Box(free.left + 5, 0, free.left + 8, 100)
+    (moved,) = place_labels([(50, 50)], [30], Box(0, 0, 200, 100), [wall]) or []
+    assert not moved.covers(wall)
+    everywhere = Box(0, 0, 200, 100)
+    assert place_labels([(50, 50)], [30], Box(0, 0, 200, 100), [everywhere]) == [free]

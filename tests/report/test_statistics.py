@@ -12,6 +12,7 @@ from pcdarts.report.statistics import (
     difference,
     mean_interval,
     mean_std,
+    percentile_interval,
     pooled_std,
     sampling_error,
     smallest_visible_difference,
@@ -54,6 +55,14 @@ def test_intervals_contain_the_mean_grow_with_the_level_and_move_with_the_values
         assert (after.low, after.high) == pytest.approx((wide.low + shift, wide.high + shift), rel=1e-6, abs=1e-6)
 
 
+@given(values=ERRORS)
+def test_the_interval_of_percentiles_is_the_part_of_students_that_a_mean_of_them_can_reach(values):
+    whole, found = mean_interval(values), percentile_interval(values)
+    assert found.mean == whole.mean
+    assert (found.low, found.high) == (max(0, whole.low), min(100, whole.high))
+    assert 0 <= found.low <= found.mean <= found.high <= 100
+
+
 @settings(max_examples=25)
 @given(a=ERRORS, b=ERRORS)
 def test_a_difference_the_other_way_round_has_the_other_sign(a, b):
@@ -64,6 +73,7 @@ def test_a_difference_the_other_way_round_has_the_other_sign(a, b):
 def test_a_single_value_has_no_interval():
     assert mean_interval([]) is None
     assert mean_interval([3.0]) is None
+    assert percentile_interval([3.0]) is None
     assert difference([3.0], [2.0, 2.5]) is None
     assert difference([2.0, 2.5], []) is None
     assert smallest_visible_difference(0.5, 1) is None

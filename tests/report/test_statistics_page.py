@@ -16,6 +16,7 @@ from pcdarts.report.statistics import (
     difference,
     mean_interval,
     mean_std,
+    percentile_interval,
     sampling_error,
     smallest_visible_difference,
 )
@@ -93,6 +94,24 @@ def test_how_far_the_best_of_n_lies_below_the_mean():
 def test_the_other_figures():
     assert f"standard error of {sampling_error(2.57, 10_000):.2f} points" in PAGE
     assert f"with a chance of {100 * (1 - 0.95**10):.0f} %" in PAGE
+
+
+def test_how_often_intervals_of_five_percentiles_hold_the_true_mean():
+    """Anywhere from 0 to 100, or mostly near 100; the bootstrap's interval is the middle 95 % of resampled means."""
+    drawn = np.random.default_rng(0).random((4000, 5))
+    resampled = np.random.default_rng(1).integers(0, 5, (400, 5))
+
+    def share(low, high, true: float) -> str:
+        return f"{100 * np.mean((np.array(low) <= true) & (true <= np.array(high))):.0f} %"
+
+    students, bootstrap = [], []
+    for seeds, true in ((100 * drawn, 50.0), (100 * drawn ** (1 / 5), 500 / 6)):
+        found = [percentile_interval(study) for study in seeds.tolist()]
+        students.append(share([interval.low for interval in found], [interval.high for interval in found], true))
+        means = seeds[:, resampled].mean(2)
+        bootstrap.append(share(*np.percentile(means, [2.5, 97.5], axis=1), true))
+    assert f"holds the true mean in {students[0]} and {students[1]} of such studies" in PAGE
+    assert f"a bootstrap in {bootstrap[0]} and {bootstrap[1]}" in PAGE
 
 
 @pytest.mark.parametrize("nodes", [5, 6, 7])

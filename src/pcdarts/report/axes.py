@@ -117,10 +117,15 @@ def plot(width: float, height: float, says: str, parts: Iterable[str]) -> str:
     return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img"><title>{escape(says)}</title>{body}</svg>'
 
 
-def figure(title: str, *parts: str, wide: bool = False) -> str:
-    """A chart with its title, ready to stand in a page."""
-    style = "chart wide" if wide else "chart"
+def figure(title: str, *parts: str, wide: bool = False, broad: bool = False) -> str:
+    """A chart with its title, ready to stand in a page: as wide as that, or twice as broad as others."""
+    style = "chart wide" if wide else "chart broad" if broad else "chart"
     return f'<figure class="{style}"><figcaption>{escape(title)}</figcaption>{"".join(parts)}</figure>'
+
+
+def scrolling(drawing: str) -> str:
+    """A drawing that is moved sideways on a narrow screen instead of getting small."""
+    return f'<div class="drawing">{drawing}</div>'
 
 
 def spread(heights: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from pcdarts.report.axes import (
     FROZEN_ENTRY,
@@ -21,6 +22,7 @@ from pcdarts.report.axes import (
     number,
     plot,
     rect,
+    scrolling,
     series,
     text,
     thinned,
@@ -35,6 +37,7 @@ _NAME_WIDTH = 190
 _BOLD = 1.1
 """How much broader bold text is."""
 _MOST_POINTS = 200
+_RING = 3.5
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class Series:
     """From 0; also decides dashes and marker, and wraps after eight."""
     step: bool = False
     """Whether a value holds until the next one (a count), instead of moving straight towards it."""
+    thin: bool = False
+    """Whether it is there for the eye alone, beside the mean of all lines of its name."""
+    moves_after: float | None = None
+    """Where α and β stood still up to this x, in a chart whose lines differ in it: marked by a ring."""
+
+
+class Level(NamedTuple):
+    """A value that others are compared with, drawn as a line from side to side."""
+
+    value: float
+    name: str
 
 
 @dataclass(frozen=True)
@@ -73,32 +87,57 @@ class ScatterPoint:
     group: str = ""
 
 
-def line_chart(lines: Sequence[Series], *, title: str, x_label: str, y_label: str, frozen: float = 0) -> str:
+def line_chart(
+    lines: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    frozen: float = 0,
+    limits: tuple[float, float] | None = None,
+    level: Level | None = None,
+    broad: bool = False,
+) -> str:
     """Lines with a marker at the end of each; x up to `frozen`, the epochs in which α and β stood still, is shaded.
 
-    Of more than 200 points of a line, 200 are drawn.
+    Of more than 200 points of a line, 200 are drawn. `limits` are those of y (none: what the lines need). A broad chart
+    is twice as wide, with text of the same size.
     """
     points = [(x, y) for line in lines for x, y in line.points if y is not None and drawable(x) and drawable(y)]
-    x, y, axes = _frame(points, x_label, y_label)
+    width = 2 * _WIDTH if broad else _WIDTH
+    x, y, axes = _frame(points, x_label, y_label, limits=limits, width=width)
     entries = [(series(line.colour), _sample(line.colour), line.name) for line in lines]
+    if any(line.moves_after is not None for line in lines):
+        entries.append(("", f'<circle class="ring" cx="13" cy="6" r="{_RING}"/>', "α and β begin to move"))
+    if level:
+        axes.append(f'<path class="level" d="M{x.start:.1f} {y(level.value):.1f}H{x.end:g}"/>')
+        entries.append(_level_entry(level))
     shade = []
     if frozen > x.low:
         shade = [rect("frozen", x.start, y.end, x(min(frozen, x.high)) - x.start, y.start - y.end)]
         entries.append(FROZEN_ENTRY)
-    says = f"{title}: {y_label} over {x_label}, {'; '.join(map(_in_words, lines))}"
-    drawing = plot(_WIDTH, _HEIGHT, says, [*shade, *axes, *(_line(line, x, y) for line in lines)])
-    return figure(title, key(entries), drawing)
+    says = f"{title}: {y_label} over {x_label}, {'; '.join(_in_words(line) for line in lines if not line.thin)}"
+    drawing = plot(width, _HEIGHT, says, [*shade, *axes, *(_line(line, x, y) for line in lines)])
+    return figure(title, key(entries), scrolling(drawing) if broad else drawing, broad=broad)
 
 
-def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str) -> str:
+def interval_chart(
+    rows: Sequence[IntervalRow],
+    *,
+    title: str,
+    unit: str,
+    decimals: int = 2,
+    limits: tuple[float, float] | None = None,
+    level: Level | None = None,
+) -> str:
     """A row for each method: a dot for each seed, the mean, its 95 % interval, and the paper's figure.
 
     The interval of two seeds is often many times as wide as their distance: where it leaves the chart it ends in an
-    arrow, and the numbers beside the name say all of it.
+    arrow, and the numbers beside the name say all of it. `limits` are those of the scale (none: what the rows need).
     """
     points = [v for row in rows for v in (*row.values, row.mean, row.paper) if v is not None and drawable(v)]
     ends = [v for row in rows for v in (row.low, row.high) if v is not None and drawable(v)]
-    scale = fit(_within_reach(ends, points), 10, _WIDTH - 10)
+    scale = Scale(*limits, 10, _WIDTH - 10) if limits else fit(_within_reach(ends, points), 10, _WIDTH - 10)
     pitch, top = 46, 8
     bottom = top + pitch * len(rows)
     axis = []
@@ -106,7 +145,9 @@ def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str) -> str
         axis.append(f'<path class="grid" d="M{scale(value):.1f} {top}V{bottom}"/>')
         axis.append(text(scale(value), bottom + 15, label, "muted middle"))
     axis.append(text(_WIDTH - 10, bottom + 32, unit, "muted end"))
-    drawn = [_interval(row, scale, top + index * pitch) for index, row in enumerate(rows)]
+    if level:
+        axis.append(f'<path class="level" d="M{scale(level.value):.1f} {top}V{bottom}"/>')
+    drawn = [_interval(row, _summary(row, decimals), scale, top + index * pitch) for index, row in enumerate(rows)]
     entries = [
         ("s1", '<circle class="seed" cx="13" cy="6" r="4"/>', "one seed"),
         ("s1", '<path class="mean" d="M13 0V12"/>', "mean"),
@@ -114,7 +155,9 @@ def interval_chart(rows: Sequence[IntervalRow], *, title: str, unit: str) -> str
     ]
     if any(row.paper is not None for row in rows):
         entries.append(("s2", marker(13, 6, 3, "hollow"), "the paper's figure"))
-    says = f"{title}, {unit}: " + "; ".join(f"{row.name} {_summary(row)}" for row in rows)
+    if level:
+        entries.append(_level_entry(level))
+    says = f"{title}, {unit}: " + "; ".join(f"{row.name} {_summary(row, decimals)}" for row in rows)
     return figure(title, key(entries), plot(_WIDTH, bottom + 38, says, [*axis, *drawn]))
 
 
@@ -130,23 +173,29 @@ def scatter_chart(points: Sequence[ScatterPoint], *, title: str, x_label: str, y
 
 
 def _frame(
-    points: Sequence[tuple[float, float]], x_label: str, y_label: str, margin: float = 0
+    points: Sequence[tuple[float, float]],
+    x_label: str,
+    y_label: str,
+    margin: float = 0,
+    limits: tuple[float, float] | None = None,
+    width: float = _WIDTH,
 ) -> tuple[Scale, Scale, list[str]]:
     """The scales of both axes, and the axes drawn: a grid of level lines, few round ticks, labels."""
-    y = fit([y for _, y in points], _HEIGHT - _BOTTOM, _TOP, 0.05 + margin)
+    low, high = _HEIGHT - _BOTTOM, _TOP
+    y = Scale(*limits, low, high) if limits else fit([y for _, y in points], low, high, 0.05 + margin)
     ticks = y.ticks(at_most=5)
     left = 8 + _DIGIT * max(len(label) for _, label in ticks)
-    x = fit([x for x, _ in points], left, _WIDTH - _RIGHT, margin)
-    parts = [f'<path class="grid" d="M{left} {y(value):.1f}H{_WIDTH - _RIGHT}"/>' for value, _ in ticks]
+    x = fit([x for x, _ in points], left, width - _RIGHT, margin)
+    parts = [f'<path class="grid" d="M{left} {y(value):.1f}H{x.end:g}"/>' for value, _ in ticks]
     parts += [text(left - 6, y(value) + 4, label, "muted end") for value, label in ticks]
-    parts.append(f'<path class="axis" d="M{left} {y.start}H{_WIDTH - _RIGHT}"/>')
+    parts.append(f'<path class="axis" d="M{left} {y.start}H{x.end:g}"/>')
     for value, label in _ticks_apart(x):
         parts.append(f'<path class="axis" d="M{x(value):.1f} {y.start}v4"/>')
         parts.append(text(x(value), y.start + 17, label, "muted middle"))
     parts.append(text(0, 12, y_label, "muted"))
-    parts.append(text(_WIDTH - _RIGHT, _HEIGHT - 3, x_label, "muted end"))
+    parts.append(text(x.end, _HEIGHT - 3, x_label, "muted end"))
     if not points:
-        parts.append(text((left + _WIDTH) / 2, _HEIGHT / 2, "nothing to show yet", "muted middle"))
+        parts.append(text((left + width) / 2, _HEIGHT / 2, "nothing to show yet", "muted middle"))
     return x, y, parts
 
 
@@ -173,8 +222,18 @@ def _line(line: Series, x: Scale, y: Scale) -> str:
         end = places[-1]
         path += f"M{places[0][0]:.1f} {places[0][1]:.1f}"
         path += "".join(f"H{h:.1f}V{v:.1f}" if line.step else f"L{h:.1f} {v:.1f}" for h, v in places[1:])
-    mark = marker(*end, line.colour) if end else ""
-    return f'<g class="{series(line.colour)}"><path class="line" d="{path}"/>{mark}</g>' if path else ""
+    mark = marker(*end, line.colour) if end and not line.thin else ""
+    if (ring := _ring(line)) is not None:
+        mark += f'<circle class="ring" cx="{x(ring[0]):.1f}" cy="{y(ring[1]):.1f}" r="{_RING}"/>'
+    style = "line thin" if line.thin else "line"
+    return f'<g class="{series(line.colour)}"><path class="{style}" d="{path}"/>{mark}</g>' if path else ""
+
+
+def _ring(line: Series) -> tuple[float, float] | None:
+    """The last point at which α and β stood still, of a line that marks it."""
+    at = line.moves_after
+    still = [(x, y) for x, y in line.points if at is not None and x <= at and y is not None and drawable(y)]
+    return still[-1] if still else None
 
 
 def _sample(colour: int) -> str:
@@ -195,10 +254,9 @@ def _within_reach(ends: Iterable[float], points: Sequence[float]) -> list[float]
     return [*points, *(min(max(end, low - span), high + span) for end in ends)]
 
 
-def _interval(row: IntervalRow, scale: Scale, top: float) -> str:
+def _interval(row: IntervalRow, summary: str, scale: Scale, top: float) -> str:
     """One method of an interval chart: its name and numbers, and below them the strip."""
     middle = top + 30
-    summary = _summary(row)
     name = shortened(row.name, (_WIDTH - 8 - text_width(summary)) / _BOLD)
     parts = [text(0, top + 14, name, "strong over"), text(_WIDTH, top + 14, summary, "end over")]
     if row.low is not None and row.high is not None and drawable(row.low) and drawable(row.high):
@@ -222,12 +280,16 @@ def _cap(x: float, y: float, lean: float) -> str:
     return f"M{x + lean:.1f} {y - 5:g}L{x:.1f} {y:g}L{x + lean:.1f} {y + 5:g}"
 
 
-def _summary(row: IntervalRow) -> str:
+def _level_entry(level: Level) -> tuple[str, str, str]:
+    return ("", '<path class="level" d="M0 6H26"/>', level.name)
+
+
+def _summary(row: IntervalRow, decimals: int) -> str:
     if row.mean is None or not drawable(row.mean):
         return "nothing yet"
-    said = number(row.mean, 2)
+    said = number(row.mean, decimals)
     if row.low is not None and row.high is not None:
-        said += f" [{number(row.low, 2)}, {number(row.high, 2)}]"
+        said += f" [{number(row.low, decimals)}, {number(row.high, decimals)}]"
     return f"{said}, n = {len(row.values)}"
 
 

@@ -66,16 +66,20 @@ def shortened(text: str, width: float) -> str:
     return f"{text}…"
 
 
-def place_labels(points: Sequence[tuple[float, float]], widths: Sequence[float], area: Box) -> list[Box] | None:
+def place_labels(
+    points: Sequence[tuple[float, float]], widths: Sequence[float], area: Box, beside: Sequence[Box] = ()
+) -> list[Box] | None:
     """Where the label of every point goes: within the area, and over no other label and no point.
 
-    Right of its point, left, above or below, else at the nearest place that is free. None if one finds no place.
+    Right of its point, left, above or below, if it can be over nothing of `beside`; else at the nearest place that is
+    free. None if one finds no place.
     """
     taken = [Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in points]
     placed = []
     for (x, y), width in zip(points, widths, strict=True):
-        near = _beside(x, y, width)
-        box = next((box for box in near if _is_free(box, area, taken)), None) or _nearest(x, y, width, area, taken)
+        near = [box for box in _beside(x, y, width) if _is_free(box, area, taken)]
+        clear = [box for box in near if not any(box.covers(other) for other in beside)]
+        box = next(iter([*clear, *near]), None) or _nearest(x, y, width, area, [*taken, *beside])
         if box is None:
             return None
         taken.append(box)

@@ -54,6 +54,15 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | No
     return Interval(mean, mean - half, mean + half)
 
 
+def percentile_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
+    """The t interval of the mean of values that lie from 0 to 100, without what no mean of them can be.
+
+    What is cut off cannot hold the true mean, so it is contained as often as by the whole interval.
+    """
+    found = mean_interval(values, level)
+    return found and Interval(found.mean, max(0.0, found.low), min(100.0, found.high))
+
+
 def difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference | None:
     """Welch's interval of mean(a) - mean(b): the spreads may differ; None if either has fewer than two values."""
     if min(len(a), len(b)) < 2:

@@ -57,11 +57,14 @@ DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "5 2 1 2 1 2", "1 2", "4 5")
 """How the line of each series is broken, so that it is known without its colour."""
 _UNFILLED = ("page", "ink", "muted", "grid", "frozen")
 
-_RULES = """
+FONT = "font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif"
+_RULES = f"""
+.chart svg{{{FONT};overflow:visible}}"""
+_RULES += """
 .chart{margin:0;max-width:28rem}
 .chart.wide{max-width:none}
+.chart.broad{max-width:56rem}
 .chart figcaption{font-weight:600;color:var(--ink);margin:0 0 .3rem}
-.chart svg{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;overflow:visible}
 .chart svg.plot{display:block;width:100%;height:auto}
 .chart text{fill:var(--ink)}
 .chart .muted{fill:var(--muted)}
@@ -75,9 +78,14 @@ _RULES = """
 .chart .key .frozen{stroke:var(--muted)}
 .chart .veil{fill:var(--page);opacity:.55}
 .chart .line{fill:none;stroke:currentColor;stroke-width:1.8;stroke-linejoin:round}
+.chart g .line.thin{stroke-width:1;opacity:.5;stroke-dasharray:none}
+.chart .level{fill:none;stroke:var(--ink);stroke-width:1.2}
+.chart .ring{fill:var(--page);stroke:var(--ink);stroke-width:1.5}
 .chart .mark{fill:currentColor;stroke:var(--page)}
 .chart .hollow{fill:var(--page);stroke:currentColor;stroke-width:2}
 .chart .seed{fill:currentColor;fill-opacity:.45;stroke:currentColor}
+.chart .reach{fill:none;stroke:currentColor;stroke-width:1.2;opacity:.6}
+.chart .stairs{fill:none;stroke:currentColor;stroke-width:2.5;opacity:.35}
 .chart .mean{fill:none;stroke:currentColor;stroke-width:3}
 .chart .band{stroke:var(--page);stroke-width:.7;vector-effect:non-scaling-stroke}
 .chart .bar{stroke:var(--page);stroke-width:.7}
