@@ -84,6 +84,9 @@ class ReportConfig(JobConfig):
         default=None,
         description="folder for report.html and report.md (none: that of the run or the study; of several, report/)",
     )
+    table: Path | None = Field(
+        default=None, description="CSV file of cells with known accuracy, by which cells are scored, epoch by epoch"
+    )
 
 
 class ScoreConfig(JobConfig):

@@ -49,3 +49,19 @@ def study(runs: Path, tmp_path: Path) -> Path:
     shutil.copytree(runs / "trained" / "seed-1", drawn / "seed-0" / "train")
     (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
     return folder
+
+
+@pytest.fixture
+def scored(runs: Path, known_table: Path, tmp_path: Path) -> Path:
+    """A study that trains nothing: two searches, two random cells and a given one, scored by a table."""
+    folder = tmp_path / "scored"
+    methods = {
+        "PC & <b>": {"search": SETTINGS},
+        "random cells": {"cells": "random", "search": {"num_nodes": 4}},
+        "given": {"cells": GENOTYPE.to_text()},
+    }
+    for number, name in enumerate(("one", "two")):
+        shutil.copytree(runs / name, folder / "runs" / "pc-b" / f"seed-{number}" / "search")
+    described = {"title": "Scored", "seeds": 2, "no_train": True, "table": str(known_table), "methods": methods}
+    (folder / "study.yaml").write_text(yaml.safe_dump(described))
+    return folder

@@ -262,11 +262,13 @@ REPORT = """
 import sys
 from pcdarts.cli import run_command
 code = run_command(["report", *sys.argv[1:]])
-print(code, {"torch", "torchvision", "rich"} & set(sys.modules), file=sys.stderr)
+print(code, {"torch", "torchvision", "rich", "sklearn"} & set(sys.modules), file=sys.stderr)
 """
 
 
-def test_a_report_is_made_without_torch(study: Path, runs: Path, tmp_path: Path) -> None:
+def test_a_report_without_a_table_is_made_without_torch_and_scikit_learn(
+    study: Path, runs: Path, tmp_path: Path
+) -> None:
     arguments = [str(study), str(runs / "one"), str(runs / "trained"), "--out", str(tmp_path / "report")]
     done = subprocess.run([sys.executable, "-c", REPORT, *arguments], capture_output=True, text=True)
     assert done.stderr == "0 set()\n"

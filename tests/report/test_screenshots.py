@@ -51,10 +51,15 @@ def test_the_page_follows_the_colours_of_its_reader(
     assert seen[line] > 100  # charts
 
 
-def test_only_tables_scroll_sideways_on_any_screen(report: Path, tmp_path: Path) -> None:
+def test_only_tables_and_broad_charts_scroll_sideways_on_any_screen(
+    study: Path, known_table: Path, tmp_path: Path
+) -> None:
     """Chromium has no window narrower than 500 pixels, but frames of any width."""
     tells = "<script>parent.postMessage([innerWidth, document.documentElement.scrollWidth].join(), '*')</script>"
-    framed = escape(report.read_text("utf-8") + tells)
+    done(study.parent, "report", study.name, "--table", str(known_table))
+    page = (study / "report.html").read_text("utf-8")
+    assert "chart broad" in page
+    framed = escape(page + tells)
     frames = "".join(f'<iframe style="width:{width}px" srcdoc="{framed}"></iframe>' for width in (360, 768, 1400))
     listens = "<script>addEventListener('message', event => document.body.append(` said ${event.data};`))</script>"
     wrapper = tmp_path / "frames.html"

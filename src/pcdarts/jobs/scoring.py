@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from pcdarts.cell.genotype import Genotype
+from pcdarts.errors import InputError
 from pcdarts.run.folder import RunFolder
 from pcdarts.score.yardstick import Score, Yardstick
 
@@ -19,20 +21,25 @@ class RunScores:
 
 
 def scores_of(run: RunFolder, yardstick: Yardstick) -> RunScores:
-    """The scores of a search, or of as much of it as there is.
+    """The scores of a search, or of as much of it as there is; files that are damaged are left out.
 
     Raises:
-        InputError: a genotype of the run cannot be read, or is not of the table's space.
+        InputError: a genotype of the run is not of the table's space.
     """
     files = {
         int(match[1]): path
         for path in run.epoch_genotype(1).parent.glob("epoch_*.json")
         if (match := re.fullmatch(r"epoch_([0-9]+)\.json", path.name))
     }
-    epochs = sorted(files)
-    genotypes = [Genotype.from_file(files[epoch]) for epoch in epochs]
-    if run.genotype.is_file():
-        genotypes.append(Genotype.from_file(run.genotype))
-    scores = yardstick.scores(genotypes)
-    final = scores.pop() if run.genotype.is_file() else None
-    return RunScores(final, tuple(zip(epochs, scores, strict=True)))
+    found = {epoch: genotype for epoch in sorted(files) if (genotype := _genotype(files[epoch]))}
+    last = _genotype(run.genotype)
+    scores = yardstick.scores([*found.values(), *([last] if last else [])])
+    final = scores.pop() if last else None
+    return RunScores(final, tuple(zip(found, scores, strict=True)))
+
+
+def _genotype(path: Path) -> Genotype | None:
+    try:
+        return Genotype.from_file(path)
+    except InputError:
+        return None

@@ -21,6 +21,10 @@ def _lines(part: View) -> list[str]:
         lines += [f"> {_plain(part.note)}", ""]
     lines += [line for remark in part.remarks for line in (_plain(remark), "")]
     lines += map(_table, part.tables)
+    if part.scores:
+        lines += [f"## {part.scores.heading}", ""]
+        lines += [line for words in part.scores.words for line in (_plain(words), "")]
+        lines += map(_table, part.scores.tables)
     if part.difference:
         first, second = (_plain(entry.name) for entry in part.pair)
         lines += [f"## From {first} to {second}", "", f"```\n{part.difference.to_text()}```", ""]

@@ -8,46 +8,62 @@ from markupsafe import Markup
 
 import pcdarts
 from pcdarts.cell import draw
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, listed
 from pcdarts.report import style
 from pcdarts.report.detail import Detail, compared, details_of
+from pcdarts.report.front import GENERATED as PICTURE_START
 from pcdarts.report.markdown import GENERATED as MARKDOWN_START
 from pcdarts.report.markdown import to_markdown
+from pcdarts.report.scores import read_scores
 from pcdarts.report.subject import Subject, read_subjects
 from pcdarts.report.view import View, view
 from pcdarts.run.files import write_text
+from pcdarts.score.yardstick import Yardstick, make_yardstick
 from pcdarts.study_config import ReportConfig
 
 LIMIT = 1_000_000
 """Bytes that a page may have."""
 GENERATED = '<meta name="generator" content="pcdarts report'
 """By this in its first lines a page is known to be ours, and may be replaced."""
-_OWN = {"report.html": GENERATED, "report.md": MARKDOWN_START}
+_OWN = {".html": GENERATED, ".md": MARKDOWN_START, ".svg": PICTURE_START}
+"""By the end of a name: what a file of ours has in its first lines."""
 
 
 def run_report(config: ReportConfig) -> None:
-    """Write `report.html` and `report.md`, and print the tables.
+    """Write `report.html`, `report.md` and, of a study with a front, that as `front.svg`, and print the tables.
 
     Raises:
-        InputError: a folder is neither a run nor a study or is damaged, or a file of that name is no report of ours.
+        InputError: a folder is neither a run nor a study or is damaged, a file of that name is no report of ours, or
+            the table of known cells cannot be used.
         RunError: the files cannot be saved.
     """
     out = config.out or (config.runs[0] if len(config.runs) == 1 else Path("report"))
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, but the report needs a folder: choose another --out")
-    subjects = read_subjects(config.runs)
-    for name, start in _OWN.items():
-        _refuse_foreign(out / name, start)
-    views = [view(subject) for subject in subjects]
-    markdown = to_markdown(views)
-    page = render(subjects, views)
-    write_text(out / "report.html", page)
-    write_text(out / "report.md", markdown)
+    yardstick = None if config.table is None else make_yardstick(config.table)
+    subjects = read_subjects(config.runs, yardstick)
+    for name in ("report.html", "report.md"):
+        _refuse_foreign(out / name)
+    scores = [read_scores(subject, yardstick) for subject in subjects]
+    if yardstick and not any(known.cells for known in scores if known):
+        _refuse_unfit(yardstick, [why for known in scores if known for why in known.missing])
+    views = [view(subject, known) for subject, known in zip(subjects, scores, strict=True)]
+    files = {"report.html": render(subjects, views), "report.md": to_markdown(views)}
+    pictures = [part.scores.picture for part in views if part.scores and part.scores.picture]
+    files |= {f"front{f'-{number}' * (number > 1)}.svg": svg for number, svg in enumerate(pictures, start=1)}
+    for name in files:
+        _refuse_foreign(out / name)
+    for name, content in files.items():
+        write_text(out / name, content)
     for part in views:
         print(part.title, part.summary, *part.remarks, sep="\n", end="\n\n")
         for table in part.tables:
             print(table.to_markdown())
-    print(f"written: {out / 'report.html'} and {out / 'report.md'}")
+        if part.scores:
+            print(part.scores.heading, *part.scores.words, sep="\n", end="\n\n")
+            for table in part.scores.tables:
+                print(table.to_markdown())
+    print(f"written: {listed([str(out / name) for name in files], 'and')}")
 
 
 def render(subjects: Sequence[Subject], views: Sequence[View]) -> str:
@@ -119,7 +135,17 @@ def _environment() -> Environment:
     )
 
 
-def _refuse_foreign(path: Path, start: str) -> None:
+def _refuse_unfit(yardstick: Yardstick, missing: Sequence[str]) -> None:
+    """Make sure that cells have no score because there are none yet, not because the table is about others.
+
+    Raises:
+        InputError: it is.
+    """
+    if missing:
+        raise InputError(f"{yardstick.table.path} scores nothing here, {missing[0]}: give another --table, or none")
+
+
+def _refuse_foreign(path: Path) -> None:
     """Make sure that writing `path` replaces nothing but an earlier report.
 
     Raises:
@@ -130,7 +156,7 @@ def _refuse_foreign(path: Path, start: str) -> None:
             return
         if path.is_file() and not path.is_symlink():
             with path.open(encoding="utf-8", errors="replace") as file:
-                if start in file.read(1000):
+                if _OWN[path.suffix] in file.read(1000):
                     return
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None

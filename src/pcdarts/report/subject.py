@@ -8,6 +8,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError, shown
 from pcdarts.report.history import History, SearchHistory, read_history, read_run, read_trainings
 from pcdarts.run.folder import RunFolder
+from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.outcome import CellOutcome, Row, StudyOutcome, description, read_study
 
 SEARCHES = ("search", "random search")
@@ -85,8 +86,10 @@ class Subject:
         return found
 
 
-def read_subjects(paths: Sequence[Path]) -> list[Subject]:
+def read_subjects(paths: Sequence[Path], yardstick: Yardstick | None = None) -> list[Subject]:
     """The studies among `paths`, each for itself, and the runs among them as one subject.
+
+    `yardstick` scores the cells of studies (none: that of a study's own table, if it has one).
 
     Raises:
         InputError: a folder holds neither a study nor a run, or what it holds is damaged.
@@ -95,7 +98,7 @@ def read_subjects(paths: Sequence[Path]) -> list[Subject]:
     for path in dict.fromkeys(paths):
         try:
             if description(path).is_file():
-                subjects.append(_study(read_study(path)))
+                subjects.append(_study(read_study(path, yardstick)))
             elif RunFolder(path).config.is_file():
                 runs.append(Group(_name(path), [_run(RunFolder(path), _name(path))], path))
             else:
@@ -115,13 +118,18 @@ def row_name(row: Row | CellOutcome) -> str:
     return row.method if row.setting is None else f"{row.method}, {row.setting}"
 
 
+def entry_name(cell: CellOutcome) -> str:
+    """Method, setting and seed."""
+    return f"{row_name(cell)}, seed {cell.seed}"
+
+
 def _study(outcome: StudyOutcome) -> Subject:
     groups = [Group(row_name(row), [_cell(cell) for cell in row.cells]) for row in outcome.rows]
     return Subject(outcome.title or outcome.name, groups, outcome)
 
 
 def _cell(cell: CellOutcome) -> Entry:
-    name = f"{row_name(cell)}, seed {cell.seed}"
+    name = entry_name(cell)
     search = read_history(cell.search, name) if cell.search and cell.search.config.is_file() else None
     trainings = read_trainings(cell.train, name) if cell.train.config.is_file() else []
     return Entry(name, search, trainings, cell.genotype)
@@ -150,11 +158,16 @@ def _name(path: Path) -> str:
 
 
 def _with_distinct_names(groups: list[Group]) -> list[Group]:
+    """Of groups that would have one name, those with as many of the folders above as tell them apart."""
     names = [group.name for group in groups]
-    if len(set(names)) == len(names):
-        return groups
-    numbered = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+    parts = [group.path.resolve().parts if group.path else (group.name,) for group in groups]
+    for number in range(2, max(map(len, parts)) + 1):
+        if len(set(names)) == len(names):
+            break
+        names = [
+            "/".join(part[-number:]) if names.count(name) > 1 else name for name, part in zip(names, parts, strict=True)
+        ]
     return [
         Group(name, [Entry(name, e.search, e.trainings, e.genotype) for e in group.entries], group.path)
-        for name, group in zip(numbered, groups, strict=True)
+        for name, group in zip(names, groups, strict=True)
     ]

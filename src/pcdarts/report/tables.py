@@ -46,12 +46,12 @@ def study_table(outcome: StudyOutcome) -> Table:
     columns: _Columns = {
         "method": lambda row: row.method,
         "setting": lambda row: row.setting or "",
-        "test error, %": error_text,
+        "test error, %": error_text if outcome.trains else _nothing,
         "95 % interval of the mean": _interval,
         f"difference to {reference_name(outcome)}, points": lambda row: _difference(row, _reference(outcome, row)),
         **beside,
-        "search cost": lambda row: _hours([cell.search_hours for cell in row.cells]),
-        "training cost": lambda row: _hours([cell.train_hours for cell in row.cells]),
+        "search cost": lambda row: hours_text([cell.search_hours for cell in row.cells]),
+        "training cost": lambda row: hours_text([cell.train_hours for cell in row.cells]),
         "parameters": lambda row: _millions([cell.params for cell in row.cells]),
         "mult-adds": lambda row: _millions([cell.mult_adds for cell in row.cells]),
         "skips, normal cell": _skips,
@@ -86,6 +86,8 @@ def error_text(row: Row) -> str:
 
 def caption(outcome: StudyOutcome) -> tuple[str, ...]:
     """What a reader has to know: what the figures are, what they can show, and what is missing."""
+    if not outcome.trains:
+        return ("Nothing is trained in this study. Costs are means over seeds.",)
     sentences = [
         "Top-1 test error after the last epoch: mean ± standard deviation over n seeds, each a search of its own (of a "
         "given cell: a training); several trainings of one search are averaged first.",
@@ -174,7 +176,8 @@ def _paper(row: Row) -> str:
     return ", ".join(figure for figure in figures if figure)
 
 
-def _hours(hours: Sequence[float | None]) -> str:
+def hours_text(hours: Sequence[float | None]) -> str:
+    """The mean of those that are known, as `2 min 30 s`; empty if none is."""
     known = [value for value in hours if value is not None]
     return duration(3600 * fmean(known)) if known else ""
 
@@ -186,6 +189,10 @@ def _millions(counts: Sequence[int | None]) -> str:
         return ""
     low, high = (f"{count / 1e6:.0f}" if count >= 1e8 else f"{count / 1e6:.3g}" for count in (min(known), max(known)))
     return f"{low} M" if low == high else f"{low} to {high} M"
+
+
+def _nothing(row: Row) -> str:
+    return ""
 
 
 def _skips(row: Row) -> str:

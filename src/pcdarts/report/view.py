@@ -17,6 +17,8 @@ from pcdarts.report.charts import IntervalRow, ScatterPoint, interval_chart, sca
 from pcdarts.report.curves import MOST_LINES, learning_curves, skip_charts
 from pcdarts.report.difference import GenotypeDifference, diff
 from pcdarts.report.history import History, SearchHistory
+from pcdarts.report.score_view import ScoreView, score_view
+from pcdarts.report.scores import Scores
 from pcdarts.report.settings import Settings, environment_of, settings_of
 from pcdarts.report.statistics import mean_interval, mean_std
 from pcdarts.report.subject import Entry, Group, Subject, row_name
@@ -40,6 +42,8 @@ class View:
     tables: Sequence[Table]
     comparison: Sequence[str]
     """Charts: methods with their intervals, cost against error."""
+    scores: ScoreView | None
+    """None without a table of known cells."""
     difference: GenotypeDifference | None
     pair: Sequence[Entry]
     """The two that `difference` is about."""
@@ -56,20 +60,22 @@ class View:
     entries: Sequence[Entry]
 
 
-def view(subject: Subject) -> View:
+def view(subject: Subject, scores: Scores | None = None) -> View:
     """Read nothing more, count and draw."""
     outcome = subject.outcome
     pair = [entry for entry in subject.own_cells if entry.genotype] if outcome is None else []
     genotypes = [entry.genotype for entry in pair if entry.genotype]
     states = [] if outcome else [(group, status_of(RunFolder(group.path))) for group in subject.groups if group.path]
     lines = sum(len(group.histories) for group in subject.groups)
+    scored = score_view(subject, scores) if scores else None
     return View(
         title=subject.title,
         summary=_study_summary(outcome) if outcome else _runs_summary([status for _, status in states]),
         note=outcome.note if outcome else "",
         remarks=_remarks(subject),
-        tables=_study_tables(outcome) if outcome else [_runs_table(states)],
+        tables=_study_tables(outcome, scored) if outcome else [_runs_table(states)],
         comparison=[*_intervals(outcome), *_costs(outcome)] if outcome else [],
+        scores=scored,
         difference=diff(*genotypes) if len(pair) == 2 else None,
         pair=pair,
         agreement=_agreement(subject),
@@ -107,7 +113,10 @@ def _skips_note(subject: Subject) -> str:
     return f"Cells after each epoch, {WITHOUT} of {listed(names, 'and')}." if names else ""
 
 
-def _study_tables(outcome: StudyOutcome) -> list[Table]:
+def _study_tables(outcome: StudyOutcome, scores: ScoreView | None) -> list[Table]:
+    """Those about test errors; of a study that trains nothing the table of its scores says all, if there is one."""
+    if not outcome.trains:
+        return [] if scores and scores.tables else [study_table(outcome)]
     by_setting = setting_table(outcome)
     return [study_table(outcome), *([by_setting] if by_setting else [])]
 

@@ -1,0 +1,307 @@
+"""What a report says about scores: how good cells are among random ones, at what cost, and when searches found them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from pcdarts.cell.canonical import canonical
+from pcdarts.errors import counted, in_short
+from pcdarts.jobs.score import in_words
+from pcdarts.report.axes import thinned
+from pcdarts.report.charts import IntervalRow, interval_chart
+from pcdarts.report.front import FrontPoint, front, front_chart, front_picture
+from pcdarts.report.score_charts import CHANCE, LIMITS, Curve, Points, percentile_chart
+from pcdarts.report.scores import Scores
+from pcdarts.report.statistics import Interval, mean_std, percentile_interval
+from pcdarts.report.subject import Entry, Group, Subject, row_name
+from pcdarts.report.tables import ABSENT, Table, hours_text
+from pcdarts.score.yardstick import RANDOM_CELLS, Score
+from pcdarts.study.outcome import Row, StudyOutcome
+from pcdarts.study.spec import SOURCES
+
+_MOST_COLUMNS = 8
+_PERCENTILE = (
+    f"Percentile: how many of {RANDOM_CELLS:,} random cells have a lower accuracy, by the same yardstick, in %; 50 is "
+    "chance."
+)
+_SCALE = (
+    "Accuracies are on the table's scale: of its networks, trained its way on its images, and not of yours. Listed: "
+    "the table knows the cell. Predicted: a regressor that was fitted on the table says so"
+)
+_OF_ONE = f"{_SCALE}, and the true accuracy of 95 % of the cells lies within the interval beside it."
+_OF_SEEDS = (
+    "Intervals: Student's t for the mean over the seeds that have a score, cut off at 0 and 100; what the regressor "
+    "may be wrong by comes on top. A method is shown to differ from chance only where its interval leaves out 50."
+)
+_JOBS = {
+    "search": ("epoch", "Percentile of the cell that each epoch would give"),
+    "random search": ("cell tried", "Random search: percentile of the best cell so far"),
+}
+"""Those that derive a cell again and again: what an epoch of theirs is, and the title of their chart."""
+
+
+@dataclass(frozen=True)
+class ScoreView:
+    """The section about scores."""
+
+    heading: str
+    words: Sequence[str]
+    """Sentences: what the yardstick is worth, and which cells it cannot score."""
+    parts: Sequence[Table | str] = ()
+    """Tables, and charts as HTML, in their order."""
+    picture: str = ""
+    """The front as an SVG file of its own, if there is one."""
+
+    @property
+    def tables(self) -> list[Table]:
+        return [part for part in self.parts if isinstance(part, Table)]
+
+
+def score_view(subject: Subject, scores: Scores) -> ScoreView:
+    """The section of a subject that has a table."""
+    words = list(map(_sentence, [*scores.words, *scores.missing]))
+    if not scores.cells:
+        return ScoreView("How good are the cells?", words if scores.missing else [*words, "There is no score yet."])
+    curves: list[Table | str] = []
+    for job, (step, title) in _JOBS.items():
+        if found := _curves(subject.groups, scores, job):
+            curves += [percentile_chart(found, title=title, x_label=step), _epochs_table(found, step)]
+    if subject.outcome is None:
+        heading = "When the search found it" if curves else "How good are the cells?"
+        return ScoreView(heading, words, [*curves[:1], _runs_table(subject, scores), *curves[1:]])
+    rows = [_ScoredRow(row) for row in subject.outcome.rows]
+    points = [point for row in rows if (point := row.point)]
+    parts = [front_chart(points), _study_table(subject.outcome, rows, points), _intervals(rows), *curves]
+    return ScoreView(
+        "How good are the cells, and when were they found?",
+        [*words, *_against_chance(rows)],
+        [part for part in parts if part],
+        front_picture(points),
+    )
+
+
+@dataclass(frozen=True)
+class _ScoredRow:
+    """A method and a setting of a study."""
+
+    row: Row
+
+    @property
+    def name(self) -> str:
+        return row_name(self.row)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether all its seeds have one cell, which then is one value, whatever their number."""
+        return self.row.source not in SOURCES
+
+    @property
+    def scores(self) -> list[Score]:
+        return self.row.scores[:1] if self.is_given else self.row.scores
+
+    @property
+    def percentiles(self) -> list[float]:
+        return [score.percentile for score in self.scores]
+
+    @property
+    def accuracies(self) -> list[float]:
+        return [score.accuracy for score in self.scores]
+
+    @property
+    def interval(self) -> Interval | None:
+        return percentile_interval(self.percentiles)
+
+    @property
+    def hours(self) -> list[float]:
+        """Of the searches whose cells have a score."""
+        return [cell.search_hours for cell in self.row.cells if cell.search_hours and cell.score]
+
+    @property
+    def point(self) -> FrontPoint | None:
+        """Its place on the front; None as long as it has no score, or a search no time."""
+        is_free = self.is_given or self.row.source == "random"
+        if not self.percentiles or not (self.hours or is_free):
+            return None
+        low, high = (self.interval.low, self.interval.high) if self.interval else (None, None)
+        return FrontPoint(self.name, None if is_free else 60 * fmean(self.hours), fmean(self.percentiles), low, high)
+
+
+def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequence[FrontPoint]) -> Table:
+    best = {point.name for point in front(points)}
+    columns = {
+        "method": [row.row.method for row in rows],
+        "setting": [row.row.setting or "" for row in rows],
+        "percentile": [_percentile(row) for row in rows],
+        "95 % interval": [_limits(row.interval, 1) for row in rows],
+        "accuracy, %": [_accuracy(row) for row in rows],
+        "interval of the accuracy": [_limits(percentile_interval(row.accuracies), 2) for row in rows],
+        "by": [_source(row) for row in rows],
+        "search time": [hours_text(row.hours) for row in rows],
+        "on the front": ["yes" if row.name in best else "" for row in rows],
+    }
+    filled = {heading: column for heading, column in columns.items() if any(column)}
+    texts = zip(*([text or ABSENT for text in column] for column in filled.values()), strict=True)
+    caption = [_PERCENTILE, f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
+    if points:
+        caption.append(
+            "On the front: no other search here has a higher mean percentile and is no dearer, and 50, which a cell "
+            "drawn blindly has for nothing, is lower. Times are means over seeds, of searches alone."
+        )
+    if outcome.device:
+        caption.append(f"Measured on {outcome.device}.")
+    return Table(tuple(filled), tuple(texts), tuple(caption))
+
+
+def _percentile(row: _ScoredRow) -> str:
+    """`62.1 ± 30.4 (n = 5)`; `n = 2 of 5` where seeds are missing."""
+    n, seeds = len(row.percentiles), len(row.row.cells)
+    if not n:
+        return f"{ABSENT} (n = 0 of {seeds})"
+    mean, std = mean_std(row.percentiles)
+    if row.is_given:
+        return f"{mean:.1f} (a given cell)"
+    count = f"(n = {n})" if n == seeds else f"(n = {n} of {seeds})"
+    return f"{mean:.1f} {count}" if std is None else f"{mean:.1f} ± {std:.1f} {count}"
+
+
+def _accuracy(row: _ScoredRow) -> str:
+    if not row.accuracies:
+        return ""
+    mean, std = mean_std(row.accuracies)
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+
+
+def _limits(interval: Interval | None, decimals: int) -> str:
+    if interval is None or interval.low == interval.high:  # seeds that happen to agree tell nothing of their spread
+        return ""
+    return f"{interval.low:.{decimals}f} to {interval.high:.{decimals}f}"
+
+
+def _source(row: _ScoredRow) -> str:
+    known = sum(score.listed is not None for score in row.scores)
+    if not row.scores:
+        return ""
+    return "predicted" if not known else "listed" if known == len(row.scores) else f"{known} listed, others predicted"
+
+
+def _against_chance(rows: Sequence[_ScoredRow]) -> list[str]:
+    """Which methods are shown to differ from cells drawn blindly; of such cells that is known, whatever was drawn."""
+    searched = [(row.name, row.interval) for row in rows if row.row.source != "random"]
+    known = [(name, interval) for name, interval in searched if interval and interval.low < interval.high]
+    if not known:
+        return []
+    better = [name for name, interval in known if interval.low > CHANCE.value]
+    worse = [name for name, interval in known if interval.high < CHANCE.value]
+    parts = [f"better than chance: {', '.join(better)}"] if better else []
+    parts += [f"worse: {', '.join(worse)}"] if worse else []
+    left = len(known) - len(better) - len(worse)
+    if not parts:
+        return ["No method is shown to differ from chance: every interval contains 50."]
+    others = f" The intervals of the other {counted(left, 'method')} contain 50." if left else ""
+    return [f"Shown to be {'; '.join(parts)}.{others}"]
+
+
+def _intervals(rows: Sequence[_ScoredRow]) -> str:
+    drawn = []
+    for row in rows:
+        low, high = (row.interval.low, row.interval.high) if row.interval else (None, None)
+        mean = fmean(row.percentiles) if row.percentiles else None
+        drawn.append(IntervalRow(row.name, row.percentiles, mean, low, high))
+    chart = interval_chart(
+        drawn,
+        title="Percentile of every seed, mean and 95 % interval",
+        unit="percentile among random cells",
+        decimals=1,
+        limits=LIMITS,
+        level=CHANCE,
+    )
+    return f'<div class="charts">{chart}</div>'
+
+
+def _curves(groups: Sequence[Group], scores: Scores, job: str) -> list[Curve]:
+    """A curve for each group that has searches of this job, the mean over those that are done, if any is."""
+    curves = []
+    for group in groups:
+        entries = [entry for entry in group.entries if entry.search and entry.search.job == job]
+        known = [(entry, points) for entry in entries if (points := _points(entry, scores))]
+        if not known:
+            continue
+        done = [points for entry, points in known if entry.search and entry.search.result]
+        mean = _mean_of(done or [points for _, points in known])
+        frozen = {entry.search.frozen for entry, _ in known if entry.search}
+        if mean:
+            still = frozen.pop() if len(frozen) == 1 and job == "search" else 0
+            curves.append(Curve(group.name, still, mean, [points for _, points in known] if len(known) > 1 else []))
+    return curves
+
+
+def _points(entry: Entry, scores: Scores) -> Points:
+    known = scores.cells.get(entry.name)
+    return [(epoch, score.percentile) for epoch, score in known.epochs] if known else []
+
+
+def _mean_of(seeds: Sequence[Points]) -> Points:
+    """Over the seeds, at the epochs that all of them have."""
+    known = [dict(points) for points in seeds]
+    common = sorted(set.intersection(*(set(points) for points in known)))
+    return [(epoch, fmean(points[epoch] for points in known)) for epoch in common]
+
+
+def _runs_table(subject: Subject, scores: Scores) -> Table:
+    rows = []
+    for entry in subject.entries:
+        if not (known := scores.cells.get(entry.name)):
+            continue
+        accuracy, interval, percentile = in_words(known.final) if known.final else ("", "", "")
+        rows.append((entry.name, percentile, accuracy, interval, _stands_since(entry)))
+    columns = ("run", "percentile", "accuracy", "95 % interval", "the cell stands since")
+    filled = [place for place, column in enumerate(zip(*rows, strict=True)) if any(column)]
+    return Table(
+        tuple(columns[place] for place in filled),
+        tuple(tuple(row[place] or ABSENT for place in filled) for row in rows),
+        (_PERCENTILE, _OF_ONE),
+    )
+
+
+def _stands_since(entry: Entry) -> str:
+    """From which epoch on a search would have given the cell that it gave in the end; empty where it has no epochs."""
+    search = entry.search
+    if not (search and search.genotypes and entry.genotype):
+        return ""
+    final = canonical(entry.genotype)
+    since = None
+    for epoch, genotype in sorted(search.genotypes.items(), reverse=True):
+        if canonical(genotype) != final:
+            break
+        since = epoch
+    if since is None:  # a budget has chosen another one
+        return ""
+    return f"{_JOBS[search.job][0]} {since} of {max(search.genotypes)}"
+
+
+def _epochs_table(curves: Sequence[Curve], step: str) -> Table:
+    """The curves as numbers, at some of the epochs."""
+    epochs = sorted({epoch for curve in curves for epoch, _ in curve.mean})
+    shown = [epochs[place] for place in thinned(len(epochs), _MOST_COLUMNS)]
+    rows = []
+    for curve in curves:
+        known = dict(curve.mean)
+        rows.append((curve.name, *(f"{known[epoch]:.0f}" if epoch in known else ABSENT for epoch in shown)))
+    means = ["Means over seeds."] if any(curve.seeds for curve in curves) else []
+    return Table((f"percentile after {step}", *map(str, shown)), tuple(rows), (*means, *_frozen(curves)))
+
+
+def _frozen(curves: Iterable[Curve]) -> list[str]:
+    """In which epochs α and β stood still, in a sentence."""
+    names: dict[int, list[str]] = {}
+    for curve in curves:
+        names.setdefault(curve.frozen, []).append(curve.name)
+    if set(names) == {0}:
+        return []
+    spans = [f"{frozen} ({in_short(found)})" if len(names) > 1 else f"{frozen}" for frozen, found in names.items()]
+    still = f"α and β stood still in the first {' or '.join(spans)} epochs"
+    return [f"{still}: what is derived there comes from the random numbers of the start."]
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith((".", ":")) else ".")

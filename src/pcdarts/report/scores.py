@@ -1,0 +1,53 @@
+"""What a table of known cells says of the cells that a report is about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pcdarts.errors import InputError, in_short
+from pcdarts.jobs.scoring import RunScores, scores_of
+from pcdarts.report.subject import Subject, entry_name
+from pcdarts.run.folder import RunFolder
+from pcdarts.score.yardstick import Yardstick
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a subject's cells."""
+
+    words: Sequence[str] = ()
+    """What is to be said of the yardstick."""
+    cells: Mapping[str, RunScores] = field(default_factory=dict)
+    """By the name of the entry; of those that have a genotype."""
+    missing: Sequence[str] = ()
+    """Which cells have no score, and why."""
+
+
+def read_scores(subject: Subject, yardstick: Yardstick | None) -> Scores | None:
+    """The scores of a study as it has them, those of runs by `yardstick`; None without a table."""
+    if subject.outcome is None:
+        return None if yardstick is None else _of_runs(subject, yardstick)
+    outcome = subject.outcome
+    if outcome.table is None:
+        return None
+    found = {entry_name(cell): outcome.run_scores(cell) for cell in outcome.cells}
+    cells = {name: scores for name, scores in found.items() if scores and (scores.final or scores.epochs)}
+    return Scores(outcome.yardstick.words() if outcome.yardstick else (), cells, outcome.remarks)
+
+
+def _of_runs(subject: Subject, yardstick: Yardstick) -> Scores:
+    cells: dict[str, RunScores] = {}
+    refused: dict[str, list[str]] = {}
+    elsewhere = subject.trained_again
+    for group in subject.groups:
+        if group.path is None or group.name in elsewhere:
+            continue
+        try:
+            scores = scores_of(RunFolder(group.path), yardstick)
+        except InputError as error:
+            refused.setdefault(str(error), []).append(group.name)
+        else:
+            if scores.final or scores.epochs:
+                cells[group.name] = scores
+    return Scores(
+        yardstick.words(), cells, [f"not scored: {in_short(names)} ({why})" for why, names in refused.items()]
+    )
