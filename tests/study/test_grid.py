@@ -8,6 +8,7 @@ import pytest
 from command_line import GENOTYPE
 from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError
+from pcdarts.jobs.train import pinned
 from pcdarts.score.yardstick import make_yardstick
 from pcdarts.study.grid import Cell, check_begun, grid
 from pcdarts.study.outcome import description, read_study
@@ -76,6 +77,14 @@ def test_runs_that_were_begun_otherwise_are_refused(changed, said, tmp_path):
     check_begun([cell])
     with pytest.raises(InputError, match=said):
         check_begun(grid(spec_of(**changed), tmp_path))
+
+
+def test_a_published_cell_is_the_one_that_its_training_keeps_printed(tmp_path):
+    (cell,) = begun(tmp_path, spec_of(methods={"A": {"cells": "darts_v1"}}))
+    finish(cell)
+    kept = pinned(cell.train_config.model_copy(update={"genotype": "darts_v1"}))
+    cell.train.config.write_text(kept.to_yaml())
+    check_begun([cell])
 
 
 def test_where_and_how_fast_may_change_while_a_study_goes_on(tmp_path):

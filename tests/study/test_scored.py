@@ -162,7 +162,9 @@ def test_cells_of_another_space_than_the_tables_are_named_and_have_no_score(know
     finish(grid(spec_of(), folder)[0], genotype=OF_THREE_NODES)
     outcome = read_study(folder)
     assert outcome.rows[0].scores == []
-    assert outcome.remarks == (f"not scored: A, seed 0 (it has 3 nodes, but the cells of {known_table} have 4)",)
+    assert outcome.remarks == (
+        f"without a score: 1 cell; A, seed 0: it has 3 nodes, but the cells of {known_table} have 4",
+    )
     assert len(outcome.rows[1].scores) == 2
 
 
@@ -178,8 +180,16 @@ def test_cells_of_another_space_than_the_tables_are_named_and_have_no_score(know
         (UNTRAINED + "\ntable: none.csv", (), "none.csv: No such file or directory"),
         (DESCRIPTION, ("--table", "few.csv"), "few.csv has 20 different cells, but a regressor needs 50 at least"),
         (UNTRAINED + "\ntable: 3", (), "table is 3, but it must be a path"),
-        (UNTRAINED.replace("num_nodes: 4", "num_nodes: 5"), ("--table", "KNOWN"), "(PC-DARTS has 5 nodes)"),
-        (UNTRAINED + "\n  given: {cells: darts_v1}", ("--table", "KNOWN"), "(given: it has 6 nodes, but the cells of"),
+        (
+            UNTRAINED.replace("num_nodes: 4", "num_nodes: 5"),
+            ("--table", "KNOWN"),
+            "cannot score PC-DARTS, seed 0: it has 5 nodes, but the cells of",
+        ),
+        (
+            UNTRAINED + "\n  given: {cells: darts_v1}",
+            ("--table", "KNOWN"),
+            "cannot score given, seed 0: it has 6 nodes, but the cells of",
+        ),
     ],
 )
 def test_a_study_that_could_not_be_scored_is_refused_and_leaves_nothing(text, flags, said, known_table, tmp_path):

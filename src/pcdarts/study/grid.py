@@ -9,6 +9,7 @@ import yaml
 
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.space import CellSpace
+from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config import SearchConfig, TrainConfig
 from pcdarts.errors import InputError, shown
 from pcdarts.job_config import ConfigError, JobConfig
@@ -144,6 +145,8 @@ def _cell(
         genotype = random_genotype(CellSpace(like.num_nodes), SEEDS_BELOW * column + seed).to_text()
     if genotype in SOURCES:
         genotype = str(folder / "search")
+    elif genotype in PUBLISHED:  # printed, as a training keeps it, so that it is known again
+        genotype = PUBLISHED[genotype].to_text()
     own = {"genotype": genotype, "seed": seed * spec.train_seeds, "seeds": spec.train_seeds}
     train = resolved(TrainConfig, {**settings("train"), **own})
     if problems or train is None:

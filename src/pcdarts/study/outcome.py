@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellKind
-from pcdarts.errors import InputError, in_short, shown
+from pcdarts.errors import InputError, counted, shown
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.jobs.scoring import RunScores, scores_of
 from pcdarts.run.folder import RunFolder
@@ -223,11 +223,13 @@ def _scored(rows: Iterable[Row], yardstick: Yardstick) -> tuple[list[Row], list[
         try:
             return replace(cell, score=score_of(cell, yardstick))
         except InputError as error:
-            problems.append(f"{cell.name} ({error})")
+            problems.append(f"{cell.name}: {error}")
             return cell
 
     found = [replace(row, cells=tuple(map(scored, row.cells))) for row in rows]
-    return found, [f"not scored: {in_short(problems)}"] if problems else []
+    if not problems:
+        return found, []
+    return found, [f"without a score: {counted(len(problems), 'cell')}; {shown(problems[0], 500)}"]
 
 
 def read_cell(cell: Cell) -> CellOutcome:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.errors import InputError, RunError, in_short, shown
+from pcdarts.errors import InputError, RunError, shown
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.files import write_text
@@ -154,22 +154,19 @@ def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
     Raises:
         InputError: it would not; which methods and settings, and why.
     """
-    nodes = yardstick.table.space.num_nodes
+    table = yardstick.table
     problems = []
-    for method, setting, (cell, *_) in by_row([cell for cell in cells if not cell.trains]):
-        name = f"{method}, {setting}" if setting else method
-        if cell.search_config and cell.search_config.num_nodes != nodes:
-            problems.append(f"{shown(name)} has {cell.search_config.num_nodes} nodes")
-        elif not cell.search_config:
-            try:
+    for _, _, (cell, *_) in by_row([cell for cell in cells if not cell.trains]):
+        try:
+            if cell.search_config is None:
                 score_of(read_cell(cell), yardstick)
-            except InputError as error:
-                problems.append(f"{shown(name)}: {error}")
+            elif (nodes := cell.search_config.num_nodes) != table.space.num_nodes:
+                raise InputError(f"it has {nodes} nodes, but the cells of {table.path} have {table.space.num_nodes}")
+        except InputError as error:
+            problems.append(f"{shown(cell.name)}: {error}")
     if problems:
-        raise InputError(
-            f"{yardstick.table.path} has cells of {nodes} nodes and cannot score all that this study finds "
-            f"({in_short(problems)}): give a table of its space, or train too"
-        )
+        more = f", and {len(problems) - 1} more of this study's rows" if len(problems) > 1 else ""
+        raise InputError(f"cannot score {problems[0]}{more}: give a table of the same space, or train what is found")
 
 
 def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Yardstick | None) -> dict[str, str]:
