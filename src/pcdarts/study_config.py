@@ -33,7 +33,7 @@ class StudyRunConfig(JobConfig):
         description="CSV file of cells with known accuracy, which scores what is found, as in `pcdarts score`; without "
         "a `train:` section in the study nothing is trained then (none: as the study says)",
     )
-    train: bool = Field(default=True, description="train what is found, as the study says (no: it is only scored)")
+    train: bool = Field(default=True, description="train what is found, or only score it (unset: as the study says)")
     reuse: tuple[str, ...] = Field(
         default=(), description="folders of other studies, from which finished runs of the same settings are copied"
     )

@@ -19,8 +19,9 @@ from pcdarts.score.yardstick import make_yardstick
 from pcdarts.study.grid import check_begun, grid
 from pcdarts.study.outcome import description, read_study
 from pcdarts.study.reuse import reuse_runs
-from pcdarts.study.run import check_nothing_lost
+from pcdarts.study.run import check_nothing_lost, described
 from pcdarts.study.spec import StudySpec
+from pcdarts.study_config import StudyRunConfig
 from small_study import DESCRIPTION, finish, study, wait_until
 from small_study import GENOTYPE as OF_THREE_NODES
 
@@ -172,7 +173,7 @@ def test_cells_of_another_space_than_the_tables_are_named_and_have_no_score(know
     ("text", "flags", "said"),
     [
         (UNTRAINED, (), "has no train: section, and no table is there to score what it finds: give --table FILE"),
-        (UNTRAINED, (), ", or add `train: {}` to train it with the usual settings"),
+        (UNTRAINED, (), ", or --train to train it with the usual settings"),
         (DESCRIPTION, ("--no-train",), "is to train nothing, and no table is there"),
         (DESCRIPTION, ("--no-train",), ", or drop --no-train"),
         (DESCRIPTION + "no_train: true", (), "is to train nothing, and no table is there"),
@@ -184,6 +185,11 @@ def test_cells_of_another_space_than_the_tables_are_named_and_have_no_score(know
             UNTRAINED.replace("num_nodes: 4", "num_nodes: 5"),
             ("--table", "KNOWN"),
             "cannot score PC-DARTS, seed 0: it has 5 nodes, but the cells of",
+        ),
+        (
+            UNTRAINED.replace("num_nodes: 4", "num_nodes: 5") + "\n  DARTS: {}",
+            ("--table", "KNOWN"),
+            "cannot score 2 rows of this study, the first of them PC-DARTS, seed 0: it has 5 nodes",
         ),
         (
             UNTRAINED + "\n  given: {cells: darts_v1}",
@@ -211,6 +217,15 @@ def test_cells_that_need_no_search_are_done_without_a_run(known_table, tmp_path)
     kept = yaml.safe_load((tmp_path / "studies/own/study.yaml").read_text())
     assert (kept["table"], kept["no_train"]) == (str(known_table), True)
     assert not (tmp_path / "studies/own/runs").exists()
+
+
+@pytest.mark.parametrize("text", [GIVEN, GIVEN + "no_train: true\ntrain: {}\n"])
+def test_the_flag_trains_whatever_the_file_says(text, tmp_path):
+    (tmp_path / "own.yaml").write_text(text)
+    flags = StudyRunConfig(study=str(tmp_path / "own.yaml"), train=True)
+    name, spec = described(flags)
+    assert (name, spec.no_train) == ("own", False)
+    assert all(cell.trains for cell in grid(spec, tmp_path))
 
 
 def test_the_flag_names_another_table_than_the_file(known_table, tmp_path):

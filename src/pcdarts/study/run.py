@@ -98,12 +98,13 @@ def _trained_or_scored(config: StudyRunConfig, spec: StudySpec) -> StudySpec:
         InputError: it does neither.
     """
     table = spec.table if config.table is None else config.table.expanduser().absolute()
-    no_train = spec.no_train or not config.train or not spec.has_train_section
+    says = "train" in config.model_fields_set  # a flag outweighs the file
+    no_train = not config.train if says else spec.no_train or not spec.has_train_section
     if no_train and table is None:
         lack = "is to train nothing"
         remedy = "" if config.train else ", or drop --no-train"
         if not spec.has_train_section:
-            lack, remedy = "has no train: section", ", or add `train: {}` to train it with the usual settings"
+            lack, remedy = "has no train: section", ", or --train to train it with the usual settings"
         raise InputError(
             f"study {shown(config.study)} {lack}, and no table is there to score what it finds: give --table FILE "
             f"(cells with known accuracy){remedy}"
@@ -165,8 +166,8 @@ def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
         except InputError as error:
             problems.append(f"{shown(cell.name)}: {error}")
     if problems:
-        more = f", and {len(problems) - 1} more of this study's rows" if len(problems) > 1 else ""
-        raise InputError(f"cannot score {problems[0]}{more}: give a table of the same space, or train what is found")
+        several = f"{len(problems)} rows of this study, the first of them " if len(problems) > 1 else ""
+        raise InputError(f"cannot score {several}{problems[0]}: give a table of the same space, or train what is found")
 
 
 def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Yardstick | None) -> dict[str, str]:
