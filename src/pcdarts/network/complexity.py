@@ -2,11 +2,14 @@
 
 import copy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pcdarts.errors import check_whole, wrong_type
+
+ModuleKind = TypeVar("ModuleKind", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,7 @@ def complexity(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
             "input_shape", input_shape, "three numbers (channels, height, width)", "give one such as (3, 32, 32)"
         )
     check_whole(**dict(zip(("channels", "height", "width"), input_shape, strict=True)))
-    skeleton = copy.deepcopy(model).to("meta").eval()
-    for module in skeleton.modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase):
-            module.forward = _unchanged  # it counts nothing, and takes longest on a device without data
+    skeleton = skeleton_of(model)
     params = [(name, param) for name, param in skeleton.named_parameters() if not name.startswith("auxiliary_head.")]
     dtype = params[0][1].dtype if params else torch.get_default_dtype()
     from torch.utils.flop_counter import FlopCounterMode  # slow to import, and only needed here
@@ -52,6 +52,18 @@ def complexity(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
         skeleton(torch.empty(1, *input_shape, dtype=dtype, device="meta"))
     # PyTorch counts a multiplication and an addition as two operations.
     return Complexity(sum(param.numel() for _, param in params), counter.get_total_flops() // 2)
+
+
+def skeleton_of(model: ModuleKind) -> ModuleKind:
+    """A copy of `model` for counting: without data (on the `meta` device), in evaluation.
+
+    Its BatchNorms do nothing: they count nothing, and take longest on such a device.
+    """
+    skeleton = copy.deepcopy(model).to("meta").eval()
+    for module in skeleton.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            module.forward = _unchanged
+    return skeleton
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 Default boxes, their matching, the loss with hard negatives and the suppression of overlapping boxes are torchvision's.
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.precision import Amp
 from pcdarts.cell.synchronize import synchronize_norms
 from pcdarts.errors import InputError
-from pcdarts.network.complexity import Complexity
+from pcdarts.network.complexity import Complexity, skeleton_of
 from pcdarts.network.network import Network
 
 SMALLEST_IMAGE_SIDE = 64
@@ -161,7 +160,7 @@ def detector_complexity(detector: Detector) -> dict[str, Complexity]:
 
     Counted as in `network/complexity.py`; decoding and suppression of boxes are not. Nothing is computed.
     """
-    skeleton = copy.deepcopy(detector).to("meta").eval()
+    skeleton = skeleton_of(detector)
     maps, head = skeleton.backbone, skeleton.head
     images = torch.empty(1, 3, detector.image_size, detector.image_size, device="meta")
     _, backbone = _counted(lambda: maps.network.features(images))
