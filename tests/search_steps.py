@@ -19,7 +19,7 @@ from pcdarts.run.processes import Processes, joined
 from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 
 CPU = torch.device("cpu")
-STEPS, BATCH = 3, 8
+STEPS, BATCH = 2, 8  # in the second one, momenta and averages count
 
 
 def batch(step: int, processes: Processes, twice: bool = False, device: torch.device = CPU) -> tuple[Tensor, Tensor]:
