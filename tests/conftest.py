@@ -1,5 +1,6 @@
 """Settings of all tests (one thread for every process, no deadlines), and what many of them need."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pcdarts.score.yardstick import make_yardstick
 settings.register_profile("pcdarts", deadline=None)
 settings.load_profile("pcdarts")
 torch.set_num_threads(1)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of the many processes compiles the package anew
 
 
 @pytest.fixture(scope="session")
