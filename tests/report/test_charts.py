@@ -330,3 +330,16 @@ def test_labels_avoid_what_lies_beside_them_where_they_can() -> None:
     assert not moved.covers(wall)
     everywhere = Box(0, 0, 200, 100)
     assert place_labels([(50, 50)], [30], Box(0, 0, 200, 100), [everywhere]) == [free]
+
+
+@given(st.text(min_size=1, max_size=60), st.floats(20, 200))
+def test_a_name_that_is_too_broad_keeps_its_beginning_and_its_end(name: str, width: float) -> None:
+    short = shortened(name, width)
+    assert text_width(short) <= width
+    if short != name:
+        kept = len(short) - 1
+        assert short == f"{name[: kept - kept // 3]}…{name[len(name) - kept // 3 :]}"
+
+
+def test_names_that_differ_at_their_ends_alone_stay_different_when_shortened() -> None:
+    assert shortened("a method with a long name, 10,000 images", 150) == "a method with…images"

@@ -90,7 +90,7 @@ def test_names_that_find_no_room_are_numbers_and_stand_below() -> None:
 
 
 def test_long_names_that_would_look_alike_are_numbers_too() -> None:
-    names = [f"a name that goes on and on until there is no room {end}" for end in ("a", "b")]
+    names = [f"a name that goes on and {middle} on until no room is left" for middle in ("still", "again")]
     assert {f"1: {names[0]}", f"2: {names[1]}"} <= set(words(picture(*(point(n, 9, 60) for n in names))))
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from xml.etree import ElementTree
@@ -14,8 +15,12 @@ from command_line import GENOTYPE, copy_of, done, refused
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
+from pcdarts.report.score_view import score_view
+from pcdarts.report.scores import read_scores
 from pcdarts.report.statistics import percentile_interval
+from pcdarts.report.subject import read_subjects
 from pcdarts.score.yardstick import Score, make_yardstick
+from pcdarts.study.outcome import Row
 
 
 def text_of(folder: Path, name: str = "report.html") -> str:
@@ -208,3 +213,43 @@ def test_a_table_that_scores_no_cell_of_a_study_leaves_it_as_it_is(scored: Path,
     before = sorted(scored.rglob("*"))
     assert "scores nothing here" in refused(scored.parent, "report", scored.name, "--table", str(known_table))
     assert sorted(scored.rglob("*")) == before
+
+
+def test_a_random_search_has_a_chart_of_its_own_over_the_cells_that_it_tried(
+    runs: Path, known_table: Path, tmp_path: Path
+) -> None:
+    run = copy_of(runs / "one", tmp_path / "drawn")
+    (run / "config.yaml").write_text(text_of(run, "config.yaml").replace("job: search", "job: random search"))
+    copy_of(runs / "two", tmp_path / "two")
+    out = done(tmp_path, "report", "drawn", "two", "--table", str(known_table))
+    assert "| percentile after epoch | 1 | 2 | 3 | 4 | 5 |\n|---|---|---|---|---|---|\n| two |" in out
+    assert "| percentile after cell tried | 1 | 2 | 3 | 4 | 5 |\n|---|---|---|---|---|---|\n| drawn |" in out
+    assert "cell tried 5 of 5" in out or "cell tried 4 of 5" in out
+    assert "Random search: percentile of the best cell so far" in text_of(tmp_path / "report")
+
+
+def made_up(scored: Path, **percentiles: list[float]) -> str:
+    """What the page says before its tables, of searches of these percentiles and random cells that were lucky."""
+    [subject] = read_subjects([scored])
+    outcome = subject.outcome
+    assert outcome is not None
+    searched, random, _ = outcome.rows
+
+    def row(like: Row, name: str, values: list[float]) -> Row:
+        cells = tuple(replace(like.cells[0], score=Score(90.0, None, value, None)) for value in values)
+        return replace(like, method=name, cells=cells)
+
+    rows = (*(row(searched, name, values) for name, values in percentiles.items()), row(random, "drawn", [98, 99, 97]))
+    scores = read_scores(subject, None)
+    assert scores is not None
+    return score_view(replace(subject, outcome=replace(outcome, rows=rows)), scores).words[-1]
+
+
+def test_only_an_interval_that_leaves_out_chance_shows_a_method_to_be_better_or_worse(scored: Path) -> None:
+    good, bad, open_ = [90.0, 95.0, 92.0], [4.0, 2.0, 9.0], [20.0, 90.0, 70.0]
+    assert made_up(scored, good=good, bad=bad, other=open_) == (
+        "Shown to be better than chance: good. Shown to be worse than chance: bad. "
+        "Intervals of the others that contain 50: 1."
+    )
+    assert made_up(scored, other=open_) == "No method is shown to differ from chance: every interval contains 50."
+    assert "chance" not in made_up(scored, alone=[99.0])  # one seed has no interval

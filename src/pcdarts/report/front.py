@@ -20,6 +20,7 @@ _LEFT, _RIGHT = 34.0, 706.0
 _FREE = 78.0
 """How wide the strip of what needs no search is."""
 _NAME_WIDTH = 220.0
+_MOST_NAMES = 40
 _EDGE = 12.0
 """Around a picture of its own."""
 _MINUTES = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0))
@@ -162,15 +163,13 @@ def _names(
     ]
     names = [shortened(point.name, _NAME_WIDTH) for point in points]
     numbers = [str(index) for index in range(1, len(points) + 1)]
-    for words in (names, numbers):
-        boxes = place_labels(places, [text_width(word) for word in words], area, intervals)
-        if boxes and len(set(words)) == len(words):
+    for words in (names, numbers) if len(points) <= _MOST_NAMES else (numbers,):
+        boxes = place_labels(places, [text_width(word) for word in words], area, intervals) or []
+        lines = list(filter(None, (leader(*place, box) for place, box in zip(places, boxes, strict=False))))
+        if boxes and len(set(words)) == len(words) and len(lines) <= len(words) / 3:
             break
-    else:
-        return [], []
-    lines = [leader(*place, box) for place, box in zip(places, boxes, strict=True)]
-    drawn = [f'<path class="leader" d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}"/>' for a, b, c, d in filter(None, lines)]
-    drawn += [text(box.middle, box.base_line, word, "middle over") for box, word in zip(boxes, words, strict=True)]
+    drawn = [f'<path class="leader" d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}"/>' for a, b, c, d in lines]
+    drawn += [text(box.middle, box.base_line, word, "middle over") for box, word in zip(boxes, words, strict=False)]
     return drawn, [] if words is names else [f"{n}: {p.name}" for n, p in zip(numbers, points, strict=True)]
 
 

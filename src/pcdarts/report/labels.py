@@ -58,12 +58,15 @@ def text_width(text: str) -> float:
 
 
 def shortened(text: str, width: float) -> str:
-    """The text, or its beginning and `…`, in no more than this width."""
+    """The text in no more than this width: with `…` for what is left out of it, so that its end stays to be seen."""
     if text_width(text) <= width:
         return text
-    while text and text_width(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
+    for kept in range(len(text) - 1, 0, -1):
+        end = kept // 3
+        short = f"{text[: kept - end]}…{text[len(text) - end :]}"
+        if text_width(short) <= width:
+            return short
+    return "…"
 
 
 def place_labels(
@@ -124,8 +127,8 @@ def _nearest(x: float, y: float, width: float, area: Box, taken: Sequence[Box]) 
     down = range(max(0, int((area.bottom - area.top - HEIGHT) / _GRID) + 1))
     corners = [(area.left + _GRID * i, area.top + _GRID * j) for j in down for i in across]
     boxes = [Box(at, top, at + width, top + HEIGHT) for at, top in corners]
-    free = (box for box in boxes if _is_free(box, area, taken))
-    return min(free, key=lambda box: math.dist((x, y), box.nearest(x, y)), default=None)
+    boxes.sort(key=lambda box: math.dist((x, y), box.nearest(x, y)))
+    return next((box for box in boxes if _is_free(box, area, taken)), None)
 
 
 def _is_free(box: Box, area: Box, taken: Sequence[Box]) -> bool:

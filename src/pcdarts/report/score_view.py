@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pcdarts.cell.canonical import canonical
-from pcdarts.errors import counted, in_short
+from pcdarts.errors import first_of, in_short
 from pcdarts.jobs.score import in_words
 from pcdarts.report.axes import thinned
 from pcdarts.report.charts import IntervalRow, interval_chart
@@ -15,11 +15,12 @@ from pcdarts.report.scores import Scores
 from pcdarts.report.statistics import Interval, mean_std, percentile_interval
 from pcdarts.report.subject import Entry, Group, Subject, row_name
 from pcdarts.report.tables import ABSENT, Table, hours_text
-from pcdarts.score.yardstick import RANDOM_CELLS, Score
+from pcdarts.score.yardstick import RANDOM_CELLS
 from pcdarts.study.outcome import Row, StudyOutcome
 from pcdarts.study.spec import SOURCES
 
 _MOST_COLUMNS = 8
+_MOST_NAMES = 8
 _PERCENTILE = (
     f"Percentile: how many of {RANDOM_CELLS:,} random cells have a lower accuracy, by the same yardstick, in %; 50 is "
     "chance."
@@ -92,24 +93,16 @@ class _ScoredRow:
 
     @property
     def is_given(self) -> bool:
-        """Whether all its seeds have one cell, which then is one value, whatever their number."""
+        """Whether all its seeds have one cell, which is one value then."""
         return self.row.source not in SOURCES
 
     @property
-    def scores(self) -> list[Score]:
-        return self.row.scores[:1] if self.is_given else self.row.scores
-
-    @property
     def percentiles(self) -> list[float]:
-        return [score.percentile for score in self.scores]
-
-    @property
-    def accuracies(self) -> list[float]:
-        return [score.accuracy for score in self.scores]
+        return self.row.percentiles
 
     @property
     def interval(self) -> Interval | None:
-        return percentile_interval(self.percentiles)
+        return _spread(self.percentiles)
 
     @property
     def hours(self) -> list[float]:
@@ -134,7 +127,7 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
         "percentile": [_percentile(row) for row in rows],
         "95 % interval": [_limits(row.interval, 1) for row in rows],
         "accuracy, %": [_accuracy(row) for row in rows],
-        "interval of the accuracy": [_limits(percentile_interval(row.accuracies), 2) for row in rows],
+        "interval of the accuracy": [_limits(_spread(row.row.accuracies), 2) for row in rows],
         "by": [_source(row) for row in rows],
         "search time": [hours_text(row.hours) for row in rows],
         "on the front": ["yes" if row.name in best else "" for row in rows],
@@ -145,7 +138,8 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
     if points:
         caption.append(
             "On the front: no other search here has a higher mean percentile and is no dearer, and 50, which a cell "
-            "drawn blindly has for nothing, is lower. Times are means over seeds, of searches alone."
+            "drawn blindly has for nothing, is lower. That is about means: with wide intervals other seeds may give "
+            "another front. Times are means over seeds, of searches alone."
         )
     if outcome.device:
         caption.append(f"Measured on {outcome.device}.")
@@ -165,40 +159,45 @@ def _percentile(row: _ScoredRow) -> str:
 
 
 def _accuracy(row: _ScoredRow) -> str:
-    if not row.accuracies:
+    if not row.row.accuracies:
         return ""
-    mean, std = mean_std(row.accuracies)
+    mean, std = mean_std(row.row.accuracies)
     return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
 
 
+def _spread(values: Sequence[float]) -> Interval | None:
+    """The interval of their mean; None where they agree by chance, which tells nothing of how far others would be."""
+    found = percentile_interval(values)
+    return found if found and found.low < found.high else None
+
+
 def _limits(interval: Interval | None, decimals: int) -> str:
-    if interval is None or interval.low == interval.high:  # seeds that happen to agree tell nothing of their spread
-        return ""
-    return f"{interval.low:.{decimals}f} to {interval.high:.{decimals}f}"
+    return "" if interval is None else f"{interval.low:.{decimals}f} to {interval.high:.{decimals}f}"
 
 
 def _source(row: _ScoredRow) -> str:
-    known = sum(score.listed is not None for score in row.scores)
-    if not row.scores:
+    scores = row.row.scores
+    known = sum(score.listed is not None for score in scores)
+    if not scores:
         return ""
-    return "predicted" if not known else "listed" if known == len(row.scores) else f"{known} listed, others predicted"
+    return "predicted" if not known else "listed" if known == len(scores) else f"{known} listed, others predicted"
 
 
 def _against_chance(rows: Sequence[_ScoredRow]) -> list[str]:
     """Which methods are shown to differ from cells drawn blindly; of such cells that is known, whatever was drawn."""
     searched = [(row.name, row.interval) for row in rows if row.row.source != "random"]
-    known = [(name, interval) for name, interval in searched if interval and interval.low < interval.high]
+    known = [(name, interval) for name, interval in searched if interval]
     if not known:
         return []
     better = [name for name, interval in known if interval.low > CHANCE.value]
     worse = [name for name, interval in known if interval.high < CHANCE.value]
-    parts = [f"better than chance: {', '.join(better)}"] if better else []
-    parts += [f"worse: {', '.join(worse)}"] if worse else []
+    parts = [f"better than chance: {'; '.join(first_of(better, _MOST_NAMES))}"] if better else []
+    parts += [f"worse than chance: {'; '.join(first_of(worse, _MOST_NAMES))}"] if worse else []
     left = len(known) - len(better) - len(worse)
     if not parts:
         return ["No method is shown to differ from chance: every interval contains 50."]
-    others = f" The intervals of the other {counted(left, 'method')} contain 50." if left else ""
-    return [f"Shown to be {'; '.join(parts)}.{others}"]
+    others = [f"Intervals of the others that contain 50: {left}."] if left else []
+    return [" ".join([*(f"Shown to be {part}." for part in parts), *others])]
 
 
 def _intervals(rows: Sequence[_ScoredRow]) -> str:
