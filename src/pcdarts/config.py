@@ -43,6 +43,7 @@ from pcdarts.config_fields import (
     Momentum,
     NetworkCells,
     NetworkChannels,
+    NetworkImageSize,
     Nodes,
     NotNegative,
     NumCells,
@@ -116,6 +117,7 @@ class SearchConfig(JobConfig):
     arch_weight_decay: NotNegative = Field(default=1e-3, description="weight decay of alpha and beta")
     network_channels: NetworkChannels = None
     network_cells: NetworkCells = None
+    network_image_size: NetworkImageSize = None
     max_mult_adds: MaxMultAdds = None
     max_params: MaxParams = None
     max_skips: MaxSkips = None

@@ -104,6 +104,9 @@ NetworkChannels = Annotated[
 NetworkCells = Annotated[
     NumCells | None, Field(description="cells of the network that will be trained (none: those of the training recipe)")
 ]
+NetworkImageSize = Annotated[
+    Count | None, Field(description="side of the images that it will be trained on (none: as in the search)")
+]
 OfFileGenotype = Annotated[
     str | None, Field(min_length=1, description="cell of a file of weights, as `pcdarts train --genotype` takes it")
 ]

@@ -52,6 +52,7 @@ class JobConfig(BaseModel):
             "max_skips",
             "network_cells",
             "network_channels",
+            "network_image_size",
             "on_bad_image",
             "split_file",
             "threads",

@@ -34,6 +34,7 @@ from pcdarts.config_fields import (
     Momentum,
     NetworkCells,
     NetworkChannels,
+    NetworkImageSize,
     Nodes,
     NumCells,
     OnBadImage,
@@ -78,6 +79,7 @@ class RandomSearchConfig(JobConfig):
     num_nodes: Nodes = 6
     network_channels: NetworkChannels = None
     network_cells: NetworkCells = None
+    network_image_size: NetworkImageSize = None
     batch_size: BatchSize = 128
     learning_rate: LearningRate = 0.025
     learning_rate_min: LearningRateMin = 0.0

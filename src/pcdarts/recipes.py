@@ -269,7 +269,7 @@ RECIPES: dict[type[JobConfig], dict[str, Callable[[], JobConfig]]] = {
 }
 """By job; the first one is what a job does that is not told otherwise."""
 
-LIMITS = ("train_images", "test_images")
+LIMITS = ("train_images", "test_images", "network_image_size")
 """What a recipe says of the size of its own data; other data is used whole."""
 
 Config = TypeVar("Config", bound=JobConfig)
@@ -329,7 +329,10 @@ def resolve(
     if config_class in RECIPES:
         base = recipe(config_class, str(given.get("recipe") or next(iter(RECIPES[config_class])))).model_dump()
     if given.get("data", base.get("data")) != base.get("data"):
-        base |= {name: config_class.model_fields[name].default for name in LIMITS if name in base}
+        limits = (*LIMITS, "image_size") if base.get("network_image_size") else LIMITS  # small for the search alone
+        base |= {name: config_class.model_fields[name].default for name in limits if name in base}
+    if "image_size" in given and "network_image_size" in base:
+        base["network_image_size"] = None  # a size that is named is for both
     try:
         config = config_class(**{**base, **given})
     except ConfigError as error:

@@ -92,6 +92,8 @@ def network_trained(config: TrainConfig, genotype: Genotype) -> Complexity:
         (SearchConfig, ""),
         (SearchConfig, "--kind stride2 --image-size 16 --network-channels 6 --no-flip"),
         (SearchConfig, "--data folder --image-size 11 --network-cells 4 --on-bad-image skip"),
+        (SearchConfig, "--image-size 14 --network-image-size 20"),
+        (RandomSearchConfig, "--data folder --image-size 11 --network-image-size 16"),
         (SearchConfig, "--data folder --image-size 33 --kind imagenet --train-images 20"),
         (SearchConfig, "--data folder --recipe cifar10 --image-size 9 --loading streaming"),
         (SearchConfig, "--data folder --recipe cifar10-small --image-size 9 --train-images 4000"),
@@ -110,7 +112,8 @@ def test_the_command_a_search_prints_trains_the_network_that_it_counted(
     assert training.genotype == "a run"
     assert network_trained(training, genotype) == network.complexity(genotype)
     for name in SAME_DATA:
-        assert getattr(training, name) == getattr(config, name)
+        wanted_here = config.network_image_size if name == "image_size" else None
+        assert getattr(training, name) == (wanted_here or getattr(config, name))
     assert training.train_images == (config.train_images if config.data == "folder" else None)
 
 

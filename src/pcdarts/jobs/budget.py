@@ -174,7 +174,7 @@ def _network(config: ShowConfig, own: EvaluationNetwork) -> EvaluationNetwork:
 def _next(saved: Path, searched: SearchConfig, network: EvaluationNetwork, own: EvaluationNetwork) -> str:
     """What to type to train `network` with the genotype in a file; `own` is that of the search's own data."""
     if network.image_size != own.image_size:
-        searched = searched.model_copy(update={"image_size": network.image_size})
+        searched = searched.model_copy(update={"network_image_size": network.image_size})
     same_data = (network.num_classes, network.image_channels) == (own.num_classes, own.image_channels)
     command = training_command(saved, searched, network, same_data)
     if same_data:

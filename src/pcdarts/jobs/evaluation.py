@@ -125,7 +125,7 @@ def network_of(config: SearchConfig | RandomSearchConfig, images: ImagesLike) ->
         config.network_cells or base.num_cells,
         images.num_classes,
         images.image_channels,
-        images.image_size,
+        config.network_image_size or images.image_size,
     )
 
 
@@ -138,19 +138,24 @@ def training_command(
     which are to be added.
     """
     base = training_recipe(config)
+    own = None if config.recipe is None else recipe(type(config), config.recipe)
+    if own is not None and own.data != config.data:
+        own = None  # these images are not the recipe's
     command = ["pcdarts", "train", "--genotype", str(genotype)]
     if base.recipe != DEFAULT:
         command += ["--recipe", str(base.recipe)]
     wanted: dict[str, Any] = {"kind": network.kind, "channels": network.channels, "num_cells": network.num_cells}
     if same_data:
         wanted = {name: getattr(config, name) for name in SAME_DATA} | wanted
+        if (side := config.network_image_size) is not None:
+            as_they_are = own is not None and side == own.network_image_size
+            wanted["image_size"] = base.image_size if as_they_are else side
     else:
         wanted["image_size"] = network.image_size
     for name, value in wanted.items():
         if value != getattr(base, name):
             command += _flag(name, value)
-    own = config.recipe is None or recipe(type(config), config.recipe).data != config.data
-    if same_data and own and config.train_images is not None:  # whatever the recipe says, which is about its own data
+    if same_data and own is None and config.train_images is not None:  # the recipe's number is about its own images
         command += _flag("train_images", config.train_images)
     return shlex.join(command)
 
