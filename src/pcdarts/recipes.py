@@ -39,17 +39,21 @@ def search_cifar10() -> SearchConfig:
 
 
 def search_cifar10_small() -> SearchConfig:
-    """The paper's search on CIFAR-10 made small: minutes to half an hour on two cores.
+    """A search on CIFAR-10 of minutes on two cores that finds better cells than chance (docs/results.md).
 
-    2,000 images in each split, 5 cells of 8 channels, 15 epochs; α and β take a tenth of the paper's steps, hence ten
-    times its learning rate.
+    2,000 images of 16x16 pixels in each split, 5 cells of 8 channels, 15 epochs; α and β take a tenth of the paper's
+    steps, hence ten times its learning rate. All channels go through the operations: in searches as short as this one,
+    partial channel connections find cells no better than chance.
     """
     return SearchConfig(
         recipe="cifar10-small",
         data="cifar10",
+        image_size=16,
+        network_image_size=32,
         train_images=4000,
         channels=8,
         num_cells=5,
+        k=1,
         epochs=15,
         arch_frozen_epochs=5,
         batch_size=64,
@@ -137,9 +141,11 @@ def random_search_cifar10_small() -> RandomSearchConfig:
     return RandomSearchConfig(
         recipe="cifar10-small",
         data="cifar10",
+        image_size=16,
+        network_image_size=32,
         train_images=4000,
-        candidates=6,
-        epochs=3,
+        candidates=8,
+        epochs=5,
         channels=8,
         num_cells=5,
         batch_size=64,

@@ -107,6 +107,15 @@ def test_the_command_to_type_next_works_as_printed(search_output: tuple[Path, st
     assert genotype_of(folder / "next") == genotype_of(run)
 
 
+def test_a_search_too_short_to_find_what_the_papers_finds_names_a_published_cell(
+    search_output: tuple[Path, str],
+) -> None:
+    run, printed = search_output
+    *_, why, instead, following = printed.splitlines()
+    assert re.match(r"so short a search \(about 0\.\d+ % of the images that the paper's sees\) seldom finds", why)
+    assert instead == following.replace("next:", "instead:").replace(f"runs/{run.name}", "pc_darts_cifar10")
+
+
 # What it searches
 
 

@@ -1,5 +1,6 @@
 """What a search leaves behind: files, figures, and the words that say so."""
 
+from pathlib import Path
 from typing import Any
 
 from pcdarts.cell.draw import draw_text
@@ -16,6 +17,11 @@ from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration
 from pcdarts.supernet.arch import Mixture
+
+_PAPERS_IMAGES = 50 * 25_000
+"""That the weights see in the search of Sec. 4.2."""
+_ENOUGH = 0.1
+"""The longest searches that were found wanting (docs/results.md) see far less than this part of them."""
 
 
 def rounded(mixture: Mixture) -> dict[str, Any]:
@@ -68,5 +74,19 @@ def closing_lines(
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
+        *_better_choice(config, data),
         f"next: {training_command(run.path, config, network_of(config, data))}",
+    ]
+
+
+def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet) -> list[str]:
+    """Of a search that is too short to find what the paper's finds: that published cells are better, and a command."""
+    seen = config.epochs * len(data.train) * config.weight_fraction
+    if isinstance(config, RandomSearchConfig) or seen >= _ENOUGH * _PAPERS_IMAGES:
+        return []
+    cell = "pc_darts_imagenet" if config.kind == "imagenet" else "pc_darts_cifar10"
+    return [
+        f"so short a search (about {max(0.1, 100 * seen / _PAPERS_IMAGES):.2g} % of the images that the paper's sees) "
+        "seldom finds a cell as good as the published ones, which need no search:",
+        f"instead: {training_command(Path(cell), config, network_of(config, data))}",
     ]

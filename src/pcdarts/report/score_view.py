@@ -71,7 +71,7 @@ def score_view(subject: Subject, scores: Scores) -> ScoreView:
         heading = "When the search found it" if curves else "How good are the cells?"
         return ScoreView(heading, words, [*curves[:1], _runs_table(subject, scores), *curves[1:]])
     rows = [_ScoredRow(row) for row in subject.outcome.rows]
-    points = [point for row in rows if (point := row.point)]
+    points = scored_points(subject.outcome)
     parts = [front_chart(points), _study_table(subject.outcome, rows, points), _intervals(rows), *curves]
     return ScoreView(
         "How good are the cells, and when were they found?",
@@ -117,6 +117,11 @@ class _ScoredRow:
             return None
         low, high = (self.interval.low, self.interval.high) if self.interval else (None, None)
         return FrontPoint(self.name, None if is_free else 60 * fmean(self.hours), fmean(self.percentiles), low, high)
+
+
+def scored_points(outcome: StudyOutcome) -> list[FrontPoint]:
+    """The methods of a study that have a score, with their places in the picture of the front."""
+    return [point for row in outcome.rows if (point := _ScoredRow(row).point)]
 
 
 def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequence[FrontPoint]) -> Table:
