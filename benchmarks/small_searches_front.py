@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pcdarts.report.front import FrontPoint, front, front_picture
 from pcdarts.report.score_view import scored_points
+from pcdarts.report.subject import row_name
 from pcdarts.study.outcome import read_study
 
 
@@ -22,13 +23,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=Path, required=True, help="JSON: minutes of a search by method")
     parser.add_argument("--svg", type=Path, required=True, help="picture to write")
     options = parser.parse_args()
-    points = timed(scored_points(read_study(options.study)), json.loads(options.minutes.read_text("utf-8")))
+    outcome = read_study(options.study)
+    points = timed(scored_points(outcome), json.loads(options.minutes.read_text("utf-8")))
     options.svg.write_text(front_picture(points), "utf-8")
+    seeds = {row_name(row): len(row.percentiles) for row in outcome.rows}
     best = {point.name for point in front(points)}
+    print("| search | percentile | minutes | on the front |\n|---|---|---|---|")
     for point in points:
-        interval = "" if point.low is None else f" ({point.low:.0f} to {point.high:.0f})"
-        minutes = "no search" if point.minutes is None else f"{point.minutes:.1f} min"
-        print(f"{point.name}: {point.mean:.0f}{interval}, {minutes}{', on the front' * (point.name in best)}")
+        interval = "" if point.low is None else f" ({point.low:.0f} to {point.high:.0f}; n = {seeds[point.name]})"
+        minutes = "none" if point.minutes is None else f"{point.minutes:.1f}"
+        print(f"| {point.name} | {point.mean:.0f}{interval} | {minutes} | {'yes' * (point.name in best)} |")
 
 
 def timed(points: list[FrontPoint], minutes: dict[str, float]) -> list[FrontPoint]:
