@@ -55,7 +55,7 @@ def test_the_report_of_a_search_says_how_good_its_cell_is_and_when_it_was_found(
     final = score_of(Genotype.from_file(runs / "one" / "genotype.json"), known_table)
     assert final.interval is not None
     for text in (out, page, markdown):
-        assert "When the search found it" in text
+        assert "How good are the cells, and when were they found?" in text
         assert f"{final.accuracy:.2f} % predicted" in text
         assert f"{final.interval[0]:.2f} to {final.interval[1]:.2f} %" in text
         assert "rank correlation" in text
@@ -117,10 +117,31 @@ def test_a_search_cut_short_has_its_curve_and_no_score_of_its_own(
 
 def test_runs_of_one_name_are_told_apart_by_the_folders_above(runs: Path, tmp_path: Path) -> None:
     for row in ("base", "wide"):
-        shutil.copytree(runs / "one", tmp_path / row / "seed-0")
-    out = done(tmp_path, "report", "base/seed-0", "wide/seed-0")
-    assert "| base/seed-0 |" in out
-    assert "| wide/seed-0 |" in out
+        shutil.copytree(runs / "one", tmp_path / row / "tried")
+    out = done(tmp_path, "report", "base/tried", "wide/tried")
+    assert "| base/tried |" in out
+    assert "| wide/tried |" in out
+
+
+def test_one_of_several_seeds_has_the_name_of_the_folder_that_holds_them(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "one", tmp_path / "base" / "seed-0")
+    shutil.copytree(runs / "two", tmp_path / "wide" / "seed-1")
+    assert done(tmp_path, "report", "base/seed-0", "wide/seed-1").startswith("base/seed-0 and wide/seed-1\n")
+
+
+def test_it_is_said_of_each_search_in_which_epochs_its_cell_is_of_the_start(
+    runs: Path, known_table: Path, tmp_path: Path
+) -> None:
+    for name, frozen in (("a", 1), ("b", 2), ("c", 0)):
+        run = copy_of(runs / "one", tmp_path / name)
+        config = text_of(run, "config.yaml")
+        (run / "config.yaml").write_text(config.replace("arch_frozen_epochs: 2", f"arch_frozen_epochs: {frozen}"))
+    table = ("--table", str(known_table))
+    assert "α and β stood still in the first epoch: what is" in done(tmp_path, "report", "a", *table)
+    assert "α and β stood still in the first epoch of a and in the first 2 epochs of b: what is" in (
+        done(tmp_path, "report", "a", "b", "c", *table)
+    )
+    assert "stood still" not in done(tmp_path, "report", "c", *table)
 
 
 def test_a_table_of_other_cells_is_refused_and_beside_others_a_run_is_named_that_it_cannot_score(
@@ -172,6 +193,14 @@ def test_the_front_is_a_picture_beside_the_report(scored: Path) -> None:
     done(scored.parent, "report", scored.name)  # our own picture is replaced
     (scored / "front.svg").write_text("<svg/>")
     assert "front.svg is there already and no report of ours" in refused(scored.parent, "report", scored.name)
+
+
+def test_where_nothing_was_searched_nothing_is_said_of_a_front(scored: Path) -> None:
+    assert "On the front: " in done(scored.parent, "report", scored.name)
+    shutil.rmtree(scored / "runs")
+    out = done(scored.parent, "report", scored.name)
+    assert "(a given cell)" in out
+    assert "On the front: " not in out
 
 
 def test_a_study_whose_table_is_gone_says_so_and_shows_everything_else(
@@ -249,7 +278,7 @@ def test_only_an_interval_that_leaves_out_chance_shows_a_method_to_be_better_or_
     good, bad, open_ = [90.0, 95.0, 92.0], [4.0, 2.0, 9.0], [20.0, 90.0, 70.0]
     assert made_up(scored, good=good, bad=bad, other=open_) == (
         "Shown to be better than chance: good. Shown to be worse than chance: bad. "
-        "Intervals of the others that contain 50: 1."
+        "1 other interval contains 50, which shows neither."
     )
     assert made_up(scored, other=open_) == "No method is shown to differ from chance: every interval contains 50."
     assert "chance" not in made_up(scored, alone=[99.0])  # one seed has no interval

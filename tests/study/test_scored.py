@@ -127,6 +127,7 @@ def test_the_same_is_told_as_json(known_table, tmp_path):
     assert [cell["state"] for cell in told["cells"]] == ["done", "waiting", "done", "done", "done", "done"]
     assert told["cells"][2]["score"]["percentile"] == drawn.percentiles[0]
     assert told["cells"][1]["score"] is None
+    assert {cell["message"] for cell in told["cells"]} == {None}  # none has failed
 
 
 def test_a_cell_that_the_table_lists_has_its_own_accuracy(known_table, tmp_path):

@@ -1,6 +1,7 @@
 """`pcdarts score`: how good cells are, by a table of cells with known accuracy."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ def run_score(config: ScoreConfig) -> None:
         InputError: there is no such genotype, one is not of the table's space, or the table cannot be used.
     """
     assert config.table is not None
-    say = _nothing if config.as_json else print
+    say: Callable[[str], None] = (lambda remark: None) if config.as_json else print
     found = [(name, find_genotype(name, say=say)) for name in config.genotypes]
     yardstick = make_yardstick(config.table, config.kind, config.column, say)
     scored = [_scored(yardstick, name, genotype) for name, genotype in found]
@@ -90,7 +91,3 @@ def _as_object(yardstick: Yardstick, scored: list[_Scored]) -> dict[str, Any]:
             for each in scored
         ],
     }
-
-
-def _nothing(remark: str) -> None:
-    """JSON is to stand alone."""

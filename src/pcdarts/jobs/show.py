@@ -22,7 +22,7 @@ def run_show(config: ShowConfig) -> None:
     if config.budget:
         show_best(config)
         return
-    genotype = find_genotype(config.genotype, say=_nothing if config.as_json else print)
+    genotype = find_genotype(config.genotype, say=(lambda remark: None) if config.as_json else print)
     if config.as_json:
         print(genotype.to_json(), end="")
     else:
@@ -35,7 +35,3 @@ def run_show(config: ShowConfig) -> None:
         for path in draw_cells(genotype, RunFolder(config.svg)):
             if not config.as_json:
                 print(f"drawn in {path}")
-
-
-def _nothing(remark: str) -> None:
-    """JSON is to stand alone."""

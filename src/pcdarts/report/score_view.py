@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pcdarts.cell.canonical import canonical
-from pcdarts.errors import first_of, in_short
+from pcdarts.errors import counted, first_of, in_short, listed
 from pcdarts.jobs.score import in_words
 from pcdarts.report.axes import thinned
 from pcdarts.report.charts import IntervalRow, interval_chart
@@ -19,6 +19,7 @@ from pcdarts.score.yardstick import RANDOM_CELLS
 from pcdarts.study.outcome import Row, StudyOutcome
 from pcdarts.study.spec import SOURCES
 
+_HEADING = "How good are the cells, and when were they found?"
 _MOST_COLUMNS = 8
 _MOST_NAMES = 8
 _PERCENTILE = (
@@ -32,7 +33,8 @@ _SCALE = (
 _OF_ONE = f"{_SCALE}, and the true accuracy of 95 % of the cells lies within the interval beside it."
 _OF_SEEDS = (
     "Intervals: Student's t for the mean over the seeds that have a score, cut off at 0 and 100; what the regressor "
-    "may be wrong by comes on top. A method is shown to differ from chance only where its interval leaves out 50."
+    "may be wrong by comes on top. A method is shown to differ from chance only where its interval leaves out 50; "
+    "of 20 intervals, about one misses the true mean."
 )
 _JOBS = {
     "search": ("epoch", "Percentile of the cell that each epoch would give"),
@@ -68,13 +70,13 @@ def score_view(subject: Subject, scores: Scores) -> ScoreView:
         if found := _curves(subject.groups, scores, job):
             curves += [percentile_chart(found, title=title, x_label=step), _epochs_table(found, step)]
     if subject.outcome is None:
-        heading = "When the search found it" if curves else "How good are the cells?"
+        heading = _HEADING if curves else "How good are the cells?"
         return ScoreView(heading, words, [*curves[:1], _runs_table(subject, scores), *curves[1:]])
     rows = [_ScoredRow(row) for row in subject.outcome.rows]
     points = scored_points(subject.outcome)
     parts = [front_chart(points), _study_table(subject.outcome, rows, points), _intervals(rows), *curves]
     return ScoreView(
-        "How good are the cells, and when were they found?",
+        _HEADING,
         [*words, *_against_chance(rows)],
         [part for part in parts if part],
         front_picture(points),
@@ -140,7 +142,7 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
     filled = {heading: column for heading, column in columns.items() if any(column)}
     texts = zip(*([text or ABSENT for text in column] for column in filled.values()), strict=True)
     caption = [_PERCENTILE, f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
-    if points:
+    if any(point.minutes is not None for point in points):
         caption.append(
             "On the front: no other search here has a higher mean percentile and is no dearer, and 50, which a cell "
             "drawn blindly has for nothing, is lower. That is about means: with wide intervals other seeds may give "
@@ -201,7 +203,8 @@ def _against_chance(rows: Sequence[_ScoredRow]) -> list[str]:
     left = len(known) - len(better) - len(worse)
     if not parts:
         return ["No method is shown to differ from chance: every interval contains 50."]
-    others = [f"Intervals of the others that contain 50: {left}."] if left else []
+    contain = "contains 50, which shows" if left == 1 else "contain 50, which show"
+    others = [f"{counted(left, 'other interval')} {contain} neither."] if left else []
     return [" ".join([*(f"Shown to be {part}." for part in parts), *others])]
 
 
@@ -300,10 +303,14 @@ def _frozen(curves: Iterable[Curve]) -> list[str]:
     names: dict[int, list[str]] = {}
     for curve in curves:
         names.setdefault(curve.frozen, []).append(curve.name)
-    if set(names) == {0}:
+    spans = []
+    for frozen, found in sorted(names.items()):
+        if frozen:
+            first = "in the first epoch" if frozen == 1 else f"in the first {frozen} epochs"
+            spans.append(f"{first} of {in_short(found)}" if len(names) > 1 else first)
+    if not spans:
         return []
-    spans = [f"{frozen} ({in_short(found)})" if len(names) > 1 else f"{frozen}" for frozen, found in names.items()]
-    still = f"α and β stood still in the first {' or '.join(spans)} epochs"
+    still = f"α and β stood still {listed(spans, 'and')}"
     return [f"{still}: what is derived there comes from the random numbers of the start."]
 
 

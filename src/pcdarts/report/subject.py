@@ -1,5 +1,6 @@
 """What a report is about: a study, or runs that were named one by one."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,11 +151,11 @@ def _run(run: RunFolder, name: str) -> Entry:
 
 
 def _name(path: Path) -> str:
-    """The folder's name; of a run in a study with method, setting and seed."""
+    """The folder's name; of a run in a study with method, setting and seed, of one of several seeds with theirs."""
     parts = path.resolve().parts
     if "runs" in parts[:-2] and parts[-1] in ("search", "train"):
         return "/".join(parts[-parts[::-1].index("runs") :])
-    return parts[-1]
+    return "/".join(parts[-2:]) if re.fullmatch(r"seed-[0-9]+", parts[-1]) else parts[-1]
 
 
 def _with_distinct_names(groups: list[Group]) -> list[Group]:

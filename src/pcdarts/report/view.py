@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pcdarts.cell.space import CELL_KINDS, CellKind
-from pcdarts.errors import listed
+from pcdarts.errors import counted, listed
 from pcdarts.jobs.sizes import millions
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
@@ -124,32 +124,28 @@ def _study_tables(outcome: StudyOutcome, scores: ScoreView | None) -> list[Table
 def _study_summary(outcome: StudyOutcome) -> str:
     seeds = {len(row.cells) for row in outcome.rows}
     methods, settings = ({getattr(row, part) for row in outcome.rows} for part in ("method", "setting"))
-    size = _count(len(methods), "method")
+    size = counted(len(methods), "method")
     if len(settings) > 1:
-        size += f" in {_count(len(settings), 'setting')}"
-    size += f", {_count(max(seeds), 'seed')} each: {_states([cell.state for cell in outcome.cells])}."
+        size += f" in {counted(len(settings), 'setting')}"
+    size += f", {counted(max(seeds), 'seed')} each: {_states([cell.state for cell in outcome.cells])}."
     found = differences(outcome)
     if outcome.scale == "smoke" or not found:
         return size
     shown = [f"{row_name(row)} ({gap.mean:+.2f} points)".replace("-", "−") for row, gap in found if gap.shows]
-    of_these = f"Of {_count(len(found), 'difference')} to {reference_name(outcome)}"
+    of_these = f"Of {counted(len(found), 'difference')} to {reference_name(outcome)}"
     if not shown:
         return f"{size} {of_these} none is shown: every interval contains 0."
     return f"{size} {of_these} {len(shown)} {'is' if len(shown) == 1 else 'are'} shown: {', '.join(shown)}."
 
 
 def _runs_summary(statuses: Sequence[Status]) -> str:
-    return f"{_count(len(statuses), 'run')}: {_states([status.state for status in statuses])}."
+    return f"{counted(len(statuses), 'run')}: {_states([status.state for status in statuses])}."
 
 
 def _states(states: Sequence[str]) -> str:
     if len(set(states)) == 1:
         return f"all {states[0]}" if len(states) > 1 else states[0]
     return ", ".join(f"{number} {state}" for state, number in Counter(sorted(states)).items())
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:

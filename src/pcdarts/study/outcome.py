@@ -41,7 +41,7 @@ class CellOutcome:
     seed: int
     state: State
     message: str | None
-    """Why it failed."""
+    """Why it failed, if it has."""
     search: RunFolder | None
     train: RunFolder
     output: Path
@@ -244,12 +244,13 @@ def read_cell(cell: Cell) -> CellOutcome:
     genotype = _genotype(trained.get("genotype") or found.get("genotype"))
     if not cell.trains and not cell.search:
         genotype = _given(cell)
+    state = _state(cell, bool(test_errors) if cell.trains else genotype is not None)
     return CellOutcome(
         method=cell.method,
         setting=cell.setting,
         seed=cell.seed,
-        state=_state(cell, bool(test_errors) if cell.trains else genotype is not None),
-        message=_message(cell),
+        state=state,
+        message=_message(cell) if state == "failed" else None,
         search=cell.search,
         train=cell.train,
         output=cell.output,
@@ -321,6 +322,7 @@ def _last_run(cell: Cell) -> RunFolder | None:
 
 
 def _message(cell: Cell) -> str | None:
+    """Why a cell has failed."""
     last = _last_run(cell)
     if last is not None and last.is_finished and not cell.failure.is_file():
         again = "train" if cell.trains else "search"

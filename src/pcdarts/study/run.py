@@ -5,7 +5,7 @@ from typing import Any
 
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.errors import InputError, RunError, shown
+from pcdarts.errors import InputError, RunError, counted, shown
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.random_search_config import RandomSearchConfig
 from pcdarts.run.files import write_text
@@ -19,7 +19,7 @@ from pcdarts.study.grid import Cell, by_row, check_begun, grid
 from pcdarts.study.outcome import STUDIES, description, read_cell, read_study, score_of
 from pcdarts.study.reuse import reuse_runs
 from pcdarts.study.spec import SOURCES, StudySpec, find_spec
-from pcdarts.study.status import counted, table
+from pcdarts.study.status import table
 from pcdarts.study.watch import Watch
 from pcdarts.study_config import StudyRunConfig
 
@@ -63,7 +63,7 @@ def run_study(config: StudyRunConfig) -> None:
         if failed:
             print("", *(f"failed: {name}: {why}" for name, why in failed.items()), sep="\n")
             raise RunError(
-                f"{len(failed)} of {counted(len(cells))} failed, as listed; the same command tries them again"
+                f"{len(failed)} of {counted(len(cells), 'cell')} failed, as listed; the same command tries them again"
             )
 
 
@@ -174,7 +174,7 @@ def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Ya
     """Do what is left; returns why cells were given up, by name."""
     left = [cell for cell in cells if read_cell(cell).state != "done"]
     place = _short(folder)
-    print(f"{place}: {counted(len(cells))} of the grid, {len(cells) - len(left)} done", flush=True)
+    print(f"{place}: {counted(len(cells), 'cell')} of the grid, {len(cells) - len(left)} done", flush=True)
     if not left:
         return {}
     print("starting workers" if config.scheduler is None else f"connecting to {shown(config.scheduler)}", flush=True)

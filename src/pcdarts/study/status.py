@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, counted
 from pcdarts.jobs.columns import aligned
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.progress import duration
@@ -27,7 +27,7 @@ def run_study_status(config: StudyStatusConfig) -> None:
         InputError: one or more are no study folders; the others are printed before.
     """
     wanted = config.studies or sorted(path.parent for path in STUDIES.glob("*/study.yaml"))
-    say = _nothing if config.as_json else print
+    say: Callable[[str], None] = (lambda remark: None) if config.as_json else print
     make: Callable[[Path], Yardstick] = cache(partial(make_yardstick, say=say))  # studies may share a table
     found, problems = [], []
     for folder in wanted:
@@ -51,7 +51,9 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
     states = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     left = seconds_left(outcome.cells)
     yield f"{outcome.folder}: {outcome.title}" if outcome.title else str(outcome.folder)
-    yield f"{counted(len(outcome.cells))}: {', '.join(states)}" + (f"; about {duration(left)} left" if left else "")
+    yield f"{counted(len(outcome.cells), 'cell')}: {', '.join(states)}" + (
+        f"; about {duration(left)} left" if left else ""
+    )
     for cell in outcome.cells:
         if cell.state not in ("done", "waiting") or (cell.state == "waiting" and cell.search_hours is not None):
             yield f"  {cell.name}: {cell.state}{in_words(cell)}"
@@ -61,11 +63,6 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
     yield from table(outcome)
     if (yardstick := outcome.yardstick) is not None:
         yield from yardstick.words()[len(yardstick.table.notes) :]
-
-
-def counted(cells: int) -> str:
-    """`1 cell`, `2 cells`."""
-    return f"{cells} cell{'s' * (cells != 1)}"
 
 
 def table(outcome: StudyOutcome) -> Iterator[str]:
@@ -169,10 +166,6 @@ def _summary(values: Sequence[float]) -> dict[str, float | int | None] | None:
     if not values:
         return None
     return {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else None, "n": len(values)}
-
-
-def _nothing(remark: str) -> None:
-    """JSON is to stand alone."""
 
 
 def _cell_object(cell: CellOutcome) -> dict[str, Any]:

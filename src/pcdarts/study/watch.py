@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pcdarts.errors import counted
 from pcdarts.jobs.status import Status
 from pcdarts.run import live
 from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration, in_a_line, rough, three_digits
 from pcdarts.study.grid import Cell
 from pcdarts.study.outcome import CellOutcome, read_cell
-from pcdarts.study.status import counted, in_words, run_status, seconds_left
+from pcdarts.study.status import in_words, run_status, seconds_left
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -97,7 +98,10 @@ class Watch:
     def _counts(self, found: Sequence[CellOutcome], failed: int) -> list[str]:
         done, running = (sum(cell.state == state for cell in found) for state in ("done", "running"))
         counts = {"running": running, "waiting": len(found) - done - running - failed, "failed": failed}
-        return [f"{done} of {counted(len(found))} done", *(f"{n} {state}" for state, n in counts.items() if n > 0)]
+        return [
+            f"{done} of {counted(len(found), 'cell')} done",
+            *(f"{n} {state}" for state, n in counts.items() if n > 0),
+        ]
 
     def _heartbeat(self, found: Sequence[CellOutcome], failed: int) -> list[str]:
         left = seconds_left(found)
