@@ -1,7 +1,7 @@
 """What `pcdarts study run`, `pcdarts study status`, `pcdarts report` and `pcdarts score` can be told."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -9,6 +9,14 @@ from pcdarts.config_fields import Count, DataName, DataRoot, Device, HubName
 from pcdarts.job_config import JobConfig
 
 Scale = Literal["paper", "small", "smoke"]
+TableKind = Annotated[
+    str | None,
+    Field(min_length=1, description="which rows of the table are used, by its column `kind` (none: the largest kind)"),
+]
+TableColumn = Annotated[
+    str | None,
+    Field(min_length=1, description="column of the table's accuracies (none: the one with `acc` in its name)"),
+]
 
 
 class StudyRunConfig(JobConfig):
@@ -33,6 +41,8 @@ class StudyRunConfig(JobConfig):
         description="CSV file of cells with known accuracy, which scores what is found, as in `pcdarts score`; without "
         "a `train:` section in the study nothing is trained then (none: as the study says)",
     )
+    kind: TableKind = None
+    column: TableColumn = None
     train: bool = Field(default=True, description="train what is found, or only score it (unset: as the study says)")
     reuse: tuple[str, ...] = Field(
         default=(), description="folders of other studies, from which finished runs of the same settings are copied"
@@ -87,6 +97,15 @@ class ReportConfig(JobConfig):
     table: Path | None = Field(
         default=None, description="CSV file of cells with known accuracy, by which cells are scored, epoch by epoch"
     )
+    kind: TableKind = None
+    column: TableColumn = None
+
+    @field_validator("kind", "column")
+    @classmethod
+    def _of_a_table(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("table") is None:
+            raise ValueError(f"{info.field_name} is about a table, and none is given: name it with --table")
+        return value
 
 
 class ScoreConfig(JobConfig):
@@ -101,12 +120,8 @@ class ScoreConfig(JobConfig):
         default=None,
         description="needed: CSV file (plain, .gz, .bz2, .xz) with a column of genotypes and one of accuracies",
     )
-    kind: str | None = Field(
-        default=None, min_length=1, description="rows of this `kind` are fitted (none: the kind with most rows)"
-    )
-    column: str | None = Field(
-        default=None, min_length=1, description="column of the accuracies (none: the one with `acc` in its name)"
-    )
+    kind: TableKind = None
+    column: TableColumn = None
     as_json: bool = Field(default=False, alias="json", description="print a JSON object and nothing else")
 
     @field_validator("table")

@@ -149,7 +149,8 @@ def test_the_column_of_accuracies_is_found_by_its_name(tmp_path, name):
 def test_a_column_of_errors_is_never_taken_for_accuracies(tmp_path):
     path = saved(tmp_path / "cells.csv", ["genotype", *GENOTYPES], ["test_error", *["2.57"] * 60])
     unclear = (
-        "TABLE: which column holds the accuracies is not clear (besides genotypes: test_error): name it with --column"
+        "TABLE: which column holds the accuracies is not clear (besides genotypes: test_error): name it with --column "
+        "(in a study's file: column)"
     )
     assert refusal(path) == unclear
     assert refusal(path, column="test_error") == (
@@ -183,7 +184,8 @@ def test_a_table_of_another_space_is_refused(tmp_path):
 
 def test_a_kind_that_is_not_there_is_refused(tmp_path):
     assert (
-        refusal(table_of(tmp_path), kind="whole") == "TABLE has no column kind, so there is no kind whole: drop --kind"
+        refusal(table_of(tmp_path), kind="whole")
+        == "TABLE has no column kind, so there is no kind whole: leave kind out"
     )
     path = table_of(tmp_path, ["kind", *["short"] * 60])
     assert refusal(path, kind="shrt") == "TABLE has no rows of kind shrt: did you mean 'short'? (use one of short)"

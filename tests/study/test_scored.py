@@ -178,6 +178,8 @@ def test_cells_of_another_space_than_the_tables_are_named_and_have_no_score(know
         (DESCRIPTION, ("--no-train",), "is to train nothing, and no table is there"),
         (DESCRIPTION, ("--no-train",), ", or drop --no-train"),
         (DESCRIPTION + "no_train: true", (), "is to train nothing, and no table is there"),
+        (DESCRIPTION, ("--kind", "short"), "has no table that kind could be about: give --table FILE"),
+        (DESCRIPTION + "column: acc", (), "has no table that column could be about: give --table FILE"),
         (UNTRAINED, ("--table", "none.csv"), "none.csv: No such file or directory"),
         (UNTRAINED + "\ntable: none.csv", (), "none.csv: No such file or directory"),
         (DESCRIPTION, ("--table", "few.csv"), "few.csv has 20 different cells, but a regressor needs 50 at least"),
@@ -236,6 +238,28 @@ def test_the_flag_names_another_table_than_the_file(known_table, tmp_path):
     told = done(tmp_path, "study", "run", "own.yaml", "--table", "other.csv.gz")
     assert f"60 rows of {other}" in told
     assert yaml.safe_load((tmp_path / "studies/own/study.yaml").read_text())["table"] == str(other)
+
+
+def test_column_and_kind_of_a_table_are_named_in_the_file_or_by_flags_and_kept(known_table, tmp_path):
+    header, *lines = known_table.read_text().splitlines()
+    both = [f"{header},val_acc,kind", *(f"{line},50,short" for line in lines)]
+    (tmp_path / "two.csv").write_text("\n".join(both))
+    (tmp_path / "own.yaml").write_text(GIVEN + "table: two.csv")
+    run, report = ("study", "run", "own.yaml"), ("report", "studies/own")
+    assert "name it with --column (in a study's file: column)" in refused(tmp_path, *run)
+    (tmp_path / "own.yaml").write_text(GIVEN + "table: two.csv\ncolumn: val_acc")
+    assert "all cells have the accuracy 50 %" in refused(tmp_path, *run)
+    assert "has no rows of kind shrt" in refused(tmp_path, *run, "--kind", "shrt")
+    done(tmp_path, *run, "--column", "accuracy", "--kind", "short")
+    kept = yaml.safe_load((tmp_path / "studies/own/study.yaml").read_text())
+    assert (kept["column"], kept["kind"]) == ("accuracy", "short")
+    told = done(tmp_path, "study", "status")
+    assert f"scored by {tmp_path}/two.csv, rows of kind short" in told
+    assert "are its column accuracy" in done(tmp_path, *report)
+    assert "all cells have the accuracy 50 %" in refused(tmp_path, *report, "--table", "two.csv", "--column", "val_acc")
+    assert "kind is about a table, and none is given: name it with --table" in refused(
+        tmp_path, *report, "--kind", "short"
+    )
 
 
 def test_with_a_table_and_a_section_for_it_a_study_trains_too_also_when_it_is_read_back(known_table, tmp_path):

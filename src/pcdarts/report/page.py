@@ -40,7 +40,7 @@ def run_report(config: ReportConfig) -> None:
     out = config.out or (config.runs[0] if len(config.runs) == 1 else Path("report"))
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, but the report needs a folder: choose another --out")
-    yardstick = None if config.table is None else make_yardstick(config.table)
+    yardstick = None if config.table is None else make_yardstick(config.table, config.kind, config.column)
     subjects = read_subjects(config.runs, yardstick)
     for name in ("report.html", "report.md"):
         _refuse_foreign(out / name)

@@ -122,7 +122,7 @@ def _chosen_kind(path: Path, cells: Mapping[int, KnownCell], kind: str | None, *
     """The kind that is fitted."""
     kinds = Counter(cell.kind for cell in cells.values())
     if kind is not None and not any_kind:
-        raise InputError(f"{path} has no column kind, so there is no kind {shown(kind)}: drop --kind")
+        raise InputError(f"{path} has no column kind, so there is no kind {shown(kind)}: leave kind out")
     if kind is not None and kind not in kinds:
         raise InputError(f"{path} has no rows of kind {shown(kind)}: {did_you_mean(kind, kinds)}")
     return kind if kind is not None else kinds.most_common(1)[0][0]
@@ -299,7 +299,10 @@ def _accuracy_column(path: Path, header: Sequence[str], column: str | None, geno
         fitting = [name for name in others if re.search("acc(?![a-z])|accurac", name, re.IGNORECASE)]
         if len(set(fitting)) != 1:
             found = f"{in_short(fitting)} could all be it" if fitting else f"besides genotypes: {in_short(others)}"
-            raise InputError(f"{path}: which column holds the accuracies is not clear ({found}): name it with --column")
+            raise InputError(
+                f"{path}: which column holds the accuracies is not clear ({found}): name it with --column (in a "
+                "study's file: column)"
+            )
         column = fitting[0]
     elif column not in others:
         raise InputError(f"{path} has no column {shown(column)} besides the genotypes: {did_you_mean(column, others)}")

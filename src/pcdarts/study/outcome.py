@@ -160,13 +160,16 @@ def description(folder: Path) -> Path:
 
 
 def read_study(
-    folder: Path, yardstick: Yardstick | None = None, make: Callable[[Path], Yardstick] = make_yardstick
+    folder: Path,
+    yardstick: Yardstick | None = None,
+    make: Callable[[Path, str | None, str | None], Yardstick] = make_yardstick,
 ) -> StudyOutcome:
     """What the study in `folder` has come to.
 
     Args:
         yardstick: what scores its cells (none: that of the study's own table, if it has one that can be used).
-        make: makes the yardstick of that table, fitting a regressor if none is kept, which takes half a minute.
+        make: makes the yardstick of that table, of rows of a kind and a column of accuracies, fitting a regressor if
+            none is kept, which takes half a minute.
 
     Raises:
         InputError: there is no study, or its description is damaged.
@@ -186,7 +189,7 @@ def read_study(
     table, remarks = spec.table if yardstick is None else yardstick.table.path, []
     if yardstick is None and spec.table is not None:
         try:
-            yardstick = make(spec.table)
+            yardstick = make(spec.table, spec.kind, spec.column)
         except InputError as error:
             remarks.append(f"no cell is scored: {error}")
     if yardstick is not None:

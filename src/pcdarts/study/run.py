@@ -44,7 +44,7 @@ def run_study(config: StudyRunConfig) -> None:
         cells = grid(spec, folder)
         check_folder(folder)
         check_begun(cells)
-        yardstick = None if spec.table is None else make_yardstick(spec.table)
+        yardstick = None if spec.table is None else make_yardstick(spec.table, spec.kind, spec.column)
         if yardstick is not None:
             check_scored(cells, yardstick)
             print(*yardstick.words(), sep="\n", flush=True)
@@ -95,7 +95,7 @@ def _trained_or_scored(config: StudyRunConfig, spec: StudySpec) -> StudySpec:
     """The study with its table, and whether it trains.
 
     Raises:
-        InputError: it does neither.
+        InputError: it does neither, or says which rows or column of a table it means, but has none.
     """
     table = spec.table if config.table is None else config.table.expanduser().absolute()
     says = "train" in config.model_fields_set  # a flag outweighs the file
@@ -109,7 +109,13 @@ def _trained_or_scored(config: StudyRunConfig, spec: StudySpec) -> StudySpec:
             f"study {shown(config.study)} {lack}, and no table is there to score what it finds: give --table FILE "
             f"(cells with known accuracy){remedy}"
         )
-    return spec.model_copy(update={"table": table, "no_train": no_train})
+    kind, column = config.kind or spec.kind, config.column or spec.column
+    if table is None and (kind or column):
+        raise InputError(
+            f"study {shown(config.study)} has no table that {'kind' if kind else 'column'} could be about: give "
+            "--table FILE"
+        )
+    return spec.model_copy(update={"table": table, "kind": kind, "column": column, "no_train": no_train})
 
 
 def _fixed(cells: str) -> str:

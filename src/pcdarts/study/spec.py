@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pcdarts.errors import InputError, did_you_mean, in_one_line, listed, shown
 from pcdarts.job_config import ConfigError, JobConfig, load_mapping
-from pcdarts.study_config import Scale
+from pcdarts.study_config import Scale, TableColumn, TableKind
 
 BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes")
 """The studies of Sec. 4.4, each a file in `builtin/`."""
@@ -78,6 +78,8 @@ class StudySpec(Part):
     seeds: Seeds = Field(default=(0, 1, 2), description="seeds of the searches: how many, from 0 on, or a list")
     train_seeds: int = Field(default=1, ge=1, le=1000, description="trainings of every genotype")
     table: Path | None = Field(default=None, description="cells with known accuracy, as in `pcdarts score --table`")
+    kind: TableKind = None
+    column: TableColumn = None
     no_train: bool = Field(default=False, description="train nothing: what is found is only scored by the table")
     methods: dict[str, Method] = Field(description="the rows, by name")
     settings: dict[str, Part] = Field(default={}, description="the columns, by name; none: a single one")

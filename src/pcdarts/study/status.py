@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from pcdarts.errors import InputError, counted
+from pcdarts.errors import InputError, counted, shown
 from pcdarts.jobs.columns import aligned
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.progress import duration
@@ -28,7 +28,9 @@ def run_study_status(config: StudyStatusConfig) -> None:
     """
     wanted = config.studies or sorted(path.parent for path in STUDIES.glob("*/study.yaml"))
     say: Callable[[str], None] = (lambda remark: None) if config.as_json else print
-    make: Callable[[Path], Yardstick] = cache(partial(make_yardstick, say=say))  # studies may share a table
+    make: Callable[[Path, str | None, str | None], Yardstick] = cache(
+        partial(make_yardstick, say=say)
+    )  # studies may share a table
     found, problems = [], []
     for folder in wanted:
         try:
@@ -78,10 +80,11 @@ def table(outcome: StudyOutcome) -> Iterator[str]:
         "search": (True, lambda row: _mean_time([cell.search_hours for cell in row.cells])),
         "training": (trained, lambda row: _mean_time([cell.train_hours for cell in row.cells])),
     }
-    shown = {heading: text for heading, (is_shown, text) in columns.items() if is_shown}
-    yield from aligned([tuple(shown), *(tuple(text(row) for text in shown.values()) for row in outcome.rows)])
-    if outcome.yardstick is not None:
-        yield f"scored by {outcome.table}"
+    filled = {heading: text for heading, (is_shown, text) in columns.items() if is_shown}
+    yield from aligned([tuple(filled), *(tuple(text(row) for text in filled.values()) for row in outcome.rows)])
+    if (yardstick := outcome.yardstick) is not None:
+        kind = f", rows of kind {shown(yardstick.table.kind)}" if yardstick.table.kind else ""
+        yield f"scored by {outcome.table}{kind}"
         yield f"percentile: of {RANDOM_CELLS:,} random cells so many % have a lower (predicted) accuracy; 50 is chance"
     yield from outcome.remarks
 
