@@ -90,6 +90,15 @@ def test_the_help_of_a_command_has_every_setting(capsys: Capture) -> None:
     assert "{fashion-mini,cifar10,cifar10-small,darts-v1,darts-v2,imagenet}" in output
 
 
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [("study status", "[STUDY ...]"), ("score", "[GENOTYPE ...]"), ("report", "[RUN ...]")],
+)
+def test_what_there_may_be_several_of_has_the_name_of_one(verb: str, said: str, capsys: Capture) -> None:
+    assert run_command([*verb.split(), "--help"]) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_the_help_shows_the_defaults_of_the_recipe(capsys: Capture) -> None:
     for arguments in (["--recipe", "darts-v1", "--help"], ["--help", "--recipe=darts-v1", "--epochs", "3"]):
         assert run_command(["search", *arguments]) == 0

@@ -176,9 +176,14 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
             return _flag("FLOAT FLOAT", description, values=2, optional=optional)
         if get_args(kind)[0] is str and not field.is_required():
             return _flag("TEXT ...", description, values=None)
-        return _positional[_flag(f"{name.upper().removesuffix('S')} ...", description, values=None)]
+        return _positional[_flag(f"{_one_of(name).upper()} ...", description, values=None)]
     flag = _flag(metavar, description, optional=optional)
     return _positional[flag] if field.is_required() else flag
+
+
+def _one_of(names: str) -> str:
+    """`run` of `runs`, `study` of `studies`."""
+    return f"{names[:-3]}y" if names.endswith("ies") else names.removesuffix("s")
 
 
 def _takes_several(field: FieldInfo) -> bool:

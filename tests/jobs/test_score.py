@@ -58,9 +58,9 @@ def test_json_stands_alone(known_table, tmp_path):
     known, predicted = yardstick.scores([KNOWN, random_genotype(CellSpace(4), 1)])
     first, second = found["cells"]
     assert (first["name"], second["name"]) == ("cell.log", "random:1:4")
-    assert (first["accuracy"], first["interval"], first["listed"]) == (known.accuracy, None, "")
+    assert (first["accuracy"], first["interval"], first["listed"]) == (known.accuracy, None, True)
     assert (second["accuracy"], second["interval"]) == (predicted.accuracy, list(predicted.interval))
-    assert (second["percentile"], second["listed"], second["elsewhere"]) == (predicted.percentile, None, None)
+    assert (second["percentile"], second["listed"], second["elsewhere"]) == (predicted.percentile, False, None)
     assert Genotype.from_text(first["genotype"]) == KNOWN
     assert found["table"]["checksum"] == yardstick.table.checksum
     assert found["regressor"]["rank_correlation"] == yardstick.quality.rank_correlation

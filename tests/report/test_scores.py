@@ -152,7 +152,7 @@ def test_a_table_of_other_cells_is_refused_and_beside_others_a_run_is_named_that
     for path in (other / "genotype.json", *(other / "genotypes").iterdir()):
         path.write_text(big.to_json())
     why = f"other (it has 6 nodes, but the cells of {known_table} have 4)"
-    assert f"{known_table} scores nothing here, not scored: {why}: give another --table" in refused(
+    assert f"{known_table} scores no cell here; not scored: {why}: give another --table" in refused(
         tmp_path, "report", "other", "--table", str(known_table)
     )
     copy_of(runs / "one", tmp_path / "one")
@@ -240,7 +240,7 @@ def test_a_table_that_scores_no_cell_of_a_study_leaves_it_as_it_is(scored: Path,
     shutil.rmtree(scored / "runs" / "pc-b" / "seed-0" / "search" / "genotypes")
     shutil.rmtree(scored / "runs" / "pc-b" / "seed-1" / "search" / "genotypes")
     before = sorted(scored.rglob("*"))
-    assert "scores nothing here" in refused(scored.parent, "report", scored.name, "--table", str(known_table))
+    assert "scores no cell here" in refused(scored.parent, "report", scored.name, "--table", str(known_table))
     assert sorted(scored.rglob("*")) == before
 
 
@@ -265,7 +265,7 @@ def made_up(scored: Path, **percentiles: list[float]) -> str:
     searched, random, _ = outcome.rows
 
     def row(like: Row, name: str, values: list[float]) -> Row:
-        cells = tuple(replace(like.cells[0], score=Score(90.0, None, value, None)) for value in values)
+        cells = tuple(replace(like.cells[0], score=Score(90.0, None, value, listed=False)) for value in values)
         return replace(like, method=name, cells=cells)
 
     rows = (*(row(searched, name, values) for name, values in percentiles.items()), row(random, "drawn", [98, 99, 97]))

@@ -60,8 +60,8 @@ def test_a_cell_of_the_table_has_its_accuracy_and_no_interval(yardstick):
     normal, reduce = known.genotype.normal, known.genotype.reduce
     swapped = Genotype((normal[1], normal[0], *normal[2:]), (3, 2), reduce, (2, 3))
     [score] = yardstick.scores([swapped])
-    assert (score.accuracy, score.interval, score.listed) == (accuracy_of(swapped), None, "")
-    assert yardstick.scores([GENOTYPE])[0].listed is None
+    assert (score.accuracy, score.interval, score.listed) == (accuracy_of(swapped), None, True)
+    assert yardstick.scores([GENOTYPE])[0].listed is False
 
 
 def test_what_is_listed_on_another_scale_is_predicted(yardstick):

@@ -143,7 +143,7 @@ def test_a_table_that_is_gone_is_told_and_all_else_still_works(known_table, tmp_
     described = description(folder).read_text()
     description(folder).write_text(described.replace(str(known_table), str(tmp_path / "gone.csv")))
     told = done(tmp_path, "study", "status", "a")
-    assert f"no cell is scored: cannot read the table {tmp_path}/gone.csv: No such file" in told
+    assert f"no cell is scored: {tmp_path}/gone.csv is not there: put it back, or say with --table" in told
     assert "6 cells: 5 done, 1 waiting" in told
     outcome = read_study(folder)
     assert (outcome.table, outcome.yardstick) == (tmp_path / "gone.csv", None)
@@ -240,7 +240,8 @@ def test_the_flag_names_another_table_than_the_file(known_table, tmp_path):
     assert yaml.safe_load((tmp_path / "studies/own/study.yaml").read_text())["table"] == str(other)
 
 
-def test_column_and_kind_of_a_table_are_named_in_the_file_or_by_flags_and_kept(known_table, tmp_path):
+def test_column_and_kind_of_a_table_are_named_in_the_file_or_by_flags_and_kept(known_table, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     header, *lines = known_table.read_text().splitlines()
     both = [f"{header},val_acc,kind", *(f"{line},50,short" for line in lines)]
     (tmp_path / "two.csv").write_text("\n".join(both))

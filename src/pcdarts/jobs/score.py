@@ -66,7 +66,7 @@ def _scored(yardstick: Yardstick, name: str, genotype: Genotype) -> _Scored:
     except InputError as error:
         raise InputError(f"{shown(name)} cannot be scored by {yardstick.table.path}: {error}") from None
     known = yardstick.table.listed(genotype)
-    return _Scored(name, genotype, score, None if known is None or score.listed is not None else known)
+    return _Scored(name, genotype, score, None if score.listed else known)
 
 
 def _as_object(yardstick: Yardstick, scored: list[_Scored]) -> dict[str, Any]:

@@ -136,13 +136,13 @@ def _environment() -> Environment:
 
 
 def _refuse_unfit(yardstick: Yardstick, missing: Sequence[str]) -> None:
-    """Make sure that cells have no score because there are none yet, not because the table is about others.
+    """Refuse a table that scores no cell; where no search has found one yet, nothing is wrong with the table.
 
     Raises:
-        InputError: it is.
+        InputError: there are cells that the table cannot score.
     """
     if missing:
-        raise InputError(f"{yardstick.table.path} scores nothing here, {missing[0]}: give another --table, or none")
+        raise InputError(f"{yardstick.table.path} scores no cell here; {missing[0]}: give another --table, or none")
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -184,7 +184,7 @@ def _limits(interval: Interval | None, decimals: int) -> str:
 
 def _source(row: _ScoredRow) -> str:
     scores = row.row.scores
-    known = sum(score.listed is not None for score in scores)
+    known = sum(score.listed for score in scores)
     if not scores:
         return ""
     return "predicted" if not known else "listed" if known == len(scores) else f"{known} listed, others predicted"

@@ -22,7 +22,7 @@ def features(genotypes: Sequence[Genotype], costs: NetworkCosts) -> npt.NDArray[
     that `costs` is about, whose space is that of the genotypes.
     """
     forms = [canonical(genotype) for genotype in genotypes]
-    sizes = np.array([list(costs.of(form).values())[:2] for form in forms], dtype=np.float64)
+    sizes = np.array([[cost["mult_adds"], cost["params"]] for cost in map(costs.of, forms)], dtype=np.float64)
     cells = [np.concatenate([_of_cell(form, kind, costs.space) for kind in CELL_KINDS]) for form in forms]
     return np.hstack([np.array(cells), sizes])
 

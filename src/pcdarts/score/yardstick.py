@@ -39,8 +39,8 @@ class Score:
     """Where the true accuracy of 95 % of the cells is that are predicted so; None where it is listed."""
     percentile: float
     """How many of 1,000 random cells of the space have a lower accuracy, by the same yardstick, in %; 50 is chance."""
-    listed: str | None
-    """None where it is predicted; else the kind of rows that list it, empty in a table without kinds."""
+    listed: bool
+    """Whether the accuracy is the table's own, of rows of its kind that is fitted; if not, it is predicted."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class Yardstick:
     def _score(self, genotype: Genotype, predicted: float) -> Score:
         known = self.table.listed(genotype)
         if known is not None and known.kind == self.table.kind:
-            return Score(known.accuracy, None, self._percentile(known.accuracy), known.kind)
+            return Score(known.accuracy, None, self._percentile(known.accuracy), listed=True)
         reach = self.quality.reach
         interval = (max(0.0, predicted - reach), min(100.0, predicted + reach))
-        return Score(predicted, interval, self._percentile(predicted), None)
+        return Score(predicted, interval, self._percentile(predicted), listed=False)
 
     def _percentile(self, accuracy: float) -> float:
         """Those that are lower, and half of those that are equal."""

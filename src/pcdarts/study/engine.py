@@ -139,7 +139,7 @@ class Engine:
         if self.yardstick is not None:
             with suppress(InputError):  # not of the table's space, which the table at the end says
                 if score := score_of(found, self.yardstick):
-                    how = "predicted" if score.listed is None else "listed"
+                    how = "listed" if score.listed else "predicted"
                     figures += [f"accuracy {score.accuracy:.2f} % {how}", f"percentile {score.percentile:.1f}"]
         times = (("search", found.search_hours), ("training", found.train_hours))
         took = ", ".join(f"{what} {duration(3600 * hours)}" for what, hours in times if hours)

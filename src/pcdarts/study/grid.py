@@ -78,7 +78,7 @@ class Cell:
         return self.runs() if self.trains else self.runs()[:-1]
 
     def runs(self) -> list[tuple[JobConfig, RunFolder]]:
-        """The same with its training, also in a study that trains nothing by now."""
+        """The same with its training, which may be there from before where the study trains nothing now."""
         search = [(self.search_config, self.search)] if self.search_config and self.search else []
         return [*search, (self.train_config, self.train)]
 

@@ -1,6 +1,7 @@
 """What has come out of a study so far, read from its folder."""
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,7 +192,8 @@ def read_study(
         try:
             yardstick = make(spec.table, spec.kind, spec.column)
         except InputError as error:
-            remarks.append(f"no cell is scored: {error}")
+            moved = f"{spec.table} is not there: put it back, or say with --table (of study run or report) where it is"
+            remarks.append(f"no cell is scored: {error if os.path.exists(spec.table) else moved}")
     if yardstick is not None:
         rows, problems = _scored(rows, yardstick)
         remarks += problems

@@ -90,7 +90,7 @@ def table(outcome: StudyOutcome) -> Iterator[str]:
 
 
 def _accuracy(row: Row) -> str:
-    exact = bool(row.scores) and all(score.listed is not None for score in row.scores)
+    exact = bool(row.scores) and all(score.listed for score in row.scores)
     return _mean_std(row.accuracies, 2, " %") + (" listed" if exact else "")
 
 
