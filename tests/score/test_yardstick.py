@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 from command_line import GENOTYPE, end_of
 from forked import Forked
 from known_cells import accuracy_of, write_table
+from pcdarts.cache import cache_folder
 from pcdarts.cell.canonical import canonical
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
@@ -107,8 +108,9 @@ def test_what_the_cross_validation_found_is_said_and_that_it_is_poor(yardstick):
 
 
 @pytest.fixture
-def kept(known_table: Path) -> Path:
-    [file] = (known_table.parent / "cache" / "pcdarts").glob("yardstick-*")
+def kept(yardstick: Yardstick) -> Path:
+    """The file that holds the yardstick; other tests may have kept their own beside it."""
+    file = cache_folder() / f"yardstick-{module._fingerprint(yardstick.table)}"
     assert module._kept(file) is not None
     return file
 
