@@ -48,7 +48,7 @@ def test_cells_are_listed_or_predicted_whatever_the_table_is_packed_in(known_tab
     assert lines[1].startswith(
         f"five-fold cross-validation on 60 cells: rank correlation {yardstick.quality.rank_correlation:.3f}"
     )
-    assert lines[-1].startswith("percentile: of 1,000 random cells so many % have a lower (predicted) accuracy")
+    assert lines[-1].startswith("percentile: how many of 1,000 random cells have a lower predicted accuracy, in %")
 
 
 def test_json_stands_alone(known_table, tmp_path):

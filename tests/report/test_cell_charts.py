@@ -87,6 +87,11 @@ def test_fifty_epochs_of_fourteen_edges_take_at_most_sixty_kilobytes_and_more_ep
     assert sizes[2] == pytest.approx(sizes[1], rel=0.05)
 
 
+@pytest.mark.parametrize(("frozen", "said"), [(1, "in the first epoch."), (3, "in the first 3 epochs.")])
+def test_it_is_said_how_many_epochs_were_frozen(frozen: int, said: str) -> None:
+    assert f"α was frozen {said}" in op_weights_chart(SPACE, moving_ops(SPACE, 6), range(1, 7), "normal", frozen=frozen)
+
+
 @pytest.mark.parametrize("frozen", [0, 3])
 def test_the_frozen_epochs_are_visible_in_every_panel_if_there_are_some(frozen: int) -> None:
     ops = op_weights_chart(SPACE, moving_ops(SPACE, 6), range(1, 7), "normal", frozen=frozen)

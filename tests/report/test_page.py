@@ -115,7 +115,7 @@ def test_a_search_does_not_agree_with_the_training_of_another_cell(runs: Path, t
 def test_two_trainings_of_one_cell_are_not_compared_as_cells(runs: Path, tmp_path: Path) -> None:
     done(runs, "report", "trained/seed-0", "trained/seed-1", "--out", str(tmp_path))
     text = text_of(tmp_path)
-    assert "seed-1 trains the cell of seed-0" in text
+    assert "trained/seed-1 trains the cell of trained/seed-0" in text
     assert "What differs between the two cells" not in text
     assert "Do searches agree?" not in text
 

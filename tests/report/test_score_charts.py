@@ -38,7 +38,7 @@ def test_frozen_epochs_are_shaded_or_where_they_differ_ended_by_a_ring() -> None
     assert (len(paths(same, "frozen")), len(paths(same, "ring"))) == (1, 0)
     different = chart(Curve("a", 2, POINTS), Curve("b", 1, POINTS), Curve("never", 0, POINTS))
     assert (len(paths(different, "frozen")), len(paths(different, "ring"))) == (0, 2)
-    assert "α and β begin to move" in "".join(different.itertext())
+    assert "α and β frozen up to here" in "".join(different.itertext())
 
 
 def test_more_curves_than_there_are_colours_have_a_panel_each() -> None:

@@ -61,7 +61,7 @@ def test_the_report_of_a_search_says_how_good_its_cell_is_and_when_it_was_found(
         assert "rank correlation" in text
         assert "50 is chance" in text
         assert "the table knows the cell" in text
-        assert "α and β stood still in the first 2 epochs" in text
+        assert "α and β were frozen in the first 2 epochs" in text
     assert f"| one | {final.percentile:.1f} |" in markdown
     percentiles = [score.percentile for score in scores_of(runs / "one", known_table)]
     assert curve_in(page) == pytest.approx(percentiles, abs=0.1)
@@ -137,11 +137,11 @@ def test_it_is_said_of_each_search_in_which_epochs_its_cell_is_of_the_start(
         config = text_of(run, "config.yaml")
         (run / "config.yaml").write_text(config.replace("arch_frozen_epochs: 2", f"arch_frozen_epochs: {frozen}"))
     table = ("--table", str(known_table))
-    assert "α and β stood still in the first epoch: what is" in done(tmp_path, "report", "a", *table)
-    assert "α and β stood still in the first epoch of a and in the first 2 epochs of b: what is" in (
+    assert "α and β were frozen in the first epoch: what is" in done(tmp_path, "report", "a", *table)
+    assert "α and β were frozen in the first epoch of a and in the first 2 epochs of b: what is" in (
         done(tmp_path, "report", "a", "b", "c", *table)
     )
-    assert "stood still" not in done(tmp_path, "report", "c", *table)
+    assert "were frozen" not in done(tmp_path, "report", "c", *table)
 
 
 def test_a_table_of_other_cells_is_refused_and_beside_others_a_run_is_named_that_it_cannot_score(

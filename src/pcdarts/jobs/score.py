@@ -10,7 +10,7 @@ from pcdarts.errors import InputError, shown
 from pcdarts.jobs.columns import aligned
 from pcdarts.jobs.genotype import find_genotype
 from pcdarts.score.table import KnownCell
-from pcdarts.score.yardstick import RANDOM_CELLS, Score, Yardstick, make_yardstick
+from pcdarts.score.yardstick import PERCENTILE, RANDOM_CELLS, Score, Yardstick, make_yardstick
 from pcdarts.study_config import ScoreConfig
 
 
@@ -43,7 +43,7 @@ def run_score(config: ScoreConfig) -> None:
     rows = [("cell", "accuracy", "95 % interval", "percentile")]
     for line in aligned([*rows, *((shown(each.name), *in_words(each.score)) for each in scored)]):
         print(line)
-    print(f"percentile: of {RANDOM_CELLS:,} random cells so many % have a lower (predicted) accuracy; 50 is chance")
+    print(PERCENTILE)
     for each in scored:
         if each.elsewhere is not None:
             print(

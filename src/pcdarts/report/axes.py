@@ -123,6 +123,11 @@ def figure(title: str, *parts: str, wide: bool = False, broad: bool = False) -> 
     return f'<figure class="{style}"><figcaption>{escape(title)}</figcaption>{"".join(parts)}</figure>'
 
 
+def in_the_first(epochs: int) -> str:
+    """`in the first epoch`, `in the first 5 epochs`."""
+    return "in the first epoch" if epochs == 1 else f"in the first {epochs} epochs"
+
+
 def scrolling(drawing: str) -> str:
     """A drawing that is moved sideways on a narrow screen instead of getting small."""
     return f'<div class="drawing">{drawing}</div>'

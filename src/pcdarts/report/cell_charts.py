@@ -17,6 +17,7 @@ from pcdarts.report.axes import (
     drawable,
     figure,
     fit,
+    in_the_first,
     key,
     marker,
     plot,
@@ -61,7 +62,7 @@ def op_weights_chart(
         "key; the heading names the operation that is strongest at the end."
     )
     if frozen:
-        note += f" Pale: α stood still in the first {frozen} epochs."
+        note += f" Pale: α was frozen {in_the_first(frozen)}."
     title = f"Weights of the operations (α̂), {_KINDS[kind]}"
     return figure(title, key(entries), f'<p class="note">{note}</p>', *grids, wide=True)
 

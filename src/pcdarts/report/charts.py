@@ -108,7 +108,7 @@ def line_chart(
     x, y, axes = _frame(points, x_label, y_label, limits=limits, width=width)
     entries = [(series(line.colour), _sample(line.colour), line.name) for line in lines]
     if any(line.moves_after is not None for line in lines):
-        entries.append(("", f'<circle class="ring" cx="13" cy="6" r="{_RING}"/>', "α and β begin to move"))
+        entries.append(("", f'<circle class="ring" cx="13" cy="6" r="{_RING}"/>', "α and β frozen up to here"))
     if level:
         axes.append(f'<path class="level" d="M{x.start:.1f} {y(level.value):.1f}H{x.end:g}"/>')
         entries.append(_level_entry(level))

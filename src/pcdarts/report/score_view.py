@@ -7,7 +7,7 @@ from statistics import fmean
 from pcdarts.cell.canonical import canonical
 from pcdarts.errors import counted, first_of, in_short, listed
 from pcdarts.jobs.score import in_words
-from pcdarts.report.axes import thinned
+from pcdarts.report.axes import in_the_first, thinned
 from pcdarts.report.charts import IntervalRow, interval_chart
 from pcdarts.report.front import FrontPoint, front, front_chart, front_picture
 from pcdarts.report.score_charts import CHANCE, LIMITS, Curve, Points, percentile_chart
@@ -15,17 +15,13 @@ from pcdarts.report.scores import Scores
 from pcdarts.report.statistics import Interval, mean_std, percentile_interval
 from pcdarts.report.subject import Entry, Group, Subject, row_name
 from pcdarts.report.tables import ABSENT, Table, hours_text
-from pcdarts.score.yardstick import RANDOM_CELLS
+from pcdarts.score.yardstick import PERCENTILE
 from pcdarts.study.outcome import Row, StudyOutcome
 from pcdarts.study.spec import SOURCES
 
 _HEADING = "How good are the cells, and when were they found?"
 _MOST_COLUMNS = 8
 _MOST_NAMES = 8
-_PERCENTILE = (
-    f"Percentile: how many of {RANDOM_CELLS:,} random cells have a lower accuracy, by the same yardstick, in %; 50 is "
-    "chance."
-)
 _SCALE = (
     "Accuracies are on the table's scale: of its networks, trained its way on its images, and not of yours. Listed: "
     "the table knows the cell. Predicted: a regressor that was fitted on the table says so"
@@ -141,7 +137,7 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
     }
     filled = {heading: column for heading, column in columns.items() if any(column)}
     texts = zip(*([text or ABSENT for text in column] for column in filled.values()), strict=True)
-    caption = [_PERCENTILE, f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
+    caption = [_sentence(PERCENTILE), f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
     if any(point.minutes is not None for point in points):
         caption.append(
             "On the front: no other search here has a higher mean percentile and is no dearer, and 50, which a cell "
@@ -266,7 +262,7 @@ def _runs_table(subject: Subject, scores: Scores) -> Table:
     return Table(
         tuple(columns[place] for place in filled),
         tuple(tuple(row[place] or ABSENT for place in filled) for row in rows),
-        (_PERCENTILE, _OF_ONE),
+        (_sentence(PERCENTILE), _OF_ONE),
     )
 
 
@@ -299,19 +295,18 @@ def _epochs_table(curves: Sequence[Curve], step: str) -> Table:
 
 
 def _frozen(curves: Iterable[Curve]) -> list[str]:
-    """In which epochs α and β stood still, in a sentence."""
+    """In which epochs α and β were frozen, in a sentence."""
     names: dict[int, list[str]] = {}
     for curve in curves:
         names.setdefault(curve.frozen, []).append(curve.name)
     spans = []
-    for frozen, found in sorted(names.items()):
-        if frozen:
-            first = "in the first epoch" if frozen == 1 else f"in the first {frozen} epochs"
-            spans.append(f"{first} of {in_short(found)}" if len(names) > 1 else first)
+    for epochs, found in sorted(names.items()):
+        if epochs:
+            spans.append(in_the_first(epochs) + (f" of {in_short(found)}" if len(names) > 1 else ""))
     if not spans:
         return []
-    still = f"α and β stood still {listed(spans, 'and')}"
-    return [f"{still}: what is derived there comes from the random numbers of the start."]
+    frozen = f"α and β were frozen {listed(spans, 'and')}"
+    return [f"{frozen}: what is derived there comes from the random numbers of the start."]
 
 
 def _sentence(words: str) -> str:

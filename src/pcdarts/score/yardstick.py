@@ -25,6 +25,10 @@ from pcdarts.score.table import CellTable, check_searched, read_table
 
 RANDOM_CELLS = 1000
 """Cells drawn without looking at data, among which a cell has its percentile."""
+PERCENTILE = (
+    f"percentile: how many of {RANDOM_CELLS:,} random cells have a lower predicted accuracy, in %; 50 is chance"
+)
+"""What the percentile of a `Score` is, for those who read one."""
 _POOR = 0.5
 _DIGEST = hashlib.sha256().digest_size
 
@@ -38,7 +42,7 @@ class Score:
     interval: tuple[float, float] | None
     """Where the true accuracy of 95 % of the cells is that are predicted so; None where it is listed."""
     percentile: float
-    """How many of 1,000 random cells of the space have a lower accuracy, by the same yardstick, in %; 50 is chance."""
+    """How many of 1,000 random cells of the space have a lower accuracy, as predicted, in %; 50 is chance."""
     listed: bool
     """Whether the accuracy is the table's own, of rows of its kind that is fitted; if not, it is predicted."""
 

@@ -13,7 +13,7 @@ from pcdarts.errors import InputError, counted, shown
 from pcdarts.jobs.columns import aligned
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.progress import duration
-from pcdarts.score.yardstick import RANDOM_CELLS, Yardstick, make_yardstick
+from pcdarts.score.yardstick import PERCENTILE, Yardstick, make_yardstick
 from pcdarts.study.outcome import STUDIES, CellOutcome, Row, State, StudyOutcome, read_study
 from pcdarts.study_config import StudyStatusConfig
 
@@ -85,7 +85,7 @@ def table(outcome: StudyOutcome) -> Iterator[str]:
     if (yardstick := outcome.yardstick) is not None:
         kind = f", rows of kind {shown(yardstick.table.kind)}" if yardstick.table.kind else ""
         yield f"scored by {outcome.table}{kind}"
-        yield f"percentile: of {RANDOM_CELLS:,} random cells so many % have a lower (predicted) accuracy; 50 is chance"
+        yield PERCENTILE
     yield from outcome.remarks
 
 
