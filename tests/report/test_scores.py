@@ -217,6 +217,9 @@ def test_a_study_whose_table_is_gone_says_so_and_shows_everything_else(
     assert "test error" not in page
     assert not (scored / "front.svg").exists()
     assert "(a given cell)" in done(scored.parent, "report", scored.name, "--table", str(known_table))
+    assert done(scored.parent, "report", scored.name).endswith(
+        "\nnot written: scored/front.svg, which is older than this report\n"
+    )
 
 
 def test_a_study_that_trains_has_its_errors_and_with_a_table_its_percentiles(study: Path, known_table: Path) -> None:

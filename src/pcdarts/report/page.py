@@ -64,6 +64,8 @@ def run_report(config: ReportConfig) -> None:
             for table in part.scores.tables:
                 print(table.to_markdown())
     print(f"written: {listed([str(out / name) for name in files], 'and')}")
+    if "front.svg" not in files and (out / "front.svg").exists():
+        print(f"not written: {out / 'front.svg'}, which is older than this report")
 
 
 def render(subjects: Sequence[Subject], views: Sequence[View]) -> str:
