@@ -144,7 +144,7 @@ def random_search_cifar10_small() -> RandomSearchConfig:
         image_size=16,
         network_image_size=32,
         train_images=4000,
-        candidates=8,
+        candidates=10,
         epochs=5,
         channels=8,
         num_cells=5,
