@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,13 +82,20 @@ def test_a_study_that_is_interrupted_loses_its_worker_and_is_killed_goes_on_to_t
     assert figures(tmp_path) == figures(whole)
 
 
+def address_in(file: Path) -> str | None:
+    """The address that a scheduler has written; None as long as the file is not whole."""
+    with suppress(FileNotFoundError, json.JSONDecodeError):
+        return json.loads(file.read_text())["address"]
+    return None
+
+
 def test_a_separate_scheduler_whose_worker_is_killed_ends_with_the_same_table(whole, tmp_path):
     file = tmp_path / "scheduler.json"
     flags = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--scheduler-file", str(file))
     with dask(
         tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
     ):
-        address = wait_until(lambda: file.exists() and json.loads(file.read_text())["address"])
+        address = wait_until(lambda: address_in(file))
         with dask(tmp_path, "worker", *flags) as one, dask(tmp_path, "worker", *flags) as two:
             job = study(tmp_path, "--scheduler", address, "--threads", "1", parallel=0)
             wait_until(lambda: begun(tmp_path))
@@ -102,7 +110,7 @@ def test_a_scheduler_that_dies_ends_the_study_in_a_line(tmp_path):
     file = tmp_path / "scheduler.json"
     flags = ("--port", "0", "--no-dashboard", "--scheduler-file", str(file))
     with dask(tmp_path, "scheduler", "--host", "127.0.0.1", *flags) as scheduler:
-        address = wait_until(lambda: file.exists() and json.loads(file.read_text())["address"])
+        address = wait_until(lambda: address_in(file))
         job = study(tmp_path, "--scheduler", address, parallel=0)
         assert "1 to do" in "".join(job.stdout.readline() for _ in range(3))
         scheduler.kill()
