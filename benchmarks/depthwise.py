@@ -11,7 +11,7 @@ import time
 import torch
 from torch import Tensor
 
-from pcdarts.cell.depthwise import convolve, depthwise_conv2d
+from pcdarts.ops.depthwise import convolve, depthwise_conv2d
 
 REPEATS = 25
 

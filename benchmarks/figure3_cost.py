@@ -14,12 +14,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pcdarts.config import SearchConfig
-from pcdarts.jobs.child import measure_in_child
-from pcdarts.jobs.plan import prepare
-from pcdarts.jobs.steps import SearchStep
-from pcdarts.jobs.timing import by_turns
-from pcdarts.recipes import recipe
+from pcdarts.bench.plan import prepare
+from pcdarts.bench.timing import by_turns
+from pcdarts.config.configs import SearchConfig
+from pcdarts.config.recipes import recipe
+from pcdarts.learn.child import measure_in_child
+from pcdarts.learn.steps import SearchStep
 from pcdarts.run.environment import describe_environment
 
 KS = (1, 2, 4, 8)

@@ -38,8 +38,8 @@ from gpu_steps_profile import (
 )
 from gpu_steps_report import Report, Turns, free
 from gpu_steps_variants import EagerStep, GraphedStep, PerEdgeStep, Precision, check_graph, computing_in
-from pcdarts.jobs.steps import Setting
-from pcdarts.jobs.timing import forward_backward_flops
+from pcdarts.bench.timing import forward_backward_flops
+from pcdarts.learn.steps import Setting
 from pcdarts.run.device import choose_device
 
 ROUNDS, FEWEST_ROUNDS = 20, 3

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from pcdarts.cell.depthwise import PlainKernelGradients, convolve_phases
-from pcdarts.jobs.steps import SearchStep, Setting
+from pcdarts.learn.steps import SearchStep, Setting
+from pcdarts.ops.depthwise import PlainKernelGradients, convolve_phases
 
 NEEDS_CUDA = "needs cuda"
 LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch")

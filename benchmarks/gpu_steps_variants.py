@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pcdarts.cell.precision import Amp, mixed_precision
-from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
-from pcdarts.jobs.measure import Average
-from pcdarts.jobs.numbers import Numbers, asked_every
-from pcdarts.jobs.steps import SearchStep, Setting
+from pcdarts.learn.learning import ArchStep, WeightStep, make_scaler
+from pcdarts.learn.measure import Average
+from pcdarts.learn.steps import SearchStep, Setting
+from pcdarts.ops.precision import Amp, mixed_precision
+from pcdarts.run.finite import Numbers, asked_every
 from pcdarts.run.processes import ALONE
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.bilevel import Batch, first_order_gradients

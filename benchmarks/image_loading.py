@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.decode import decoded, warnings_settled
-from pcdarts.data.encoded import IMAGENET_STATISTICS
+from pcdarts.data.disk.decode import decoded, warnings_settled
+from pcdarts.data.disk.encoded import IMAGENET_STATISTICS
+from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.sources import load_data
-from pcdarts.data.streaming import StreamedImages
 
 BATCH_SIZE = 32
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.recipes import resolve
 from pcdarts.errors import InputError
 from pcdarts.jobs.status import status_of
-from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_state, read_newest
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from traced_job import Calm, Event, Position, differences, end_of, events_of, start, start_traced
 
 PATIENCE_SECONDS = 60.0

@@ -11,10 +11,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pcdarts.report.front import FrontPoint, front, front_picture
+from pcdarts.report.drawing.front import FrontPoint, front, front_picture
 from pcdarts.report.score_view import scored_points
 from pcdarts.report.subject import row_name
-from pcdarts.study.outcome import read_study
+from pcdarts.study.study_outcome import read_study
 
 
 def main() -> None:

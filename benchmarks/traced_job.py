@@ -15,8 +15,8 @@ from unittest.mock import patch
 import torch
 
 from pcdarts.__main__ import main as pcdarts
-from pcdarts.jobs.saving import Place, Saving
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.saving import Place, Saving
 
 MAY_DIFFER = ("/seconds", "/hours", "/train_seconds", "/peak_memory_gb", "/kernels_why")
 """What may differ between ends, by the end of its path: times, and that a resumed search has the kernels it had."""

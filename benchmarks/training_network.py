@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.precision import has_bf16
 from pcdarts.cell.space import CELL_KINDS, CellPlan, macro_plan
 from pcdarts.cell.zoo import published
 from pcdarts.network.network import Network
+from pcdarts.ops.precision import has_bf16
 
 # The yardstick: one module and one call per layer, channels first, float32. Its state dict has the keys of `Network`.
 

@@ -10,6 +10,7 @@ from hypothesis import settings
 from known_cells import write_table
 from pcdarts.score.yardstick import make_yardstick
 
+pytest_plugins = ["made_runs"]
 settings.register_profile("pcdarts", deadline=None)
 settings.load_profile("pcdarts")
 torch.set_num_threads(1)

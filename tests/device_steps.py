@@ -13,13 +13,13 @@ from command_line import GENOTYPE
 from pcdarts.cell.space import CellSpace
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.images import Images
-from pcdarts.jobs.learning import ArchStep, WeightStep, loss_scale, make_scaler
-from pcdarts.jobs.measure import Average
-from pcdarts.jobs.numbers import Numbers
+from pcdarts.learn.learning import ArchStep, WeightStep, loss_scale, make_scaler
+from pcdarts.learn.measure import Average
 from pcdarts.network.network import Network
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.finite import Numbers
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import Supernet

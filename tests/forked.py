@@ -133,7 +133,7 @@ def begin(order: dict, out: int, err: int, numbers: int) -> None:
 if __name__ == "__main__":
     import torch._dynamo  # noqa: F401  # which takes a second, and which every optimiser imports
 
-    import pcdarts.jobs.detect
+    import pcdarts.detect.train_detector
     import pcdarts.jobs.search
     import pcdarts.jobs.train  # noqa: F401
     from pcdarts.__main__ import main

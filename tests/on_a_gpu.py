@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pcdarts.cell.precision import has_bf16
 from pcdarts.cell.space import CellSpace
+from pcdarts.ops.precision import has_bf16
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.edges import EdgeNorm
 from pcdarts.supernet.supernet import Supernet

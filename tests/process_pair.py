@@ -15,9 +15,9 @@ from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
 from pcdarts.cell.space import CellSpace
-from pcdarts.cell.synchronize import process_count
 from pcdarts.cell.zoo import published
 from pcdarts.network.network import Network
+from pcdarts.ops.synchronize import process_count
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.supernet import Supernet
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts import ArchParameters, CellSpace, Genotype, Network, Supernet
-from pcdarts.jobs.learning import ArchStep, Forward, WeightStep, make_scaler
-from pcdarts.jobs.numbers import Numbers
+from pcdarts.learn.learning import ArchStep, Forward, WeightStep, make_scaler
+from pcdarts.run.finite import Numbers
 from pcdarts.run.processes import Processes, joined
 from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 

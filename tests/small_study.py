@@ -78,7 +78,7 @@ def runs_below(pid: int) -> dict[int, int]:
     """The runs that the workers below a process are doing: process of the run by process of the worker."""
     found: dict[int, int] = {}
     for child in children(pid):
-        if "pcdarts.attached" in command_of(child):
+        if "pcdarts.study.attached" in command_of(child):
             found[pid] = child
         else:
             found |= runs_below(child)

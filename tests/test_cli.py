@@ -12,11 +12,11 @@ import pytest
 import pcdarts
 from command_line import lines_of
 from pcdarts.cli import HELP, VERBS, run_command
-from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.job_config import settings
-from pcdarts.recipes import recipe
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.job_config import settings
+from pcdarts.config.recipes import recipe
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.whole_files import write_text
 
 Capture = pytest.CaptureFixture[str]
 

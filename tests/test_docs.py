@@ -5,6 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import make_modules
 import pytest
 import yaml
 
@@ -62,15 +63,24 @@ def test_every_row_of_the_paper_map_names_code_or_says_that_there_is_none() -> N
     assert [row for row in rows if ".py" not in row and "not built yet" not in row and "above" not in row] == []
 
 
-def test_the_architecture_page_lists_every_module_in_its_folder() -> None:
-    listed, folder = set(), ""
-    for line in (ROOT / "docs" / "architecture.md").read_text("utf-8").splitlines():
-        cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) == 5 and ".py" in cells[2]:
-            folder = cells[1].strip("`") or folder
-            listed |= {("" if folder == "top" else folder) + name for name in re.findall(r"`(\w+\.py)`", cells[2])}
-    modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
-    assert listed == {name for name in modules if name == "__init__.py" or not name.endswith("/__init__.py")}
+def test_the_page_of_modules_is_what_their_docstrings_say() -> None:
+    assert make_modules.PAGE.read_text("utf-8") == make_modules.page(), "run python docs/make_modules.py"
+
+
+def test_every_module_says_in_one_line_what_it_is() -> None:
+    assert [path for path in PACKAGE.rglob("*.py") if not make_modules.first_line(path)] == []
+
+
+def test_the_architecture_page_lists_every_folder_in_the_words_of_its_docstring() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}:
+        name = folder.relative_to(PACKAGE).as_posix()
+        assert f"| `{name}/` | {make_modules.first_line(folder / '__init__.py')}. |" in page
+
+
+def test_a_folder_holds_few_files() -> None:
+    counts = {folder: len(list(folder.glob("*.py"))) for folder in {path.parent for path in PACKAGE.rglob("*.py")}}
+    assert {folder.name: count for folder, count in counts.items() if count > 20} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)

@@ -11,7 +11,7 @@ import torch
 from command_line import SEARCH, TRAIN, done
 from interrupted_run import InterruptedRun, Series
 from kill_harness import damaged, killed, table
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from traced_job import Calm, differences, end_of, events_of
 
 EVERY_STEP = ("--train-images", "100", "--epochs", "3", "--checkpoint-minutes", "1e-9")

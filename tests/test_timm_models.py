@@ -12,7 +12,7 @@ from torch import nn
 import pcdarts
 from pcdarts.errors import InputError
 from pcdarts.network.classifier import Classifier
-from pcdarts.network.export import timm_settings
+from pcdarts.ship.formats import timm_settings
 from small_classifier import BLUEPRINT, trained
 
 timm: Any = pytest.importorskip("timm")

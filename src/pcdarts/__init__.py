@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from pcdarts.cell.space import CellSpace
     from pcdarts.cell.zoo import published
     from pcdarts.errors import InputError, RunError
-    from pcdarts.hub import from_pretrained, push_to_hub
     from pcdarts.network.classifier import Classifier, load_classifier, load_network
     from pcdarts.network.complexity import complexity
     from pcdarts.network.network import Network
+    from pcdarts.ship.hub import from_pretrained, push_to_hub
     from pcdarts.supernet.arch import ArchParameters, Mixture
     from pcdarts.supernet.supernet import Supernet
 
@@ -30,11 +30,11 @@ _HOMES = {
     "Supernet": "pcdarts.supernet.supernet",
     "complexity": "pcdarts.network.complexity",
     "derive": "pcdarts.cell.derive",
-    "from_pretrained": "pcdarts.hub",
+    "from_pretrained": "pcdarts.ship.hub",
     "load_classifier": "pcdarts.network.classifier",
     "load_network": "pcdarts.network.classifier",
     "published": "pcdarts.cell.zoo",
-    "push_to_hub": "pcdarts.hub",
+    "push_to_hub": "pcdarts.ship.hub",
 }
 
 __all__ = [

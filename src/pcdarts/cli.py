@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pcdarts
-from pcdarts.bench_config import BenchConfig, TablesConfig
-from pcdarts.config import (
+from pcdarts.config.bench_config import BenchConfig, TablesConfig
+from pcdarts.config.configs import (
     DataSplitConfig,
     ExportConfig,
     PredictConfig,
@@ -20,17 +20,17 @@ from pcdarts.config import (
     TestConfig,
     TrainConfig,
 )
-from pcdarts.detect_config import DetectTestConfig, DetectTrainConfig
+from pcdarts.config.detect_config import DetectTestConfig, DetectTrainConfig
+from pcdarts.config.fitting import fitted_epochs
+from pcdarts.config.flags import RUN_FLAGS, read_flags
+from pcdarts.config.job_config import JobConfig, read_yaml
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.recipes import resolve
+from pcdarts.config.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
 from pcdarts.errors import InputError, RunError, did_you_mean, listed, shown
 from pcdarts.extras import without_collection
-from pcdarts.fitting import fitted_epochs
-from pcdarts.flags import RUN_FLAGS, read_flags
-from pcdarts.job_config import JobConfig, read_yaml
-from pcdarts.random_search_config import RandomSearchConfig
-from pcdarts.recipes import resolve
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.interruption import ending_afterwards
-from pcdarts.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
+from pcdarts.run.run_folder import RunFolder
 
 HELP = """\
 usage: pcdarts COMMAND [flags]
@@ -72,18 +72,18 @@ RUN_JOBS: dict[str, type[RunConfig]] = {
 
 JOBS: dict[str, tuple[type[JobConfig], str, str]] = {
     "test": (TestConfig, "pcdarts.jobs.test", "run_test"),
-    "detect test": (DetectTestConfig, "pcdarts.jobs.detect_test", "run_detect_test"),
-    "export": (ExportConfig, "pcdarts.jobs.export", "run_export"),
+    "detect test": (DetectTestConfig, "pcdarts.detect.measure_detector", "run_detect_test"),
+    "export": (ExportConfig, "pcdarts.ship.export", "run_export"),
     "predict": (PredictConfig, "pcdarts.jobs.predict", "run_predict"),
     "show": (ShowConfig, "pcdarts.jobs.show", "run_show"),
     "score": (ScoreConfig, "pcdarts.jobs.score", "run_score"),
-    "tables": (TablesConfig, "pcdarts.jobs.tables", "run_tables"),
+    "tables": (TablesConfig, "pcdarts.bench.paper_tables", "run_tables"),
     "status": (StatusConfig, "pcdarts.jobs.status", "run_status"),
-    "study run": (StudyRunConfig, "pcdarts.study.run", "run_study"),
-    "study status": (StudyStatusConfig, "pcdarts.study.status", "run_study_status"),
+    "study run": (StudyRunConfig, "pcdarts.study.study_run", "run_study"),
+    "study status": (StudyStatusConfig, "pcdarts.study.study_status", "run_study_status"),
     "report": (ReportConfig, "pcdarts.report.page", "run_report"),
-    "bench": (BenchConfig, "pcdarts.jobs.bench", "run_bench"),
-    "data split": (DataSplitConfig, "pcdarts.jobs.splits", "run_data_split"),
+    "bench": (BenchConfig, "pcdarts.bench.bench", "run_bench"),
+    "data split": (DataSplitConfig, "pcdarts.learn.splits", "run_data_split"),
 }
 """All other jobs, by name: configuration, module and function."""
 
@@ -200,12 +200,12 @@ def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
         taken = _settings_of_start(config_class, file, flags)
         config = resolve(config_class, file=file, flags={**fitted, **taken, **flags}, problems=problems)
     if plans:
-        from pcdarts.jobs.plan import run_plan
+        from pcdarts.bench.plan import run_plan
 
         print(*said, sep="\n", end="\n" if said else "")
         return run_plan(config)
     with ending_afterwards(), without_collection():  # half an import is worse than a moment's wait
-        from pcdarts.jobs.launch import begin, go_on
+        from pcdarts.launch import begin, go_on
     return go_on(config, resumed) if resumed else begin(config, place, said)
 
 

@@ -16,10 +16,10 @@ from pcdarts.cell.stem import check_images
 from pcdarts.cell.zoo import published
 from pcdarts.errors import InputError, listed
 from pcdarts.extras import import_extra
-from pcdarts.network.blocks import dense_gradient
 from pcdarts.network.classifier import WEIGHTS, load_classifier
-from pcdarts.network.export import timm_settings
 from pcdarts.network.network import Network
+from pcdarts.network.parts import dense_gradient
+from pcdarts.ship.formats import timm_settings
 
 _layers: Any = import_extra("timm.layers", "timm", "pcdarts.timm_models")
 _models: Any = import_extra("timm.models", "timm", "pcdarts.timm_models")

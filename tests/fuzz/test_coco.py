@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hostile import cases, damaged, mutated, new_folder, outcome
-from pcdarts.data.coco import load_coco_test
-from pcdarts.data.coco_file import CocoFile, read_coco_file
+from pcdarts.data.coco.coco import load_coco_test
+from pcdarts.data.coco.coco_file import CocoFile, read_coco_file
 
 GOOD: dict[str, Any] = {
     "images": [{"id": number, "file_name": f"{number}.jpg", "width": 60, "height": 40} for number in (1, 2)],

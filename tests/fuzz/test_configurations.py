@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from command_line import run_in, snapshot
 from hostile import cases, check_words, damaged, mutated, new_folder, outcome
-from pcdarts.bench_config import BenchConfig
-from pcdarts.config import SearchConfig, ShowConfig, TestConfig, TrainConfig
-from pcdarts.job_config import JobConfig, settings
-from pcdarts.recipes import recipe, resolve
+from pcdarts.config.bench_config import BenchConfig
+from pcdarts.config.configs import SearchConfig, ShowConfig, TestConfig, TrainConfig
+from pcdarts.config.job_config import JobConfig, settings
+from pcdarts.config.recipes import recipe, resolve
 
 JOBS = (SearchConfig, TrainConfig)
 FIELDS = sorted({name for job in (*JOBS, TestConfig, ShowConfig, BenchConfig) for name in settings(job)})

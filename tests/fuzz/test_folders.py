@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hostile import cases, check_words, new_folder, outcome
-from pcdarts.data.decode import OnBadImage
+from pcdarts.data.disk.decode import OnBadImage
 from pcdarts.data.sources import load_data
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 10, 3), dtype=np.uint8)

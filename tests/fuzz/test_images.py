@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hostile import cases, check_words, damaged, new_folder, outcome
-from pcdarts.data.decode import OnBadImage, read_images
-from pcdarts.data.depth import may_be_deep
-from pcdarts.data.files import ImagePaths
-from pcdarts.data.pixel_range import settle_range
+from pcdarts.data.disk.decode import OnBadImage, read_images
+from pcdarts.data.disk.depth import may_be_deep
+from pcdarts.data.disk.image_files import ImagePaths
+from pcdarts.data.disk.pixel_range import settle_range
 from pcdarts.errors import InputError
 
 SUFFIXES = {"AVIF": "avif", "BMP": "bmp", "GIF": "gif", "JPEG": "jpg", "JPEG2000": "jp2", "PNG": "png", "PPM": "ppm"}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from authors_layout import AuthorsNetwork
 from hostile import cases, damaged, new_folder, outcome
 from pcdarts.cell.zoo import published
-from pcdarts.jobs.weights import OnlyGenotype, classifier_of
+from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of
 
 SIZES = {"kind": "cifar", "channels": 2, "num_cells": 3, "num_classes": 3, "auxiliary": False}
 

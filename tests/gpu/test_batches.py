@@ -9,9 +9,9 @@ from PIL import Image
 
 from on_a_gpu import CPU
 from pcdarts.data.batches import Augmentation, Batches
+from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import Images
 from pcdarts.data.sources import load_data
-from pcdarts.data.streaming import StreamedImages
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 AUGMENTATIONS = {

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from command_line import SEARCH, TRAIN, checkpoint_of, copy_of, differences, done, metrics_of, result_of
-from pcdarts.cell.precision import has_bf16
 from pcdarts.data.sources import load_data
+from pcdarts.ops.precision import has_bf16
 from pcdarts.run.device import set_determinism
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 SHORT = ["--epochs", "3", "--deterministic"]
 SEARCH_SHORT = [*SEARCH, "--arch-frozen-epochs", "1", *SHORT]

@@ -22,10 +22,10 @@ from on_a_gpu import (
     relative_error,
 )
 from pcdarts.cell.zoo import published
-from pcdarts.network import blocks
-from pcdarts.network.blocks import draw_share
-from pcdarts.network.detector import Detector
+from pcdarts.detect.detector import Detector
+from pcdarts.network import parts as blocks
 from pcdarts.network.network import Network
+from pcdarts.network.parts import draw_share
 from pcdarts.run.processes import ALONE
 
 Found = dict[str, dict[str, Tensor]]

@@ -21,7 +21,7 @@ from on_a_gpu import (
     outputs_and_gradients,
     products_in,
 )
-from pcdarts.jobs.steps import one_operation
+from pcdarts.learn.steps import one_operation
 from pcdarts.run.processes import ALONE
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters

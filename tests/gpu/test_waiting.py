@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 import device_steps
-from pcdarts.jobs.learning import ArchStep, WeightStep, make_scaler
-from pcdarts.jobs.measure import Average
-from pcdarts.jobs.numbers import Numbers
-from pcdarts.run.folder import RunFolder
+from pcdarts.learn.learning import ArchStep, WeightStep, make_scaler
+from pcdarts.learn.measure import Average
+from pcdarts.run.finite import Numbers
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
+from pcdarts.run.run_folder import RunFolder
 
 
 @pytest.fixture

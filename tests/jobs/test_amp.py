@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from command_line import SEARCH, TRAIN, checkpoint_of, done, metrics_of, refused
-from pcdarts.cell.precision import has_bf16
+from pcdarts.ops.precision import has_bf16
 
 pytestmark = pytest.mark.skipif(not has_bf16("cpu"), reason="this processor has no bfloat16 arithmetic")
 

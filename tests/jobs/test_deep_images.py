@@ -9,8 +9,8 @@ import pytest
 
 from command_line import GENOTYPE, done, error_line, refused, result_of, run_in
 from deep_images import save_deep
-from pcdarts.config import SearchConfig
-from pcdarts.data.folder import find_images
+from pcdarts.config.configs import SearchConfig
+from pcdarts.data.disk.image_folder import find_images
 from pcdarts.jobs.evaluation import EvaluationNetwork, training_command
 from pcdarts.network.classifier import load_classifier
 

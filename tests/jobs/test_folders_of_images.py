@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from command_line import done, metrics_of, refused, result_of, run_in
-from pcdarts.data.folder import find_images
+from pcdarts.data.disk.image_folder import find_images
 
 TINY_NETWORK = ("--channels", "2", "--num-cells", "3", "--epochs", "1")
 TINY_SEARCH = ("search", *TINY_NETWORK, "--k", "2", "--num-nodes", "4", "--arch-frozen-epochs", "0")

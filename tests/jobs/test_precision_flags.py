@@ -20,7 +20,7 @@ from command_line import (
     refused,
 )
 from forked import Forked
-from pcdarts.cell.precision import has_bf16
+from pcdarts.ops.precision import has_bf16
 
 JOBS = {
     "search": [*SEARCH, "--kernels", "plain", "--second-order", "--epochs", "2", "--arch-frozen-epochs", "1"],
@@ -74,7 +74,7 @@ def test_the_scale_of_a_loss_in_float16_is_part_of_the_checkpoint(tmp_path: Path
 
 QUICKLY_COMPILED = """
 import sys
-from pcdarts.cell import compiling
+from pcdarts.ops import compiling
 from pcdarts.cli import run_command
 compiling.BACKEND = "aot_eager"  # the default one takes minutes
 sys.exit(run_command(sys.argv[1:]))

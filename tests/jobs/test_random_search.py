@@ -27,7 +27,7 @@ from command_line import (
 from forked import Forked
 from pcdarts.jobs.random_search import random_cells
 from pcdarts.jobs.status import status_of
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 CANDIDATES, EPOCHS = 3, 2
 TINY = ("--image-size", "8", "--channels", "4", "--num-cells", "3", "--batch-size", "10")

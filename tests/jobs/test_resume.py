@@ -21,7 +21,7 @@ from command_line import (
     run_in,
     snapshot,
 )
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 METRICS = Path("run/metrics.jsonl")
 

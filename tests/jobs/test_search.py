@@ -14,8 +14,8 @@ import yaml
 import pcdarts
 from command_line import RUN_FILES, SEARCH, checkpoint_of, differences, done, metrics_of, result_of
 from pcdarts.cell.space import CELL_KINDS
-from pcdarts.config import SearchConfig
-from pcdarts.recipes import resolve
+from pcdarts.config.configs import SearchConfig
+from pcdarts.config.recipes import resolve
 
 EPOCHS, FROZEN_EPOCHS = 5, 2
 ONE_STEP = ("--epochs", "1", "--arch-frozen-epochs", "0", "--train-images", "20", "--run", "run")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pcdarts.config import StatusConfig
+from pcdarts.config.configs import StatusConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.status import run_status, status_of
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import lock
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.whole_files import write_text
 
 Make = Callable[..., RunFolder]
 
@@ -80,7 +80,7 @@ def test_the_error_of_a_training_is_the_newest_on_the_test_images(make: Make) ->
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.lock import lock
 run = RunFolder(Path(sys.argv[1]))
 with lock(run):

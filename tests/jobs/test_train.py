@@ -9,8 +9,8 @@ from pathlib import Path
 import pcdarts
 from command_line import GENOTYPE, RUN_FILES, checkpoint_of, copy_of, differences, done, metrics_of, refused, result_of
 from pcdarts.cell.derive import random_genotype
-from pcdarts.config import TrainConfig
-from pcdarts.recipes import resolve
+from pcdarts.config.configs import TrainConfig
+from pcdarts.config.recipes import resolve
 
 SMALLEST = (
     "train",

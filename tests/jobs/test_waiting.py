@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import device_steps
-from pcdarts.cell.sending import send
 from pcdarts.cell.space import CellSpace
-from pcdarts.jobs.steps import Setting, one_operation
+from pcdarts.learn.steps import Setting, one_operation
+from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.supernet import ChannelSampling
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from authors_layout import AuthorsNetwork
-from pcdarts.cell.precision import has_bf16
 from pcdarts.cell.zoo import published
 from pcdarts.network.network import Network
+from pcdarts.ops.precision import has_bf16
 
 with_bf16 = pytest.mark.skipif(not has_bf16("cpu"), reason="this processor has no bfloat16 arithmetic")
 

@@ -5,9 +5,10 @@ import torch
 
 from pcdarts.cell.derive import derive
 from pcdarts.cell.space import PRIMITIVES, CellSpace
-from pcdarts.cell.synchronize import WholeBatch
-from pcdarts.supernet import plain, reference
+from pcdarts.ops.synchronize import WholeBatch
+from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters
+from pcdarts.supernet.plain import per_source as plain
 from pcdarts.supernet.supernet import Supernet
 from per_edge_supernet import PerEdgeSupernet
 

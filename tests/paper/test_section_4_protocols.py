@@ -5,8 +5,8 @@ import torch
 
 import pcdarts
 from pcdarts.cell.space import macro_plan
-from pcdarts.config import SearchConfig, TrainConfig
-from pcdarts.recipes import recipe
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.recipes import recipe
 
 
 def test_section_4_2_the_search_on_cifar10():

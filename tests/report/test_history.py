@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from pcdarts.report.history import read_history, read_trainings
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 
 def test_a_search_tells_how_its_weights_moved(runs: Path) -> None:

@@ -20,7 +20,7 @@ from pcdarts.report.scores import read_scores
 from pcdarts.report.statistics import percentile_interval
 from pcdarts.report.subject import read_subjects
 from pcdarts.score.yardstick import Score, make_yardstick
-from pcdarts.study.outcome import Row
+from pcdarts.study.study_outcome import Row
 
 
 def text_of(folder: Path, name: str = "report.html") -> str:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from command_line import done
-from pcdarts.report.style import COLOURS_DARK, COLOURS_LIGHT
+from pcdarts.report.drawing.style import COLOURS_DARK, COLOURS_LIGHT
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pcdarts.cli import run_command
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 TINY = """
 train_images: 60

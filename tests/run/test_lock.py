@@ -11,13 +11,13 @@ import pytest
 
 from pcdarts.errors import InputError
 from pcdarts.run import lock as lock_module
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import is_locked, lock
+from pcdarts.run.run_folder import RunFolder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.lock import lock
 with lock(RunFolder(Path(sys.argv[1]))):
     print("locked", flush=True)

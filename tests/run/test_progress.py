@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from pcdarts.run import progress as progress_module
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import Pace, Progress, duration, rough
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.tracking import Tracker
 from terminal import Terminal, printing_on_a_terminal
 
@@ -290,7 +290,7 @@ def test_a_terminal_that_cannot_be_drawn_on_gets_lines(run: RunFolder) -> None:
 ON_A_TERMINAL_OF_ITS_OWN = """
 import fcntl, sys, termios, time
 from pathlib import Path
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.interruption import Interruption
 from pcdarts.run.progress import Progress
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pcdarts.errors import InputError
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.tracking import Tracker, make_tracker
+from pcdarts.run.whole_files import write_text
 
 RECORD = {
     "epoch": 1,

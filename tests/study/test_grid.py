@@ -7,17 +7,17 @@ import pytest
 
 from command_line import GENOTYPE
 from pcdarts.cell.genotype import Genotype
+from pcdarts.config.study_config import StudyRunConfig
 from pcdarts.errors import InputError
 from pcdarts.jobs.train import pinned
 from pcdarts.score.yardstick import make_yardstick
 from pcdarts.study.grid import Cell, check_begun, grid
-from pcdarts.study.outcome import description, read_study
 from pcdarts.study.reuse import reuse_runs
-from pcdarts.study.run import check_nothing_lost, described
 from pcdarts.study.spec import StudySpec
-from pcdarts.study.status import lines, seconds_left
+from pcdarts.study.study_outcome import description, read_study
+from pcdarts.study.study_run import check_nothing_lost, described
+from pcdarts.study.study_status import lines, seconds_left
 from pcdarts.study.worker import gpu_of
-from pcdarts.study_config import StudyRunConfig
 from small_study import finish
 
 

@@ -14,14 +14,14 @@ import yaml
 
 from command_line import GENOTYPE, done, end_of, refused, snapshot
 from known_cells import write_table
+from pcdarts.config.study_config import StudyRunConfig
 from pcdarts.errors import InputError
 from pcdarts.score.yardstick import make_yardstick
 from pcdarts.study.grid import check_begun, grid
-from pcdarts.study.outcome import description, read_study
 from pcdarts.study.reuse import reuse_runs
-from pcdarts.study.run import check_nothing_lost, described
 from pcdarts.study.spec import StudySpec
-from pcdarts.study_config import StudyRunConfig
+from pcdarts.study.study_outcome import description, read_study
+from pcdarts.study.study_run import check_nothing_lost, described
 from small_study import DESCRIPTION, finish, study, wait_until
 from small_study import GENOTYPE as OF_THREE_NODES
 

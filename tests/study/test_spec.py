@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.recipes import recipe
 from pcdarts.errors import InputError
-from pcdarts.recipes import recipe
 from pcdarts.study.grid import grid
-from pcdarts.study.run import KNOWN
 from pcdarts.study.spec import BUILTIN, StudySpec, find_spec, folder_name
+from pcdarts.study.study_run import KNOWN
 
 SCALES = ("paper", "small", "smoke")
 TOO_LARGE = [("table3-imagenet", "small"), ("table3-imagenet", "smoke")]

@@ -5,14 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pcdarts.cell.precision import has_bf16
 from pcdarts.cell.space import CellSpace
-from pcdarts.cell.synchronize import WholeBatch
 from pcdarts.errors import InputError
+from pcdarts.ops.precision import has_bf16
+from pcdarts.ops.synchronize import WholeBatch
 from pcdarts.supernet.arch import ArchParameters
-from pcdarts.supernet.gather import parameters
 from pcdarts.supernet.native import cells as native
-from pcdarts.supernet.plain import CellPass
+from pcdarts.supernet.plain.gather import parameters
+from pcdarts.supernet.plain.per_source import CellPass
 from pcdarts.supernet.supernet import Supernet
 
 with_bf16 = pytest.mark.skipif(not has_bf16("cpu"), reason="this processor has no bfloat16 arithmetic")

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcdarts.cell.depthwise import DepthwiseConv2d
 from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES
 from pcdarts.errors import InputError, did_you_mean
+from pcdarts.ops.depthwise import DepthwiseConv2d
 
 
 def make_op(primitive: str, channels: int, stride: int, affine: bool) -> nn.Module:

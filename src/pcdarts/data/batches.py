@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pcdarts.cell.sending import send
+from pcdarts.data.disk.streaming import StreamedImages, complete
 from pcdarts.data.images import Images
-from pcdarts.data.streaming import StreamedImages, complete
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
+from pcdarts.ops.sending import send
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcdarts.data.decode import quoted, reason
+from pcdarts.data.disk.decode import quoted, reason
 from pcdarts.data.images import Images
 from pcdarts.errors import InputError
 

@@ -7,9 +7,9 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from pcdarts.data.depth import PixelRange
-from pcdarts.data.files import ImageSources
-from pcdarts.data.streaming import StreamedImages
+from pcdarts.data.disk.depth import PixelRange
+from pcdarts.data.disk.image_files import ImageSources
+from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted, first_of, listed, shown
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcdarts.data.decode import quoted
+from pcdarts.data.disk.decode import quoted
 from pcdarts.errors import InputError
 
 FORMAT = 1

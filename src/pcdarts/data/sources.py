@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pcdarts.data.decode import OnBadImage, does_not_fit
-from pcdarts.data.depth import PixelRange
-from pcdarts.data.downloads import TITLES, read_torchvision
-from pcdarts.data.encoded import (
+from pcdarts.data.disk.decode import OnBadImage, does_not_fit
+from pcdarts.data.disk.depth import PixelRange
+from pcdarts.data.disk.encoded import (
     FILES,
     Loading,
     check_size,
@@ -26,7 +25,8 @@ from pcdarts.data.encoded import (
     some_of,
     without_learnt,
 )
-from pcdarts.data.files import FileId, files_digest
+from pcdarts.data.disk.image_files import FileId, files_digest
+from pcdarts.data.downloads import TITLES, read_torchvision
 from pcdarts.data.images import DataSet, Images, classes_line, pixel_statistics
 from pcdarts.errors import InputError, did_you_mean, listed, shown
 

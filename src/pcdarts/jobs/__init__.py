@@ -1,0 +1,1 @@
+"""The commands for image classification. The long ones are each one visible loop."""

@@ -5,16 +5,16 @@ from typing import Any, Protocol
 
 import torch
 
-from pcdarts.config import TestConfig, TrainConfig
-from pcdarts.data.depth import PixelRange
-from pcdarts.data.encoded import FILES, find_files
-from pcdarts.data.files import FileId, file_ids, files_digest
-from pcdarts.data.folder import ImageFolder
+from pcdarts.config.configs import TestConfig, TrainConfig
+from pcdarts.data.disk.depth import PixelRange
+from pcdarts.data.disk.encoded import FILES, find_files
+from pcdarts.data.disk.image_files import FileId, file_ids, files_digest
+from pcdarts.data.disk.image_folder import ImageFolder
+from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import DataSet
 from pcdarts.data.sources import load_data, load_measured
-from pcdarts.data.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
-from pcdarts.jobs.batches import how_to_read, reading_processes
+from pcdarts.learn.job_batches import how_to_read, reading_processes
 
 KnownBy = tuple[str | None, str | None]
 """Fingerprints of the images of a run: of their files (names, sizes, classes), and of their pixels."""

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.errors import RunError
-from pcdarts.jobs.learning import images_per_pass
+from pcdarts.learn.learning import images_per_pass
 from pcdarts.run.processes import Processes
 from pcdarts.run.progress import Progress
 
@@ -107,7 +107,7 @@ def _try(order: dict[str, Any]) -> None:
     """Compute the passes of one step on zeros."""
     from pcdarts.cell.space import CellSpace
     from pcdarts.data.images import Images
-    from pcdarts.jobs.genotype import find_genotype
+    from pcdarts.jobs.find_genotype import find_genotype
     from pcdarts.jobs.search import make_supernet
     from pcdarts.jobs.train import make_network
     from pcdarts.run.device import choose_device

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcdarts.config import PredictConfig, TrainConfig
-from pcdarts.data.decode import BadImage, decoded, fitted, quoted, warnings_settled
-from pcdarts.data.folder import images_under
-from pcdarts.data.listing import ignored_lines
+from pcdarts.config.configs import PredictConfig, TrainConfig
+from pcdarts.config.recipes import resolve
+from pcdarts.data.disk.decode import BadImage, decoded, fitted, quoted, warnings_settled
+from pcdarts.data.disk.image_folder import images_under
+from pcdarts.data.disk.listing import ignored_lines
 from pcdarts.errors import InputError, in_one_line
+from pcdarts.jobs.foreign_weights import classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.test import blueprint_of, restored, trained_runs
-from pcdarts.jobs.weights import classifier_of, is_file_of_weights, refuse_options
 from pcdarts.network.classifier import Blueprint, Classifier, load_classifier
-from pcdarts.recipes import resolve
 from pcdarts.run.device import choose_device
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 BATCH_SIZE = 32
 

@@ -10,30 +10,30 @@ from torch import Tensor, nn
 
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.precision import check_amp
 from pcdarts.cell.space import CellSpace
-from pcdarts.config import TrainConfig
+from pcdarts.config.configs import TrainConfig
+from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
-from pcdarts.jobs.budget import check_network
+from pcdarts.jobs.conclusion import closing_lines, conclude
 from pcdarts.jobs.evaluation import EvaluationNetwork
-from pcdarts.jobs.learning import WeightStep, make_scaler
-from pcdarts.jobs.measure import Average, top_errors
 from pcdarts.jobs.memory import explained
-from pcdarts.jobs.numbers import Numbers, asked_every
-from pcdarts.jobs.outcome import closing_lines, conclude
-from pcdarts.jobs.saving import Place, Saving, Stateful
-from pcdarts.jobs.splits import search_splits
 from pcdarts.jobs.train import make_network
-from pcdarts.random_search_config import RandomSearchConfig
+from pcdarts.jobs.under_budget import check_network
+from pcdarts.learn.job_batches import plain_batches, report_skipped, training_batches, training_data
+from pcdarts.learn.learning import WeightStep, make_scaler
+from pcdarts.learn.measure import Average, top_errors
+from pcdarts.learn.splits import search_splits
+from pcdarts.ops.precision import check_amp
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.finite import Numbers, asked_every
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.saving import Place, Saving, Stateful
 from pcdarts.run.schedule import cosine
 from pcdarts.run.tracking import make_tracker
+from pcdarts.run.whole_files import write_text
 
 
 def run_random_search(

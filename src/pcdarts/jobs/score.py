@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
+from pcdarts.config.study_config import ScoreConfig
 from pcdarts.errors import InputError, shown
-from pcdarts.jobs.columns import aligned
-from pcdarts.jobs.genotype import find_genotype
+from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.run.columns import aligned
 from pcdarts.score.table import KnownCell
 from pcdarts.score.yardstick import PERCENTILE, RANDOM_CELLS, Score, Yardstick, make_yardstick
-from pcdarts.study_config import ScoreConfig
 
 
 @dataclass(frozen=True)

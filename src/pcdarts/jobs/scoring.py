@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Score, Yardstick
 
 

@@ -9,34 +9,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcdarts.cell import compiling
-from pcdarts.cell.compiling import compile_modules
 from pcdarts.cell.derive import derive
-from pcdarts.cell.precision import check_amp
 from pcdarts.cell.space import CellSpace
-from pcdarts.config import SearchConfig
+from pcdarts.config.configs import SearchConfig
 from pcdarts.data.batches import Batches
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.jobs.batches import plain_batches, report_skipped, training_batches, training_data
-from pcdarts.jobs.budget import check_meaning, check_network, derived
-from pcdarts.jobs.kernels import choose_kernels
-from pcdarts.jobs.learning import ArchStep, WeightStep, images_per_pass, loss_scale, make_scaler
-from pcdarts.jobs.measure import Average, top_errors
+from pcdarts.jobs.conclusion import closing_lines, conclude, rounded
 from pcdarts.jobs.memory import explained
-from pcdarts.jobs.numbers import Numbers, asked_every
-from pcdarts.jobs.outcome import closing_lines, conclude, rounded
-from pcdarts.jobs.saving import Place, Saving, Stateful
-from pcdarts.jobs.splits import search_splits
-from pcdarts.jobs.steps import search_setting
-from pcdarts.jobs.training_on import more_epochs_line
+from pcdarts.jobs.under_budget import check_meaning, check_network, derived
+from pcdarts.learn.job_batches import plain_batches, report_skipped, training_batches, training_data
+from pcdarts.learn.kernels import choose_kernels
+from pcdarts.learn.learning import ArchStep, WeightStep, images_per_pass, loss_scale, make_scaler
+from pcdarts.learn.measure import Average, top_errors
+from pcdarts.learn.splits import search_splits
+from pcdarts.learn.steps import search_setting
+from pcdarts.learn.training_on import more_epochs_line
+from pcdarts.ops import compiling
+from pcdarts.ops.compiling import compile_modules
+from pcdarts.ops.precision import check_amp
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.finite import Numbers, asked_every
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.saving import Place, Saving, Stateful
 from pcdarts.run.schedule import cosine
 from pcdarts.run.tracking import make_tracker
+from pcdarts.run.whole_files import write_text
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import Supernet

@@ -2,12 +2,12 @@
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.cell.space import CELL_KINDS
-from pcdarts.config import ShowConfig
-from pcdarts.jobs.budget import show_best
+from pcdarts.config.configs import ShowConfig
 from pcdarts.jobs.evaluation import EVALUATION_NETWORKS
-from pcdarts.jobs.genotype import draw_cells, find_genotype
+from pcdarts.jobs.find_genotype import draw_cells, find_genotype
 from pcdarts.jobs.sizes import size_text
-from pcdarts.run.folder import RunFolder
+from pcdarts.jobs.under_budget import show_best
+from pcdarts.run.run_folder import RunFolder
 
 
 def run_show(config: ShowConfig) -> None:

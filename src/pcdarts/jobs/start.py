@@ -10,16 +10,16 @@ from typing import Any
 from torch import Tensor
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.config import TrainConfig
+from pcdarts.config.configs import TrainConfig
+from pcdarts.config.recipes import resolve
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, listed
-from pcdarts.jobs.genotype import find_genotype
-from pcdarts.jobs.weights import OnlyGenotype, classifier_of, is_exported
+from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported
 from pcdarts.network.classifier import WEIGHTS, load_classifier
 from pcdarts.network.network import Network
-from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_state, read_newest
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 CLASSIFIERS = ("classifier.", "auxiliary_head.classifier.")
 """The layers that know the classes."""

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pcdarts.errors import InputError, shown
-from pcdarts.jobs.columns import aligned
-from pcdarts.run.folder import RUNS, RunFolder, State
+from pcdarts.run.columns import aligned
 from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration
+from pcdarts.run.run_folder import RUNS, RunFolder, State
 
 if TYPE_CHECKING:
-    from pcdarts.config import StatusConfig
+    from pcdarts.config.configs import StatusConfig
 
 ERRORS = {
     "search": ("arch_top1_error", "weight_top1_error"),

@@ -8,25 +8,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pcdarts.config import TestConfig, TrainConfig
-from pcdarts.config_fields import DataName
-from pcdarts.data.depth import SIXTEEN_BITS, PixelRange
-from pcdarts.data.encoded import FILES
+from pcdarts.config.configs import TestConfig, TrainConfig
+from pcdarts.config.fields import DataName
+from pcdarts.config.recipes import resolve
+from pcdarts.data.disk.depth import SIXTEEN_BITS, PixelRange
+from pcdarts.data.disk.encoded import FILES
 from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_measured
 from pcdarts.errors import InputError, in_one_line, in_short
-from pcdarts.jobs.batches import how_to_read, plain_batches, reading_processes, skipped_lines
-from pcdarts.jobs.genotype import find_genotype
-from pcdarts.jobs.measure import errors_text, top_errors
+from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import data_to_measure, measured_text
 from pcdarts.jobs.train import make_network
-from pcdarts.jobs.weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
+from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
+from pcdarts.learn.measure import errors_text, top_errors
 from pcdarts.network.classifier import Blueprint
 from pcdarts.network.network import Network
-from pcdarts.recipes import resolve
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.device import choose_device
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 CIFAR100_CLASSES = 100
 IMAGENET_CLASSES = 1000

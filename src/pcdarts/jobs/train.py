@@ -10,34 +10,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcdarts.cell import compiling
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.precision import check_amp
-from pcdarts.config import TrainConfig
+from pcdarts.config.configs import TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, RunError
-from pcdarts.jobs.batches import pixel_range_of, plain_batches, report_skipped, training_batches, training_data
-from pcdarts.jobs.genotype import find_genotype, latest_search, save_genotype
-from pcdarts.jobs.learning import WeightStep, images_per_pass, make_scaler
-from pcdarts.jobs.measure import Average, errors_text, top_errors
+from pcdarts.jobs.find_genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.memory import explained
-from pcdarts.jobs.numbers import Numbers, asked_every
-from pcdarts.jobs.saving import Place, Saving, Stateful
 from pcdarts.jobs.sizes import cost_text
 from pcdarts.jobs.start import Beginning, load_start
-from pcdarts.jobs.training_on import goes_elsewhere, more_epochs_line, trained_on
+from pcdarts.learn.job_batches import pixel_range_of, plain_batches, report_skipped, training_batches, training_data
+from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler
+from pcdarts.learn.measure import Average, errors_text, top_errors
+from pcdarts.learn.training_on import goes_elsewhere, more_epochs_line, trained_on
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
+from pcdarts.ops import compiling
+from pcdarts.ops.precision import check_amp
 from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.finite import Numbers, asked_every
 from pcdarts.run.lock import lock
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import Progress, duration
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.saving import Place, Saving, Stateful
 from pcdarts.run.schedule import drop_path_rate, scheduled
 from pcdarts.run.tracking import make_tracker
+from pcdarts.run.whole_files import write_text
 
 
 def pinned(config: TrainConfig) -> TrainConfig:

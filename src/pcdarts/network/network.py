@@ -8,9 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated, translate_state
-from pcdarts.cell.compiling import compile_modules
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.precision import Amp, mixed_precision
 from pcdarts.cell.space import (
     CELL_KINDS,
     NetworkKind,
@@ -20,9 +18,11 @@ from pcdarts.cell.space import (
     stem_stride,
 )
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
-from pcdarts.cell.synchronize import process_count, synchronize_norms
 from pcdarts.errors import InputError, check_whole, wrong_type
-from pcdarts.network.blocks import AuxiliaryHead, Cell, dense_gradient
+from pcdarts.network.parts import AuxiliaryHead, Cell, dense_gradient
+from pcdarts.ops.compiling import compile_modules
+from pcdarts.ops.precision import Amp, mixed_precision
+from pcdarts.ops.synchronize import process_count, synchronize_norms
 
 
 class Network(nn.Module):
@@ -43,7 +43,7 @@ class Network(nn.Module):
         amp: "bf16" and "fp16" compute in mixed precision in training; evaluation and logits are float32 in any case.
             The gradients of "fp16" vanish unless the loss is scaled up.
         synchronize: whether BatchNorm takes its statistics of the images of all processes of `torch.distributed`. See
-            `cell/synchronize.py` for what gradients then are.
+            `ops/synchronize.py` for what gradients then are.
 
     Raises:
         InputError: an argument is out of range.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellKind
-from pcdarts.report.tables import ABSENT, Table
+from pcdarts.report.study_tables import ABSENT, Table
 
 Change = Literal["kept", "changed", "gone", "new"]
 """What became of an edge; changed: it has another operation."""

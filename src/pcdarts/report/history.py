@@ -8,9 +8,9 @@ from typing import Any
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.config.job_config import load_mapping
 from pcdarts.errors import InputError
-from pcdarts.job_config import load_mapping
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 Record = dict[str, Any]
 """A line of `metrics.jsonl`."""

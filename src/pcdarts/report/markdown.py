@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from pcdarts.report.tables import Table
+from pcdarts.report.study_tables import Table
 from pcdarts.report.view import View
 
 GENERATED = "<!-- pcdarts report -->"

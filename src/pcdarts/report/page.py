@@ -8,18 +8,18 @@ from markupsafe import Markup
 
 import pcdarts
 from pcdarts.cell import draw
+from pcdarts.config.study_config import ReportConfig
 from pcdarts.errors import InputError, listed
-from pcdarts.report import style
 from pcdarts.report.detail import Detail, compared, details_of
-from pcdarts.report.front import GENERATED as PICTURE_START
+from pcdarts.report.drawing import style
+from pcdarts.report.drawing.front import GENERATED as PICTURE_START
 from pcdarts.report.markdown import GENERATED as MARKDOWN_START
 from pcdarts.report.markdown import to_markdown
 from pcdarts.report.scores import read_scores
 from pcdarts.report.subject import Subject, read_subjects
 from pcdarts.report.view import View, view
-from pcdarts.run.files import write_text
+from pcdarts.run.whole_files import write_text
 from pcdarts.score.yardstick import Yardstick, make_yardstick
-from pcdarts.study_config import ReportConfig
 
 LIMIT = 1_000_000
 """Bytes that a page may have."""

@@ -7,17 +7,17 @@ from statistics import fmean
 from pcdarts.cell.canonical import canonical
 from pcdarts.errors import counted, first_of, in_short, listed
 from pcdarts.jobs.score import in_words
-from pcdarts.report.axes import in_the_first, thinned
-from pcdarts.report.charts import IntervalRow, interval_chart
-from pcdarts.report.front import FrontPoint, front, front_chart, front_picture
-from pcdarts.report.score_charts import CHANCE, LIMITS, Curve, Points, percentile_chart
+from pcdarts.report.drawing.axes import in_the_first, thinned
+from pcdarts.report.drawing.charts import IntervalRow, interval_chart
+from pcdarts.report.drawing.front import FrontPoint, front, front_chart, front_picture
+from pcdarts.report.drawing.score_charts import CHANCE, LIMITS, Curve, Points, percentile_chart
 from pcdarts.report.scores import Scores
 from pcdarts.report.statistics import Interval, mean_std, percentile_interval
+from pcdarts.report.study_tables import ABSENT, Table, hours_text
 from pcdarts.report.subject import Entry, Group, Subject, row_name
-from pcdarts.report.tables import ABSENT, Table, hours_text
 from pcdarts.score.yardstick import PERCENTILE
-from pcdarts.study.outcome import Row, StudyOutcome
 from pcdarts.study.spec import SOURCES
+from pcdarts.study.study_outcome import Row, StudyOutcome
 
 _HEADING = "How good are the cells, and when were they found?"
 _MOST_COLUMNS = 8

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pcdarts.errors import InputError, in_short
 from pcdarts.jobs.scoring import RunScores, scores_of
 from pcdarts.report.subject import Subject, entry_name
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Yardstick
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError, shown
 from pcdarts.report.history import History, SearchHistory, read_history, read_run, read_trainings
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Yardstick
-from pcdarts.study.outcome import CellOutcome, Row, StudyOutcome, description, read_study
+from pcdarts.study.study_outcome import CellOutcome, Row, StudyOutcome, description, read_study
 
 SEARCHES = ("search", "random search")
 

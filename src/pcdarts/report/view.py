@@ -12,20 +12,20 @@ from pcdarts.errors import counted, listed
 from pcdarts.jobs.sizes import millions
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
-from pcdarts.report.budget import WITHOUT, Limited, budget_sentence, limited
-from pcdarts.report.charts import IntervalRow, ScatterPoint, interval_chart, scatter_chart
-from pcdarts.report.curves import MOST_LINES, learning_curves, skip_charts
+from pcdarts.report.budget_text import WITHOUT, Limited, budget_sentence, limited
 from pcdarts.report.difference import GenotypeDifference, diff
+from pcdarts.report.drawing.charts import IntervalRow, ScatterPoint, interval_chart, scatter_chart
+from pcdarts.report.drawing.curves import MOST_LINES, learning_curves, skip_charts
 from pcdarts.report.history import History, SearchHistory
 from pcdarts.report.score_view import ScoreView, score_view
 from pcdarts.report.scores import Scores
 from pcdarts.report.settings import Settings, environment_of, settings_of
 from pcdarts.report.statistics import mean_interval, mean_std
+from pcdarts.report.study_tables import ABSENT, Table, differences, reference_name, setting_table, study_table
 from pcdarts.report.subject import Entry, Group, Subject, row_name
-from pcdarts.report.tables import ABSENT, Table, differences, reference_name, setting_table, study_table
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import duration
-from pcdarts.study.outcome import PaperFigure, StudyOutcome
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.study.study_outcome import PaperFigure, StudyOutcome
 
 _MOST_UNFINISHED = 50
 

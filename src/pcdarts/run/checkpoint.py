@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from pcdarts.errors import InputError, shown
-from pcdarts.run.files import write_bytes
+from pcdarts.run.whole_files import write_bytes
 
 FORMAT = 2
 REMEDY = "restore the file from a copy, or start a new run"

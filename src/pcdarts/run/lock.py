@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pcdarts.errors import InputError, shown
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 WAIT_SECONDS = 1.0
 """A job that was just killed needs a moment to be gone."""

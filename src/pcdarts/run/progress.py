@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pcdarts.errors import RunError
 from pcdarts.run import live
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from rich.console import Group

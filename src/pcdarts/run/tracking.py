@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pcdarts.errors import InputError, shown
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.progress import warn
+from pcdarts.run.run_folder import RunFolder
 
 Track = Literal["none", "tensorboard", "wandb", "trackio"]
 PROJECT = "pcdarts"

@@ -11,10 +11,10 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 import pcdarts
+from pcdarts.config.study_config import StudyRunConfig
 from pcdarts.errors import InputError, shown
 from pcdarts.extras import import_extra
 from pcdarts.run.interruption import ending_afterwards
-from pcdarts.study_config import StudyRunConfig
 
 CONNECT_SECONDS = 15.0
 GIGABYTES_PER_RUN = 4

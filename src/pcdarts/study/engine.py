@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.errors import InputError, RunError, shown
-from pcdarts.run.files import write_text
 from pcdarts.run.interruption import Interrupted
 from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration
+from pcdarts.run.whole_files import write_text
 from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.cluster import Cluster
 from pcdarts.study.grid import Cell
-from pcdarts.study.outcome import read_cell, score_of
+from pcdarts.study.study_outcome import read_cell, score_of
 from pcdarts.study.watch import Watch
 from pcdarts.study.worker import END_SECONDS, WATCH_SECONDS, Ended, Task, work
 

@@ -10,12 +10,12 @@ import yaml
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import PUBLISHED
-from pcdarts.config import SearchConfig, TrainConfig
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.job_config import ConfigError, JobConfig
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.recipes import resolve, training_recipe
 from pcdarts.errors import InputError, shown
-from pcdarts.job_config import ConfigError, JobConfig
-from pcdarts.random_search_config import RandomSearchConfig
-from pcdarts.recipes import resolve, training_recipe
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.study.spec import SEEDS_BELOW, SOURCES, Method, Part, Settings, StudySpec, folder_name, merged
 
 Config = TypeVar("Config", bound=JobConfig)

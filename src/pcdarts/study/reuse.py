@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pcdarts.errors import InputError, RunError
-from pcdarts.run.folder import RunFolder
+from pcdarts.run.run_folder import RunFolder
 from pcdarts.study.grid import Cell, deciding, grid
-from pcdarts.study.outcome import description
 from pcdarts.study.spec import StudySpec
+from pcdarts.study.study_outcome import description
 
 
 def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:

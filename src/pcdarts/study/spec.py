@@ -10,9 +10,9 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pcdarts.config.job_config import ConfigError, JobConfig, load_mapping
+from pcdarts.config.study_config import Scale, TableColumn, TableKind
 from pcdarts.errors import InputError, did_you_mean, in_one_line, listed, shown
-from pcdarts.job_config import ConfigError, JobConfig, load_mapping
-from pcdarts.study_config import Scale, TableColumn, TableKind
 
 BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes")
 """The studies of Sec. 4.4, each a file in `builtin/`."""

@@ -11,8 +11,8 @@ from pcdarts.run import live
 from pcdarts.run.lock import is_locked
 from pcdarts.run.progress import duration, in_a_line, rough, three_digits
 from pcdarts.study.grid import Cell
-from pcdarts.study.outcome import CellOutcome, read_cell
-from pcdarts.study.status import in_words, run_status, seconds_left
+from pcdarts.study.study_outcome import CellOutcome, read_cell
+from pcdarts.study.study_status import in_words, run_status, seconds_left
 
 if TYPE_CHECKING:
     from rich.console import Group

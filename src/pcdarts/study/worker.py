@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from pcdarts.errors import InputError
-from pcdarts.run.files import write_text
-from pcdarts.run.folder import RunFolder
 from pcdarts.run.lock import is_locked
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.whole_files import write_text
 
 WATCH_SECONDS = 0.5
 SIGNALLED = (129, 130, 143, -1, -2, -15)
@@ -98,7 +98,7 @@ def _run(job: str, config: str, run: RunFolder, task: Task, environment: dict[st
         begin = folder / f"{run.path.name}.yaml"
         write_text(begin, config)
         place = ["--config", str(begin), "--run", str(run.path)]
-    command = [sys.executable, "-m", "pcdarts.attached", *job.split(), *place, *task.flags]
+    command = [sys.executable, "-m", "pcdarts.study.attached", *job.split(), *place, *task.flags]
     output = folder / "output.txt"
     with output.open("ab") as file:
         start = file.tell()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace, check_space
 from pcdarts.errors import InputError, wrong_type
+from pcdarts.ops.compiling import never_compiled
 
 Computed = tuple[tuple[bool, ...], ...]
 """Which operations a cell computes, [edges][primitives]."""

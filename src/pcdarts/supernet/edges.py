@@ -8,8 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pcdarts.supernet.fold import EPSILON as EPSILON
-from pcdarts.supernet.fold import Statistics
+from pcdarts.supernet.plain.fold import EPSILON as EPSILON
+from pcdarts.supernet.plain.fold import Statistics
 
 MOMENTUM = 0.1
 

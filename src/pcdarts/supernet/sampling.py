@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pcdarts.supernet.blocks import Blocks, add_product, multiply
-from pcdarts.supernet.images import channels_last
+from pcdarts.supernet.plain.blocks import Blocks, add_product, multiply
+from pcdarts.supernet.plain.channels_last import channels_last
 
 MOVED_BY_PRODUCT = 32
 """Channels of a node up to which a product with a matrix of zeros and ones is faster than moving single numbers."""

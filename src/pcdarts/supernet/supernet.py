@@ -6,9 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated
-from pcdarts.cell.compiling import never_compiled
-from pcdarts.cell.precision import Amp, mixed_precision
-from pcdarts.cell.sending import send
 from pcdarts.cell.space import (
     STEM_MULTIPLIER,
     CellSpace,
@@ -17,14 +14,17 @@ from pcdarts.cell.space import (
     macro_plan,
 )
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
-from pcdarts.cell.synchronize import synchronize_norms
 from pcdarts.errors import InputError, check_whole, wrong_type
-from pcdarts.supernet import plain
+from pcdarts.ops.compiling import never_compiled
+from pcdarts.ops.precision import Amp, mixed_precision
+from pcdarts.ops.sending import send
+from pcdarts.ops.synchronize import synchronize_norms
 from pcdarts.supernet.arch import Mixture, check_mixture
-from pcdarts.supernet.authors import from_authors_state_dict
+from pcdarts.supernet.from_authors import from_authors_state_dict
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.answers import kept_kernels, network_class
 from pcdarts.supernet.parameters import SupernetCell
+from pcdarts.supernet.plain import per_source as plain
 from pcdarts.supernet.sampling import DrawnMasks, fitting_masks
 
 ChannelSampling = Literal["first", "random"]
@@ -53,7 +53,7 @@ class Supernet(nn.Module):
         amp: "bf16" and "fp16" compute in mixed precision in training, which only the plain kernels can; evaluation and
             logits are float32 in any case. The gradients of "fp16" vanish unless the loss is scaled up.
         synchronize: whether BatchNorm takes its statistics of the images of all processes of `torch.distributed`, which
-            only the plain kernels can. See `cell/synchronize.py` for what gradients then are.
+            only the plain kernels can. See `ops/synchronize.py` for what gradients then are.
 
     Raises:
         InputError: k does not divide the channels, or another argument is out of range.

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from pcdarts.cache import cache_folder, is_private, one_at_a_time, replace_file
-from pcdarts.cell.compiling import never_compiled
+from pcdarts.ops.compiling import never_compiled
 from pcdarts.supernet.native.build import place
 from pcdarts.supernet.native.target import target
 

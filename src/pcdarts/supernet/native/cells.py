@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pcdarts.cell.compiling import never_compiled
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.errors import InputError
+from pcdarts.ops.compiling import never_compiled
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.native.build import load
 from pcdarts.supernet.native.protocol import (

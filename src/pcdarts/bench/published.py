@@ -1,0 +1,106 @@
+"""Tables 1, 2 and 5 of the paper, as far as they count networks, and which network of ours or of a library is meant."""
+
+from dataclasses import dataclass
+
+from pcdarts.cell.space import NetworkKind
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network of a table; the paper's figures stand as they are printed."""
+
+    name: str
+    params: str | None = None
+    """In millions."""
+    mult_adds: str | None = None
+    """In millions, or with their own unit."""
+    cell: str | None = None
+    """The published cell (`cell/zoo.py`) whose evaluation network is counted."""
+    model: str | None = None
+    """What else is counted: a name that `bench/paper_tables.py::library_model` knows."""
+    note: str = ""
+    in_paper: bool = True
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    title: str
+    kind: NetworkKind
+    """The evaluation network that its cells make."""
+    rows: tuple[Row, ...]
+
+
+_OTHER_NETWORK = "its cell, in the network of DARTS"
+
+TABLES = {
+    "1": PaperTable(
+        "Table 1: CIFAR-10 (cells: 20 cells of 36 channels, 32x32)",
+        "cifar",
+        (
+            Row("DenseNet-BC", "25.6", model="densenet_bc_190_40", note="torchvision: L=190, k=40, ImageNet's stem"),
+            Row("NASNet-A", "3.3", cell="nasnet_a", note=_OTHER_NETWORK),
+            Row("AmoebaNet-A", "3.2", cell="amoebanet_a", note=_OTHER_NETWORK),
+            Row("AmoebaNet-B", "2.8"),
+            Row("Hierarchical Evolution", "15.7"),
+            Row("PNAS", "3.2"),
+            Row("ENAS", "4.6"),
+            Row("NAONet-WS", "3.1"),
+            Row("DARTS (1st order)", "3.3", cell="darts_v1"),
+            Row("DARTS (2nd order)", "3.3", cell="darts_v2"),
+            Row("SNAS (mild)", "2.9"),
+            Row("SNAS (moderate)", "2.8"),
+            Row("SNAS (aggressive)", "2.3"),
+            Row("ProxylessNAS"),
+            Row("P-DARTS", "3.4", cell="p_darts"),
+            Row("BayesNAS", "3.4"),
+            Row("PC-DARTS", "3.6", cell="pc_darts_cifar10"),
+        ),
+    ),
+    "2": PaperTable(
+        "Table 2: ImageNet, mobile setting (cells: 14 cells of 48 channels, 224x224)",
+        "imagenet",
+        (
+            Row("Inception-v1", "6.6", "1448", model="googlenet", note="torchvision"),
+            Row("MobileNet", "4.2", "569", model="mobilenetv1_100", note="timm"),
+            Row("MobileNet v2", model="mobilenet_v2", note="torchvision; not in the paper", in_paper=False),
+            Row("ShuffleNet 2x (v1)", "~5", "524"),
+            Row("ShuffleNet 2x (v2)", "~5", "591", model="shufflenet_v2_x2_0", note="torchvision"),
+            Row("NASNet-A", "5.3", "564", cell="nasnet_a", note=_OTHER_NETWORK),
+            Row("NASNet-B", "5.3", "488"),
+            Row("NASNet-C", "4.9", "558"),
+            Row("AmoebaNet-A", "5.1", "555", cell="amoebanet_a", note=_OTHER_NETWORK),
+            Row("AmoebaNet-B", "5.3", "555"),
+            Row("AmoebaNet-C", "6.4", "570"),
+            Row("PNAS", "5.1", "588"),
+            Row("MnasNet-92", "4.4", "388", model="mnasnet1_0", note="torchvision: MnasNet 1.0"),
+            Row("DARTS (2nd order)", "4.7", "574", cell="darts_v2"),
+            Row("SNAS (mild)", "4.3", "522"),
+            Row("ProxylessNAS (GPU)", "7.1", "465"),
+            Row("P-DARTS (CIFAR10)", "4.9", "557", cell="p_darts"),
+            Row("P-DARTS (CIFAR100)", "5.1", "577"),
+            Row("BayesNAS", "3.9"),
+            Row("PC-DARTS (CIFAR10)", "5.3", "586", cell="pc_darts_cifar10"),
+            Row("PC-DARTS (ImageNet)", "5.3", "597", cell="pc_darts_imagenet"),
+        ),
+    ),
+    "5": PaperTable(
+        "Table 5: detection on MS-COCO",
+        "imagenet",
+        (
+            Row("SSD300, VGG-16", None, "35.2B", model="ssd300_vgg16", note="torchvision, 91 classes"),
+            Row("SSD512, VGG-16", None, "99.5B"),
+            Row("YOLOV2, Darknet-19", None, "17.5B"),
+            Row("Pelee, PeleeNet", None, "1.3B"),
+            Row("SSDLiteV1, MobileNetV1", None, "1.3B"),
+            Row("SSDLiteV2, MobileNetV2", None, "0.8B"),
+            Row("SSDLiteV3, MnasNet-A1", None, "0.8B"),
+            Row(
+                "SSDLite, MobileNetV3-Large",
+                model="ssdlite320_mobilenet_v3_large",
+                note="torchvision; not in the paper",
+                in_paper=False,
+            ),
+            Row("PC-DARTS with SSD, 320x320", None, "1.2B", model="pc_darts_ssd", note="our detector, 80 classes"),
+        ),
+    ),
+}

@@ -1,0 +1,361 @@
+"""Published settings, one function each, and how a job's configuration comes about: recipe < YAML file < flags."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.detect_config import DetectTrainConfig
+from pcdarts.config.job_config import ConfigError, JobConfig, read_yaml
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.errors import InputError, did_you_mean, shown
+
+DEFAULT = "fashion-mini"
+
+
+def search_fashion_mini() -> SearchConfig:
+    """Search on the data set inside the package; ends in under three minutes on two cores.
+
+    1,200 images in each split, 5 cells of 8 channels, 8 epochs; α and β take few steps, hence a high learning rate.
+    """
+    return SearchConfig(
+        recipe="fashion-mini",
+        data="fashion-mini",
+        train_images=2400,
+        channels=8,
+        num_cells=5,
+        epochs=8,
+        arch_frozen_epochs=3,
+        batch_size=64,
+        learning_rate=0.05,
+        arch_learning_rate=6e-3,
+    )
+
+
+def search_cifar10() -> SearchConfig:
+    """The paper's search on CIFAR-10 (Sec. 4.2): 0.1 GPU-days."""
+    return SearchConfig(recipe="cifar10", data="cifar10")
+
+
+def search_cifar10_small() -> SearchConfig:
+    """A search on CIFAR-10 of minutes on two cores that finds better cells than chance (docs/results.md).
+
+    2,000 images of 16x16 pixels in each split, 5 cells of 8 channels, 15 epochs; α and β take a tenth of the paper's
+    steps, hence ten times its learning rate. All channels go through the operations: in searches as short as this one,
+    partial channel connections find cells no better than chance.
+    """
+    return SearchConfig(
+        recipe="cifar10-small",
+        data="cifar10",
+        image_size=16,
+        network_image_size=32,
+        train_images=4000,
+        channels=8,
+        num_cells=5,
+        k=1,
+        epochs=15,
+        arch_frozen_epochs=5,
+        batch_size=64,
+        learning_rate=0.05,
+        arch_learning_rate=6e-3,
+    )
+
+
+def search_darts_v1() -> SearchConfig:
+    """The first-order search of DARTS (Liu et al., 2019) on CIFAR-10: all channels, a plain sum over edges."""
+    return SearchConfig(
+        recipe="darts-v1",
+        data="cifar10",
+        k=1,
+        edge_normalization=False,
+        epochs=50,
+        arch_frozen_epochs=0,
+        batch_size=64,
+        learning_rate=0.025,
+        learning_rate_min=0.001,
+        arch_learning_rate=3e-4,
+        arch_weight_decay=1e-3,
+    )
+
+
+def search_darts_v2() -> SearchConfig:
+    """The second-order search of DARTS (Liu et al., 2019) on CIFAR-10."""
+    return SearchConfig(**search_darts_v1().model_dump() | {"recipe": "darts-v2", "second_order": True})
+
+
+def search_imagenet() -> SearchConfig:
+    """The paper's search on ImageNet (Sec. 4.3): 3.8 GPU-days; batch 1,024 over 8 processes (torchrun).
+
+    10 % of the images of each class train the weights, 2.5 % α and β. Augmentation, where the paper is silent, is that
+    of the authors' script.
+    """
+    return SearchConfig(
+        recipe="imagenet",
+        data="imagenet",
+        image_size=224,
+        kind="imagenet",
+        k=2,
+        epochs=50,
+        arch_frozen_epochs=35,
+        batch_size=1024,
+        learning_rate=0.5,
+        weight_decay=3e-5,
+        arch_learning_rate=6e-3,
+        weight_fraction=0.1,
+        arch_fraction=0.025,
+        split_each_class=True,
+        crop="resized",
+        crop_padding=0,
+        color_jitter=0.4,
+    )
+
+
+def random_search_fashion_mini() -> RandomSearchConfig:
+    """Random search on the data set inside the package: splits and size of that search, at about its cost."""
+    return RandomSearchConfig(
+        recipe="fashion-mini",
+        data="fashion-mini",
+        train_images=2400,
+        candidates=6,
+        epochs=2,
+        channels=8,
+        num_cells=5,
+        batch_size=64,
+        learning_rate=0.05,
+    )
+
+
+def random_search_cifar10() -> RandomSearchConfig:
+    """Random search at the size of the paper's search on CIFAR-10.
+
+    The baseline of DARTS (Liu et al., 2019, Table 1): the best of 24 random cells after 100 epochs each; here with the
+    channels and cells of the search, and batches and learning rate of the evaluation (Sec. 4.2), since a single cell is
+    trained as there. That is far more than a search by PC-DARTS costs: lower --epochs for one at equal cost.
+    """
+    return RandomSearchConfig(recipe="cifar10", data="cifar10")
+
+
+def random_search_cifar10_small() -> RandomSearchConfig:
+    """The same made small: splits and size of the search of this name, at about its cost."""
+    return RandomSearchConfig(
+        recipe="cifar10-small",
+        data="cifar10",
+        image_size=16,
+        network_image_size=32,
+        train_images=4000,
+        candidates=10,
+        epochs=5,
+        channels=8,
+        num_cells=5,
+        batch_size=64,
+        learning_rate=0.05,
+    )
+
+
+def train_fashion_mini() -> TrainConfig:
+    """A small network on the data set inside the package; trains in under three minutes on two cores."""
+    return TrainConfig(
+        recipe="fashion-mini",
+        data="fashion-mini",
+        channels=8,
+        num_cells=5,
+        epochs=6,
+        batch_size=64,
+        learning_rate=0.05,
+        drop_path=0.1,
+        cutout=8,
+    )
+
+
+def train_cifar10() -> TrainConfig:
+    """The paper's evaluation on CIFAR-10 (Sec. 4.2): 20 cells, 36 channels, 600 epochs."""
+    return TrainConfig(recipe="cifar10", data="cifar10")
+
+
+def train_cifar10_small() -> TrainConfig:
+    """The paper's evaluation on CIFAR-10 made small, to compare cells: 4,000 images, 5 cells of 8 channels."""
+    return TrainConfig(
+        recipe="cifar10-small",
+        data="cifar10",
+        train_images=4000,
+        channels=8,
+        num_cells=5,
+        epochs=10,
+        batch_size=64,
+        learning_rate=0.05,
+        drop_path=0.1,
+        cutout=8,
+        test_every=10,
+    )
+
+
+def train_imagenet() -> TrainConfig:
+    """The paper's evaluation on ImageNet (Sec. 4.3): 14 cells, 48 channels, 250 epochs of batches of 1,024.
+
+    The values of label smoothing and of the auxiliary weight, and the augmentation, are those of the authors' script.
+    """
+    return TrainConfig(
+        recipe="imagenet",
+        data="imagenet",
+        image_size=224,
+        kind="imagenet",
+        channels=48,
+        num_cells=14,
+        epochs=250,
+        batch_size=1024,
+        learning_rate=0.5,
+        learning_rate_schedule="linear",
+        lr_warmup_epochs=5,
+        weight_decay=3e-5,
+        drop_path=0.0,
+        cutout=0,
+        crop="resized",
+        crop_padding=0,
+        color_jitter=0.4,
+        label_smoothing=0.1,
+    )
+
+
+def train_imagenet_100() -> TrainConfig:
+    """The same for 100 epochs, as in the ablation of Table 3."""
+    return TrainConfig(**train_imagenet().model_dump() | {"recipe": "imagenet-100", "epochs": 100})
+
+
+def detect_train_coco() -> DetectTrainConfig:
+    """The paper's detector on COCO (Sec. 4.5): SSD at 320x320 on the network for ImageNet, given by --classifier.
+
+    The paper learns from trainval without 5,000 images: train2017, and val2017 are these 5,000 (from the files of 2014,
+    it is --train-sets train2014 val2014 --test-set none --held-out 5000). Its figures are those of test-dev:
+    `pcdarts detect test RUN --test-set test-dev2015 --submission FILE`. It says nothing of epochs, batch and learning
+    rate: these are those of torchvision's SSDLite (660 epochs, batches of 192, 0.15 falling by a cosine).
+    """
+    return DetectTrainConfig(recipe="coco")
+
+
+def detect_train_coco_mini() -> DetectTrainConfig:
+    """A small detector on a few hundred images in COCO's format; a quarter of an hour on two cores."""
+    return DetectTrainConfig(
+        recipe="coco-mini",
+        channels=16,
+        num_cells=8,
+        epochs=30,
+        batch_size=16,
+        learning_rate=0.05,
+        lr_warmup_epochs=2,
+        test_every=10,
+    )
+
+
+RECIPES: dict[type[JobConfig], dict[str, Callable[[], JobConfig]]] = {
+    SearchConfig: {
+        "fashion-mini": search_fashion_mini,
+        "cifar10": search_cifar10,
+        "cifar10-small": search_cifar10_small,
+        "darts-v1": search_darts_v1,
+        "darts-v2": search_darts_v2,
+        "imagenet": search_imagenet,
+    },
+    RandomSearchConfig: {
+        "fashion-mini": random_search_fashion_mini,
+        "cifar10": random_search_cifar10,
+        "cifar10-small": random_search_cifar10_small,
+    },
+    TrainConfig: {
+        "fashion-mini": train_fashion_mini,
+        "cifar10": train_cifar10,
+        "cifar10-small": train_cifar10_small,
+        "imagenet": train_imagenet,
+        "imagenet-100": train_imagenet_100,
+    },
+    DetectTrainConfig: {
+        "coco-mini": detect_train_coco_mini,
+        "coco": detect_train_coco,
+    },
+}
+"""By job; the first one is what a job does that is not told otherwise."""
+
+LIMITS = ("train_images", "test_images", "network_image_size")
+"""What a recipe says of the size of its own data; other data is used whole."""
+
+Config = TypeVar("Config", bound=JobConfig)
+
+
+def recipe(config_class: type[Config], name: str) -> Config:
+    """The published setting `name` of a job.
+
+    Raises:
+        InputError: the job has no recipe of this name.
+    """
+    recipes = RECIPES[config_class]
+    if name not in recipes:
+        job = config_class.model_fields["job"].default
+        raise InputError(f"{job} has no recipe {shown(name)}: {did_you_mean(name, recipes)}")
+    config = recipes[name]()
+    assert isinstance(config, config_class)
+    return config
+
+
+_BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
+"""By data, the training recipe for a search whose own recipe training does not have."""
+
+
+def training_recipe(search: SearchConfig | RandomSearchConfig) -> TrainConfig:
+    """By which the cells of a search are trained: the recipe of its name, else that for its data, else the first."""
+    known = search.recipe in RECIPES[TrainConfig]
+    return recipe(TrainConfig, str(search.recipe) if known else _BY_DATA.get(search.data, DEFAULT))
+
+
+def resolve(
+    config_class: type[Config],
+    *,
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    problems: Sequence[str] = (),
+) -> Config:
+    """The configuration of a job: the recipe, overridden by a YAML file, overridden by flags (by setting).
+
+    The recipe is the one that the flags name, else the one that the file names, else the job's first; its limits to the
+    number of images hold for its own data and no other. `problems`, found while the flags were read, are reported
+    together with those found here.
+
+    Raises:
+        ConfigError: lists everything that is wrong with file and flags.
+        InputError: the file cannot be read, there is no such recipe, or the file leaves it nothing to decide.
+    """
+    from_file = {} if file is None else read_yaml(file, config_class)
+    flags = flags or {}
+    given = {**from_file, **flags}
+    if given.get("recipe") != from_file.get("recipe") and config_class.model_fields.keys() <= from_file.keys():
+        raise InputError(
+            f"{file} holds every setting, so --recipe {shown(given['recipe'])} would be no more than a name: "
+            "drop --recipe, or --config"
+        )
+    base = {}
+    if config_class in RECIPES:
+        base = recipe(config_class, str(given.get("recipe") or next(iter(RECIPES[config_class])))).model_dump()
+    if given.get("data", base.get("data")) != base.get("data"):
+        limits = (*LIMITS, "image_size") if base.get("network_image_size") else LIMITS  # small for the search alone
+        base |= {name: config_class.model_fields[name].default for name in limits if name in base}
+    if "image_size" in given and "network_image_size" in base:
+        base["network_image_size"] = None  # a size that is named is for both
+    try:
+        config = config_class(**{**base, **given})
+    except ConfigError as error:
+        untyped = {name: (value, f"the recipe {base['recipe']}: give {name} as well") for name, value in base.items()}
+        untyped |= {name: (value, str(file)) for name, value in from_file.items()}
+        untyped = {name: origin for name, origin in untyped.items() if name not in flags}
+        raise ConfigError([*problems, *(with_origin(line, untyped) for line in error.problems)]) from None
+    if problems:
+        raise ConfigError([*problems])
+    return config
+
+
+def with_origin(problem: str, untyped: Mapping[str, tuple[Any, str]]) -> str:
+    """The problem, and where the values in it come from that nobody has typed: of each the value, and from where."""
+    told = []
+    for name, (value, source) in untyped.items():
+        if value is not None and name in problem:
+            mention = rf"\b{re.escape(name)} (is )?\(?{re.escape(shown(value))}(?![\w.])"
+            told += [f"{name} comes from {source}"] if re.search(mention, problem) else []
+    return f"{problem} ({'; '.join(told)})" if told else problem

@@ -1,0 +1,1 @@
+"""Data sets in COCO's format, checked, and their batches for detection."""

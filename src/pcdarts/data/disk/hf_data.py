@@ -1,0 +1,257 @@
+"""Image data sets of the Hugging Face hub, or in a folder in one of its layouts; nothing from the hub is ever run."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pcdarts.data.disk.decode import quoted, reason
+from pcdarts.data.disk.depth import HEAD
+from pcdarts.data.disk.image_files import ImageFile, ImageFiles, head_of
+from pcdarts.data.disk.image_folder import ImageFolder, divided
+from pcdarts.data.disk.set_folders import meaning
+from pcdarts.errors import InputError, counted, listed, shown
+from pcdarts.extras import import_extra
+
+NAMES = ("train", "test", "validation", "val", "valid")
+"""What splits are mostly called: taken before others that mean the same."""
+
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
+"""What a column of labels is called, best first; ClassLabel columns need not be called so."""
+
+
+@dataclass(frozen=True)
+class HubImage:
+    """An encoded image, in memory; `str()` of it is its name."""
+
+    name: str
+    content: bytes
+
+    def read_bytes(self) -> bytes:
+        return self.content
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class HubImages:
+    """The images of one split (`ImageSources`), read from its Arrow table when they are asked for.
+
+    Args:
+        dataset: a `datasets.Dataset` with the undecoded images alone.
+        name: of the data set.
+        split: which of its splits this is.
+        indices: int64 `[N]`, the rows meant; all of them when None.
+    """
+
+    def __init__(self, dataset: Any, name: str, split: str, indices: NDArray[np.int64] | None = None) -> None:
+        self.dataset, self.name, self.split = dataset, name, split
+        self.indices = np.arange(len(dataset)) if indices is None else indices
+        (self.column,) = dataset.column_names
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> ImageFile:
+        row = int(self.indices[index])
+        image = self.dataset[row][self.column] or {}
+        if image.get("bytes") is None and image.get("path"):
+            return Path(image["path"])
+        return HubImage(f"image {row} of {self.split!r} of {self.name}", image.get("bytes") or b"")
+
+    def subset(self, indices: Tensor) -> "HubImages":
+        return HubImages(self.dataset, self.name, self.split, self.indices[indices.numpy()])
+
+    def names(self) -> list[str]:
+        """Split and row of each image, such as `train/5`."""
+        return [f"{self.split}/{row}" for row in self.indices.tolist()]
+
+    def heads(self) -> Iterator[bytes]:
+        import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+        encoded = self.dataset.with_format("arrow")[:][self.column]
+        heads = pc.binary_slice(pc.struct_field(encoded, "bytes"), 0, HEAD).to_pylist()
+        for index, row in enumerate(self.indices.tolist()):
+            head = heads[row]
+            if head is None:
+                file = self[index]
+                head = head_of(file) if isinstance(file, Path) else b""
+            yield head
+
+    def identities(self) -> Iterator[tuple[str, int]]:
+        """The names with the sizes in bytes; -1 of an image in a file of its own that is not there."""
+        import pyarrow.compute as pc
+
+        encoded = self.dataset.with_format("arrow")[:][self.column]
+        sizes = pc.binary_length(pc.struct_field(encoded, "bytes")).to_pylist()
+        for index, name in enumerate(self.names()):
+            size = sizes[int(self.indices[index])]
+            if size is None:
+                file = self[index]
+                size = file.stat().st_size if isinstance(file, Path) and file.is_file() else -1
+            yield name, size
+
+
+def find_hub_images(
+    name: str, train_set: str | None = None, test_set: str | None = None, to_measure: bool = False
+) -> ImageFolder:
+    """The images of a data set, undecoded, with their classes.
+
+    `name` is that of a data set on the hub (`ylecun/mnist`; downloaded once, into the cache of `datasets`) or a folder:
+    one that `save_to_disk` wrote, or one of Parquet files, of images or of whatever else `load_dataset` reads.
+
+    Images are the first column of images. Classes are a ClassLabel column (`label` or `fine_label` if there are
+    several), or else a column of texts or whole numbers called as in `LABEL_COLUMNS`, whose values in order are the
+    classes. The training set is the split `train`, one with another name that says so, or the only one; the test set is
+    `test` or else `validation`. Without a labelled one of these a fifth of each class becomes the test set, as with
+    image folders. `train_set` and `test_set` are splits that are taken instead. What is found `to_measure` a network
+    that may have learnt from others is as in `find_images_to_measure`.
+
+    Raises:
+        InputError: `datasets` is not installed, there is no such data set or split or it cannot be had offline, it has
+            no images, no labels or only one class, or an image has no label.
+    """
+    splits = _loaded(name)
+    train, tests = _sets(name, splits, train_set, test_set, to_measure)
+    image_column, label_column = _columns(name, splits[train or tests[0]])
+    readable = [split for split in dict.fromkeys([train, *tests]) if split and image_column in splits[split].features]
+    values = {split: _values(splits[split], label_column) for split in readable}
+    labelled = [split for split in tests if values.get(split) and set(values[split]) != {None}]
+    if test_set is not None and not labelled:
+        raise InputError(f"test_set is {shown(test_set)}, but this split of {quoted(name)} has no labels")
+    used = labelled[:1] if to_measure and labelled else [split for split in (train, *labelled[:1]) if split]
+    for split in used:
+        if None in values[split]:
+            row = values[split].index(None)
+            raise InputError(f"image {row} of {split!r} of {name} has no label: label it, or leave it out")
+    features = [splits[split].features[label_column] for split in used]
+    classes, numbers = _classes(name, features, [value for split in used for value in values[split]])
+    files = [
+        ImageFiles(
+            HubImages(_undecoded(splits[split], image_column), name, split),
+            torch.tensor([numbers[value] for value in values[split]], dtype=torch.int64),
+        )
+        for split in used
+    ]
+    notes = [
+        f"ignored the split {quoted(split)} ({counted(len(splits[split]), 'image')})"
+        + (": it has no labels" if split in tests and split not in labelled else "")
+        for split in splits
+        if split not in used
+    ]
+    of_splits = [f"{quoted(split)} ({counted(len(splits[split]), 'image')})" for split in used]
+    if to_measure:
+        test_is = f"the split {quoted(used[0])}" if labelled else f"all images of {quoted(name)}: it has no test set"
+        return ImageFolder(classes, files[0], files[0], test_is, None if labelled else files[0], tuple(notes))
+    if len(used) == 2:
+        notes.insert(0, f"training set: the split {of_splits[0]}; test set: the split {of_splits[1]}")
+        return ImageFolder(classes, files[0], files[1], f"the split {quoted(used[1])}", notes=tuple(notes))
+    return divided(classes, files[0], f"the split {quoted(used[0])}", notes)
+
+
+def _sets(
+    name: str, splits: dict[str, Any], train_set: str | None, test_set: str | None, to_measure: bool
+) -> tuple[str | None, list[str]]:
+    """The split to learn from, and those to test on, the best first."""
+    for setting, split in (("train_set", train_set), ("test_set", test_set)):
+        if split is not None and split not in splits:
+            raise InputError(
+                f"{setting} is {shown(split)}, but {quoted(name)} has the splits {listed(sorted(splits), 'and')}"
+            )
+    if train_set is not None and train_set == test_set:
+        raise InputError(
+            f"train_set and test_set are both the split {quoted(train_set)}: a network is to be tested on other images "
+            "than it has learnt from"
+        )
+    by_meaning: dict[str | None, list[str]] = {}
+    for split in sorted(splits, key=lambda split: (split not in NAMES, split)):
+        by_meaning.setdefault(meaning(split), []).append(split)
+    of_training = [train_set] if train_set is not None else by_meaning.get("train", [])
+    if "train" in of_training:
+        of_training = ["train"]
+    tests = [test_set] if test_set is not None else by_meaning.get("test", []) + by_meaning.get("val", [])
+    if not of_training and len(splits) == 1:
+        of_training = tests = list(splits)
+    if len(of_training) != 1 and not (to_measure and tests):
+        raise InputError(
+            f"data set {quoted(name)} has the splits {listed(sorted(splits), 'and')}, but none called train: say which "
+            "it is with --train-set"
+        )
+    return (of_training[0] if of_training else None), [
+        split for split in tests if to_measure or split not in of_training
+    ]
+
+
+def _loaded(name: str) -> dict[str, Any]:
+    """The splits of a data set, by name."""
+    datasets = import_extra("datasets", "hf", "data 'huggingface'")
+    folder = Path(os.path.expanduser(name))
+    saved = any((folder / file).is_file() for file in ("dataset_dict.json", "state.json"))
+    try:
+        found = datasets.load_from_disk(str(folder)) if saved else datasets.load_dataset(str(folder))
+    except Exception as error:  # no such name, no network, damaged files: datasets raises nearly anything
+        raise InputError(
+            f"data set {quoted(name)} cannot be read ({reason(error)}): give the name of one on the Hugging Face hub, "
+            "or a folder"
+        ) from error
+    return dict(found) if isinstance(found, dict) else {"train": found}
+
+
+def _columns(name: str, dataset: Any) -> tuple[str, str]:
+    """The names of the columns that hold images and labels."""
+    from datasets import ClassLabel, Image, Value  # type: ignore[import-untyped]
+
+    features = dataset.features
+    images = [column for column, feature in features.items() if isinstance(feature, Image)]
+    if not images:
+        raise InputError(f"data set {quoted(name)} has no column of images, only {listed(sorted(features), 'and')}")
+    labelled = [column for column, feature in features.items() if isinstance(feature, ClassLabel)]
+    plain = [
+        column
+        for column in LABEL_COLUMNS
+        if isinstance(kind := features.get(column), Value) and ("int" in kind.dtype or "string" in kind.dtype)
+    ]
+    labels = [column for column in LABEL_COLUMNS if column in labelled] + labelled + plain
+    if not labels:
+        raise InputError(
+            f"data set {quoted(name)} has no column of classes, only {listed(sorted(features), 'and')}: expected a "
+            f"ClassLabel, or texts or numbers called {listed(LABEL_COLUMNS)}"
+        )
+    return images[0], labels[0]
+
+
+def _values(dataset: Any, column: str) -> list[Any]:
+    """The labels of a split; None where there is none, for which the hub's test sets have -1."""
+    from datasets import ClassLabel
+
+    if column not in dataset.features:
+        return [None] * len(dataset)
+    missing = (None, -1) if isinstance(dataset.features[column], ClassLabel) else (None,)
+    return [None if value in missing else value for value in dataset[column]]
+
+
+def _classes(name: str, features: list[Any], values: list[Any]) -> tuple[tuple[str, ...], dict[Any, int]]:
+    """The names of the classes, and the number of each value of the column of labels."""
+    from datasets import ClassLabel
+
+    if any(feature != features[0] for feature in features):
+        raise InputError(f"the training and the test set of {quoted(name)} have different classes: both need the same")
+    named = isinstance(features[0], ClassLabel)
+    present = range(len(features[0].names)) if named else sorted(set(values))
+    if len(present) < 2:
+        raise InputError(f"data set {quoted(name)} has only one class: a classifier needs two or more")
+    classes = tuple(features[0].names) if named else tuple(map(str, present))
+    return classes, {value: number for number, value in enumerate(present)}
+
+
+def _undecoded(dataset: Any, column: str) -> Any:
+    """The images alone, as they were encoded: what decodes them is our own decoder."""
+    from datasets import Image
+
+    return dataset.select_columns([column]).cast_column(column, Image(decode=False))

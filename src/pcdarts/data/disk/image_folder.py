@@ -1,0 +1,279 @@
+"""Image folders: which files are which class and which set, and what becomes of everything else in them."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from pcdarts.data.disk.decode import SUFFIXES, quoted
+from pcdarts.data.disk.image_files import ImageFiles, ImagePaths
+from pcdarts.data.disk.listing import Folder, ignored_lines, images_below
+from pcdarts.data.disk.set_folders import Sets, check_classes_are_no_sets, entered, find_sets
+from pcdarts.data.split import stratified_split
+from pcdarts.data.streams import generator
+from pcdarts.errors import InputError, counted, in_short, listed, shown
+
+TEST_FRACTION = 0.2
+"""The share of each class that becomes the test set of a folder without one."""
+
+_UNLABELLED = ": they are in no class folders, so that nobody knows what they show"
+
+ByClass = dict[str, list[Path]]
+"""The images of each class, by its name in sorted order."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFolder:
+    """Encoded images with their classes, in a training and a test set."""
+
+    classes: tuple[str, ...]
+    train: ImageFiles
+    test: ImageFiles
+    test_is: str = "the test set"
+    """Which images `test` are, in words."""
+    undivided: ImageFiles | None = None
+    """All images, where there is no test set and `test` was set aside from them."""
+    notes: tuple[str, ...] = ()
+    """What was found, what was done with it, and what was ignored, a line each."""
+
+
+def find_images(root: Path, train_set: str | None = None, test_set: str | None = None) -> ImageFolder:
+    """List the images of a folder in one of these layouts, without opening them.
+
+    * `root/CLASS/...`, or `root/train/CLASS/...` alone: a fifth of each class becomes the test set. Which images are
+      drawn depends on the folder alone, never on a run's seed: no run trains on what another one was tested on.
+    * `root/train/CLASS/...` and `root/test/CLASS/...`.
+    * `root/train` and `root/val`: `val` is the test set.
+    * `root/train`, `root/val` and `root/test`: `val` joins the training set (the search splits that itself).
+
+    Sets may be called in other ways that people know (`layout.py`), or are chosen by `train_set` and `test_set`, paths
+    below the root. A `test` without class folders is ignored.
+
+    Raises:
+        InputError: a folder that cannot be listed, holds no or only one class, has a class without images, or whose
+            sets have different classes or cannot be told from classes or from one another.
+    """
+    return _found(find_sets(root, train_set, test_set), training_only=False)
+
+
+def find_training_images(root: Path, train_set: str | None = None) -> ImageFolder:
+    """The same for jobs that need the training set alone: what is wrong with the test set does not matter."""
+    return _found(find_sets(root, train_set), training_only=True)
+
+
+def find_images_to_measure(root: Path, test_set: str | None = None) -> ImageFolder:
+    """The images that a network is to be measured on which may have learnt from others: the test set, or else all.
+
+    They are `test`, and `train` too; a folder of nothing but a test or a validation set is enough.
+
+    Raises:
+        InputError: as in `find_images`.
+    """
+    sets = find_sets(root, None, test_set)
+    notes = _Notes.around(sets)
+    classes = {inner.name for inner in entered(sets.train).full} if sets.train else ()
+    folder, test_is = None, f"all images of {quoted(root.name or root)}: it has no test set"
+    for which, one in (("test", sets.test), ("validation", sets.val)):
+        if one and folder is None and ("test" in sets.chosen or not _is_unlabelled(one, classes)):
+            folder, test_is = one, _test_is(which, one, sets)
+        elif one:
+            notes.add_unused(sets, one, _UNLABELLED if _is_unlabelled(one, classes) else "")
+    whole = folder or sets.train
+    if whole is None:
+        raise InputError(
+            f"image folder {quoted(root)} has no class folders: expected {quoted(root / 'CLASS' / 'IMAGE')}"
+        )
+    files = _labelled(root, by_class := _images_by_class(whole, sets, notes))
+    return ImageFolder(tuple(by_class), files, files, test_is, None if folder else files, notes.lines())
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is to be said of a folder, and the files in it that were ignored, by extension."""
+
+    said: list[str]
+    ignored: Counter[str]
+
+    @classmethod
+    def around(cls, sets: Sets) -> Self:
+        """What is to be said before the sets themselves are looked at."""
+        notes = cls([*sets.notes], Counter())
+        for folder in sets.passed:
+            notes.add_beside(sets, folder)
+        return notes
+
+    def add_beside(self, sets: Sets, folder: Folder) -> None:
+        """What else is in a folder of sets or classes."""
+        self.ignored.update(folder.ignored)
+        if folder.images:
+            count = counted(len(folder.images), "image")
+            self.said.append(f"ignored {count} in {sets.called(folder)} itself, beside its folders")
+
+    def add_unused(self, sets: Sets, folder: Folder, why: str = "") -> None:
+        """A set is left out."""
+        self.said.append(
+            f"ignored {sets.called(folder)} ({counted(len(images_below(folder, Counter())), 'image')}){why}"
+        )
+
+    def lines(self) -> tuple[str, ...]:
+        return (*self.said, *ignored_lines(self.ignored))
+
+
+def _found(sets: Sets, training_only: bool) -> ImageFolder:
+    root, notes = sets.root, _Notes.around(sets)
+    if sets.train is None:
+        others = [sets.called(folder) for folder in (sets.test, sets.val) if folder]
+        raise InputError(
+            f"image folder {quoted(root)} has {listed(others, 'and')} but no folder train: add one, or say which it is "
+            "with --train-set"
+        )
+    train = _images_by_class(sets.train, sets, notes)
+    used = f"{sets.called(sets.train)} ({_counted(train)})"
+    val, test = _other_sets(sets, train, training_only, notes)
+    if val and test:
+        joining = _images_by_class(val, sets, notes, train)
+        used += f" and {sets.called(val)} ({_counted(joining)})"
+        train = {name: paths + joining[name] for name, paths in train.items()}
+    files, tested = _labelled(root, train), test or val
+    if tested is None:
+        return divided(tuple(train), files, sets.called(sets.train), notes.lines())
+    if training_only:
+        notes.said.insert(0, f"training set: {used}")
+        return ImageFolder(tuple(train), files, files, notes=notes.lines())
+    of_test = _images_by_class(tested, sets, notes, train)
+    notes.said.insert(0, f"training set: {used}; test set: {sets.called(tested)} ({_counted(of_test)})")
+    test_is = _test_is("test" if test else "validation", tested, sets)
+    return ImageFolder(tuple(train), files, _labelled(root, of_test), test_is, notes=notes.lines())
+
+
+def _test_is(which: str, folder: Folder, sets: Sets) -> str:
+    return f"the folder {sets.called(folder)}" if "test" in sets.chosen else f"the {which} set {sets.called(folder)}"
+
+
+def _other_sets(sets: Sets, train: ByClass, training_only: bool, notes: _Notes) -> tuple[Folder | None, Folder | None]:
+    """Validation and test set; one without class folders is left out.
+
+    Raises:
+        InputError: then there would be no test set.
+    """
+    val, test = sets.val, sets.test
+    if test and "test" not in sets.chosen and _is_unlabelled(test, train):
+        notes.add_unused(sets, test, _UNLABELLED)
+        test = None
+    if val and _is_unlabelled(val, train):
+        if not (test or training_only or "train" in sets.chosen):
+            train_set = sets.train.path.relative_to(sets.root).as_posix() if sets.train else "."
+            raise InputError(
+                f"{sets.called(val)} in {quoted(sets.root)} is to be the test set, but its images are in no class "
+                f"folders: sort them, or leave it out with --train-set {shown(train_set)}"
+            )
+        notes.add_unused(sets, val, _UNLABELLED)
+        val = None
+    return val, test
+
+
+def _is_unlabelled(folder: Folder, classes: Container[str] = ()) -> bool:
+    """Whether the images of a set are in no class folders, or in a single one that is none of the known classes."""
+    full = entered(folder).full
+    return not full or (len(full) == 1 and bool(classes) and full[0].name not in classes)
+
+
+def _images_by_class(folder: Folder, sets: Sets, notes: _Notes, like: ByClass | None = None) -> ByClass:
+    """The images of each class folder of a set, also of folders nested in it; `like` is the training set."""
+    holds_known = like is not None and any(inner.name in like for inner in folder.folders)
+    if not holds_known and (inner := entered(folder)) is not folder:
+        notes.add_beside(sets, folder)
+        folder = inner
+    folders = folder.folders
+    if not folders:
+        raise InputError(
+            f"image folder {quoted(folder.path)} has no class folders: expected "
+            f"{quoted(folder.path / 'CLASS' / 'IMAGE')}"
+        )
+    if like is None and len(folders) == 1:
+        raise InputError(
+            f"image folder {quoted(folder.path)} has only one class, {quoted(folders[0].name)}: a classifier needs two "
+            "or more"
+        )
+    if like is None and "train" not in sets.chosen:
+        check_classes_are_no_sets(folder, sets.root)
+    notes.add_beside(sets, folder)
+    by_class = {inner.name: images_below(inner, notes.ignored, {os.path.realpath(folder.path)}) for inner in folders}
+    if like is not None:
+        _check_same_classes(like, by_class, folder.path)
+    for inner in folders:
+        if not by_class[inner.name]:
+            raise InputError(
+                f"class folder {quoted(inner.path)} has no images ({', '.join(sorted(SUFFIXES))}): add some or remove "
+                "it"
+            )
+    return by_class
+
+
+def images_under(folder: Path, ignored: Counter[str]) -> list[Path]:
+    """All images below a folder, by path; other files are counted in `ignored`, for `ignored_lines`.
+
+    Raises:
+        InputError: a folder that cannot be listed.
+    """
+    return images_below(Folder(folder), ignored)
+
+
+def _check_same_classes(train: ByClass, other: ByClass, folder: Path) -> None:
+    problems = [
+        f"{what} {in_short([shown(repr(name)) for name in sorted(names)])}"
+        for what, names in (("lacks", train.keys() - other.keys()), ("adds", other.keys() - train.keys()))
+        if names
+    ]
+    if problems:
+        alike = {_spelt(name) for name in train.keys() - other.keys()} & {
+            _spelt(name) for name in other.keys() - train.keys()
+        }
+        hint = " (some differ in capitals or in the encoding of accents alone)" if alike else ""
+        raise InputError(
+            f"{quoted(folder)} has not the classes of the training set: it {' and '.join(problems)}{hint}; "
+            "both need the same class folders"
+        )
+
+
+def _spelt(name: str) -> str:
+    """A name without what people do not see, or do not care about."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _counted(by_class: ByClass) -> str:
+    return counted(sum(map(len, by_class.values())), "image")
+
+
+def _labelled(root: Path, by_class: ByClass) -> ImageFiles:
+    sizes = torch.tensor([len(paths) for paths in by_class.values()])
+    labels = torch.arange(len(by_class)).repeat_interleave(sizes)
+    return ImageFiles(ImagePaths(root, [path for paths in by_class.values() for path in paths]), labels)
+
+
+def divided(classes: tuple[str, ...], files: ImageFiles, place: str, notes: Sequence[str]) -> ImageFolder:
+    """A fifth of each class becomes the test set, whatever the seed of a run; `place` says where they lie.
+
+    Raises:
+        InputError: a class has a single image.
+    """
+    sizes = files.labels.bincount().tolist()
+    if 1 in sizes:
+        index = sizes.index(1)
+        of_class = int((files.labels == index).nonzero())
+        raise InputError(
+            f"class {quoted(classes[index])} has only one image, {quoted(files.sources[of_class])}: it takes one to "
+            "train and one to test, or a test set"
+        )
+    train, test = stratified_split(files.labels, TEST_FRACTION, generator(0, "test set of an image folder"))
+    note = (
+        f"training set: {len(train):,} of the {len(files):,} images in {place}, four fifths of each class; test set: "
+        f"the other {len(test):,}, because there is no labelled test set"
+    )
+    test_is = "a fifth of each class, kept for this because there is no test set"
+    return ImageFolder(classes, files.subset(train), files.subset(test), test_is, files, (note, *notes))

@@ -1,0 +1,119 @@
+"""Average precision as COCO measures it, by COCO's own tools, and the file that its evaluation server wants."""
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcdarts.data.coco.coco_images import CocoImages
+from pcdarts.errors import InputError
+from pcdarts.extras import import_extra
+from pcdarts.run.whole_files import write_text
+
+_MEASURED = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
+"""In the order of pycocotools: over overlaps of 0.5 to 0.95; at 0.5; at 0.75; objects under 32², up to 96², larger."""
+
+
+def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> dict[str, float]:
+    """Measure detections against the objects known, crowds ignored.
+
+    Args:
+        detections: for an image "image_id", "boxes" (left, top, right, bottom in pixels of the stored image) `[n, 4]`,
+            "scores" `[n]` and "labels" `[n]`; several for one image add up, and an image without any found nothing.
+
+    Returns:
+        AP, AP50, AP75, AP_S, AP_M and AP_L in %; NaN where there is no object of that size to find.
+
+    Raises:
+        InputError: pycocotools is missing, the objects are not known, or a detection is of another image or class.
+    """
+    if not images.has_annotations:
+        raise InputError(f"the objects in {images.name!r} are not known: write a submission instead of measuring")
+    coco = import_extra("pycocotools.coco", "detection", "average precision")
+    cocoeval = import_extra("pycocotools.cocoeval", "detection", "average precision")
+    objects = images.objects
+    owners = np.repeat(images.image_ids, np.diff(images.ends, prepend=0))
+    known = [
+        {"image_id": owner, "category_id": label, "bbox": box, "area": area, "iscrowd": crowd}
+        for owner, label, box, area, crowd in zip(
+            owners.tolist(),
+            objects.labels.tolist(),
+            objects.boxes.tolist(),
+            objects.areas.tolist(),
+            objects.crowd.astype(int).tolist(),
+            strict=True,
+        )
+    ]
+    labels = range(1, len(images.classes) + 1)
+    found = [
+        one | {"area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0} for one in _results(images, detections, labels)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = cocoeval.COCOeval(*(_indexed(coco, images, labels, boxes) for boxes in (known, found)), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    figures: NDArray[np.float64] = evaluation.stats[: len(_MEASURED)]  # -1 where nothing is to be found
+    return {
+        name: 100 * float(figure) if figure >= 0 else float("nan")
+        for name, figure in zip(_MEASURED, figures, strict=True)
+    }
+
+
+def write_submission(path: Path, images: CocoImages, detections: list[dict[str, Any]]) -> int:
+    """Write detections, as `average_precision` takes them, as a file of COCO's results format.
+
+    Returns:
+        How many detections are not in it, since the annotation file of these images has no category for them.
+
+    Raises:
+        InputError: a detection is of another image or class.
+        RunError: it cannot be saved.
+    """
+    results = list(_results(images, detections, images.category_ids))
+    known = [result for result in results if result["category_id"] is not None]
+    write_text(path, json.dumps(known))
+    return len(results) - len(known)
+
+
+def _results(
+    images: CocoImages, detections: list[dict[str, Any]], category_ids: Sequence[int | None]
+) -> Iterator[dict[str, Any]]:
+    """The detections one by one in COCO's results format; label l becomes `category_ids[l - 1]`."""
+    image_ids = set(images.image_ids)
+    if len(image_ids) < len(images):
+        raise InputError(f"images of {images.name!r} have the same ids: measure one set after the other")
+    for of_image in detections:
+        image_id = of_image["image_id"]
+        if image_id not in image_ids:
+            raise InputError(f"detections in image {image_id} are not of {images.name!r}: give the images they are of")
+        boxes, scores, labels = (of_image[name].tolist() for name in ("boxes", "scores", "labels"))
+        for (left, top, right, bottom), score, label in zip(boxes, scores, labels, strict=True):
+            if not 1 <= label <= len(images.classes):
+                raise InputError(
+                    f"a detection in image {image_id} has label {label}, but {images.name!r} has the classes "
+                    f"1 to {len(images.classes)}: use a detector for these"
+                )
+            yield {
+                "image_id": image_id,
+                "category_id": category_ids[label - 1],
+                "bbox": [left, top, right - left, bottom - top],
+                "score": score,
+            }
+
+
+def _indexed(coco: Any, images: CocoImages, category_ids: Sequence[int], annotations: list[dict[str, Any]]) -> Any:
+    """Annotations as pycocotools wants them: with ids from 1, since its matching takes 0 for none."""
+    index = coco.COCO()
+    index.dataset = {
+        "images": [{"id": image_id} for image_id in images.image_ids],
+        "categories": [{"id": category_id} for category_id in category_ids],
+        "annotations": [{"id": number} | annotation for number, annotation in enumerate(annotations, start=1)],
+    }
+    index.createIndex()
+    return index

@@ -1,0 +1,330 @@
+"""`pcdarts detect train`: SSD on a derived network, trained to find objects (Sec. 4.5)."""
+
+import math
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pcdarts.cell.space import NetworkKind
+from pcdarts.config.configs import TrainConfig
+from pcdarts.config.detect_config import DetectTrainConfig
+from pcdarts.config.recipes import resolve
+from pcdarts.data.disk.encoded import IMAGENET_STATISTICS
+from pcdarts.data.images import classes_line
+from pcdarts.data.streams import generator
+from pcdarts.detect.average_precision import average_precision
+from pcdarts.detect.detecting import (
+    BoxLosses,
+    detection_data,
+    find_objects,
+    learning_batches,
+    looked_at,
+    make_detector,
+    measuring_batches,
+)
+from pcdarts.detect.detector import detector_complexity
+from pcdarts.errors import InputError, RunError
+from pcdarts.jobs.find_genotype import find_genotype, save_genotype
+from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported, is_file_of_weights
+from pcdarts.jobs.memory import is_lack_of_memory
+from pcdarts.jobs.test import restored
+from pcdarts.learn.job_batches import report_skipped
+from pcdarts.learn.learning import WeightStep, make_scaler
+from pcdarts.learn.training_on import more_epochs_line
+from pcdarts.network.classifier import Classifier
+from pcdarts.ops.precision import check_amp
+from pcdarts.run.checkpoint import load_state, read_newest
+from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
+from pcdarts.run.finite import Numbers, asked_every
+from pcdarts.run.processes import ALONE, Processes
+from pcdarts.run.progress import Progress, duration
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.saving import Place, Saving, Stateful
+from pcdarts.run.schedule import scheduled
+from pcdarts.run.tracking import make_tracker
+from pcdarts.run.whole_files import write_text
+
+
+def pinned_detection(config: DetectTrainConfig) -> DetectTrainConfig:
+    """The genotype printed into the configuration; with a classifier its genotype and size.
+
+    Raises:
+        InputError: there is no such genotype, or no classifier that can be a detector's backbone.
+    """
+    if config.classifier is None:
+        return config.model_copy(update={"genotype": find_genotype(config.genotype).to_text()})
+    if is_file_of_weights(config.classifier):
+        blueprint = _backbone_of_file(config.classifier, config.genotype, print).blueprint
+        update = {
+            "classifier": Path(os.path.abspath(config.classifier)),
+            "genotype": blueprint.genotype.to_text(),
+            "channels": blueprint.channels,
+            "num_cells": blueprint.num_cells,
+        }
+        return config.model_copy(update=update)
+    run, trained = _classifier_run(config.classifier)
+    print(
+        f"the classifier {run.path} decides: its genotype, {trained.channels} channels, {trained.num_cells} cells",
+        flush=True,
+    )
+    update = {
+        "classifier": Path(os.path.abspath(run.path)),
+        "genotype": find_genotype(trained.genotype).to_text(),
+        "channels": trained.channels,
+        "num_cells": trained.num_cells,
+    }
+    return config.model_copy(update=update)
+
+
+def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
+    """Train a detector and leave everything in `run`; returns what `result.json` holds (first process).
+
+    Raises:
+        InputError: the genotype, the classifier, the data or a checkpoint cannot be used, or pycocotools is missing.
+        RunError: the loss is no longer a number, memory runs out, or something cannot be saved.
+        Interrupted: the process was asked to end; what it had done is saved.
+    """
+    device = choose_device(config.device, config.threads, processes.local_rank)
+    set_determinism(config.deterministic)
+    check_amp(config.amp, device.type)
+    with processes.in_turn():
+        data = detection_data(config)
+        begun = saved_statistics(config, run) if resume else None
+        backbone = None if begun else load_backbone(config)
+    mean, std = begun or ((backbone.mean, backbone.std) if backbone else IMAGENET_STATISTICS)
+    train_batches = learning_batches(config, data.train, mean, std, device, processes)
+    test_batches = measuring_batches(config, data.test, config.image_size, mean, std, device, processes)
+    torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
+    detector = make_detector(config, len(data.classes))
+    if backbone:
+        detector.load_backbone(backbone.state)
+    detector = detector.to(device=device, memory_format=torch.channels_last)
+    size = detector_complexity(detector)
+    if processes.is_first:
+        write_text(run.config, config.to_yaml())
+    optimizer = torch.optim.SGD(
+        detector.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
+    )
+    scaler = make_scaler(config.amp, device)
+    losses_so_far = BoxLosses(processes)
+    numbers = Numbers(config.max_skipped_batches, [detector], processes, asked_every(device))
+    place = Place()
+    stateful: dict[str, Stateful] = {
+        "detector": detector,
+        "optimizer": optimizer,
+        "scaler": scaler,
+        "losses": losses_so_far,
+    }
+    saving = Saving(
+        config,
+        run,
+        place,
+        stateful,
+        data=data,
+        numbers=numbers,
+        processes=processes,
+        constants={"classes": list(data.classes), "mean": list(mean), "std": list(std)},
+    )
+    tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
+
+    def rate_of(epoch: int) -> float:
+        schedule = config.learning_rate_schedule
+        return scheduled(epoch, config.epochs, config.learning_rate, 0.0, schedule, config.lr_warmup_epochs)
+
+    with (
+        Progress(run, config.epochs, len(train_batches), tracker=tracker, quiet=not processes.is_first) as progress,
+        _memory_explained(config, train_batches.batch_size // processes.count),
+        saving.interruption.awaited(),
+    ):
+        if resume:
+            saving.restore(progress)
+        learnt_from = f"{len(data.train)} images of {data.train.name} to learn from"
+        tested_on = f"{len(data.test)} of {data.test.name} to test on"
+        on_device = f"on {describe_device(device, processes.count)}"
+        progress.begin(place.epoch, f"{learnt_from}, {tested_on}, {on_device}", place.step)
+        for note in (classes_line(data.classes), *data.notes):
+            progress.say(note)
+        skipped = report_skipped(data.skipped, run, progress, processes)
+        step_of = WeightStep(
+            detector,
+            optimizer,
+            gradient_clip=config.gradient_clip,
+            parts=1,
+            scaler=scaler,
+            processes=processes,
+            numbers=numbers,
+        )
+        if saving.epochs_before:
+            progress.say(more_epochs_line(saving.epochs_before, config.epochs, place, rate_of))
+        for epoch in range(place.epoch, config.epochs):
+            learning_rate = rate_of(epoch)
+            optimizer.param_groups[0]["lr"] = learning_rate
+            detector.train()
+            place.start_clock()
+
+            for step, batch in enumerate(train_batches.epoch(epoch, place.step), place.step):
+                with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
+                    optimizer.zero_grad()
+                    losses = step_of.network(batch.images, batch.targets)
+                    # Each process has divided by what it has matched; together they divide by what all have.
+                    matched = losses["num_matched"].float()
+                    share = processes.count * matched / processes.total(matched).clamp(min=1)
+                    loss = share * (losses["bbox_regression"] + losses["classification"])
+                    numbers.check("the training loss", loss.detach())
+                    scaler.scale(loss).backward()
+                    step_of.finish()
+                    losses_so_far.add(losses, numbers.bad)
+                place.finish_step()
+                images = len(batch.images) * processes.count
+                progress.step(epoch + 1, step + 1, images=images, **losses_so_far.so_far())
+                saving.if_due()
+
+            numbers.read()
+            place.count_time()  # what the device still had to do belongs to the steps
+            record: dict[str, Any] = {"epoch": epoch + 1, "learning_rate": learning_rate, **losses_so_far.named()}
+            if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
+                processes.share_buffers(detector)
+                found = find_objects(detector, test_batches, processes, saving.if_due)
+                measured_on = looked_at(data.test, test_batches, processes)
+                if processes.is_first:
+                    measured = average_precision(measured_on, found)
+                    record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
+            place.finish_epoch({**record, "seconds": place.seconds})
+            losses_so_far.clear()
+            met = [*data.skipped, *train_batches.skipped.values(), *test_batches.skipped.values()]
+            skipped = report_skipped(met, run, progress, processes)
+            saving.save()
+            if processes.is_first:
+                run.append_metrics(place.record or {})
+                progress.epoch(record)
+
+        if not processes.is_first or place.record is None:
+            return {}
+        precision = {name: value for name, value in place.record.items() if name.startswith("AP")}
+        result = {
+            **precision,
+            "params": size["all"].params,
+            "mult_adds": size["all"].mult_adds,
+            "mult_adds_of_parts": {name: part.mult_adds for name, part in size.items() if name != "all"},
+            "train_seconds": place.seconds,
+            "device": describe_device(device, processes.count),
+            "peak_memory_gb": peak_memory_gb(device),
+            "skipped_batches": numbers.skipped,
+            "skipped_images": skipped,
+            "genotype": config.genotype,
+            **saving.said_of_plans(),
+        }
+        save_genotype(run, find_genotype(config.genotype))
+        run.finish(result)
+        progress.say(
+            f"average precision {precision_text(precision['AP'])} (AP50 {precision_text(precision['AP50'])}) after the "
+            "last epoch; "
+            f"{result['params'] / 1e6:.2f} M parameters, {result['mult_adds'] / 1e6:.1f} M mult-adds; "
+            f"{duration(place.seconds)} on {result['device']}"
+        )
+    print(f"next: {shlex.join(['pcdarts', 'detect', 'test', str(run.path)])}")
+    return result
+
+
+def precision_text(precision: float | None) -> str:
+    """In %; of a set without any object that counts there is none."""
+    return "unknown" if precision is None else f"{precision:.2f} %"
+
+
+def saved_statistics(config: DetectTrainConfig, run: RunFolder) -> tuple[list[float], list[float]] | None:
+    """Mean and standard deviation that a run normalises with, if it has a checkpoint: those of its classifier.
+
+    Raises:
+        InputError: its checkpoints are damaged, or not of this run.
+    """
+    found = read_newest(run.checkpoint)
+    if found is None:
+        return None
+    state = load_state(found[0], run.checkpoint, config.identity())
+    return state["mean"], state["std"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a detector takes from a classifier: its state dict and its pixel statistics."""
+
+    state: dict[str, Tensor]
+    mean: list[float]
+    std: list[float]
+
+
+def load_backbone(config: DetectTrainConfig) -> Backbone | None:
+    """The classifier that the detector begins with, if there is one: of a run, or of a file of weights.
+
+    Raises:
+        InputError: there is none at that place, or none that can be a detector's backbone.
+    """
+    path = config.classifier
+    if path is None:
+        return None
+    if is_file_of_weights(path):
+        found = _backbone_of_file(path, config.genotype, lambda line: None)
+        return Backbone(found.network.state_dict(), list(found.blueprint.mean), list(found.blueprint.std))
+    run, trained = _classifier_run(path)
+    learnt = restored(trained, run)
+    _check_colour(path, len(learnt.mean))
+    return Backbone(learnt.network.state_dict(), learnt.mean, learnt.std)
+
+
+def _backbone_of_file(path: Path, genotype: str, say: Callable[[str], None]) -> Classifier:
+    found = classifier_of(path, OnlyGenotype(None if is_exported(path) else genotype), say).classifier
+    _check_stem(path, found.blueprint.kind)
+    _check_colour(path, found.blueprint.image_channels)
+    return found
+
+
+def _check_colour(path: Path, image_channels: int) -> None:
+    if image_channels != 3:
+        raise InputError(f"the classifier {path} was trained on greyscale images, but a detector looks at colour ones")
+
+
+def _check_stem(path: Path, kind: NetworkKind) -> None:
+    if kind != "imagenet":
+        raise InputError(
+            f"the classifier {path} has a {kind} stem, but a detector reads maps of strides 8, 16 and 32: "
+            "train one with --kind imagenet"
+        )
+
+
+def _classifier_run(path: Path) -> tuple[RunFolder, TrainConfig]:
+    """The run at `path` and its configuration, if it is a finished training with the stem for ImageNet."""
+    run = RunFolder.open(path)
+    trained = resolve(TrainConfig, file=run.config)
+    run.read_result()
+    if trained.seeds > 1:
+        raise InputError(
+            f"the classifier {path} is a run of {trained.seeds} seeds: name one, such as {path}/seed-{trained.seed}"
+        )
+    _check_stem(path, trained.kind)
+    return run, trained
+
+
+@contextmanager
+def _memory_explained(config: DetectTrainConfig, images: int) -> Iterator[None]:
+    """Turn a lack of memory inside, where so many images are computed at once, into one line.
+
+    Raises:
+        RunError: memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_lack_of_memory(error):
+            raise
+        side = config.image_size
+        raise RunError(
+            f"out of memory in a step of {images} images of {side}x{side} pixels with {config.num_cells} cells of "
+            f"{config.channels} channels: start a new run with a smaller --batch-size or --image-size, or --amp bf16"
+        ) from None

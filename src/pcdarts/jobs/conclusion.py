@@ -1,0 +1,92 @@
+"""What a search leaves behind: files, figures, and the words that say so."""
+
+from pathlib import Path
+from typing import Any
+
+from pcdarts.cell.draw import draw_text
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS
+from pcdarts.config.configs import SearchConfig
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.data.images import DataSet
+from pcdarts.jobs.evaluation import network_of, training_command
+from pcdarts.jobs.find_genotype import save_genotype
+from pcdarts.jobs.sizes import size_text
+from pcdarts.jobs.under_budget import outcome_text
+from pcdarts.learn.measure import errors_text
+from pcdarts.run.progress import duration
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.supernet.arch import Mixture
+
+_PAPERS_IMAGES = 50 * 25_000
+"""That the weights see in the search of Sec. 4.2."""
+_ENOUGH = 0.1
+"""The longest searches that were found wanting (docs/results.md) see far less than this part of them."""
+
+
+def rounded(mixture: Mixture) -> dict[str, Any]:
+    """The mixture as plain numbers: op_weights [edges][primitives] and edge_weights [edges] of each cell kind."""
+    return {
+        name: {kind: [round_all(row) for row in weights[kind].tolist()] for kind in CELL_KINDS}
+        for name, weights in (("op_weights", mixture.op_weights), ("edge_weights", mixture.edge_weights))
+    }
+
+
+def round_all(value: float | list[float]) -> float | list[float]:
+    """Six decimals: enough to plot, and a hundredth of the checkpoint."""
+    return [round(item, 6) for item in value] if isinstance(value, list) else round(value, 6)
+
+
+def conclude(
+    run: RunFolder,
+    config: SearchConfig | RandomSearchConfig,
+    data: DataSet,
+    genotype: Genotype,
+    budget: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the genotype that was found and its drawings; return it and the network it implies, for `result.json`.
+
+    `budget` says what a budget did to it.
+    """
+    save_genotype(run, genotype)
+    return {
+        "genotype": genotype.to_text(),
+        "skip_connects": {kind: genotype.skip_connects(kind) for kind in CELL_KINDS},
+        "evaluation_network": network_of(config, data).described(genotype),
+        "budget": budget,
+    }
+
+
+def closing_lines(
+    run: RunFolder, config: SearchConfig | RandomSearchConfig, data: DataSet, result: dict[str, Any]
+) -> list[str]:
+    """What a user wants to know when a search has ended, and what to type next."""
+    genotype = Genotype.from_text(result["genotype"])
+    cost = result["search_cost"]
+    errors = {name.removeprefix("arch_"): value for name, value in result.items() if name.startswith("arch_top")}
+    return [
+        "",
+        *(draw_text(genotype, kind) for kind in CELL_KINDS),
+        result["genotype"],
+        "",
+        f"the network that will be trained with this cell: {size_text(result['evaluation_network'])}",
+        *([outcome_text(result["budget"])] if result["budget"] else []),
+        f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
+        f"{errors_text(config.kind, errors)} on the arch split",
+        f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
+        *_better_choice(config, data),
+        f"next: {training_command(run.path, config, network_of(config, data))}",
+    ]
+
+
+def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet) -> list[str]:
+    """Of a search that is too short to find what the paper's finds: that published cells are better, and a command."""
+    seen = config.epochs * len(data.train) * config.weight_fraction
+    if isinstance(config, RandomSearchConfig) or seen >= _ENOUGH * _PAPERS_IMAGES:
+        return []
+    cell = "pc_darts_imagenet" if config.kind == "imagenet" else "pc_darts_cifar10"
+    return [
+        f"so short a search (about {max(0.1, 100 * seen / _PAPERS_IMAGES):.2g} % of the images that the paper's sees) "
+        "seldom finds a cell as good as the published ones, which need no search:",
+        f"instead: {training_command(Path(cell), config, network_of(config, data))}",
+    ]

@@ -1,0 +1,239 @@
+"""Budgets at work: what a search derives under one, and `pcdarts show RUN --budget`."""
+
+import json
+import math
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pcdarts.cell.budget import Budget, best_genotypes, check_budget
+from pcdarts.cell.derive import derive, strengths
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, CellSpace
+from pcdarts.config.configs import SearchConfig, ShowConfig
+from pcdarts.config.job_config import load_mapping
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.recipes import resolve, training_recipe
+from pcdarts.data.images import DataSet
+from pcdarts.errors import InputError, counted
+from pcdarts.jobs.evaluation import (
+    EVALUATION_NETWORKS,
+    EvaluationNetwork,
+    ImagesLike,
+    network_of,
+    training_command,
+)
+from pcdarts.jobs.find_genotype import latest_search
+from pcdarts.jobs.sizes import cost_text, limits_text, millions
+from pcdarts.run.checkpoint import load_checkpoint
+from pcdarts.run.columns import console, make_table
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.whole_files import refuse_existing, write_text
+from pcdarts.supernet.arch import ArchParameters
+
+LIMITS = tuple(field.name for field in fields(Budget))
+
+
+def check_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> str | None:
+    """Refuse a network that cannot be trained afterwards, and a budget that none can keep to, before hours are spent.
+
+    Returns one line about the budget and the network that it is for, if there is a budget.
+
+    Raises:
+        InputError: says what is wrong with the network, or what the smallest one has.
+    """
+    network = network_of(config, images)
+    network.check()
+    if isinstance(config, RandomSearchConfig) or budget_of(config) == Budget():
+        return None
+    budget, costs = budget_of(config), network.costs(CellSpace(config.num_nodes))
+    try:
+        check_budget(costs, budget)
+    except InputError as error:
+        raise InputError(
+            f"{error}, or make the network smaller that will be trained ({network}): "
+            "--network-channels, --network-cells, --kind, --image-size"
+        ) from None
+    least = cost_text(costs.smallest())
+    return f"budget: {limits_text(budget)}, for the network to be trained ({network}), which has at least {least}"
+
+
+def check_meaning(config: SearchConfig, run: RunFolder) -> None:
+    """Refuse to go on with a run whose budget was about another network, that of the paper, when it was begun.
+
+    Raises:
+        InputError: says with which flags it still is, and with which it is about the network that will be trained.
+    """
+    limited = config.max_mult_adds is not None or config.max_params is not None
+    is_named = config.network_channels is not None and config.network_cells is not None
+    if not limited or is_named or not run.config.is_file() or "network_channels" in load_mapping(run.config):
+        return
+    paper = EVALUATION_NETWORKS["imagenet" if config.kind == "imagenet" else "cifar"]
+    own = training_recipe(config)
+    raise InputError(
+        f"{run.path} was begun when a budget was about the paper's network; now it is about the one that will be "
+        f"trained: add --network-channels {paper.channels} --network-cells {paper.num_cells} for the former, or "
+        f"--network-channels {own.channels} --network-cells {own.num_cells} for that of the training recipe"
+    )
+
+
+def derived(config: SearchConfig, data: DataSet, arch: ArchParameters) -> tuple[Genotype, dict[str, Any] | None]:
+    """The genotype that a search ends with, and for `result.json` what its budget, if it has one, did to it."""
+    budget = budget_of(config)
+    if budget == Budget():
+        return derive(arch), None
+    costs, found = network_of(config, data).costs(arch.space), strengths(arch)
+    (best,), (free,) = (best_genotypes(found, costs, limits) for limits in (budget, Budget()))
+    without = None
+    if best != free:
+        without = {"genotype": free.genotype.to_text(), **costs.of(free.genotype)}
+    return best.genotype, {
+        **asdict(budget),
+        "relative_product": math.exp(best.log_product - free.log_product),
+        "unconstrained": without,
+    }
+
+
+def outcome_text(budget: dict[str, Any]) -> str:
+    """One line about what `derived` says of a budget."""
+    limits = limits_text(Budget(**{name: budget[name] for name in LIMITS}))
+    free = budget["unconstrained"]
+    if free is None:
+        return f"budget: {limits}; the best cell of all keeps to it"
+    return (
+        f"budget: {limits}; without it {cost_text(free)}, {counted(free['skips'], 'skip')} "
+        f"(this cell has {budget['relative_product']:.3f} of that one's product)"
+    )
+
+
+def show_best(config: ShowConfig) -> None:
+    """List the best genotypes of a finished search within a budget, and save one of them when asked to.
+
+    Raises:
+        InputError: no finished search, nothing within the budget, or the file to save to is there already.
+        RunError: it cannot be saved.
+    """
+    refuse_existing("--save", config.save)
+    run = latest_search() if config.genotype == "latest" else RunFolder(Path(config.genotype))
+    if not run.config.is_file():
+        raise InputError(f"--budget lists cells of a finished search, and {run.path} is no run folder: name a search")
+    searched = resolve(SearchConfig, file=run.config)
+    result = run.read_result()
+    own = _own_network(run, result)
+    network = _network(config, own)
+    budget = _budget(config, result)
+    arch = _searched_arch(searched, run)
+    costs, found = network.costs(arch.space), strengths(arch)
+    (free,) = best_genotypes(found, costs, Budget())
+    best = best_genotypes(found, costs, budget, max(config.best, config.rank))
+    if config.rank > len(best):
+        raise InputError(f"rank is {config.rank}, but only {len(best)} genotypes keep to the budget: use a smaller one")
+    rows = [
+        {
+            "rank": rank,
+            "relative_product": math.exp(each.log_product - free.log_product),
+            **costs.of(each.genotype),
+            "genotype": each.genotype.to_text(),
+        }
+        for rank, each in enumerate(best, 1)
+    ]
+    if config.save is not None:
+        write_text(config.save, best[config.rank - 1].genotype.to_json())
+    if config.as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print_best(config, run, network, budget, rows[: max(config.best, config.rank)])
+        if config.save is not None:
+            print(f"rank {config.rank} is in {config.save}; {_next(config.save, searched, network, own)}")
+        else:
+            print("train one: the same command with --rank N --save FILE says how")
+
+
+def budget_of(config: SearchConfig | ShowConfig) -> Budget:
+    """The limits that a configuration names."""
+    return Budget(config.max_mult_adds, config.max_params, config.max_skips)
+
+
+def _own_network(run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:
+    """The network that was to be trained of the cell of a search."""
+    saved = result.get("evaluation_network")
+    try:
+        return EvaluationNetwork(**{field.name: saved[field.name] for field in fields(EvaluationNetwork)})  # type: ignore[index]
+    except (KeyError, TypeError):
+        raise InputError(f"{run.result} does not say which network was counted: it is damaged or too old") from None
+
+
+def _network(config: ShowConfig, own: EvaluationNetwork) -> EvaluationNetwork:
+    """The network that a genotype of a search will become: its own, but for what `config` names."""
+    if config.kind in EVALUATION_NETWORKS:
+        own = replace(EVALUATION_NETWORKS[config.kind], image_channels=own.image_channels)
+    named = {name: getattr(config, name) for name in ("kind", "channels", "num_cells", "image_size", "num_classes")}
+    return replace(own, **{name: value for name, value in named.items() if value is not None})
+
+
+def _next(saved: Path, searched: SearchConfig, network: EvaluationNetwork, own: EvaluationNetwork) -> str:
+    """What to type to train `network` with the genotype in a file; `own` is that of the search's own data."""
+    if network.image_size != own.image_size:
+        searched = searched.model_copy(update={"network_image_size": network.image_size})
+    same_data = (network.num_classes, network.image_channels) == (own.num_classes, own.image_channels)
+    command = training_command(saved, searched, network, same_data)
+    if same_data:
+        return f"next: {command}"
+    return f"next, with --data and --data-root of images of {network.num_classes} classes: {command}"
+
+
+def _budget(config: ShowConfig, result: dict[str, Any]) -> Budget:
+    """The limits that `config` names; where it names none, those that the search had."""
+    saved = result.get("budget") or {}
+    return Budget(
+        **{name: getattr(config, name) if name in config.model_fields_set else saved.get(name) for name in LIMITS}
+    )
+
+
+def _searched_arch(config: SearchConfig, run: RunFolder) -> ArchParameters:
+    """α and β as a search left them: in its checkpoint, since the metrics have six digits only.
+
+    Raises:
+        InputError: there is no whole checkpoint, or not of this run.
+    """
+    state = load_checkpoint(run.checkpoint, config.fingerprint())
+    arch = ArchParameters(CellSpace(config.num_nodes), config.edge_normalization)
+    try:
+        arch.load_state_dict(state["arch"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        raise InputError(f"{run.checkpoint} does not fit the search of its run: restore the file from a copy") from None
+    return arch
+
+
+def _kept(printed: str) -> list[str]:
+    """The edges of a printed genotype, each with its operation and its cell."""
+    genotype = Genotype.from_text(printed)
+    return [
+        f"{kind} {source} → {2 + index // 2} {primitive}"
+        for kind in CELL_KINDS
+        for index, (primitive, source) in enumerate(genotype.edges(kind))
+    ]
+
+
+def _print_best(
+    config: ShowConfig,
+    run: RunFolder,
+    network: EvaluationNetwork,
+    budget: Budget,
+    rows: list[dict[str, Any]],
+) -> None:
+    table = make_table("rank", "product", "parameters", "mult-adds", "skips")
+    table.add_column("what rank 1 does not have")
+    first = _kept(rows[0]["genotype"])
+    for row in rows:
+        table.add_row(
+            str(row["rank"]),
+            f"{row['relative_product']:.4f}",
+            millions(row["params"]),
+            millions(row["mult_adds"]),
+            str(row["skips"]),
+            ", ".join(edge for edge in _kept(row["genotype"]) if edge not in first),
+        )
+    print(f"the best cells of {run.path} with {limits_text(budget)}, for the network of {network}")
+    console().print(table)
+    print("product: of the weights of all operations kept, 1 for the best cell without a budget; skips: normal cell")

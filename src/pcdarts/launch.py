@@ -1,0 +1,178 @@
+"""A job and its run folder, begun or gone on with: locked, watched, in one process or in several."""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.detect_config import DetectTrainConfig
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.recipes import recipe
+from pcdarts.errors import InputError, RunError
+from pcdarts.jobs.search import run_search
+from pcdarts.jobs.train import pinned, run_train
+from pcdarts.learn.training_on import goes_elsewhere, trained_on
+from pcdarts.run.environment import describe_environment
+from pcdarts.run.interruption import ending_at_once
+from pcdarts.run.lock import lock
+from pcdarts.run.processes import Processes, joined, losses_explained
+from pcdarts.run.run_folder import RUNS, RunFolder
+from pcdarts.run.whole_files import write_text
+
+LongConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
+"""That of a job with a run folder."""
+
+
+def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> None:
+    """Do the job in a new folder at `place`, or in the next free one below runs/.
+
+    First come the lines `said` about how the configuration came about, on the screen and in the log.
+
+    Raises:
+        InputError: something is wrong with configuration, folder or data; the folder is as it was.
+        RunError: the job began well and failed.
+        Interrupted: the process was asked to end.
+    """
+    with ending_at_once(), joined() as processes:
+        if not processes.is_first:
+            _follow(type(config), False, processes)
+            return
+        environment = describe_environment(config.device, config.threads)
+        config = _pinned(config)
+        run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem_of(config))
+        with lock(run):
+            RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
+            with _watched(config.job, run, False, processes):
+                write_text(run.config, config.to_yaml())
+                run.write_json(run.env, environment)
+                for line in said:
+                    print(line, flush=True)
+                    run.append_log(line)
+                _lead(config, run, False, processes)
+
+
+def stem_of(config: LongConfig) -> str:
+    """What a run is called that is given no name: after its job and its recipe, or after data that is not the recipe's.
+
+    Folders of images, COCO sets and data sets of the Hugging Face hub are called as they are.
+    """
+    name = config.recipe or "custom"
+    if isinstance(config, DetectTrainConfig):
+        name = _as_name(config.data_root, name) if config.recipe else name  # no recipe here has data of its own
+    elif config.recipe is not None:
+        root = config.data_root if config.data in ("folder", "imagenet") else None
+        if root is not None or config.data != recipe(type(config), config.recipe).data:
+            name = _as_name(root or config.hub_name or config.data, config.data)
+    return f"{config.job.replace(' ', '-')}-{name}"
+
+
+def _as_name(place: Path | str | None, otherwise: str) -> str:
+    """The last part of a path, as far as a file system allows it in a name."""
+    place = os.path.abspath(place.expanduser()) if isinstance(place, Path) else place or ""
+    return re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or otherwise
+
+
+def go_on(config: LongConfig, place: Path) -> None:
+    """Continue the job in the folder at `place`, from its last checkpoint if it has one.
+
+    With other epochs than the run was begun with it is trained on.
+
+    Raises:
+        InputError: something is wrong with folder, checkpoint or data; all is as it was.
+        RunError, Interrupted: as in `begin`.
+    """
+    with ending_at_once(), joined() as processes:
+        if not processes.is_first:
+            _follow(type(config), True, processes)
+            return
+        run = RunFolder.open(place)
+        further = None if isinstance(config, RandomSearchConfig) or not goes_elsewhere(run, config) else config
+        with nullcontext() if run.is_finished and not further else lock(run):
+            if run.is_finished and not further:
+                processes.share(None)
+                more = (
+                    ""
+                    if isinstance(config, RandomSearchConfig)
+                    else f"; --epochs with more than {config.epochs} trains it on"
+                )
+                print(f"{run.path} is finished: there is nothing to resume{more}")
+                return
+            run.refuse_links()
+            with trained_on(run, further) if further else nullcontext(), _watched(config.job, run, True, processes):
+                _lead(config, run, True, processes)
+
+
+def _lead(config: LongConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+    """Do the job as the first process, once the others know what and where."""
+    order = {"config": config.model_dump(mode="json"), "run": str(run.path.absolute())}
+    with losses_explained(processes):
+        processes.share(json.dumps(order).encode())
+        _do(config, run, resume, processes)
+
+
+def _follow(config_class: type[LongConfig], resume: bool, processes: Processes) -> None:
+    """Do the same as the first process, which writes and prints for all."""
+    with losses_explained(processes):
+        shared = processes.share(None)
+        if shared is not None:
+            order = json.loads(shared)
+            _do(config_class(**order["config"]), RunFolder(Path(order["run"])), resume, processes)
+
+
+def _pinned(config: LongConfig) -> LongConfig:
+    """The configuration in which everything that it refers to is fixed for ever."""
+    if isinstance(config, TrainConfig):
+        return pinned(config)
+    if isinstance(config, DetectTrainConfig):
+        from pcdarts.detect.train_detector import pinned_detection
+
+        return pinned_detection(config)
+    return config
+
+
+def _do(config: LongConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+    if isinstance(config, SearchConfig):
+        run_search(config, run, resume, processes)
+    elif isinstance(config, TrainConfig):
+        run_train(config, run, resume, processes)
+    elif isinstance(config, RandomSearchConfig):
+        from pcdarts.jobs.random_search import run_random_search
+
+        run_random_search(config, run, resume, processes)
+    else:
+        from pcdarts.detect.train_detector import (
+            run_detect,  # torchvision's detectors, which other jobs need not wait for
+        )
+
+        run_detect(config, run, resume, processes)
+
+
+@contextmanager
+def _watched(job: str, run: RunFolder, resume: bool, processes: Processes) -> Iterator[None]:
+    """However the job ends, `state.json` and the message say so, and how to go on."""
+    command = ["pcdarts", *job.split(), "--resume", str(run.path)]
+    if processes.count > 1:
+        command = ["torchrun", "--nproc-per-node", str(processes.count), "-m", *command]
+    again = f"continue with `{shlex.join(command)}`"
+    try:
+        yield
+    except InputError as error:
+        run.write_state("failed", message=str(error))
+        if not resume:
+            run.withdraw()
+        raise
+    except RunError as error:
+        run.write_state("failed", message=str(error))
+        remedy = f"; mend that, then {again}" if isinstance(error.__cause__, OSError) else ""
+        raise RunError(f"{error}{remedy}") from error
+    except KeyboardInterrupt as error:
+        run.write_state("interrupted")
+        error.args = (f"{error or 'interrupted'}; {again}",)
+        raise
+    except Exception as error:
+        run.write_state("failed", message=f"{type(error).__name__}: {error}")
+        raise

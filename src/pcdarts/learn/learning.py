@@ -1,0 +1,187 @@
+"""One step of the weights, and one of α and β: in parts, in 16 bits, over several processes, of finite numbers only."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from pcdarts.run.finite import NotFinite, Numbers
+from pcdarts.run.processes import Processes, unsynchronized
+from pcdarts.supernet.bilevel import in_parts
+
+Forward = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""(network, images, labels) -> (what to minimise, the loss to report, logits)."""
+
+
+def make_scaler(amp: str, device: torch.device) -> torch.amp.GradScaler:
+    """What scales the loss so that gradients in float16 do not vanish; disabled in other precisions."""
+    scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
+    scaler.scale(torch.ones((), device=device))  # from now on it has a state that can be saved and changed
+    return scaler
+
+
+def loss_scale(scaler: torch.amp.GradScaler, device: torch.device) -> Tensor | float:
+    """What a loss is multiplied by, which on a GPU nobody reads."""
+    return scaler.scale(torch.ones((), device=device)) if scaler.is_enabled() else 1.0
+
+
+def images_per_pass(batch_size: int, parts: int, processes: Processes) -> int:
+    """Of a whole batch, as many go through the network at once."""
+    return math.ceil(batch_size // processes.count / parts)
+
+
+def overflowed(scaler: torch.amp.GradScaler, norm: Tensor) -> bool:
+    """Whether a gradient of this norm is too large for float16 only because its loss was scaled up.
+
+    Then the next loss is scaled by less, and there is no step. Without a scale there is no such excuse.
+    """
+    return scaler.is_enabled() and scaler.get_scale() > 1 and not bool(norm.isfinite())
+
+
+def step_unless(left_out: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Let a fused optimiser take its step where the boolean `left_out` says no; else it and its state stay as they are.
+
+    That is decided on the device.
+    """
+    optimizer.found_inf = left_out.float()  # type: ignore[attr-defined]  # as `GradScaler.step` hands it over
+    optimizer.step()
+    del optimizer.found_inf  # type: ignore[attr-defined]
+
+
+class WeightStep:
+    """Momentum SGD on the gradient of a batch, its norm clipped.
+
+    Args:
+        parts: of a batch, which pass one after the other (`in_parts`).
+        scaler: of the loss, for a backward pass in float16; else disabled.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.SGD,
+        *,
+        gradient_clip: float,
+        parts: int,
+        scaler: torch.amp.GradScaler,
+        processes: Processes,
+        numbers: Numbers,
+    ) -> None:
+        self.network = processes.distribute(network)
+        self.optimizer, self.scaler, self.numbers = optimizer, scaler, numbers
+        self.gradient_clip, self.parts = gradient_clip, parts
+
+    def __call__(self, images: Tensor, labels: Tensor, forward: Forward) -> tuple[Tensor, Tensor]:
+        """Take the step; return the loss and the logits [B, classes] of this process's share.
+
+        Raises:
+            NotFinite: the loss or the gradient is not; the weights are as they were.
+        """
+        self.optimizer.zero_grad()
+        losses, logits = [], []
+        seen = 0
+        for some_images, some_labels, share in in_parts(images, labels, self.parts):
+            seen += len(some_labels)
+            with nullcontext() if seen == len(labels) else unsynchronized(self.network):
+                objective, loss, output = forward(self.network, some_images, some_labels)
+                self.numbers.check("the training loss", objective.detach())
+                self.scaler.scale(share * objective).backward()
+            losses.append(share * loss.detach())
+            logits.append(output.detach())
+        self.finish()
+        return torch.stack(losses).sum(), torch.cat(logits)
+
+    def finish(self) -> None:
+        """Take the step on gradients that are there.
+
+        Raises:
+            NotFinite: their norm is not; the weights are as they were.
+        """
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
+        self._begin_momenta()
+        if self.numbers.every > 1:
+            self._finish_unasked(norm)
+            return
+        if not overflowed(self.scaler, norm):
+            try:
+                self.numbers.check("the norm of the weights' gradient", norm)
+            except NotFinite:
+                self.scaler.update()  # it must not wait for a step
+                raise
+        self.scaler.step(self.optimizer)  # which it leaves out where the gradient overflowed
+        self.scaler.update()
+
+    def _finish_unasked(self, norm: Tensor) -> None:
+        """The same, decided on the device."""
+        scaler, infinite, bad_loss = self.scaler, ~norm.isfinite(), self.numbers.bad
+        excused = (
+            infinite & (loss_scale(scaler, norm.device) > 1) if scaler.is_enabled() else torch.zeros_like(infinite)
+        )
+        self.numbers.check("the norm of the weights' gradient", norm.masked_fill(excused, 0))
+        step_unless(infinite if self.numbers.bad is None else infinite | self.numbers.bad, self.optimizer)
+        if scaler.is_enabled():
+            scales = [scale for scale in (scaler._scale, scaler._growth_tracker) if scale is not None]
+            before = [scale.clone() for scale in scales]
+            scaler.update()
+            if bad_loss is not None:  # which is no fault of the scale
+                for scale, earlier in zip(scales, before, strict=True):
+                    scale.copy_(torch.where(bad_loss, earlier, scale))
+
+    def _begin_momenta(self) -> None:
+        """Zeros where there are none yet: the fused optimiser leaves them unset if its first step is left out."""
+        if self.numbers.every == 1 and not self.scaler.is_enabled():
+            return
+        (group,), state = self.optimizer.param_groups, self.optimizer.state
+        if group["momentum"] and state[group["params"][-1]].get("momentum_buffer") is None:
+            for weight in group["params"]:
+                state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+
+
+class ArchStep:
+    """Adam on the gradient of α and β."""
+
+    def __init__(
+        self, arch: nn.Module, optimizer: torch.optim.Adam, scaler: torch.amp.GradScaler, numbers: Numbers
+    ) -> None:
+        self.parameters = list(arch.parameters())
+        self.optimizer, self.scaler, self.numbers = optimizer, scaler, numbers
+        if numbers.every > 1:  # a fused one can leave out a step by itself; the state may be that of another
+            for group in optimizer.param_groups:
+                group["fused"] = True
+            for parameter, state in optimizer.state.items():
+                state["step"] = state["step"].to(parameter.device)
+
+    def __call__(self, gradients: Sequence[Tensor], loss: Tensor) -> None:
+        """Take the step.
+
+        Raises:
+            NotFinite: the loss or the gradient is not; α and β are as they were.
+        """
+        self.numbers.check("the arch loss", loss)
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+        if self.numbers.every > 1:
+            self._step_unasked(gradients, norm)
+            return
+        if overflowed(self.scaler, norm):
+            self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
+            return
+        self.numbers.check("the norm of the gradient of alpha and beta", norm)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+
+    def _step_unasked(self, gradients: Sequence[Tensor], norm: Tensor) -> None:
+        """The same, decided on the device."""
+        infinite, excused = ~norm.isfinite(), torch.zeros_like(norm, dtype=torch.bool)
+        if self.scaler.is_enabled():
+            scale = torch.as_tensor(loss_scale(self.scaler, norm.device))
+            excused = infinite & (scale > 1)
+            fault = excused if self.numbers.bad is None else excused & ~self.numbers.bad
+            self.scaler.update(torch.where(fault, scale * self.scaler.get_backoff_factor(), scale))
+        self.numbers.check("the norm of the gradient of alpha and beta", norm.masked_fill(excused, 0))
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient.contiguous()  # which fused ones insist on
+        step_unless(infinite if self.numbers.bad is None else infinite | self.numbers.bad, self.optimizer)

@@ -1,0 +1,144 @@
+"""The parts of a derived network: its cells, drop-path, and the auxiliary head."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, make_op
+from pcdarts.cell.space import CellPlan, NetworkKind
+from pcdarts.errors import InputError
+from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
+
+
+class Cell(nn.Module):
+    """The cell that `genotype` describes: each intermediate node adds up two operations on earlier nodes.
+
+    In a reduction cell the operations on the two inputs have stride 2.
+    """
+
+    def __init__(self, genotype: Genotype, plan: CellPlan) -> None:
+        super().__init__()
+        preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
+        self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=True)
+        self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=True)
+        edges = genotype.edges(plan.kind)
+        self.sources = [source for _, source in edges]
+        self.concat = genotype.concat(plan.kind)
+        self.out_channels = len(self.concat) * plan.channels
+        self.ops = nn.ModuleList(
+            make_op(primitive, plan.channels, stride=2 if plan.kind == "reduce" and source < 2 else 1, affine=True)
+            for primitive, source in edges
+        )
+
+    def forward(self, before_last: Tensor, last: Tensor, shares: Sequence[Tensor | None] | None = None) -> Tensor:
+        """Compute `[B, out_channels, H', W']` from what ReLU makes of the outputs of the two cells before.
+
+        `shares` says what drop-path leaves of every operation (see `draw_shares`); all of it when absent.
+        """
+        nodes: list[Tensor] = [self.preprocess0.after_relu(before_last), self.preprocess1.after_relu(last)]
+        rectified: dict[int, Tensor] = {}
+        left = [None] * len(self.ops) if shares is None else shares
+        for first in range(0, len(self.ops), 2):
+            one, other = (self._edge(index, nodes, rectified, left[index]) for index in (first, first + 1))
+            nodes.append(dense_gradient(one + other))
+        return torch.cat([nodes[node] for node in self.concat], dim=1)
+
+    def draw_shares(self, like: Tensor, drop_path: float) -> list[Tensor | None]:
+        """What drop-path with this probability leaves of each operation; nothing ever drops the identity.
+
+        For a batch `like` [B, ...]: [B, 1, 1, 1], see `draw_share`. Drawn outside of `forward`, which may be compiled:
+        so compiled or not, the numbers are the same, and another probability needs no other code.
+        """
+        return [None if isinstance(op, nn.Identity) else draw_share(like, drop_path) for op in self.ops]
+
+    def _edge(self, index: int, nodes: list[Tensor], rectified: dict[int, Tensor], share: Tensor | None) -> Tensor:
+        """What operation `index` sends to its node; `rectified` collects the nodes after ReLU, each computed once."""
+        op, source = self.ops[index], self.sources[index]
+        if isinstance(op, nn.Identity):
+            return nodes[source]
+        if isinstance(op, ReluFirst | FactorizedReduce):
+            if source not in rectified:
+                rectified[source] = F.relu(nodes[source])
+            out = op.after_relu(rectified[source])
+        else:
+            out = op(nodes[source])
+        return out if share is None else out.mul_(share)
+
+
+def draw_share(like: Tensor, drop_path: float) -> Tensor:
+    """Drop-path: 0 with this probability for each sample of `like` `[B, ...]`, else 1 / (1 - drop_path); [B, 1, 1, 1].
+
+    Multiplied by this, an operation keeps its mean.
+    """
+    keep = 1 - drop_path
+    return like.new_empty(len(like), 1, 1, 1).bernoulli_(keep).div_(keep)
+
+
+def dense_gradient(x: Tensor) -> Tensor:
+    """x itself, whose gradient is made contiguous in channels-last format, as the fast kernels want it.
+
+    Those of concatenations and means arrive as strided and expanded views.
+    """
+    same: Tensor = _DenseGradient.apply(x)
+    return same
+
+
+class _DenseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0].contiguous(memory_format=torch.channels_last)
+
+
+class AuxiliaryHead(nn.Module):
+    """A second classifier, used in training, on the output of the last reduction cell after its ReLU.
+
+    `[B, C, H, W]` to `[B, num_classes]`. As in the authors' scripts, all heads but ImageNet's normalise after the 2x2
+    convolution.
+    """
+
+    def __init__(self, channels: int, num_classes: int, kind: NetworkKind) -> None:
+        super().__init__()
+        self.kind = kind
+        self.features = ReluFirst(
+            nn.ReLU(),
+            PoolTo2x2(stride=2 if kind == "imagenet" else 3),
+            nn.Conv2d(channels, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(128, 768, 2, bias=False),
+            *([nn.BatchNorm2d(768)] if kind != "imagenet" else []),
+            nn.ReLU(inplace=True),
+        )
+        self.classifier = nn.Linear(768, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        synchronized = isinstance(self.features[3], SynchronizedBatchNorm2d) and process_count() > 1
+        if self.training and self.kind != "imagenet" and len(x) == 1 and not synchronized:
+            raise InputError("a batch of 1 image cannot train the auxiliary head: use 2 or more, or auxiliary=False")
+        logits: Tensor = self.classifier(self.features.after_relu(x).flatten(1))
+        return logits
+
+
+class PoolTo2x2(nn.Module):
+    """Average to 2 x 2: the authors' 5x5 windows where these give that (8 x 8 for CIFAR), else adaptive ones."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        if all((side - 5) // self.stride == 1 for side in x.shape[2:]):
+            return F.avg_pool2d(x, 5, self.stride)
+        # Adaptive pooling, whose gradient on a GPU differs from time to time, in words of the other.
+        windows = [(side + 1) // 2 for side in x.shape[2:]]
+        apart = [max(side // 2, 1) for side in x.shape[2:]]
+        pooled = F.avg_pool2d(x, windows, apart)
+        return pooled.expand(-1, -1, 2, 2)  # of a single row or column, both are that

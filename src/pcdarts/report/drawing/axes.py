@@ -1,0 +1,158 @@
+"""What every chart is made of: scales, ticks, markers, keys and the frame around them, as text of SVG and HTML."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from pcdarts.report.drawing.style import NUM_SERIES
+
+_SHAPES = (
+    "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
+    "M-4-4h8v8h-8z",
+    "M0-5l5 9h-10z",
+    "M0-5.5l5 5.5-5 5.5-5-5.5z",
+    "M-5-4h10l-5 9z",
+    "M-2-5h4v3h3v4h-3v3h-4v-3h-3v-4h3z",
+    "M-5-2h10v4h-10z",
+    "M-2-5h4v10h-4z",
+)
+"""Circle, square, triangle, diamond, triangle on its tip, cross, bar, pillar: a series is known without its colour."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A straight map from `low`..`high` of the data to `start`..`end` in SVG units."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    least_step: float = 0.0
+    """Ticks are no closer than this: 1 for epochs and counts."""
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self, at_most: int = 6) -> list[tuple[float, str]]:
+        """Round values within the scale, few of them, each with its text."""
+        step = max(_round_step((self.high - self.low) / at_most), self.least_step)
+        decimals = max(0, -math.floor(math.log10(step)))
+        first, last = math.ceil(self.low / step - 1e-6), math.floor(self.high / step + 1e-6)
+        return [(count * step, number(count * step, decimals)) for count in range(first, last + 1)]
+
+
+def fit(values: Iterable[float], start: float, end: float, margin: float = 0.05) -> Scale:
+    """A scale that shows all values, with a margin as a share of their span; without values it shows 0 to 1.
+
+    Where all values are whole its ticks are.
+    """
+    shown = list(values) or [0.0, 1.0]
+    low, high = min(shown), max(shown)
+    least = 1e-9 * max(1, abs(low), abs(high))  # what differs by less is one value, and what is less is zero
+    beyond = (high - low) * margin if high - low > least else abs(low) * 0.1 if abs(low) > least else 0.5
+    whole = all(float(value).is_integer() for value in shown)
+    return Scale(low - beyond, high + beyond, start, end, least_step=1.0 if whole else 0.0)
+
+
+def drawable(value: float | None) -> bool:
+    """Whether a value has a place on a chart: None, NaN and infinities, as of a diverged run, leave gaps."""
+    return value is not None and abs(value) < 1e100
+
+
+def number(value: float, decimals: int) -> str:
+    """A number for people: thousands apart, a true minus sign."""
+    return f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def thinned(count: int, at_most: int) -> list[int]:
+    """Indices of `count` things, evenly spread over them, the first and the last among them, no more than `at_most`."""
+    if count <= at_most:
+        return list(range(count))
+    return [round(index * (count - 1) / (at_most - 1)) for index in range(at_most)]
+
+
+def text(x: float, y: float, content: str, style: str = "") -> str:
+    """Text from anywhere, escaped, on a base line."""
+    kind = f' class="{style}"' if style else ""
+    return f'<text{kind} x="{x:.4g}" y="{y:.4g}">{escape(content)}</text>'
+
+
+def marker(x: float, y: float, colour: int, style: str = "mark") -> str:
+    """The mark of a series, of its own shape and colour."""
+    shape = _SHAPES[colour % NUM_SERIES]
+    return f'<path class="{style}" transform="translate({x:.1f} {y:.1f})" d="{shape}"/>'
+
+
+def series(colour: int) -> str:
+    """The class that gives a series its colour and its dashes."""
+    return f"s{colour % NUM_SERIES + 1}"
+
+
+def key(entries: Iterable[tuple[str, str, str]]) -> str:
+    """The key of a chart: for each entry a class, a drawing in a box of 26 x 12 units, and a name.
+
+    Equal entries are given once.
+    """
+    items = "".join(
+        f'<li class="{style}"><svg width="26" height="12" viewBox="0 0 26 12" aria-hidden="true">{drawing}</svg>'
+        f"<span>{escape(name)}</span></li>"
+        for style, drawing, name in dict.fromkeys(entries)
+    )
+    return f'<ul class="key">{items}</ul>' if items else ""
+
+
+def rect(style: str, x: float, y: float, width: float, height: float) -> str:
+    """A rectangle by its upper left corner and its size."""
+    return f'<rect class="{style}" x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"/>'
+
+
+FROZEN_ENTRY = ("", rect("frozen", 4, 0, 18, 12), "α and β frozen")
+"""What shaded epochs mean, as an entry of a key."""
+
+
+def plot(width: float, height: float, says: str, parts: Iterable[str]) -> str:
+    """One `<svg>` that scales with the page and says in words what it shows."""
+    body = "".join(parts)
+    return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img"><title>{escape(says)}</title>{body}</svg>'
+
+
+def figure(title: str, *parts: str, wide: bool = False, broad: bool = False) -> str:
+    """A chart with its title, ready to stand in a page: as wide as that, or twice as broad as others."""
+    style = "chart wide" if wide else "chart broad" if broad else "chart"
+    return f'<figure class="{style}"><figcaption>{escape(title)}</figcaption>{"".join(parts)}</figure>'
+
+
+def in_the_first(epochs: int) -> str:
+    """`in the first epoch`, `in the first 5 epochs`."""
+    return "in the first epoch" if epochs == 1 else f"in the first {epochs} epochs"
+
+
+def scrolling(drawing: str) -> str:
+    """A drawing that is moved sideways on a narrow screen instead of getting small."""
+    return f'<div class="drawing">{drawing}</div>'
+
+
+def spread(heights: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
+    """Move labels apart until they are `gap` from each other, between `top` and `bottom`, moving them little.
+
+    Labels that do not fit at that distance share the room evenly.
+    """
+    gap = min(gap, (bottom - top) / max(1, len(heights) - 1))
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    moved = list(heights)
+    lowest = top
+    for index in order:
+        moved[index] = lowest = max(moved[index], lowest)
+        lowest += gap
+    highest = bottom
+    for index in reversed(order):
+        moved[index] = highest = min(moved[index], highest)
+        highest -= gap
+    return moved
+
+
+def _round_step(step: float) -> float:
+    """The smallest of 1, 2, 5, 10, 20, 50, ... that is not below `step`."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))

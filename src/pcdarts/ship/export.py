@@ -1,0 +1,275 @@
+"""`pcdarts export`: a trained network as a file that others can use, checked, with a model card."""
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import yaml
+from jinja2 import Environment, StrictUndefined
+from torch import Tensor
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.config.configs import ExportConfig, TrainConfig
+from pcdarts.config.recipes import resolve
+from pcdarts.data.disk.depth import number
+from pcdarts.data.images import DataSet
+from pcdarts.errors import InputError, RunError, shown
+from pcdarts.extras import import_extra
+from pcdarts.jobs.find_genotype import draw_cells
+from pcdarts.jobs.foreign_weights import classifier_of, is_exported, is_file_of_weights, refuse_options
+from pcdarts.jobs.measured import is_known, own_data
+from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, blueprint_of, restored, trained_runs
+from pcdarts.learn.job_batches import plain_batches
+from pcdarts.network.classifier import WEIGHTS, Classifier
+from pcdarts.network.complexity import complexity
+from pcdarts.network.network import Network
+from pcdarts.run.device import choose_device
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.whole_files import write_text
+from pcdarts.ship import hub
+from pcdarts.ship.formats import FORMATS, check, timm_settings
+
+CHECKED_IMAGES = 32
+"""Test images that an exported file and the network must agree on."""
+
+_DATASETS = {
+    "cifar10": "uoft-cs/cifar10",
+    "cifar100": "uoft-cs/cifar100",
+    "fashion-mini": "zalando-datasets/fashion_mnist",
+    "fashion-mnist": "zalando-datasets/fashion_mnist",
+    "imagenet": "ILSVRC/imagenet-1k",
+}
+"""What the Hugging Face Hub calls the data sets that are there."""
+
+
+def run_export(config: ExportConfig) -> None:
+    """Write the network of a run to a file, check it on test images, and put a card, settings and drawings beside it.
+
+    Raises:
+        InputError: there is no finished train run, its data is gone, a library is missing, or the file is there.
+        RunError: the file does not give the network's logits, it cannot be saved, or not be uploaded.
+    """
+    if config.push is not None:
+        hub.check_repository(config.push, "--push")
+    from_file = is_file_of_weights(config.run)
+    folder = config.out or (config.run.with_name(f"{config.run.stem}-export") if from_file else config.run / "export")
+    target = folder / FORMATS[config.format].file_name
+    if not os.path.lexists(target):
+        export_one(config, folder, target)
+    elif config.push is None:
+        raise InputError(f"{target} is there already: remove it, or choose another folder with --out")
+    if config.push is not None:
+        print(f"uploading {folder}", flush=True)
+        print(hub.push_to_hub(folder, config.push, private=config.private))
+
+
+def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
+    """Export to `target` in `folder`, which keeps the other formats that are there."""
+    choose_device("cpu", config.threads)
+    form = FORMATS[config.format]
+    for library in form.libraries:
+        import_extra(library, config.format, f"--format {config.format}")
+    source = of_file(config) if is_file_of_weights(config.run) else of_run(config)
+    blueprint, pixels, about = source.classifier.blueprint, source.pixels, source.about
+    files = files_beside(folder, about)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
+            beside = Path(scratch) / target.name
+            form.save(source.classifier, pixels[:2], beside)
+            difference = check(beside, form, source.network.eval(), pixels, source.normalized)
+            files[target.name] = {"largest_difference": difference, "images": len(pixels)}
+            draw_cells(blueprint.genotype, RunFolder(folder))
+            timm = timm_settings(blueprint, source.network) if WEIGHTS in files else {}
+            describe(folder, about, files, timm)
+            beside.replace(target)  # last: its presence means done
+    except (InputError, RunError):
+        raise
+    except Exception as error:  # of the disk, or of the exporters, which may fail in any way
+        reason = shown(" ".join(str(error).split()) or type(error).__name__, 300)
+        raise RunError(f"{target} cannot be exported: {reason}") from error
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # if nothing came of it
+    print(
+        f"{target}: {target.stat().st_size / 1e6:.2f} MB, logits of {len(pixels)} {source.images} within "
+        f"{difference:.2g} of the network's; {folder / hub.CARD} says how to load it"
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported, and what its file is checked on."""
+
+    classifier: Classifier
+    network: Network
+    """The one that it was made of."""
+    pixels: Tensor
+    """[B, C, H, W] in [0, 1]."""
+    normalized: Tensor
+    """The same as the network takes them."""
+    images: str
+    """What they are."""
+    about: dict[str, Any]
+    """For the card."""
+
+
+def of_run(config: ExportConfig) -> Source:
+    """The network of a run, with some of its test images."""
+    run, *others = trained_runs(config.run)
+    refuse_options(config.run, config, "image_size")
+    if others:
+        print(f"of {1 + len(others)} seeds the first: {run.path}", flush=True)
+    trained = resolve(TrainConfig, file=run.config)
+    learnt = restored(trained, run)
+    blueprint = blueprint_of(trained, learnt)
+    places = {"root": config.data_root} if config.data_root else None
+    data = own_data(trained, places=places, image_size=learnt.image_size, pixel_range=learnt.pixel_range)
+    for line in data.notes:
+        print(line, flush=True)
+    if not is_known(data, learnt.known_by):
+        print(
+            f"warning: these are not the images that {run.path} was trained and tested on; the exported file is "
+            "checked on them all the same, and the card has the error that the run has measured"
+        )
+    pixels, normalized = some_images(data, learnt)
+    about = {
+        "network": blueprint.model_dump(mode="json"),
+        "counts": counts(learnt.network, data.test.shape),
+        "test": errors_of(run),
+        "training": training_of(trained, run),
+    }
+    classifier = Classifier(blueprint, learnt.network.state_dict())
+    return Source(classifier, learnt.network, pixels, normalized, "test images", about)
+
+
+def of_file(config: ExportConfig) -> Source:
+    """The network of a file of weights, whose data may not be here: random images will do for the check."""
+    if is_exported(config.run):
+        raise InputError(f"{config.run} is exported already: export the run or the file of weights that it came from")
+    classifier = classifier_of(config.run, config).classifier
+    blueprint = classifier.blueprint
+    side, channels = blueprint.image_size, blueprint.image_channels
+    pixels = torch.rand(CHECKED_IMAGES, channels, side, side, generator=torch.Generator().manual_seed(0))
+    about = {
+        "network": blueprint.model_dump(mode="json"),
+        "counts": counts(classifier.network, (channels, side, side)),
+        "weights": config.run.name,
+    }
+    normalized = (pixels - classifier.mean) / classifier.std
+    return Source(classifier, classifier.network, pixels, normalized, "random images", about)
+
+
+def training_of(trained: TrainConfig, run: RunFolder) -> dict[str, Any]:
+    """The settings of a training as others may read them: of weights that it began with the checksum, not the place."""
+    settings = trained.fingerprint()
+    if settings.pop("init") is not None:
+        begun_with = run.read_result().get("init")
+        settings["init"] = begun_with.get("sha256") if isinstance(begun_with, dict) else None
+    return settings
+
+
+def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
+    """`CHECKED_IMAGES` of the test images, as pixels in [0, 1] and normalised, both [B, C, H, W]."""
+    count = min(len(data.test), CHECKED_IMAGES)
+    images = data.test.subset(torch.linspace(0, len(data.test) - 1, count).long())
+    plain = [0.0] * len(learnt.mean), [1.0] * len(learnt.std)
+    pixels, normalized = (
+        next(plain_batches(images, mean, std, count, torch.device("cpu")).epoch(0))[0]
+        for mean, std in (plain, (learnt.mean, learnt.std))
+    )
+    return pixels.contiguous(), normalized
+
+
+def errors_of(run: RunFolder) -> dict[str, float]:
+    """How many test images a run has measured, and the errors in %: top-1, and top-5 where it is known."""
+    result = run.read_result()
+    known = {name: result.get(f"test_{name}") for name in ("images", "top1_error", "top5_error")}
+    if not all(isinstance(known[name], float | int) for name in ("images", "top1_error")):
+        raise InputError(f"{run.result} has no test error: restore it from a copy, or run the job again")
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def counts(network: Network, shape: tuple[int, int, int]) -> dict[str, int]:
+    """Parameters and mult-adds, for one image of this shape."""
+    size = complexity(network, shape)
+    return {"params": size.params, "mult_adds": size.mult_adds}
+
+
+def files_beside(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What an export folder holds so far: a record of each exported file.
+
+    Raises:
+        InputError: it belongs to another network, or to something else.
+    """
+    earlier = settings_of(folder)
+    if earlier is None:
+        return {}
+    if {name: earlier.get(name) for name in about} != json.loads(json.dumps(about)):
+        raise InputError(f"{folder / hub.SETTINGS} belongs to another network: choose another folder with --out")
+    return dict(earlier["files"])
+
+
+def settings_of(folder: Path) -> dict[str, Any] | None:
+    """What `describe` wrote there, None if there is nothing.
+
+    Raises:
+        InputError: something else is there.
+    """
+    path = folder / hub.SETTINGS
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict) or not isinstance(settings.get("files"), dict):
+        raise InputError(f"{path} is not of pcdarts: choose another folder with --out")
+    return settings
+
+
+def describe(folder: Path, about: dict[str, Any], files: dict[str, Any], timm: dict[str, Any]) -> None:
+    """Write card and settings, with what timm reads there; a card that somebody has edited stays as it is.
+
+    Raises:
+        RunError: they cannot be saved.
+    """
+    card = folder / hub.CARD
+    earlier = settings_of(folder)
+    if card.exists() and (earlier is None or card.read_text("utf-8", "replace") != model_card(earlier)):
+        print(f"{card} is not as pcdarts wrote it, and stays as it is")
+    else:
+        write_text(card, model_card({**about, "files": files}))
+    settings = {"library_name": "pcdarts", **about, "files": files, **timm}
+    write_text(folder / hub.SETTINGS, json.dumps(settings, indent=2) + "\n")
+
+
+def model_card(about: dict[str, Any]) -> str:
+    """The card in the form of the Hugging Face Hub: Markdown with YAML before it."""
+    network, training = about["network"], about.get("training")
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string(resources.files("pcdarts.ship").joinpath("model_card.md.j2").read_text("utf-8"))
+    source = training["data"] if training else "folder"
+    if source == "imagenet" and len(network["classes"]) != IMAGENET_CLASSES:
+        source = "folder"  # something else in its layout
+    name = "Image" if source in ("folder", "huggingface") else source
+    return template.render(
+        **{"training": None, **about},
+        title=f"{name} classifier: {network['num_cells']} cells, {network['channels']} channels",
+        source=source,
+        dataset=_DATASETS.get(source),
+        size=network["image_size"],
+        genotype=Genotype(**network["genotype"]).to_text(),
+        number=number,
+        rounded=lambda values: [round(value, 4) for value in values],
+        settings=yaml.safe_dump(training, sort_keys=False, width=1000),
+    )

@@ -1,0 +1,338 @@
+"""What has come out of a study so far, read from its folder."""
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.errors import InputError, counted, shown
+from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.scoring import RunScores, scores_of
+from pcdarts.run.lock import is_locked
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.score.yardstick import Score, Yardstick, make_yardstick
+from pcdarts.study.grid import Cell, by_row, cell_name, grid
+from pcdarts.study.spec import SOURCES, StudySpec
+
+STUDIES = Path("studies")
+"""Where studies go that are given no folder of their own."""
+
+State = Literal["waiting", "running", "interrupted", "failed", "done"]
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """What the paper says, as printed: `3.00 ± 0.14 %`, `0.4 GPU-days`."""
+
+    error: str | None
+    cost: str | None
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """One cell of the grid; what is not known yet is None."""
+
+    method: str
+    setting: str | None
+    seed: int
+    state: State
+    message: str | None
+    """Why it failed, if it has."""
+    search: RunFolder | None
+    train: RunFolder
+    output: Path
+    genotype: Genotype | None
+    test_errors: tuple[float, ...]
+    """Top-1, in %, of each training."""
+    arch_error: float | None
+    """Top-1, in %, of the search on the arch split."""
+    search_hours: float | None
+    train_hours: float | None
+    """Of all trainings together."""
+    search_memory_gb: float | None
+    device: str | None
+    params: int | None
+    mult_adds: int | None
+    """Of the network that was trained."""
+    skip_connects: dict[CellKind, int] | None
+    score: Score | None = None
+    """What the study's table says of the genotype; None without a table, or where the genotype is not of its space."""
+
+    @property
+    def name(self) -> str:
+        """As it is called in messages."""
+        return cell_name(self.method, self.setting, self.seed)
+
+    @property
+    def test_error(self) -> float | None:
+        """The mean of its trainings."""
+        return fmean(self.test_errors) if self.test_errors else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """All seeds of a method and a setting."""
+
+    method: str
+    setting: str | None
+    cells: tuple[CellOutcome, ...]
+    paper: PaperFigure | None
+    source: str = "searched"
+    """Where its cells come from, as in the study's description."""
+
+    @property
+    def errors(self) -> list[float]:
+        """Test errors in %, one for each finished seed: a search is the unit of every statistic."""
+        return [cell.test_error for cell in self.cells if cell.test_error is not None]
+
+    @property
+    def scores(self) -> list[Score]:
+        """What the table says of each seed whose genotype is known, in their order: a search is one value.
+
+        A cell that is named in the description is the same for all seeds, and therefore a single value.
+        """
+        found = [cell.score for cell in self.cells if cell.score is not None]
+        return found if self.source in SOURCES else found[:1]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Of `scores`: in %, as the table lists them or as they are predicted."""
+        return [score.accuracy for score in self.scores]
+
+    @property
+    def percentiles(self) -> list[float]:
+        """Of `scores`: how many random cells are worse, in %; 50 is chance."""
+        return [score.percentile for score in self.scores]
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """A study, finished or not."""
+
+    name: str
+    title: str
+    scale: str
+    folder: Path
+    note: str
+    """What a reader has to know, such as how small it is."""
+    rows: tuple[Row, ...]
+    trains: bool = True
+    """Whether cells are trained; if not, the table alone says how good they are."""
+    table: Path | None = None
+    """Cells of known accuracy by which those of the study are scored; it may be gone by now."""
+    yardstick: Yardstick | None = None
+    """What the table has made; None without a table, or where it cannot be used any more."""
+    remarks: tuple[str, ...] = ()
+    """What is to be said of the scores, a line each: why there are none, or of which cells there are none."""
+
+    def run_scores(self, cell: CellOutcome) -> RunScores | None:
+        """The score of what a cell has come to, and those after every epoch of its search; None without a yardstick.
+
+        A search that has not ended has the epochs that it has done. Some milliseconds for each epoch, every time.
+        """
+        if self.yardstick is None:
+            return None
+        if cell.search is not None:
+            try:
+                return replace(scores_of(cell.search, self.yardstick), final=cell.score)
+            except InputError:  # damaged, or of another space, which the remarks say
+                pass
+        return RunScores(cell.score, ())
+
+    @property
+    def cells(self) -> list[CellOutcome]:
+        return [cell for row in self.rows for cell in row.cells]
+
+    @property
+    def device(self) -> str | None:
+        """Where its trainings ran; None if none is done, several in one text."""
+        devices = dict.fromkeys(cell.device for cell in self.cells if cell.device)
+        return ", ".join(devices) or None
+
+
+def description(folder: Path) -> Path:
+    """Where the description of a study is kept."""
+    return folder / "study.yaml"
+
+
+def read_study(
+    folder: Path,
+    yardstick: Yardstick | None = None,
+    make: Callable[[Path, str | None, str | None], Yardstick] = make_yardstick,
+) -> StudyOutcome:
+    """What the study in `folder` has come to.
+
+    Args:
+        yardstick: what scores its cells (none: that of the study's own table, if it has one that can be used).
+        make: makes the yardstick of that table, of rows of a kind and a column of accuracies, fitting a regressor if
+            none is kept, which takes half a minute.
+
+    Raises:
+        InputError: there is no study, or its description is damaged.
+    """
+    if not description(folder).is_file():
+        lack = "has no study.yaml" if folder.is_dir() else "does not exist"
+        raise InputError(f"{folder} is not the folder of a study: it {lack}")
+    spec = StudySpec.from_file(description(folder))
+    rows = []
+    for method, setting, cells in by_row(grid(spec, folder)):
+        printed = spec.methods[method]
+        paper = None
+        if printed.paper or printed.paper_cost:
+            column = list(spec.settings).index(setting) if setting is not None else 0
+            paper = PaperFigure(printed.paper[column] if printed.paper else None, printed.paper_cost)
+        rows.append(Row(method, setting, tuple(map(read_cell, cells)), paper, printed.cells))
+    table, remarks = spec.table if yardstick is None else yardstick.table.path, []
+    if yardstick is None and spec.table is not None:
+        try:
+            yardstick = make(spec.table, spec.kind, spec.column)
+        except InputError as error:
+            moved = f"{spec.table} is not there: put it back, or say with --table (of study run or report) where it is"
+            remarks.append(f"no cell is scored: {error if os.path.exists(spec.table) else moved}")
+    if yardstick is not None:
+        rows, problems = _scored(rows, yardstick)
+        remarks += problems
+    return StudyOutcome(
+        folder.resolve().name,
+        spec.title,
+        spec.scale,
+        folder,
+        spec.note,
+        tuple(rows),
+        trains=not spec.no_train,
+        table=table,
+        yardstick=yardstick,
+        remarks=tuple(remarks),
+    )
+
+
+def score_of(cell: CellOutcome, yardstick: Yardstick) -> Score | None:
+    """The score of what a cell has come to; None as long as that is not known.
+
+    Raises:
+        InputError: its genotype is not of the table's space.
+    """
+    return yardstick.scores([cell.genotype])[0] if cell.genotype else None
+
+
+def _scored(rows: Iterable[Row], yardstick: Yardstick) -> tuple[list[Row], list[str]]:
+    """The same with scores, and a line about cells that have none though their genotypes are known."""
+    problems: list[str] = []
+
+    def scored(cell: CellOutcome) -> CellOutcome:
+        try:
+            return replace(cell, score=score_of(cell, yardstick))
+        except InputError as error:
+            problems.append(f"{cell.name}: {error}")
+            return cell
+
+    found = [replace(row, cells=tuple(map(scored, row.cells))) for row in rows]
+    if not problems:
+        return found, []
+    return found, [f"without a score: {counted(len(problems), 'cell')}; {shown(problems[0], 500)}"]
+
+
+def read_cell(cell: Cell) -> CellOutcome:
+    """What one cell of the grid has come to; damaged results are as if they were not there."""
+    found = _result(cell.search) if cell.search else {}
+    trained = _result(cell.train)
+    errors = trained.get("test_top1_errors") or [trained.get("test_top1_error")]
+    test_errors = tuple(error for error in map(_number, _list(errors)) if error is not None)
+    seconds = _number(trained.get("train_seconds"))
+    cost = found.get("search_cost")
+    cost = cost if isinstance(cost, dict) else {}
+    genotype = _genotype(trained.get("genotype") or found.get("genotype"))
+    if not cell.trains and not cell.search:
+        genotype = _given(cell)
+    state = _state(cell, bool(test_errors) if cell.trains else genotype is not None)
+    return CellOutcome(
+        method=cell.method,
+        setting=cell.setting,
+        seed=cell.seed,
+        state=state,
+        message=_message(cell) if state == "failed" else None,
+        search=cell.search,
+        train=cell.train,
+        output=cell.output,
+        genotype=genotype,
+        test_errors=test_errors,
+        arch_error=_number(found.get("arch_top1_error")),
+        search_hours=_number(cost.get("hours")),
+        train_hours=None if seconds is None else seconds / 3600,
+        search_memory_gb=_number(cost.get("peak_memory_gb")),
+        device=shown(trained["device"]) if "device" in trained else None,
+        params=_count(trained.get("params")),
+        mult_adds=_count(trained.get("mult_adds")),
+        skip_connects={kind: genotype.skip_connects(kind) for kind in CELL_KINDS} if genotype else None,
+    )
+
+
+def _result(run: RunFolder) -> dict[str, Any]:
+    try:
+        return run.read_result()
+    except InputError:
+        return {}
+
+
+def _genotype(text: Any) -> Genotype | None:
+    try:
+        return Genotype.from_text(text) if isinstance(text, str) else None
+    except InputError:
+        return None
+
+
+def _given(cell: Cell) -> Genotype | None:
+    """The genotype of a cell that is published, named or drawn."""
+    try:
+        return find_genotype(cell.train_config.genotype, say=lambda remark: None)
+    except InputError:
+        return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None if it is something else."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _state(cell: Cell, known: bool) -> State:
+    """`known` is whether its results can be read."""
+    last = _last_run(cell)
+    if last is None or last.is_finished:
+        return "done" if known else "failed"
+    begun = [run for _, run in cell.steps() if run.path.is_dir() and not run.is_finished]
+    if any(is_locked(run) for run in begun):
+        return "running"
+    if cell.failure.is_file():
+        return "failed"
+    return "interrupted" if begun else "waiting"
+
+
+def _last_run(cell: Cell) -> RunFolder | None:
+    """The one that ends last; None where no run is needed."""
+    return next((run for _, run in reversed(cell.steps())), None)
+
+
+def _message(cell: Cell) -> str | None:
+    """Why a cell has failed."""
+    last = _last_run(cell)
+    if last is not None and last.is_finished and not cell.failure.is_file():
+        again = "train" if cell.trains else "search"
+        return f"{last.result} is damaged: restore it, or remove {last.path} and {again} again"
+    try:
+        return shown(cell.failure.read_text("utf-8", errors="replace").strip(), 500) or None
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""The supernet with PyTorch alone, computed per source node with explicit gradients."""
