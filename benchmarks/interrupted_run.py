@@ -17,7 +17,8 @@ from pcdarts.errors import InputError
 from pcdarts.jobs.status import status_of
 from pcdarts.run.checkpoint import load_state, read_newest
 from pcdarts.run.run_folder import RunFolder
-from traced_job import Calm, Event, Position, differences, end_of, events_of, start, start_traced
+from run_ends import differences, end_of
+from traced_job import Calm, Event, Position, events_of, start, start_traced
 
 PATIENCE_SECONDS = 60.0
 """Until a job that was asked to end, or whose other process was lost, must be gone."""
@@ -182,7 +183,7 @@ class InterruptedRun:
         if not self.run.is_finished:
             self._wrong("it did not end")
             return
-        different = differences(end_of(self.run), self.calm.end)
+        different = differences(end_of(self.run.path), self.calm.end)
         self.series.equal_ends += not different
         if different and self.series.alike:
             self._wrong(f"it ends differently in {len(different)} values: {', '.join(different[:5])}")

@@ -12,14 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-import torch
-
 from pcdarts.__main__ import main as pcdarts
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.saving import Place, Saving
-
-MAY_DIFFER = ("/seconds", "/hours", "/train_seconds", "/peak_memory_gb", "/kernels_why")
-"""What may differ between ends, by the end of its path: times, and that a resumed search has the kernels it had."""
+from run_ends import End, end_of
 
 Position = tuple[int, int]
 """Finished epochs, and finished steps of the next one."""
@@ -89,8 +85,8 @@ class Calm:
     """A job that nobody disturbed."""
 
     command: Sequence[str]
-    end: dict[str, Any]
-    """All that it left, as `end_of` gives it."""
+    end: End
+    """All that it left, as `run_ends.end_of` gives it."""
     seconds: float
     startup_seconds: float
     """Until its first step was done."""
@@ -122,43 +118,13 @@ def undisturbed(command: Sequence[str], folder: Path) -> Calm:
     events = events_of(trace)
     return Calm(
         command=command,
-        end=end_of(run),
+        end=end_of(run.path),
         seconds=time.monotonic() - since,
         startup_seconds=events[0].at - since,
         save_seconds=statistics.median(after.at - save.at for save, after in pairwise(events) if save.name == "save"),
         steps=max(event.place[1] for event in events),
         checkpoint_bytes=run.checkpoint.stat().st_size,
     )
-
-
-def end_of(run: RunFolder) -> dict[str, Any]:
-    """All that a finished run holds but what may differ, by the path to each tensor or value."""
-    whole = {
-        "checkpoint": torch.load(run.checkpoint, weights_only=True),
-        "metrics": run.read_metrics(),
-        "result": run.read_result(),
-        "genotypes": {path.name: path.read_text() for path in run.path.rglob("*.json") if "epoch" in path.name},
-        "genotype": run.genotype.read_text(),
-    }
-    return {path: value for path, value in leaves("", whole) if not path.endswith(MAY_DIFFER)}
-
-
-def leaves(path: str, value: Any) -> list[tuple[str, Any]]:
-    """The values in nested dicts, lists and tuples, each with the path to it."""
-    if isinstance(value, dict | list | tuple):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        return [leaf for key, item in items for leaf in leaves(f"{path}/{key}", item)]
-    return [(path, value)]
-
-
-def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """The paths at which two ends are not the same, bit by bit."""
-    shared = one.keys() & other.keys()
-    return sorted((one.keys() ^ other.keys()) | {path for path in shared if not same(one[path], other[path])})
-
-
-def same(one: Any, other: Any) -> bool:
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
 if __name__ == "__main__":

@@ -1,0 +1,384 @@
+"""Whether two versions of pcdarts compute the same bits: `python benchmarks/same_bits.py OLD NEW`.
+
+OLD and NEW are checkouts, folders with `src/pcdarts`. Each does the same small jobs with the same seeds, every one as
+`python -m pcdarts` in a folder of its own, with one thread. Then all that the two run folders hold must be the same:
+every tensor and value of the checkpoints, bit by bit, the metrics, the results, the genotypes of all epochs. Times,
+memory and reasons (`run_ends.MAY_DIFFER`) are left out. The exit code is 1 if anything differs or a job fails.
+
+With `--output DIR` the runs are kept, in `DIR/old` and `DIR/new`. Such a folder can stand for OLD or NEW in a later
+call, which then does only the jobs of the other one:
+
+    python benchmarks/same_bits.py OLD NEW --output DIR
+    python benchmarks/same_bits.py DIR/old NEW --jobs search,killed
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from run_ends import End, bits, differences, end_of
+
+MOVED = {
+    "/checkpoint.pt/state/method/arch/": "/checkpoint.pt/state/arch/",
+    "/checkpoint.pt/state/method/arch_optimizer/": "/checkpoint.pt/state/arch_optimizer/",
+}
+"""What newer versions keep elsewhere: the beginning of its path there, and in the version that it is compared with."""
+
+ADDED = ("/checkpoint.pt/fingerprint/method", "/result.json/method")
+"""Plain values that a newer version holds in addition, by the end of the path. No tensor is ever left out."""
+
+SHOWN = 8
+"""So many differences of a job are printed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A small job."""
+
+    command: str
+    processes: int = 1
+    """More than one are started by torchrun."""
+    killed: str | None = None
+    """It is killed (SIGKILL) once an epoch is in this file of its run folder, and resumed."""
+    same_as: str | None = None
+    """The job that must end in the same way, within one version."""
+    needs: str | None = None
+    """What not every machine has: both versions may refuse the job for want of it."""
+
+    def __str__(self) -> str:
+        """All that decides what is computed, in a line: kept runs are compared with those of the same job only."""
+        kill = f", killed after the first epoch in {self.killed}" if self.killed else ""
+        return f"{self.command}, processes: {self.processes}{kill}"
+
+
+GENOTYPE = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 2), ('max_pool_3x3', 0)], "
+    "normal_concat=[2, 3], reduce=[('max_pool_3x3', 0), ('skip_connect', 1), ('sep_conv_5x5', 0), "
+    "('dil_conv_5x5', 2)], reduce_concat=[2, 3])"
+)
+SMALL = (
+    "--train-images 60 --image-size 8 --channels 4 --num-cells 3 --num-nodes 4 --batch-size 10 --epochs 4 "
+    "--arch-frozen-epochs 1 --arch-learning-rate 0.1"
+)
+"""Four epochs of three steps, in the first of which α and β are frozen."""
+SECOND_ORDER = f"search {SMALL} --kernels plain --k 2 --second-order --channel-sampling random"
+PARTS = "--gradient-accumulation-steps 2"
+TRAIN = (
+    "train --train-images 60 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 4 "
+    f"--drop-path 0.3 --auxiliary --cutout 3 --test-every 2 --genotype {shlex.quote(GENOTYPE)}"
+)
+DETECT = (
+    "detect train --data-root ../../coco --train-sets learn --test-set look --image-size 64 --channels 4 "
+    "--num-cells 3 --head-channels 4 --batch-size 4 --epochs 3 --test-every 2 --learning-rate 0.02 "
+    f"--lr-warmup-epochs 1 --workers 0 --genotype {shlex.quote(GENOTYPE)}"
+)
+
+JOBS = {
+    "search": Job("search --train-images 120 --batch-size 20 --epochs 3 --arch-frozen-epochs 1 --kernels plain"),
+    "native": Job(f"search {SMALL} --k 2 --kernels native", needs="a C++ compiler"),
+    "second-order": Job(SECOND_ORDER),
+    "darts": Job(f"search {SMALL} --kernels plain --k 1 --no-edge-normalization --max-skips 1"),
+    "parts": Job(f"search {SMALL} --kernels plain --k 2 {PARTS}"),
+    "second-order-parts": Job(f"{SECOND_ORDER} {PARTS}"),
+    "amp": Job(f"search {SMALL} --kernels plain --k 2 --amp bf16", needs="a processor with bfloat16"),
+    "train": Job(f"{TRAIN} --seeds 2"),
+    "train-parts": Job(f"{TRAIN} {PARTS} --label-smoothing 0.1 --learning-rate-schedule linear --lr-warmup-epochs 1"),
+    "random-search": Job(
+        "random search --candidates 3 --epochs 2 --train-images 60 --image-size 8 --channels 4 --num-cells 3 "
+        "--num-nodes 4 --batch-size 10"
+    ),
+    "detect": Job(DETECT, needs="pycocotools"),
+    "killed": Job(f"{SECOND_ORDER} --checkpoint-minutes 1e-9", killed="metrics.jsonl", same_as="second-order"),
+    "killed-train": Job(f"{TRAIN} --seeds 2", killed="seed-2/metrics.jsonl", same_as="train"),
+    "processes": Job(f"{SECOND_ORDER} --synchronize-batch-norm", processes=2),
+}
+
+
+class Failed(Exception):
+    """A job did not end as it should, or what is to be compared is not there; in words."""
+
+
+class Refused(Exception):
+    """A job was refused; with the line that said why."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of the two things that are compared: a checkout, or the runs that an earlier call kept."""
+
+    name: str
+    """OLD or NEW."""
+    path: Path
+    runs: Path
+    """Where its runs are, or will be."""
+
+    @property
+    def is_checkout(self) -> bool:
+        return (self.path / "src" / "pcdarts").is_dir()
+
+    def run_of(self, name: str) -> Path:
+        """The finished run of a job, which is done now unless an earlier call, or an earlier job of this call, did it.
+
+        Raises:
+            Failed: the job did not end as it should, or the kept runs lack it.
+            Refused: the job was refused.
+        """
+        job, folder = JOBS[name], self.runs / name
+        run, note, refusal = folder / "run", folder / "job.txt", folder / "refused.txt"
+        if not note.exists():
+            if not self.is_checkout:
+                raise Failed(f"{self.path} has no run of this job")
+            folder.mkdir(parents=True)
+            note.write_text(f"{job}\n", "utf-8")
+            try:
+                do(job, self.path / "src", folder)
+            except Refused as refused:
+                refusal.write_text(str(refused), "utf-8")
+        elif note.read_text("utf-8") != f"{job}\n":
+            raise Failed(f"the run in {folder} was made with other settings: run both versions again")
+        if refusal.exists():
+            raise Refused(refusal.read_text("utf-8"))
+        if not (run / "result.json").exists():
+            raise Failed(f"the run in {folder} is not finished")
+        return run
+
+
+def do(job: Job, source: Path, folder: Path) -> None:
+    """Do a job with the package in `source`, in `folder`; its run folder is `run`.
+
+    Raises:
+        Failed, Refused: it did not end as it should.
+    """
+    command = [*shlex.split(job.command), "--threads", "1", "--device", "cpu", "--seed", "1", "--run", "run"]
+    if job.killed:
+        process = start(command, source, folder)
+        metrics = folder / "run" / job.killed
+        while process.poll() is None and not (metrics.exists() and metrics.read_text("utf-8").endswith("\n")):
+            time.sleep(0.002)
+        process.kill()
+        _, errors = process.communicate()
+        if process.returncode != -9:
+            raise Failed(f"it ended with exit code {process.returncode} before it was killed: {last_line(errors)}")
+        command = [command[0], "--resume", "run"]
+    process = start(command, source, folder, job.processes)
+    _, errors = process.communicate()
+    if process.returncode == 2 and job.needs:
+        raise Refused(last_line(errors))
+    if process.returncode:
+        raise Failed(f"exit code {process.returncode}: {last_line(errors)}")
+
+
+def start(command: list[str], source: Path, folder: Path, processes: int = 1) -> subprocess.Popen[str]:
+    """Start pcdarts inside `folder`, from the package in `source` and with one thread: bits depend on how many."""
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "--"]
+    return subprocess.Popen(
+        [sys.executable, "-m", *(torchrun if processes > 1 else []), "pcdarts", *command],
+        cwd=folder,
+        env=environment(source),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def environment(source: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+
+
+def last_line(text: str) -> str:
+    """The last line of ours on stderr, else the last one."""
+    lines = text.strip().splitlines() or ["it said nothing"]
+    return next((line for line in reversed(lines) if line.startswith("pcdarts: ")), lines[-1])
+
+
+def in_old_names(end: End) -> End:
+    """An end with the paths of the older version, so far as `MOVED` knows of them.
+
+    Raises:
+        Failed: two values would have one path.
+    """
+    renamed: End = {}
+    for path, value in end.items():
+        new = next((new for new in MOVED if new in path), None)
+        name = path.replace(new, MOVED[new]) if new else path
+        if name in renamed:
+            raise Failed(f"{name} is there twice, in its old and its new place")
+        renamed[name] = value
+    return renamed
+
+
+def compare(one: End, other: End, names: tuple[str, str]) -> list[str]:
+    """Where two ends differ, in words, one line for each path; `names` are what the two are called."""
+    one, other = in_old_names(one), in_old_names(other)
+    paths = [path for path in differences(one, other) if not is_added(path, one, other)]
+    return [f"{path}: {difference(path, one, other, names)}" for path in paths]
+
+
+def is_added(path: str, one: End, other: End) -> bool:
+    """Whether only the second end has this, and may."""
+    return path not in one and not isinstance(other[path], Tensor) and path.endswith(ADDED)
+
+
+def difference(path: str, one: End, other: End, names: tuple[str, str]) -> str:
+    """What differs at a path."""
+    for name, end, without in ((names[0], one, other), (names[1], other, one)):
+        if path not in without:
+            return f"only {name} has it ({shown(end[path])})"
+    first, second = one[path], other[path]
+    if isinstance(first, Tensor) and isinstance(second, Tensor) and shown(first) == shown(second):
+        changed = (bits(first) != bits(second)).reshape(first.numel(), -1).any(dim=1).sum()
+        apart = (first.double() - second.double()).abs().max()  # in float64, where no difference overflows
+        return f"{int(changed)} of {first.numel()} numbers differ, by {float(apart):.2g} at most"
+    return f"{shown(first)} in {names[0]}, {shown(second)} in {names[1]}"
+
+
+def shown(value: Any) -> str:
+    """A tensor by its type and shape, another value in up to 60 characters."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def counted(end: End) -> str:
+    """How much was compared.
+
+    Raises:
+        Failed: there is no tensor or no epoch.
+    """
+    tensors = sum(isinstance(value, Tensor) for value in end.values())
+    epochs = sum(path.endswith("/epoch") and "/metrics.jsonl/" in path for path in end)
+    if not (tensors and epochs):
+        raise Failed(f"there is nothing to compare: {tensors} tensors, {epochs} epochs")
+    return f"{tensors} tensors, {len(end) - tensors} other values, {epochs} epochs"
+
+
+def check(name: str, old: Version, new: Version) -> tuple[str, list[str]]:
+    """Do a job with both versions: `equal`, `refused` or `differs`, and what there is to say about it."""
+    ends, refusals = {}, []
+    for version in (old, new):
+        try:
+            ends[version] = end_of(version.run_of(name))
+        except Refused as refusal:
+            refusals.append(str(refusal))
+        except (Failed, OSError, ValueError, RuntimeError) as failure:
+            return "differs", [f"{version.name}: {failure}"]
+    if len(refusals) == 2:
+        return "refused", [f"by both, for want of {JOBS[name].needs}: {refusals[0]}"]
+    if refusals:
+        return "differs", [f"only {new.name if old in ends else old.name} refuses it: {refusals[0]}"]
+    try:
+        lines = compare(ends[old], ends[new], (old.name, new.name))
+        amount = counted(ends[new])
+        if twin := JOBS[name].same_as:
+            for version in (old, new):
+                names = (f"{version.name}'s job {twin}", f"{version.name}'s job {name}")
+                lines += compare(end_of(version.run_of(twin)), ends[version], names)
+            amount += f", also those of job {twin}"
+    except (Failed, OSError, ValueError, RuntimeError) as failure:
+        return "differs", [str(failure)]
+    return ("differs", lines) if lines else ("equal", [amount])
+
+
+def report(name: str, verdict: str, lines: list[str], seconds: float) -> None:
+    """Print what came out of a job."""
+    if len(lines) == 1:
+        print(f"{name}: {verdict}: {lines[0]} ({seconds:.0f} s)", flush=True)
+        return
+    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    print(f"{name}: {verdict} in {len(lines)} places ({seconds:.0f} s)")
+    print(*(f"    {line}" for line in [*lines[:SHOWN], *more]), sep="\n", flush=True)
+
+
+def write_images(folder: Path) -> None:
+    """A data set in COCO's format: grey images with one coloured square each, which is the object."""
+    numbers = np.random.default_rng(0)
+    (folder / "annotations").mkdir(parents=True)
+    for name, first, count in (("learn", 1, 9), ("look", 100, 5)):
+        (folder / name).mkdir()
+        images, annotations = [], []
+        for number in range(first, first + count):
+            kind, side = int(numbers.integers(3)), int(numbers.integers(10, 55))
+            left, top = int(numbers.integers(0, 96 - side)), int(numbers.integers(0, 64 - side))
+            pixels = np.full((64, 96, 3), 128, dtype=np.uint8)
+            pixels[top : top + side, left : left + side] = np.eye(3, dtype=np.uint8)[kind] * 255
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+            images.append({"id": number, "file_name": f"{number}.png", "width": 96, "height": 64})
+            box = {"bbox": [left, top, side, side], "area": side * side, "iscrowd": 0}
+            annotations.append({"id": number, "image_id": number, "category_id": kind + 1, **box})
+        categories = [{"id": 1, "name": "red"}, {"id": 2, "name": "green"}, {"id": 3, "name": "blue"}]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (folder / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
+
+
+def version(name: str, path: Path, output: Path) -> Version:
+    """OLD or NEW of the command line.
+
+    Raises:
+        SystemExit: it is neither a checkout nor a folder of kept runs, or the package would come from elsewhere.
+    """
+    path = path.absolute()
+    found = Version(name, path, output / name.lower())
+    if not found.is_checkout:
+        if not any(path.glob("*/job.txt")):
+            sys.exit(f"{path} is no checkout (it has no src/pcdarts), and holds no runs of an earlier call")
+        return Version(name, path, path)
+    where = [sys.executable, "-c", "import pcdarts; print(pcdarts.__file__)"]
+    said = subprocess.run(where, env=environment(path / "src"), cwd=output, capture_output=True, text=True)
+    if not Path(said.stdout.strip()).is_relative_to(path / "src"):
+        sys.exit(f"Python takes pcdarts from {said.stdout.strip() or 'nowhere'}, not from {path / 'src'}")
+    return found
+
+
+def compared(old: Version, new: Version, jobs: Iterable[str]) -> bool:
+    """Do and compare jobs, print what comes out, and say whether nothing differs."""
+    verdicts = []
+    for name in jobs:
+        since = time.monotonic()
+        verdict, lines = check(name, old, new)
+        report(name, verdict, lines, time.monotonic() - since)
+        verdicts.append(verdict)
+    counts = [f"{verdicts.count(verdict)} {word}" for verdict, word in WORDS.items() if verdict in verdicts]
+    print(f"of {len(verdicts)} jobs: {', '.join(counts)}")
+    return "differs" not in verdicts
+
+
+WORDS = {"equal": "equal", "differs": "not equal", "refused": "refused by both versions"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Do small jobs with two versions of pcdarts and compare every bit.")
+    parser.add_argument("old", type=Path, metavar="OLD", help="checkout, or DIR/old of an earlier call")
+    parser.add_argument("new", type=Path, metavar="NEW", help="checkout that must compute the same")
+    parser.add_argument("--jobs", default=",".join(JOBS), metavar="NAME,NAME", help="only these (default: %(default)s)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="keep the runs in this new folder")
+    arguments = parser.parse_args()
+    names = arguments.jobs.split(",")
+    if unknown := [name for name in names if name not in JOBS]:
+        parser.error(f"there is no job {unknown[0]!r}: choose from {', '.join(JOBS)}")
+    if arguments.output and arguments.output.exists():
+        parser.error(f"{arguments.output} exists: choose a new folder")
+    with tempfile.TemporaryDirectory() as temporary:
+        output = (arguments.output or Path(temporary)).absolute()
+        output.mkdir(parents=True, exist_ok=True)
+        old, new = version("OLD", arguments.old, output), version("NEW", arguments.new, output)
+        write_images(output / "coco")
+        if not compared(old, new, names):
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
