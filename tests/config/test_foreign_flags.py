@@ -10,7 +10,7 @@ from pcdarts.config.flags import known_flags
 from pcdarts.config.foreign_flags import FOREIGN, meant, meant_setting, nearest
 
 KNOWN = {job: known_flags(config_class) for job, config_class in CONFIGS.items()}
-README = Path(__file__).parent.parent / "README.md"
+COMMANDS = Path(__file__).parents[2] / "docs" / "commands.md"
 
 
 def test_every_flag_that_is_named_instead_of_a_foreign_one_exists() -> None:
@@ -28,8 +28,8 @@ def test_no_foreign_flag_is_ours_in_all_jobs_that_could_have_it() -> None:
         assert not could or any(f"--{name}" not in known for known in could), name
 
 
-def test_the_table_of_the_readme_is_what_the_command_says() -> None:
-    text = README.read_text("utf-8").partition("## From the authors' flags to ours")[2].partition("\n## ")[0]
+def test_the_table_of_the_commands_page_is_what_the_command_says() -> None:
+    text = COMMANDS.read_text("utf-8").partition("## From the authors' flags to ours")[2].partition("\n## ")[0]
     rows = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| ")]
     checked = []
     for theirs, ours in rows:
