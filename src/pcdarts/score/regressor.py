@@ -3,17 +3,14 @@
 import math
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pcdarts.extras import import_extra
+from pcdarts.score.arrays import Array, Linear, Trees
 
 _FOLDS = 5
 _CONFIDENCE = 0.95
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,12 @@ class Quality:
     """Half the width of the interval around a prediction that held 95 % of the true accuracies."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Regressor:
     """The mean of boosted trees and a linear model."""
 
-    trees: Any
-    linear: Any
+    trees: Trees
+    linear: Linear
     quality: Quality
 
     def predict(self, features: Array) -> Array:
@@ -72,19 +69,19 @@ def fit(features: Array, accuracies: Array, weights: Array) -> Regressor:
     return Regressor(*_fitted(features, accuracies, weights), quality)
 
 
-def _predict(trees: Any, linear: Any, features: Array) -> Array:
+def _predict(trees: Trees, linear: Linear, features: Array) -> Array:
     return np.clip((trees.predict(features) + linear.predict(features)) / 2, 0.0, 100.0)
 
 
-def _fitted(features: Array, accuracies: Array, weights: Array) -> tuple[Any, Any]:
-    ensemble, linear_model, pipeline, preprocessing = (
-        import_module(f"sklearn.{name}") for name in ("ensemble", "linear_model", "pipeline", "preprocessing")
+def _fitted(features: Array, accuracies: Array, weights: Array) -> tuple[Trees, Linear]:
+    ensemble, linear_model, preprocessing = (
+        import_module(f"sklearn.{name}") for name in ("ensemble", "linear_model", "preprocessing")
     )
     trees = ensemble.GradientBoostingRegressor(
         n_estimators=500, learning_rate=0.05, max_depth=4, subsample=0.5, max_features=0.3, random_state=0
     )
-    linear = pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.RidgeCV(np.logspace(0, 4, 9)))
-    return (
-        trees.fit(features, accuracies, sample_weight=weights),
-        linear.fit(features, accuracies, ridgecv__sample_weight=weights),
-    )
+    scaler = preprocessing.StandardScaler()
+    linear = linear_model.RidgeCV(np.logspace(0, 4, 9))
+    trees.fit(features, accuracies, sample_weight=weights)
+    linear.fit(scaler.fit_transform(features), accuracies, sample_weight=weights)
+    return Trees.of(trees), Linear.of(scaler, linear)

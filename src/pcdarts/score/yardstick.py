@@ -1,26 +1,22 @@
 """How good is this cell? What a table says of it, or a regressor that was fitted on the table."""
 
-import hashlib
-import pickle
-import platform
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import pcdarts
-from pcdarts.cache import cache_folder, is_private, one_at_a_time, replace_file
+from pcdarts.cache import one_at_a_time
 from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError, counted
 from pcdarts.extras import import_extra
+from pcdarts.score.arrays import Array
 from pcdarts.score.features import features
-from pcdarts.score.regressor import Array, Quality, Regressor, fit
+from pcdarts.score.kept import Fitted, keep, kept_file, read_kept
+from pcdarts.score.regressor import Quality, Regressor, fit
 from pcdarts.score.table import CellTable, check_searched, read_table
 
 RANDOM_CELLS = 1000
@@ -30,7 +26,6 @@ PERCENTILE = (
 )
 """What the percentile of a `Score` is, for those who read one."""
 _POOR = 0.5
-_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Yardstick:
     regressor: Regressor
     costs: NetworkCosts
     random: Array
-    """Predicted accuracies of the random cells, in rising order."""
+    """`[random cells]`: their predicted accuracies, in rising order."""
 
     @property
     def quality(self) -> Quality:
@@ -119,31 +114,28 @@ def make_yardstick(
     """The yardstick that a table makes (see `read_table`): fitted now, or as it was kept on this machine.
 
     Raises:
-        InputError: scikit-learn is not installed, or the table cannot be used.
+        InputError: scikit-learn is not installed and would have to fit it, or the table cannot be used.
     """
-    import_extra("sklearn", "score", "scoring cells")
     table = read_table(path, kind, column)
-    file = cache_folder() / f"yardstick-{_fingerprint(table)}"
-    if (kept := _kept(file)) is None:
+    file = kept_file(table)
+    if (fitted := read_kept(file, table.space)) is None:
+        import_extra("sklearn", "score", "scoring cells")
         with one_at_a_time(file.parent):
-            if (kept := _kept(file)) is None:
+            if (fitted := read_kept(file, table.space)) is None:
                 say(f"fitting a regressor on {len(table.fitted):,} cells, six times for the cross-validation")
-                kept = _fitted(table)
-                if why := _keep(kept, file):
+                fitted = _fitted(table)
+                if why := keep(fitted, file):
                     say(f"cannot keep it in {file.parent} ({why}), so that every start fits it again")
-    return Yardstick(table, *kept)
+    return Yardstick(table, fitted.regressor, fitted.costs, fitted.random)
 
 
-_Kept = tuple[Regressor, NetworkCosts, Array]
-
-
-def _fitted(table: CellTable) -> _Kept:
+def _fitted(table: CellTable) -> Fitted:
     costs = _costs(table.space)
     accuracies = np.array([cell.accuracy for cell in table.fitted])
     weights = np.array([cell.weight for cell in table.fitted])
     regressor = fit(features([cell.genotype for cell in table.fitted], costs), accuracies, weights)
     drawn = [random_genotype(table.space, seed) for seed in range(RANDOM_CELLS)]
-    return regressor, costs, np.sort(regressor.predict(features(drawn, costs)))
+    return Fitted(regressor, costs, np.sort(regressor.predict(features(drawn, costs))))
 
 
 def _costs(space: CellSpace) -> NetworkCosts:
@@ -153,40 +145,3 @@ def _costs(space: CellSpace) -> NetworkCosts:
     return network_costs(
         space, kind="cifar", channels=36, num_cells=20, num_classes=10, image_channels=3, image_size=32
     )
-
-
-def _fingerprint(table: CellTable) -> str:
-    """Changes with the table, what was read from it, the code, and the libraries that read what is kept."""
-    sklearn = import_extra("sklearn", "score", "scoring cells")
-    versions = f"{pcdarts.__version__} {sklearn.__version__} {np.__version__} {platform.python_version()}"
-    digest = hashlib.sha256(f"{table.checksum} {versions} {platform.machine()}".encode())
-    for folder in ("cell", "network", "score"):
-        for source in sorted((Path(pcdarts.__file__).parent / folder).glob("*.py")):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _kept(file: Path) -> _Kept | None:
-    """None when there is no such file, a damaged one, or one that somebody else may have written."""
-    with suppress(Exception):  # reading one may fail in any way
-        if is_private(file.parent) and is_private(file):
-            content = file.read_bytes()
-            if content.startswith(_digest(content[_DIGEST:])):
-                found: Any = pickle.loads(content[_DIGEST:])
-                return found if isinstance(found, tuple) and isinstance(found[0], Regressor) else None
-    return None
-
-
-def _keep(kept: _Kept, file: Path) -> str | None:
-    """Keep it for later starts, behind its checksum; return why that was not possible."""
-    content = pickle.dumps(kept)
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(_digest(content) + content, file)
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
