@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:  # reports need `aligned` alone, and are faster without rich
+    from rich.console import Console
+    from rich.table import Table
 
 WIDTH = 120
 """Columns where there is no terminal to ask."""
@@ -18,13 +19,18 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
-def console() -> Console:
+def console() -> "Console":
     """Where tables are printed, as wide as the terminal."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
 
 
-def make_table(*titles: str) -> Table:
+def make_table(*titles: str) -> "Table":
     """A table without frames; every column but those of words is ranged right."""
+    from rich import box
+    from rich.table import Table
+
     words = ("", "supernet", "target", "forward + backward")
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     for title in titles:
