@@ -266,9 +266,15 @@ print(code, {"torch", "torchvision", "rich", "sklearn"} & set(sys.modules), file
 """
 
 
-def test_a_report_without_a_table_is_made_without_torch_and_scikit_learn(
-    study: Path, runs: Path, tmp_path: Path
+def test_a_report_is_made_without_torch_and_scikit_learn(
+    study: Path, runs: Path, known_table: Path, tmp_path: Path
 ) -> None:
-    arguments = [str(study), str(runs / "one"), str(runs / "trained"), "--out", str(tmp_path / "report")]
-    done = subprocess.run([sys.executable, "-c", REPORT, *arguments], capture_output=True, text=True)
-    assert done.stderr == "0 set()\n"
+    """With a table too, whose regressor was kept."""
+    for arguments in (
+        [str(study), str(runs / "one"), str(runs / "trained")],
+        [str(runs / "one"), str(runs / "trained"), "--table", str(known_table)],
+    ):
+        arguments += ["--out", str(tmp_path / "report")]
+        done = subprocess.run([sys.executable, "-c", REPORT, *arguments], capture_output=True, text=True)
+        assert done.stderr == "0 set()\n"
+    assert "percentile" in text_of(tmp_path / "report")

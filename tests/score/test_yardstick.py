@@ -1,4 +1,4 @@
-"""Scores of cells: listed where the table lists them, else predicted; and the regressor that is kept for later."""
+"""Scores of cells: listed where the table lists them, else predicted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +7,14 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from command_line import GENOTYPE, end_of
-from forked import Forked
-from known_cells import accuracy_of, write_table
-from pcdarts.cache import cache_folder
+from command_line import GENOTYPE
+from known_cells import accuracy_of
 from pcdarts.cell.canonical import canonical
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import published
 from pcdarts.errors import InputError
-from pcdarts.score import yardstick as module
 from pcdarts.score.regressor import Quality
 from pcdarts.score.table import KnownCell
 from pcdarts.score.yardstick import Yardstick, make_yardstick
@@ -102,77 +99,3 @@ def test_what_the_cross_validation_found_is_said_and_that_it_is_poor(yardstick):
         "that is poor: on this table alone, do not trust predictions and percentiles",
     ]
     assert len(yardstick.words()) == 2
-
-
-# What is kept
-
-
-@pytest.fixture
-def kept(yardstick: Yardstick) -> Path:
-    """The file that holds the yardstick; other tests may have kept their own beside it."""
-    file = cache_folder() / f"yardstick-{module._fingerprint(yardstick.table)}"
-    assert module._kept(file) is not None
-    return file
-
-
-def copy(kept: Path, folder: Path, content: bytes | None = None) -> Path:
-    folder.mkdir(mode=0o700)
-    file = folder / kept.name
-    file.write_bytes(kept.read_bytes() if content is None else content)
-    file.chmod(0o600)
-    return file
-
-
-def test_a_damaged_regressor_is_not_read(kept, tmp_path):
-    whole = kept.read_bytes()
-    assert module._kept(copy(kept, tmp_path / "whole")) is not None
-    middle = len(whole) // 2
-    damaged = (b"", whole[:-1], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :], b"x" * 99)
-    for number, content in enumerate(damaged):
-        assert module._kept(copy(kept, tmp_path / str(number), content)) is None
-    assert module._kept(tmp_path / "nowhere" / kept.name) is None
-
-
-def test_a_regressor_that_others_could_have_written_is_not_read(kept, tmp_path):
-    file = copy(kept, tmp_path / "open")
-    for path, mode, is_read in [(file, 0o666, False), (file, 0o600, True), (file.parent, 0o777, False)]:
-        path.chmod(mode)
-        assert (module._kept(file) is not None) == is_read
-
-
-def test_another_table_and_another_version_have_files_of_their_own(yardstick, monkeypatch):
-    name = module._fingerprint(yardstick.table)
-    assert module._fingerprint(replace(yardstick.table, path=Path("moved.csv"))) == name
-    assert module._fingerprint(replace(yardstick.table, checksum="0")) != name
-    monkeypatch.setattr("pcdarts.__version__", "99")
-    assert module._fingerprint(yardstick.table) != name
-
-
-def test_where_nothing_can_be_kept_it_is_said_and_the_scores_are_the_same(yardstick, tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    remarks: list[str] = []
-    again = make_yardstick(yardstick.table.path, say=remarks.append)
-    assert remarks == [
-        "fitting a regressor on 60 cells, six times for the cross-validation",
-        f"cannot keep it in {tmp_path}/file/pcdarts (Not a directory), so that every start fits it again",
-    ]
-    assert again.scores(NEW) == yardstick.scores(NEW)
-    assert again.quality == yardstick.quality
-
-
-def test_of_two_processes_one_fits_and_the_other_waits_for_it(tmp_path):
-    table = write_table(tmp_path / "cells.csv", nodes=4)
-    code = f"""
-from pathlib import Path
-from pcdarts.score.yardstick import make_yardstick
-made = make_yardstick(Path({str(table)!r}))
-print(made.quality)
-"""
-    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    jobs = [Forked(tmp_path, code=code, environment=environment) for _ in range(2)]
-    both = [end_of(job) for job in jobs]
-    assert [ended.code for ended in both] == [0, 0], both
-    assert sorted(ended.out.count("fitting a regressor") for ended in both) == [0, 1]
-    assert both[0].out.splitlines()[-1] == both[1].out.splitlines()[-1]
-    assert len(list((tmp_path / "cache" / "pcdarts").iterdir())) == 1

@@ -154,6 +154,7 @@ def test_without_its_library_a_study_is_refused_in_a_line_and_its_folder_still_r
     scored(tmp_path / "a", known_table)
     (tmp_path / "small.yaml").write_text(UNTRAINED)
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where nothing is kept that would do without it
     said = "scoring cells needs sklearn: pip install 'pcdarts[score]'"
     assert refused(tmp_path, "study", "run", "small.yaml", "--table", str(known_table)) == said
     assert f"no cell is scored: {said}" in done(tmp_path, "study", "status", "a")

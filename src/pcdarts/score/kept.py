@@ -44,7 +44,7 @@ def kept_file(table: CellTable) -> Path:
         sklearn = ""
     versions = f"{pcdarts.__version__} {sklearn} {np.__version__}"
     digest = hashlib.sha256(f"{table.checksum} {versions} {platform.machine()}".encode())
-    for folder in ("cell", "network", "score"):
+    for folder in ("cell", "network", "ops", "score"):
         for source in sorted((Path(pcdarts.__file__).parent / folder).glob("*.py")):
             digest.update(source.read_bytes())
     return cache_folder() / f"yardstick-{digest.hexdigest()[:16]}.arrays"
