@@ -23,10 +23,11 @@ from pcdarts.config.configs import (
 from pcdarts.config.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.config.fitting import fitted_epochs
 from pcdarts.config.flags import RUN_FLAGS, read_flags
-from pcdarts.config.job_config import JobConfig, read_yaml
+from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve
 from pcdarts.config.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
+from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError, RunError, did_you_mean, listed, shown
 from pcdarts.extras import without_collection
 from pcdarts.run.interruption import ending_afterwards
@@ -226,7 +227,7 @@ def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, A
     begun = resolve(config_class, file=run.config)
     config = resolve(config_class, file=run.config, flags=flags, problems=problems)
     for name, value in config.identity().items():
-        if value != (before := begun.fingerprint()[name]):
+        if value != (before := begun.fingerprint().get(name)):
             raise InputError(
                 f"{run.path} was begun with {name} {shown(before)}, not {shown(value)}: "
                 "drop the flag to resume it, or start a new run"

@@ -21,7 +21,7 @@ def test_a_shorter_search_keeps_the_share_of_frozen_epochs_and_says_so() -> None
 
 def test_every_recipe_can_be_tried_for_one_epoch() -> None:
     for config_class in (SearchConfig, TrainConfig, DetectTrainConfig):
-        for name in RECIPES[config_class]:
+        for name in RECIPES[config_class.job_name()]:
             flags = {"recipe": name, "epochs": "1"}
             fitted, _ = fitted_epochs(config_class, None, flags)
             assert resolve(config_class, flags={**fitted, **flags}).model_dump()["epochs"] == 1

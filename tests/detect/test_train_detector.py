@@ -392,10 +392,10 @@ def test_a_foreign_checkpoint_is_refused(place: Path, finished: Path) -> None:
     assert "foreign/checkpoint.pt is truncated or damaged" in refused(place, "detect", "test", "foreign")
 
 
-@pytest.mark.parametrize("name", RECIPES[DetectTrainConfig])
+@pytest.mark.parametrize("name", RECIPES["detect train"])
 def test_every_recipe_has_its_name_and_a_line_about_it(name: str) -> None:
     assert recipe(DetectTrainConfig, name).recipe == name
-    assert RECIPES[DetectTrainConfig][name].__doc__
+    assert RECIPES["detect train"][name].__doc__
 
 
 def test_detect_has_help_for_itself_and_for_both_of_its_verbs(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.cli import CONFIGS
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.flags import read_flags
-from pcdarts.config.job_config import read_yaml
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve
+from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError
 from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, SAME_DATA, network_of, training_command
 from pcdarts.jobs.sizes import millions

@@ -13,6 +13,7 @@ from rich.table import Table
 from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_map, stem_stride, suggested_kind
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config.configs import SearchConfig
+from pcdarts.config.method_settings import DartsSettings
 from pcdarts.data.disk.encoded import FILES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
@@ -109,6 +110,7 @@ def run_plan(config: SearchConfig) -> None:
         InputError: the data cannot be used, the network is impossible, or nothing can keep to the budget.
         RunError: a measurement failed.
     """
+    assert isinstance(config, DartsSettings)
     device = choose_device(config.device, config.threads)
     setting, work, notes = prepare(config)
     budget = check_network(config, setting)

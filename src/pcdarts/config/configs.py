@@ -1,9 +1,12 @@
 """What each job can be told: the fields of its configuration, which are also its flags."""
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config.fields import (
@@ -55,7 +58,6 @@ from pcdarts.config.fields import (
     OfFileKind,
     OnBadImage,
     PixelRange,
-    Positive,
     Probability,
     Recipe,
     Seed,
@@ -69,7 +71,8 @@ from pcdarts.config.fields import (
     Workers,
 )
 from pcdarts.config.job_config import WHERE_THE_SETS_ARE, JobConfig
-from pcdarts.errors import listed
+from pcdarts.config.method_settings import METHOD_SETTINGS, DartsSettings, MethodSettings
+from pcdarts.errors import closest, listed, shown
 
 
 class SearchConfig(JobConfig):
@@ -79,6 +82,9 @@ class SearchConfig(JobConfig):
 
     job: Literal["search"] = "search"
     recipe: Recipe = None
+    method: str = Field(
+        default="darts", description="how alpha and beta are learnt; --method NAME --help shows the method's settings"
+    )
     data: Data = "fashion-mini"
     data_root: DataRoot = None
     hub_name: HubName = None
@@ -101,7 +107,6 @@ class SearchConfig(JobConfig):
     edge_normalization: bool = Field(
         default=True, description="weigh the edges that enter a node by softmaxed betas (Eq. 2)"
     )
-    second_order: bool = Field(default=False, description="second-order architecture gradient, as in DARTS v2")
     epochs: Epochs = 50
     arch_frozen_epochs: int = Field(
         default=15, ge=0, description="first epochs, in which alpha and beta stay as they are"
@@ -112,9 +117,6 @@ class SearchConfig(JobConfig):
     momentum: Momentum = 0.9
     weight_decay: WeightDecay = 3e-4
     gradient_clip: GradientClip = 5.0
-    arch_learning_rate: Positive = Field(default=6e-4, description="fixed learning rate of Adam on alpha and beta")
-    arch_adam_betas: tuple[Probability, Probability] = Field(default=(0.5, 0.999), description="momenta of Adam")
-    arch_weight_decay: NotNegative = Field(default=1e-3, description="weight decay of alpha and beta")
     network_channels: NetworkChannels = None
     network_cells: NetworkCells = None
     network_image_size: NetworkImageSize = None
@@ -152,6 +154,54 @@ class SearchConfig(JobConfig):
         description="native (compiled on first use), plain (PyTorch alone), or auto: the faster ones here",
     )
 
+    def __new__(cls, **fields: Any) -> Self:
+        """A configuration with the settings of its method: it is of the class of these too."""
+        wanted: Any = cls  # which is the right one where a configuration is copied
+        if fields or not issubclass(cls, MethodSettings):
+            wanted = _with(METHOD_SETTINGS.get(str(fields.get("method")), DartsSettings))
+        return super().__new__(wanted)
+
+    def __init__(self, **fields: Any) -> None:  # those of the method are among them
+        super().__init__(**fields)
+
+    @classmethod
+    def variants(cls) -> tuple[Any, ...]:
+        return (cls,) if issubclass(cls, MethodSettings) else tuple(map(_with, METHOD_SETTINGS.values()))
+
+    @classmethod
+    def _in_words(cls, problems: Sequence[ErrorDetails]) -> list[str]:
+        """All settings of another method are told in one line, and not at all if the name of the method is wrong."""
+        of_others: dict[tuple[str, ...], list[str]] = {}
+        others = []
+        for problem in problems:
+            name = problem["loc"][0] if problem["loc"] else ""
+            methods = tuple(method for method, group in METHOD_SETTINGS.items() if name in group.model_fields)
+            if methods and problem["type"] == "extra_forbidden":
+                of_others.setdefault(methods, []).append(str(name))
+            else:
+                others.append(problem)
+        lines = super()._in_words(others)
+        if any(problem["loc"] == ("method",) for problem in others):
+            return lines
+        ours = next(method for method, group in METHOD_SETTINGS.items() if group in cls.__bases__)
+        for methods, names in of_others.items():
+            are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+            theirs = listed(methods)
+            lines.append(
+                f"{listed(names, 'and')} {are} for the method {theirs}, not for {ours}: drop {them}, or use method "
+                f"{theirs}"
+            )
+        return lines
+
+    @field_validator("method")
+    @classmethod
+    def _the_method_is_known(cls, method: str) -> str:
+        if method not in METHOD_SETTINGS:
+            raise ValueError(
+                f"method is {shown(method)}, but it must be {listed(METHOD_SETTINGS)}{closest(method, METHOD_SETTINGS)}"
+            )
+        return method
+
     @field_validator("kernels")
     @classmethod
     def _native_kernels_know_float32_alone(cls, kernels: str, info: ValidationInfo) -> str:
@@ -168,6 +218,13 @@ class SearchConfig(JobConfig):
         if epochs is not None and frozen > epochs:
             raise ValueError(f"arch_frozen_epochs is {frozen}, but it must be at most epochs ({epochs})")
         return frozen
+
+
+@cache
+def _with(group: type[MethodSettings]) -> type[SearchConfig]:
+    """The class of the configurations of a search by the method of these settings."""
+    bases: Any = (SearchConfig, group)
+    return create_model("SearchConfig", __base__=bases, __module__=__name__)
 
 
 class TrainConfig(JobConfig):

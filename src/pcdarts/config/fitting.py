@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pcdarts.config.job_config import JobConfig, read_yaml
+from pcdarts.config.job_config import JobConfig
 from pcdarts.config.recipes import RECIPES, recipe
+from pcdarts.config.yaml_files import read_yaml
 
 
 def fitted_epochs(
@@ -21,7 +22,7 @@ def fitted_epochs(
         InputError: the file cannot be read, or there is no such recipe.
     """
     given = {**({} if file is None else read_yaml(file, config_class)), **flags}
-    named = str(given.get("recipe") or next(iter(RECIPES[config_class])))
+    named = str(given.get("recipe") or next(iter(RECIPES[config_class.job_name()])))
     base = recipe(config_class, named).model_dump()
     wanted = str(given.get("epochs", ""))
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and 0 < int(wanted) < base["epochs"]):

@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 from tyro.constructors import PrimitiveConstructorSpec
 
 from pcdarts.config.foreign_flags import meant
-from pcdarts.config.job_config import JobConfig, settings
+from pcdarts.config.job_config import JobConfig, every_setting, settings
+from pcdarts.config.method_settings import METHOD_SETTINGS
 from pcdarts.config.recipes import RECIPES, resolve
 from pcdarts.errors import listed, shown
 
@@ -42,20 +43,14 @@ def read_flags(
 
     `--help` among the arguments prints the help and exits. `jobs` are all that there are, by name.
     """
-    fields, more = settings(config_class), flags_besides(config_class)
-    flags = {
-        name: _flag(metavar, description) if metavar else Annotated[bool, tyro.conf.arg(help=description)]
-        for name, (metavar, description) in more.items()
-    }
-    flags |= {name: _flag_of(name, field, config_class) for name, field in fields.items()}
-    as_type = _make_typed_dict("flags", flags, total=False)  # a flag not given stays absent
-    prog = f"pcdarts {config_class.model_fields['job'].default}"
+    fields, prog = every_setting(config_class), f"pcdarts {config_class.job_name()}"
+    as_type = _as_type(config_class, fields)
     wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
     read, unread = tyro.cli(as_type, prog=prog, args=wanted, return_unknown_args=True)
     given = {name: value for name, value in read.items() if value not in ("", ())}
     _share_out_arguments(given, unread, wanted, fields)
     if len(wanted) < len(arguments):
-        _print_help(config_class, as_type, prog, given)
+        _print_help(config_class, prog, given)
     empty = [name for name in read if name not in given and not (name in fields and fields[name].is_required())]
     problems = [f"{_dashed(name)} needs a value{_values(name, fields)}" for name in empty]
     for name, value in given.items():
@@ -66,16 +61,26 @@ def read_flags(
     return given, problems + _problems_in(unread, config_class, jobs)
 
 
+def _as_type(config_class: type[JobConfig], fields: Mapping[str, FieldInfo]) -> Any:
+    """What tyro makes flags of: those of these settings, and what else can be said to the job."""
+    flags = {
+        name: _flag(metavar, description) if metavar else Annotated[bool, tyro.conf.arg(help=description)]
+        for name, (metavar, description) in flags_besides(config_class).items()
+    }
+    flags |= {name: _flag_of(name, field, config_class) for name, field in fields.items()}
+    return _make_typed_dict("flags", flags, total=False)  # a flag not given stays absent
+
+
 def flags_besides(config_class: type[JobConfig]) -> dict[str, tuple[str, str]]:
     """What can be said to a job besides its settings: name, metavar and help; without a metavar it is a switch."""
-    if config_class not in RECIPES:
+    if config_class.job_name() not in RECIPES:
         return {}
-    return RUN_FLAGS | PLAN_FLAG if config_class.model_fields["job"].default == "search" else RUN_FLAGS
+    return RUN_FLAGS | PLAN_FLAG if config_class.job_name() == "search" else RUN_FLAGS
 
 
 def known_flags(config_class: type[JobConfig]) -> dict[str, bool]:
     """All that can be typed after a job, as it is typed (`--epochs`, `RUN`): whether it is a switch."""
-    fields = settings(config_class)
+    fields = every_setting(config_class)
     besides = {_dashed(name): not metavar for name, (metavar, _) in flags_besides(config_class).items()}
     return besides | {_typed(name, fields): _plain_type(field.annotation)[0] is bool for name, field in fields.items()}
 
@@ -125,17 +130,20 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _print_help(config_class: type[JobConfig], flags: Any, prog: str, given: Mapping[str, Any]) -> None:
-    """Print the flags with the defaults that the chosen recipe and file give them, and exit."""
-    if config_class in RECIPES:
+def _print_help(config_class: type[JobConfig], prog: str, given: Mapping[str, Any]) -> None:
+    """Print the flags with the defaults that the chosen recipe, file and method give them, and exit."""
+    if config_class.job_name() in RECIPES:
         file = Path(given["config"]) if "config" in given else None
-        config = resolve(config_class, file=file, flags={name: given[name] for name in ("recipe",) if name in given})
+        chosen = {name: given[name] for name in ("recipe", "method") if name in given}
+        config = resolve(config_class, file=file, flags=chosen)
+        fields = settings(type(config))
         defaults = config.model_dump(exclude={"job"}) | dict.fromkeys(RUN_FLAGS) | dict.fromkeys(PLAN_FLAG, False)
         description = f"Recipe < YAML file < flags. The defaults shown are those of the recipe {defaults['recipe']}."
     else:
         fields = settings(config_class)
         defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
         description = str(config_class.__doc__)
+    flags = _as_type(config_class, fields)
     tyro.cli(flags, prog=prog, args=["--help"], description=description, default=defaults)
 
 
@@ -143,7 +151,7 @@ def _problems_in(
     unread: Sequence[str], config_class: type[JobConfig], jobs: Mapping[str, type[JobConfig]]
 ) -> list[str]:
     """What the arguments that no flag took were meant to be; those after an unknown flag are taken for its values."""
-    known, own = known_flags(config_class), config_class.model_fields["job"].default
+    known, own = known_flags(config_class), config_class.job_name()
     problems: list[str] = []
     for token in unread:
         flag = token.partition("=")[0]
@@ -164,7 +172,9 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
     if kind is bool:
         return Annotated[bool, tyro.conf.arg(help=description)]
     if name == "recipe":
-        metavar = f"{{{','.join(RECIPES[config_class])}}}"
+        metavar = f"{{{','.join(RECIPES[config_class.job_name()])}}}"
+    elif name == "method":
+        metavar = f"{{{','.join(METHOD_SETTINGS)}}}"
     elif get_origin(kind) is Literal:
         metavar = f"{{{','.join(get_args(kind))}}}"
     elif field.is_required():

@@ -1,41 +1,24 @@
-"""How a job is told what to do: a flat, frozen, checked configuration, its YAML file, and the words of its problems."""
+"""The configuration of a job: flat, frozen and checked, with what identifies it and its YAML file."""
 
 import math
 import os
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from pcdarts.config.foreign_flags import meant_setting
-from pcdarts.errors import InputError, closest, listed, shown
-
-
-class ConfigError(InputError):
-    """Everything that is wrong with a configuration: a single problem as it is, several under one heading."""
-
-    def __init__(self, problems: list[str]) -> None:
-        heading = [f"{len(problems)} problems with the configuration:"] if len(problems) > 1 else []
-        super().__init__(*heading, *problems)
-        self.problems = problems
-
+from pcdarts.config.group import Group
+from pcdarts.errors import listed, shown
 
 WHERE_THE_SETS_ARE = frozenset({"test_set", "train_set"})
 """Fields that are among those `elsewhere` where they say which folders the images are in: these are compared."""
 
 
-class JobConfig(BaseModel):
-    """What the configurations of all jobs have in common: fields are checked together, once, and never change.
-
-    Raises:
-        ConfigError: lists everything that is wrong, one line each.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
+class JobConfig(Group):
+    """What the configurations of all jobs have in common."""
 
     elsewhere: ClassVar[frozenset[str]] = frozenset(
         {
@@ -71,25 +54,15 @@ class JobConfig(BaseModel):
 
     job: str
 
-    def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise ConfigError([_in_words(e, type(self)) for e in error.errors(include_url=False)]) from None
-
-    @field_validator("*", mode="before")
     @classmethod
-    def _a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError(f"{info.field_name} is {str(value).lower()}, but it is not a switch")
-        return value
+    def job_name(cls) -> str:
+        """What the job is called, on the command line too."""
+        return str(cls.model_fields["job"].default)
 
-    @field_validator("*")
     @classmethod
-    def _a_number_can_be_counted_to(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, int) and value >= 2**63:
-            raise ValueError(f"{info.field_name} is {shown(value)}, but it must be less than 2**63")
-        return value
+    def variants(cls) -> tuple[type[Self], ...]:
+        """The classes that configurations of this job are of, the usual one first: each may have other settings."""
+        return (cls,)
 
     @field_validator("device", check_fields=False)
     @classmethod
@@ -215,115 +188,12 @@ class JobConfig(BaseModel):
         return yaml.safe_dump(fields, sort_keys=False, default_flow_style=False, width=math.inf)
 
 
-_EXPECTATIONS = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "finite_number": "a finite number",
-    "dict_type": "a mapping",
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a smaller whole number",
-    "int_type": "a whole number",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "at most {le:g}",
-    "missing": "two numbers",
-    "path_type": "a path",
-    "string_too_short": "a name",
-    "string_type": "a text",
-    "too_long": "two numbers",
-    "tuple_type": "two numbers",
-}
-
-
-def _in_words(problem: ErrorDetails, config_class: type[JobConfig]) -> str:
-    value, context = problem["input"], problem.get("ctx", {})
-    name = str(problem["loc"][0]) if problem["loc"] else "the name of a setting"  # it may be no Unicode text
-    if problem["type"] == "value_error":
-        return str(context["error"])
-    if problem["type"] == "extra_forbidden":
-        return f"there is no setting {name}{meant_setting(name, settings(config_class))}"
-    if problem["type"] == "missing" and len(problem["loc"]) == 1:
-        return f"{name} is missing: {settings(config_class)[name].description}"
-    if problem["type"] == "literal_error":
-        choices = re.findall(r"'([^']*)'", context["expected"])
-        if name == "data" and (os.sep in str(value) or os.path.isdir(str(value))):
-            folder = f"--data folder --data-root {shown(value)}"
-            return f"data is {shown(value)}, but it must be {listed(choices)}: for a folder of class folders {folder}"
-        return f"{name} is {shown(value)}, but it must be {listed(choices)}{closest(str(value), choices)}"
-    if problem["type"] in _EXPECTATIONS:
-        return f"{name} is {shown(value)}, but it must be {_EXPECTATIONS[problem['type']].format(**context)}"
-    return f"{name} is {shown(value)}: {problem['msg']}"
-
-
 def settings(config_class: type[JobConfig]) -> dict[str, FieldInfo]:
-    """What a user may set, by name: every field but the job's name."""
-    return {field.alias or name: field for name, field in config_class.model_fields.items() if name != "job"}
+    """What a user may set where nothing chooses other settings, by name: every field but the job's name."""
+    fields = config_class.variants()[0].model_fields
+    return {field.alias or name: field for name, field in fields.items() if name != "job"}
 
 
-def read_yaml(path: Path, config_class: type[JobConfig]) -> dict[str, Any]:
-    """Read a configuration file of the job of `config_class`: some or all of its fields, not yet checked.
-
-    Raises:
-        InputError: no such file, too large, not YAML, not a mapping, a key twice, or written for another job.
-    """
-    fields = load_mapping(path)
-    job = config_class.model_fields["job"].default
-    if fields.get("job", job) != job:
-        raise InputError(
-            f"{path} configures the job {shown(fields['job'])}, not {job}: "
-            f"use it with `pcdarts {shown(fields['job'])}`, or give that of a {job} run"
-        )
-    return fields
-
-
-MAX_YAML_BYTES = 64 * 1024
-
-
-class _FlatLoader(yaml.SafeLoader):
-    """Safe YAML in which a key stands once and nothing refers to something else (so nothing can blow up)."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="an alias (*) is not accepted")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="the name of a setting is one word", problem_mark=key.start_mark)
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def load_mapping(path: Path, what: str = "configuration") -> dict[str, Any]:
-    """What a YAML file holds, not yet checked; `what` it is meant to be.
-
-    Raises:
-        InputError: no such file, too large, not YAML, not a mapping, or a key twice.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_YAML_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read the {what} {path}: {error.strerror}") from None
-    if len(content) > MAX_YAML_BYTES:
-        raise InputError(f"{path} is too large for a {what} (over {MAX_YAML_BYTES // 1024} KiB)")
-    try:
-        fields = yaml.load(content.decode("utf-8"), _FlatLoader)
-    except yaml.MarkedYAMLError as error:
-        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path} is not a {what}: {error.problem}{where}") from None
-    except Exception:  # what PyYAML makes of odd values may fail in any way
-        raise InputError(f"{path} is not a {what}: not readable as YAML") from None
-    if fields is None:
-        return {}
-    if not isinstance(fields, dict):
-        raise InputError(f"{path} is not a {what}: expected lines such as `epochs: 50`")
-    return {str(key): value for key, value in fields.items()}
+def every_setting(config_class: type[JobConfig]) -> dict[str, FieldInfo]:
+    """What a user may set with one variant of the job or another, by name."""
+    return {name: field for variant in reversed(config_class.variants()) for name, field in settings(variant).items()}

@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.detect_config import DetectTrainConfig
-from pcdarts.config.job_config import ConfigError, JobConfig, read_yaml
+from pcdarts.config.group import ConfigError
+from pcdarts.config.job_config import JobConfig, settings
+from pcdarts.config.method_settings import METHOD_SETTINGS
 from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError, did_you_mean, shown
 
 DEFAULT = "fashion-mini"
@@ -247,8 +250,8 @@ def detect_train_coco_mini() -> DetectTrainConfig:
     )
 
 
-RECIPES: dict[type[JobConfig], dict[str, Callable[[], JobConfig]]] = {
-    SearchConfig: {
+RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
+    "search": {
         "fashion-mini": search_fashion_mini,
         "cifar10": search_cifar10,
         "cifar10-small": search_cifar10_small,
@@ -256,19 +259,19 @@ RECIPES: dict[type[JobConfig], dict[str, Callable[[], JobConfig]]] = {
         "darts-v2": search_darts_v2,
         "imagenet": search_imagenet,
     },
-    RandomSearchConfig: {
+    "random search": {
         "fashion-mini": random_search_fashion_mini,
         "cifar10": random_search_cifar10,
         "cifar10-small": random_search_cifar10_small,
     },
-    TrainConfig: {
+    "train": {
         "fashion-mini": train_fashion_mini,
         "cifar10": train_cifar10,
         "cifar10-small": train_cifar10_small,
         "imagenet": train_imagenet,
         "imagenet-100": train_imagenet_100,
     },
-    DetectTrainConfig: {
+    "detect train": {
         "coco-mini": detect_train_coco_mini,
         "coco": detect_train_coco,
     },
@@ -287,12 +290,11 @@ def recipe(config_class: type[Config], name: str) -> Config:
     Raises:
         InputError: the job has no recipe of this name.
     """
-    recipes = RECIPES[config_class]
+    job = config_class.job_name()
+    recipes = RECIPES[job]
     if name not in recipes:
-        job = config_class.model_fields["job"].default
         raise InputError(f"{job} has no recipe {shown(name)}: {did_you_mean(name, recipes)}")
-    config = recipes[name]()
-    assert isinstance(config, config_class)
+    config: Any = recipes[name]()
     return config
 
 
@@ -302,7 +304,7 @@ _BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
 
 def training_recipe(search: SearchConfig | RandomSearchConfig) -> TrainConfig:
     """By which the cells of a search are trained: the recipe of its name, else that for its data, else the first."""
-    known = search.recipe in RECIPES[TrainConfig]
+    known = search.recipe in RECIPES["train"]
     return recipe(TrainConfig, str(search.recipe) if known else _BY_DATA.get(search.data, DEFAULT))
 
 
@@ -326,14 +328,17 @@ def resolve(
     from_file = {} if file is None else read_yaml(file, config_class)
     flags = flags or {}
     given = {**from_file, **flags}
-    if given.get("recipe") != from_file.get("recipe") and config_class.model_fields.keys() <= from_file.keys():
+    whole = settings(config_class).keys() - {"method"}  # which files of older versions do not have
+    if given.get("recipe") != from_file.get("recipe") and whole <= from_file.keys():
         raise InputError(
             f"{file} holds every setting, so --recipe {shown(given['recipe'])} would be no more than a name: "
             "drop --recipe, or --config"
         )
     base = {}
-    if config_class in RECIPES:
-        base = recipe(config_class, str(given.get("recipe") or next(iter(RECIPES[config_class])))).model_dump()
+    if recipes := RECIPES.get(config_class.job_name()):
+        base = recipe(config_class, str(given.get("recipe") or next(iter(recipes)))).model_dump()
+    if given.get("method", base.get("method")) != base.get("method"):  # what a recipe says of its own method
+        base = {name: value for name, value in base.items() if name not in METHOD_SETTINGS[base["method"]].model_fields}
     if given.get("data", base.get("data")) != base.get("data"):
         limits = (*LIMITS, "image_size") if base.get("network_image_size") else LIMITS  # small for the search alone
         base |= {name: config_class.model_fields[name].default for name in limits if name in base}

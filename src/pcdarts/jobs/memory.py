@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.method_settings import DartsSettings
 from pcdarts.data.images import DataSet
 from pcdarts.errors import RunError
 from pcdarts.learn.learning import images_per_pass
@@ -65,6 +66,7 @@ def _needs(config: SearchConfig | TrainConfig, data: DataSet) -> str:
     )
     if isinstance(config, TrainConfig):
         return network
+    assert isinstance(config, DartsSettings)
     return f"K = {config.k}, {network}, {'second' if config.second_order else 'first'} order"
 
 
@@ -123,6 +125,7 @@ def _try(order: dict[str, Any]) -> None:
         sum(logits.sum() for logits in (output if training.auxiliary else [output])).backward()
         return
     config = SearchConfig(**order["config"])
+    assert isinstance(config, DartsSettings)
     device = choose_device(config.device, config.threads)
     few = Images(torch.zeros(1, *order["shape"], dtype=torch.uint8), labels[:1])
     names = tuple(map(str, range(order["num_classes"])))

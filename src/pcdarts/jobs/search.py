@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pcdarts.cell.derive import derive
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
+from pcdarts.config.method_settings import DartsSettings
 from pcdarts.data.batches import Batches
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
@@ -50,6 +51,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         RunError: a loss is no longer a number, memory runs out, or something cannot be saved.
         Interrupted: the process was asked to end; what it had done is saved.
     """
+    assert isinstance(config, DartsSettings)
     device = choose_device(config.device, config.threads, processes.local_rank)
     set_determinism(config.deterministic)
     check_amp(config.amp, device.type)

@@ -11,9 +11,9 @@ from pcdarts.cell.derive import derive, strengths
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, CellSpace
 from pcdarts.config.configs import SearchConfig, ShowConfig
-from pcdarts.config.job_config import load_mapping
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve, training_recipe
+from pcdarts.config.yaml_files import load_mapping
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, counted
 from pcdarts.jobs.evaluation import (

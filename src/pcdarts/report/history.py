@@ -8,7 +8,7 @@ from typing import Any
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
-from pcdarts.config.job_config import load_mapping
+from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError
 from pcdarts.run.run_folder import RunFolder
 

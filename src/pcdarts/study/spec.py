@@ -10,8 +10,10 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pcdarts.config.job_config import ConfigError, JobConfig, load_mapping
+from pcdarts.config.group import ConfigError
+from pcdarts.config.job_config import JobConfig
 from pcdarts.config.study_config import Scale, TableColumn, TableKind
+from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError, did_you_mean, in_one_line, listed, shown
 
 BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes")

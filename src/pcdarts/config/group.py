@@ -1,0 +1,129 @@
+"""A group of settings: fields that are checked together and never change, and the words of what is wrong with them."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from pcdarts.config.foreign_flags import meant_setting
+from pcdarts.errors import InputError, closest, listed, shown
+
+
+class ConfigError(InputError):
+    """Everything that is wrong with a configuration: a single problem as it is, several under one heading."""
+
+    def __init__(self, problems: list[str]) -> None:
+        heading = [f"{len(problems)} problems with the configuration:"] if len(problems) > 1 else []
+        super().__init__(*heading, *problems)
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class After:
+    """Where a setting stands in help and YAML: behind the setting `name`, not where its group would put it."""
+
+    name: str
+
+
+class Group(BaseModel):
+    """Settings that belong together. The configuration of a job is made of groups: they are its base classes.
+
+    The fields of a configuration come in the order of its base classes, then those of its own, but for those with
+    `After`; a check sees the fields before its own.
+
+    Raises:
+        ConfigError: lists everything that is wrong, one line each.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigError(self._in_words(error.errors(include_url=False))) from None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.__pydantic_fields__ = _arranged(cls)
+
+    @classmethod
+    def _in_words(cls, problems: Sequence[ErrorDetails]) -> list[str]:
+        return [_in_words(problem, cls.model_fields) for problem in problems]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"{info.field_name} is {str(value).lower()}, but it is not a switch")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _a_number_can_be_counted_to(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int) and value >= 2**63:
+            raise ValueError(f"{info.field_name} is {shown(value)}, but it must be less than 2**63")
+        return value
+
+
+def _arranged(group: type[Group]) -> dict[str, FieldInfo]:
+    """The fields of a group in the order of its base classes and of what `After` says."""
+    fields = group.model_fields
+    inherited = [name for base in group.__bases__ if issubclass(base, Group) for name in base.model_fields]
+    names = [*dict.fromkeys([*inherited, *fields])]
+    for name in [*names]:
+        for place in fields[name].metadata:
+            if isinstance(place, After) and place.name in fields:
+                names.remove(name)
+                names.insert(names.index(place.name) + 1, name)
+    return {name: fields[name] for name in names}
+
+
+_EXPECTATIONS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "dict_type": "a mapping",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "missing": "two numbers",
+    "path_type": "a path",
+    "string_too_short": "a name",
+    "string_type": "a text",
+    "too_long": "two numbers",
+    "tuple_type": "two numbers",
+}
+
+
+def _in_words(problem: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
+    known = {field.alias or name: field for name, field in fields.items() if name != "job"}
+    value, context = problem["input"], problem.get("ctx", {})
+    name = str(problem["loc"][0]) if problem["loc"] else "the name of a setting"  # it may be no Unicode text
+    if problem["type"] == "value_error":
+        return str(context["error"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {name}{meant_setting(name, known)}"
+    if problem["type"] == "missing" and len(problem["loc"]) == 1:
+        return f"{name} is missing: {known[name].description}"
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        if name == "data" and (os.sep in str(value) or os.path.isdir(str(value))):
+            folder = f"--data folder --data-root {shown(value)}"
+            return f"data is {shown(value)}, but it must be {listed(choices)}: for a folder of class folders {folder}"
+        return f"{name} is {shown(value)}, but it must be {listed(choices)}{closest(str(value), choices)}"
+    if problem["type"] in _EXPECTATIONS:
+        return f"{name} is {shown(value)}, but it must be {_EXPECTATIONS[problem['type']].format(**context)}"
+    return f"{name} is {shown(value)}: {problem['msg']}"
