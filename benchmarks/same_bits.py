@@ -13,8 +13,8 @@ call, which then does only the jobs of the other one:
 """
 
 import argparse
-import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -25,11 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from run_ends import End, bits, differences, end_of
+from same_bits_jobs import JOBS, Job, write_images
 
 MOVED = {
     "/checkpoint.pt/state/method/arch/": "/checkpoint.pt/state/arch/",
@@ -42,69 +41,6 @@ ADDED = ("/checkpoint.pt/fingerprint/method", "/result.json/method")
 
 SHOWN = 8
 """So many differences of a job are printed."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A small job."""
-
-    command: str
-    processes: int = 1
-    """More than one are started by torchrun."""
-    killed: str | None = None
-    """It is killed (SIGKILL) once an epoch is in this file of its run folder, and resumed."""
-    same_as: str | None = None
-    """The job that must end in the same way, within one version."""
-    needs: str | None = None
-    """What not every machine has: both versions may refuse the job for want of it."""
-
-    def __str__(self) -> str:
-        """All that decides what is computed, in a line: kept runs are compared with those of the same job only."""
-        kill = f", killed after the first epoch in {self.killed}" if self.killed else ""
-        return f"{self.command}, processes: {self.processes}{kill}"
-
-
-GENOTYPE = (
-    "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 2), ('max_pool_3x3', 0)], "
-    "normal_concat=[2, 3], reduce=[('max_pool_3x3', 0), ('skip_connect', 1), ('sep_conv_5x5', 0), "
-    "('dil_conv_5x5', 2)], reduce_concat=[2, 3])"
-)
-SMALL = (
-    "--train-images 60 --image-size 8 --channels 4 --num-cells 3 --num-nodes 4 --batch-size 10 --epochs 4 "
-    "--arch-frozen-epochs 1 --arch-learning-rate 0.1"
-)
-"""Four epochs of three steps, in the first of which α and β are frozen."""
-SECOND_ORDER = f"search {SMALL} --kernels plain --k 2 --second-order --channel-sampling random"
-PARTS = "--gradient-accumulation-steps 2"
-TRAIN = (
-    "train --train-images 60 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 4 "
-    f"--drop-path 0.3 --auxiliary --cutout 3 --test-every 2 --genotype {shlex.quote(GENOTYPE)}"
-)
-DETECT = (
-    "detect train --data-root ../../coco --train-sets learn --test-set look --image-size 64 --channels 4 "
-    "--num-cells 3 --head-channels 4 --batch-size 4 --epochs 3 --test-every 2 --learning-rate 0.02 "
-    f"--lr-warmup-epochs 1 --workers 0 --genotype {shlex.quote(GENOTYPE)}"
-)
-
-JOBS = {
-    "search": Job("search --train-images 120 --batch-size 20 --epochs 3 --arch-frozen-epochs 1 --kernels plain"),
-    "native": Job(f"search {SMALL} --k 2 --kernels native", needs="a C++ compiler"),
-    "second-order": Job(SECOND_ORDER),
-    "darts": Job(f"search {SMALL} --kernels plain --k 1 --no-edge-normalization --max-skips 1"),
-    "parts": Job(f"search {SMALL} --kernels plain --k 2 {PARTS}"),
-    "second-order-parts": Job(f"{SECOND_ORDER} {PARTS}"),
-    "amp": Job(f"search {SMALL} --kernels plain --k 2 --amp bf16", needs="a processor with bfloat16"),
-    "train": Job(f"{TRAIN} --seeds 2"),
-    "train-parts": Job(f"{TRAIN} {PARTS} --label-smoothing 0.1 --learning-rate-schedule linear --lr-warmup-epochs 1"),
-    "random-search": Job(
-        "random search --candidates 3 --epochs 2 --train-images 60 --image-size 8 --channels 4 --num-cells 3 "
-        "--num-nodes 4 --batch-size 10"
-    ),
-    "detect": Job(DETECT, needs="pycocotools"),
-    "killed": Job(f"{SECOND_ORDER} --checkpoint-minutes 1e-9", killed="metrics.jsonl", same_as="second-order"),
-    "killed-train": Job(f"{TRAIN} --seeds 2", killed="seed-2/metrics.jsonl", same_as="train"),
-    "processes": Job(f"{SECOND_ORDER} --synchronize-batch-norm", processes=2),
-}
 
 
 class Failed(Exception):
@@ -163,17 +99,36 @@ def do(job: Job, source: Path, folder: Path) -> None:
         Failed, Refused: it did not end as it should.
     """
     command = [*shlex.split(job.command), "--threads", "1", "--device", "cpu", "--seed", "1", "--run", "run"]
+    resume = [command[0], "--resume", "run"]
     if job.killed:
-        process = start(command, source, folder)
-        metrics = folder / "run" / job.killed
-        while process.poll() is None and not (metrics.exists() and metrics.read_text("utf-8").endswith("\n")):
-            time.sleep(0.002)
-        process.kill()
-        _, errors = process.communicate()
-        if process.returncode != -9:
-            raise Failed(f"it ended with exit code {process.returncode} before it was killed: {last_line(errors)}")
-        command = [command[0], "--resume", "run"]
-    process = start(command, source, folder, job.processes)
+        kill_after_an_epoch(start(command, source, folder), folder / "run" / job.killed)
+        command = resume
+    complete(job, start(command, source, folder, job.processes))
+    if job.then:
+        complete(job, start([*resume, *shlex.split(job.then)], source, folder))
+
+
+def kill_after_an_epoch(process: subprocess.Popen[str], metrics: Path) -> None:
+    """Kill a job (SIGKILL) once its metrics have a line.
+
+    Raises:
+        Failed: it ended before.
+    """
+    while process.poll() is None and not (metrics.exists() and metrics.read_text("utf-8").endswith("\n")):
+        time.sleep(0.002)
+    process.kill()
+    _, errors = process.communicate()
+    if process.returncode != -9:
+        raise Failed(f"it ended with exit code {process.returncode} before it was killed: {last_line(errors)}")
+
+
+def complete(job: Job, process: subprocess.Popen[str]) -> None:
+    """Wait for the end of a job.
+
+    Raises:
+        Refused: it was refused, and may be.
+        Failed: it ended with another exit code than 0.
+    """
     _, errors = process.communicate()
     if process.returncode == 2 and job.needs:
         raise Refused(last_line(errors))
@@ -224,6 +179,7 @@ def compare(one: End, other: End, names: tuple[str, str]) -> list[str]:
     """Where two ends differ, in words, one line for each path; `names` are what the two are called."""
     one, other = in_old_names(one), in_old_names(other)
     paths = [path for path in differences(one, other) if not is_added(path, one, other)]
+    paths.sort(key=lambda path: "/metrics.jsonl/" not in path)  # first, as they tell in which epoch it began
     return [f"{path}: {difference(path, one, other, names)}" for path in paths]
 
 
@@ -303,27 +259,6 @@ def report(name: str, verdict: str, lines: list[str], seconds: float) -> None:
     print(*(f"    {line}" for line in [*lines[:SHOWN], *more]), sep="\n", flush=True)
 
 
-def write_images(folder: Path) -> None:
-    """A data set in COCO's format: grey images with one coloured square each, which is the object."""
-    numbers = np.random.default_rng(0)
-    (folder / "annotations").mkdir(parents=True)
-    for name, first, count in (("learn", 1, 9), ("look", 100, 5)):
-        (folder / name).mkdir()
-        images, annotations = [], []
-        for number in range(first, first + count):
-            kind, side = int(numbers.integers(3)), int(numbers.integers(10, 55))
-            left, top = int(numbers.integers(0, 96 - side)), int(numbers.integers(0, 64 - side))
-            pixels = np.full((64, 96, 3), 128, dtype=np.uint8)
-            pixels[top : top + side, left : left + side] = np.eye(3, dtype=np.uint8)[kind] * 255
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-            images.append({"id": number, "file_name": f"{number}.png", "width": 96, "height": 64})
-            box = {"bbox": [left, top, side, side], "area": side * side, "iscrowd": 0}
-            annotations.append({"id": number, "image_id": number, "category_id": kind + 1, **box})
-        categories = [{"id": 1, "name": "red"}, {"id": 2, "name": "green"}, {"id": 3, "name": "blue"}]
-        content = {"images": images, "annotations": annotations, "categories": categories}
-        (folder / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
-
-
 def version(name: str, path: Path, output: Path) -> Version:
     """OLD or NEW of the command line.
 
@@ -375,9 +310,11 @@ def main() -> None:
         output = (arguments.output or Path(temporary)).absolute()
         output.mkdir(parents=True, exist_ok=True)
         old, new = version("OLD", arguments.old, output), version("NEW", arguments.new, output)
-        write_images(output / "coco")
-        if not compared(old, new, names):
-            sys.exit(1)
+        write_images(output / "images")
+        alike = compared(old, new, names)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"the jobs took {used.ru_utime + used.ru_stime:.0f} s of processor time")
+    sys.exit(not alike)
 
 
 if __name__ == "__main__":

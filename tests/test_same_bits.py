@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from run_ends import end_of
-from same_bits import ADDED, JOBS, MOVED, Failed, Version, compare, compared, do
+from same_bits import ADDED, MOVED, Failed, Version, compare, compared, do
+from same_bits_jobs import JOBS
 
 NAMES = ("OLD", "NEW")
 Change = Callable[[dict[str, Any], dict[str, Any], list[dict[str, Any]]], object]
