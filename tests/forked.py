@@ -1,11 +1,14 @@
 """Commands as real processes that begin with everything imported: one process imports it once, and forks them.
 
 Importing takes longer than most of the tiny jobs of the tests. From its first line on, such a process is one like any
-other: with an id, signals and an end of its own. `command_line.process` starts the whole command instead.
+other, with an id and signals of its own, but at its end its modules are not taken apart: this takes long too.
+`command_line.process` starts the whole command instead.
 Other programs in Python that need the same imports can be forked too.
 """
 
+import atexit
 import functools
+import gc
 import json
 import os
 import select
@@ -15,8 +18,11 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 
 class Forked:
@@ -130,6 +136,26 @@ def begin(order: dict, out: int, err: int, numbers: int) -> None:
     sys.argv = ["pcdarts", *order["arguments"]]
 
 
+def end(program: Callable[[], None]) -> NoReturn:
+    """Do the program and end with its exit code, 1 after an exception; the memory is left to the system."""
+    code: object = 0
+    try:
+        program()
+    except SystemExit as asked:
+        code = 0 if asked.code is None else asked.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        code = 1
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
 if __name__ == "__main__":
     import torch._dynamo  # noqa: F401  # which takes a second, and which every optimiser imports
 
@@ -138,7 +164,6 @@ if __name__ == "__main__":
     import pcdarts.jobs.train  # noqa: F401
     from pcdarts.__main__ import main
 
+    gc.freeze()  # or every collection in a forked process looks at all of PyTorch
     code = serve(socket.socket(fileno=int(sys.argv[1])))
-    if code is None:
-        main()
-    exec(compile(code, "the test's program", "exec"), {"__name__": "__main__"})
+    end(main if code is None else lambda: exec(compile(code, "the test's program", "exec"), {"__name__": "__main__"}))

@@ -91,7 +91,7 @@ def supernet_steps(part: tuple[int, int], sampling: str) -> Outcome:
         behind = DistributedDataParallel(supernet, bucket_cap_mb=0.01, **{buffers: False})
     # It averages the gradients of the processes; those of one process are of the sum.
     optimizer = torch.optim.SGD(supernet.parameters(), 1e-3 * process_count(), momentum=0.9)
-    for step in range(4):
+    for step in range(2):  # in the second one, the momentum counts
         images = draw_images(part, seed=step)
         frozen = {name: weight.detach() for name, weight in supernet.named_parameters()}
         loss = loss_of(functional_call(supernet, frozen, (images, arch.mixture(), masks)))
@@ -116,8 +116,7 @@ CASES = {
     "frozen weights": ((3, 3), supernet_pass, 4, "first", "cifar", True),
     "network": ((3, 1), network_pass, "cifar"),
     "network, ImageNet stem": ((2, 2), network_pass, "imagenet"),
-    "steps, first channels": ((2, 3), supernet_steps, "first"),
-    "steps, random channels": ((2, 2), supernet_steps, "random"),
+    "steps": ((2, 3), supernet_steps, "random"),
 }
 
 

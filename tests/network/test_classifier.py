@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from pcdarts.network.classifier import Classifier, load_classifier, load_network
 from small_classifier import BLUEPRINT, trained
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "model.safetensors"
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "model.safetensors"
     Classifier(BLUEPRINT, trained().state_dict()).save(path)
     return path
+
+
+@pytest.fixture
+def file(saved: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copy(saved, tmp_path))
 
 
 def rewritten(file: Path, metadata: dict[str, Any], weights: dict[str, Tensor] | None = None) -> Path:

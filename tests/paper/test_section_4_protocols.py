@@ -1,5 +1,7 @@
 """Section 4: the protocols, as the recipes state them, and the sizes in the tables."""
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -64,6 +66,7 @@ def test_darts_is_the_same_search_with_every_channel_and_a_plain_sum():
     assert (first.second_order, second.second_order) == (False, True)
 
 
+@cache
 def parameters_in_millions(name: str, kind: str) -> float:
     channels, num_cells, classes, size = (36, 20, 10, 32) if kind == "cifar" else (48, 14, 1000, 224)
     with torch.device("meta"):

@@ -5,8 +5,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from command_line import end_of
+from forked import Forked
 from pcdarts.errors import InputError, RunError
 from pcdarts.run.checkpoint import _seal, load_checkpoint, load_state, previous_of, read_newest, save_checkpoint
 
@@ -334,10 +334,8 @@ def test_killed_at_any_moment_a_saver_leaves_the_newest_checkpoint_that_it_annou
     if not hasattr(os, "fork"):
         pytest.skip("importing torch for every kill would take long")
     path = tmp_path / "checkpoint.pt"
-    printed = subprocess.run(
-        [sys.executable, "-c", SAVERS, str(path), "20"], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    kills = [line.split() for line in printed.splitlines()]
+    ended = end_of(Forked(tmp_path, str(path), "20", code=SAVERS))
+    kills = [line.split() for line in ended.out.splitlines()]
     assert len(kills) == 20
     for announced, kept, whole, sentence in kills:
         assert int(kept) >= int(announced)
@@ -383,9 +381,8 @@ kill_before_each(Path("renamed.pt"), "renamed")
 def test_killed_before_each_single_operation_on_files_a_save_loses_nothing(tmp_path: Path) -> None:
     if not hasattr(os, "fork"):
         pytest.skip("importing torch for every kill would take long")
-    command = [sys.executable, "-c", KILLED_BEFORE_EACH_OPERATION]
-    printed = subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True).stdout
-    kills = [line.split() for line in printed.splitlines()]
+    ended = end_of(Forked(tmp_path, code=KILLED_BEFORE_EACH_OPERATION))
+    kills = [line.split() for line in ended.out.splitlines()]
     for way in ("linked", "renamed"):
         *killed, last = ([status, more, silent] for name, status, more, silent in kills if name == way)
         assert len(killed) > 4
