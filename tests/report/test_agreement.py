@@ -10,13 +10,14 @@ from scipy.stats import kendalltau
 
 import pcdarts
 from pcdarts.cell.derive import derive, random_genotype, strengths
-from pcdarts.cell.space import PRIMITIVES, CellSpace
+from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
 from pcdarts.supernet.arch import ArchParameters
 
 NODES = st.integers(3, 8)
 SEEDS = st.integers(0, 999)
+SIX = CellSpace(6)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -77,9 +78,10 @@ def random_strengths(nodes, seed):
 @given(nodes=NODES, a=SEEDS, b=SEEDS)
 def test_rank_agreement_is_one_with_itself_minus_one_with_the_reverse_and_the_same_both_ways(nodes, a, b):
     first, second = random_strengths(nodes, a), random_strengths(nodes, b)
-    assert rank_agreement([first, first]) == pytest.approx(1)
-    assert rank_agreement([first, [-strength for strength in first]]) == pytest.approx(-1)
-    assert rank_agreement([first, second]) == rank_agreement([second, first])
+    assert rank_agreement(CellSpace(nodes), [first, first]) == pytest.approx(1)
+    assert rank_agreement(CellSpace(nodes), [first, [-strength for strength in first]]) == pytest.approx(-1)
+    there, back = (rank_agreement(CellSpace(nodes), runs) for runs in ([first, second], [second, first]))
+    assert there == back
 
 
 @settings(max_examples=25)
@@ -87,7 +89,7 @@ def test_rank_agreement_is_one_with_itself_minus_one_with_the_reverse_and_the_sa
 def test_at_a_single_node_rank_agreement_is_kendalls_tau_ties_included(seed):
     draws = np.random.default_rng(seed).integers(0, 4, size=(2, 5)).astype(float)
     others = [0.0] * 9  # edges that are equal at every other node say nothing
-    found = rank_agreement([[*others, *draw] for draw in draws.tolist()])
+    found = rank_agreement(SIX, [[*others, *draw] for draw in draws.tolist()])
     if all(len(set(draw)) > 1 for draw in draws.tolist()):
         assert found == pytest.approx(kendalltau(*draws).statistic)
     else:
@@ -99,17 +101,17 @@ def test_edges_of_different_nodes_are_not_compared():
         [0.9, 0.8, 0.3, 0.2, 0.1],
         [0.8, 0.9, 0.1, 0.2, 0.3],
     ]  # both strong at node 2, as normalisation makes it
-    assert rank_agreement(strengths) == pytest.approx(-1)
+    assert rank_agreement(CellSpace(4), strengths) == pytest.approx(-1)
 
 
 def test_searches_that_have_nothing_in_common_agree_by_chance_on_no_order():
-    assert rank_agreement([random_strengths(6, seed) for seed in range(40)]) == pytest.approx(0, abs=0.03)
+    assert rank_agreement(SIX, [random_strengths(6, seed) for seed in range(40)]) == pytest.approx(0, abs=0.03)
 
 
 def test_rank_agreement_needs_two_runs_of_one_size_that_prefer_something():
-    assert rank_agreement([random_strengths(6, 0)]) is None
-    assert rank_agreement([random_strengths(5, 0), random_strengths(6, 0)]) is None
-    assert rank_agreement([random_strengths(6, 0), [0.2] * 14]) is None
+    assert rank_agreement(SIX, [random_strengths(6, 0)]) is None
+    assert rank_agreement(SIX, [random_strengths(5, 0), random_strengths(6, 0)]) is None
+    assert rank_agreement(SIX, [random_strengths(6, 0), [0.2] * 14]) is None
 
 
 @settings(max_examples=10)
@@ -120,9 +122,9 @@ def test_edge_strengths_are_those_that_the_derivation_keeps_the_two_largest_of(s
     for parameter in arch.parameters():
         parameter.data.copy_(parameter.data.new_tensor(values.normal(size=parameter.shape)))
     mixture, genotype = arch.mixture(), derive(arch)
-    found = edge_strengths(mixture.op_weights["reduce"].tolist(), mixture.edge_weights["reduce"].tolist())
+    found = edge_strengths(SIX, mixture.op_weights["reduce"].tolist(), mixture.edge_weights["reduce"].tolist())
     assert found == pytest.approx([max(weights[1:]) for weights in strengths(arch)["reduce"]])
-    assert PRIMITIVES[0] == "none"
+    assert SIX.primitives[0] == "none"
     for target in range(2, 6):
         into = {CellSpace(6).edges[edge].source: found[edge] for edge in CellSpace(6).edges_into(target)}
         kept = {source for _, source in genotype.reduce[2 * target - 4 : 2 * target - 2]}
@@ -131,4 +133,5 @@ def test_edge_strengths_are_those_that_the_derivation_keeps_the_two_largest_of(s
 
 def test_the_mean_over_pairs_counts_every_pair_once():
     runs = [random_strengths(6, seed) for seed in range(4)]
-    assert rank_agreement(runs) == pytest.approx(np.mean([rank_agreement(pair) for pair in combinations(runs, 2)]))
+    of_pairs = [rank_agreement(SIX, pair) for pair in combinations(runs, 2)]
+    assert rank_agreement(SIX, runs) == pytest.approx(np.mean(of_pairs))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import InputError, listed
 
 RESOURCES = ("mult_adds", "params", "skips")
@@ -51,19 +51,21 @@ class NetworkCosts:
     def of(self, genotype: Genotype) -> dict[str, int]:
         """What the network of `genotype` costs, by the names in `RESOURCES`."""
         total = self.rest.copy()
-        for kind in CELL_KINDS:
-            for index, (primitive, source) in enumerate(genotype.edges(kind)):
-                edge = self.space.edges_into(2 + index // 2)[source]
-                total += self.choices[kind][edge, PRIMITIVES.index(primitive)]
+        for kind in genotype.kinds:
+            for target, edges in genotype.entering(kind).items():
+                of_target = self.space.edges_into(target)
+                for primitive, source in edges:
+                    total += self.choices[kind][of_target[source], self.space.primitives.index(primitive)]
         return dict(zip(RESOURCES, total.tolist(), strict=True))
 
     def smallest(self) -> dict[str, int]:
         """The least that any genotype costs, of each resource by itself."""
         total = self.rest.copy()
-        for kind in CELL_KINDS:
-            of_edges = self.choices[kind][:, 1:].min(axis=1)
-            for target in range(2, self.space.num_nodes):
-                total += np.sort(of_edges[self.space.edges_into(target)], axis=0)[:2].sum(axis=0)
+        space = self.space
+        for kind in space.kinds:
+            for target in space.intermediate:
+                of_edges = [self.choices[kind][e, space.choices(e)].min(axis=0) for e in space.edges_into(target)]
+                total += np.sort(of_edges, axis=0)[: space.form.edges_of(target)].sum(axis=0)
         return dict(zip(RESOURCES, total.tolist(), strict=True))
 
 
@@ -94,12 +96,14 @@ def best_genotypes(
 ) -> list[Ranked]:
     """The `count` best genotypes within the budget, best first; fewer if there are no more.
 
-    Best is the largest product of the strengths of all operations kept, in both cells. Without a budget the first is
-    what `derive` finds, to the order of the edges and the ties. A strength of 0 counts as the least positive number.
+    Best is the largest product of the strengths of all operations kept, in all kinds of cell. Without a budget the
+    first is what `derive` finds, to the order of the edges and the ties. A strength of 0 counts as the least positive
+    number.
 
-    The search is exact. It goes through the nodes of both cells and keeps partial choices, whose costs and logarithms
-    of strengths add up. One is dropped only if nothing completes it within the budget, or if `count` others are as good
-    and cost no more of anything limited: whatever completes it completes each of them, to something no worse.
+    The search is exact. It goes through the nodes of all kinds of cell and keeps partial choices, whose costs and
+    logarithms of strengths add up. One is dropped only if nothing completes it within the budget, or if `count` others
+    are as good and cost no more of anything limited: whatever completes it completes each of them, to something no
+    worse.
 
     Args:
         strengths: `[edges][primitives]` for each kind of cell (`derive.strengths`).
@@ -112,9 +116,9 @@ def best_genotypes(
     limits = np.array([limit for limit in budget.limits if limit is not None], dtype=np.int64)
     left = limits - np.array(list(costs.smallest().values()))[limited]
     nodes = [
-        _choices(costs.space.edges_into(target), strengths[kind], costs.choices[kind][:, :, limited], left, count)
-        for kind in CELL_KINDS
-        for target in range(2, costs.space.num_nodes)
+        _choices(costs.space, target, strengths[kind], costs.choices[kind][:, :, limited], left, count)
+        for kind in costs.space.kinds
+        for target in costs.space.intermediate
     ]
     scores, surplus = np.zeros(1), np.zeros((1, len(limited)), dtype=np.int64)
     steps: list[_Step] = []
@@ -143,12 +147,12 @@ class _Candidate(NamedTuple):
 class _Choices:
     """What one node may keep, best first."""
 
-    pairs: list[tuple[_Candidate, _Candidate]]
-    """Two operations on two edges, the stronger one first."""
+    kept: list[tuple[_Candidate, ...]]
+    """An operation on each of the edges kept, the strongest one first (or in their order, where all are kept)."""
     scores: NDArray[np.float64]
-    """`[pairs]`: the logarithm of the product of both strengths."""
+    """`[choices]`: the logarithm of the product of their strengths."""
     surplus: NDArray[np.int64]
-    """`[pairs, resources]`: what they cost more than the cheapest of the node's pairs."""
+    """`[choices, resources]`: what they cost more than the cheapest of the node's choices."""
 
 
 class _Step(NamedTuple):
@@ -158,44 +162,46 @@ class _Step(NamedTuple):
     before: NDArray[np.intp]
     """Which partial choice of the step before is continued."""
     chosen: NDArray[np.intp]
-    """With which pair of the node."""
+    """With which choice of the node."""
 
 
 def _choices(
-    edges: Sequence[int],
+    space: CellSpace,
+    target: int,
     strengths: Sequence[Sequence[float]],
     costs: NDArray[np.int64],
     left: NDArray[np.int64],
     count: int,
 ) -> _Choices:
-    """What a node may keep that `edges` enter, without what is dominated.
+    """What the node `target` may keep, without what is dominated.
 
     `strengths` are `[edges][primitives]` and `costs` `[edges, primitives, resources]`, of all edges of the cell.
     """
     of_edges = [
         [
-            _Candidate(max(strengths[edge][index], sys.float_info.min), primitive, source, costs[edge, index])
-            for index, primitive in enumerate(PRIMITIVES)
-            if primitive != "none"
+            _Candidate(
+                max(strengths[edge][place], sys.float_info.min), space.primitives[place], source, costs[edge, place]
+            )
+            for place in space.choices(edge)
         ]
-        for source, edge in enumerate(edges)
+        for source, edge in enumerate(space.edges_into(target))
     ]
-    pairs = [
-        (one, other) if one.strength >= other.strength else (other, one)
-        for first, second in combinations(of_edges, 2)
-        for one, other in product(first, second)
+    possible = [
+        chosen if space.form.edges_kept is None else tuple(sorted(chosen, key=lambda candidate: -candidate.strength))
+        for some_edges in combinations(of_edges, space.form.edges_of(target))
+        for chosen in product(*some_edges)
     ]
     # Two logarithms of different strengths may be equal: the strengths decide then, as when deriving.
-    pairs.sort(key=lambda pair: (-_score(pair), -pair[0].strength, -pair[1].strength))
-    scores = np.array([_score(pair) for pair in pairs])
-    total = np.array([one.costs + other.costs for one, other in pairs])
+    possible.sort(key=lambda chosen: (-_score(chosen), *(-candidate.strength for candidate in chosen)))
+    scores = np.array([_score(chosen) for chosen in possible])
+    total = np.array([[candidate.costs for candidate in chosen] for chosen in possible]).sum(axis=1)
     surplus = total - total.min(axis=0)
     kept = _undominated(scores, surplus, left, count)
-    return _Choices([pairs[index] for index in kept], scores[kept], surplus[kept])
+    return _Choices([possible[index] for index in kept], scores[kept], surplus[kept])
 
 
-def _score(pair: tuple[_Candidate, _Candidate]) -> float:
-    return math.log(pair[0].strength) + math.log(pair[1].strength)
+def _score(chosen: tuple[_Candidate, ...]) -> float:
+    return sum((math.log(candidate.strength) for candidate in chosen), 0.0)
 
 
 def _undominated(
@@ -222,7 +228,8 @@ def _genotype(space: CellSpace, steps: Sequence[_Step], rank: int) -> Genotype:
     """Follow the choices that led to the partial choice `rank` back to the first node."""
     edges: list[tuple[str, int]] = []
     for step in reversed(steps):
-        edges[:0] = [(candidate.primitive, candidate.source) for candidate in step.node.pairs[step.chosen[rank]]]
+        edges[:0] = [(candidate.primitive, candidate.source) for candidate in step.node.kept[step.chosen[rank]]]
         rank = int(step.before[rank])
-    half, concat = len(edges) // 2, tuple(range(2, space.num_nodes))
-    return Genotype(tuple(edges[:half]), concat, tuple(edges[half:]), concat)
+    of_kind = len(edges) // len(space.kinds)
+    cells = {kind: tuple(edges[place * of_kind : (place + 1) * of_kind]) for place, kind in enumerate(space.kinds)}
+    return Genotype.of_space(space, cells)

@@ -1,9 +1,10 @@
 """Genotypes that are one graph: the order of a node's edges and the numbers of the nodes change nothing."""
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS
+from pcdarts.cell.space import CellKind
 
 _MAX_NUMBERINGS = 10_000
 
@@ -16,38 +17,40 @@ def canonical(genotype: Genotype) -> Genotype:
     Two genotypes are one graph exactly if their canonical forms are equal. Of a cell in which many nodes have the
     same inputs and other uses, at most 10,000 numberings are tried: two forms of it may be told apart.
     """
-    cells = {kind: _canonical_cell(genotype.edges(kind), genotype.concat(kind)) for kind in CELL_KINDS}
-    (normal, normal_concat), (reduce, reduce_concat) = cells["normal"], cells["reduce"]
-    return Genotype(normal, normal_concat, reduce, reduce_concat)
+    members: dict[str, Any] = {}
+    for kind in genotype.kinds:
+        members[kind], members[f"{kind}_concat"] = _canonical_cell(genotype, kind)
+    return replace(genotype, **members)
 
 
-def _canonical_cell(edges: _Edges, concat: Sequence[int]) -> tuple[_Edges, tuple[int, ...]]:
+def _canonical_cell(genotype: Genotype, kind: CellKind) -> tuple[_Edges, tuple[int, ...]]:
     """The smallest of all numberings that take, at every step, the node whose inputs come first.
 
     Of nodes with equal inputs each is tried in turn, for they may differ in what is made of them; where they do not,
     one is enough.
     """
-    inputs = {node: edges[2 * (node - 2) : 2 * (node - 1)] for node in range(2, 2 + len(edges) // 2)}
-    uses: dict[int, list[tuple[int, str]]] = {node: [] for node in (0, 1, *inputs)}
-    for target, (primitive, source) in ((target, edge) for target, pair in inputs.items() for edge in sorted(pair)):
+    inputs, concat = genotype.entering(kind), genotype.concat(kind)
+    before = {node: node for node in range(genotype.form.num_inputs)}
+    uses: dict[int, list[tuple[int, str]]] = {node: [] for node in (*before, *inputs)}
+    for target, (primitive, source) in ((target, edge) for target, edges in inputs.items() for edge in sorted(edges)):
         uses[source].append((target, primitive))
     found: list[tuple[_Edges, tuple[int, ...]]] = []
 
     def number(numbers: dict[int, int], numbered: _Edges) -> None:
         if len(found) >= _MAX_NUMBERINGS:
             return
-        if len(numbers) == 2 + len(inputs):
+        if len(numbers) == len(uses):
             found.append((numbered, tuple(sorted(numbers[node] for node in concat))))
             return
         ready = {
-            node: (sorted((numbers[source], primitive) for primitive, source in pair), node not in concat)
-            for node, pair in inputs.items()
-            if node not in numbers and all(source in numbers for _, source in pair)
+            node: (sorted((numbers[source], primitive) for primitive, source in edges), node not in concat)
+            for node, edges in inputs.items()
+            if node not in numbers and all(source in numbers for _, source in edges)
         }
         first = min(ready.values())
-        pair = tuple((primitive, source) for source, primitive in first[0])
+        edges = tuple((primitive, source) for source, primitive in first[0])
         for node in {tuple(uses[node]): node for node, rank in ready.items() if rank == first}.values():
-            number({**numbers, node: len(numbers)}, (*numbered, *pair))
+            number({**numbers, node: len(numbers)}, (*numbered, *edges))
 
-    number({0: 0, 1: 1}, ())
+    number(before, ())
     return min(found)

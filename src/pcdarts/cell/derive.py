@@ -4,13 +4,11 @@ import random
 from typing import TYPE_CHECKING, Protocol
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import wrong_type
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_NONE = PRIMITIVES.index("none")
 
 
 class _Mixture(Protocol):
@@ -33,6 +31,7 @@ def derive(arch: _ArchParameters) -> Genotype:
     The strength of an operation on an edge is the product of its normalised weights, softmax(α)·softmax(β); without
     edge normalisation it is softmax(α) alone, as in DARTS. `none` takes part in the softmax but is never kept.
     The two edges of a node are listed strongest first, as the authors print them; ties go to the earlier one.
+    In a space where a node keeps every edge, these are in the order of the space, and `none` may win one.
 
     Raises:
         InputError: these are no architecture parameters.
@@ -40,49 +39,44 @@ def derive(arch: _ArchParameters) -> Genotype:
     if not (hasattr(arch, "mixture") and hasattr(arch, "space")):
         remedy = "give the pcdarts.ArchParameters that were trained with the supernet"
         raise wrong_type("what to derive from", arch, "ArchParameters, which hold alpha and beta", remedy)
-    found = strengths(arch)
-    concat = tuple(range(2, arch.space.num_nodes))
-    return Genotype(
-        normal=_strongest_edges(arch.space, found["normal"]),
-        normal_concat=concat,
-        reduce=_strongest_edges(arch.space, found["reduce"]),
-        reduce_concat=concat,
-    )
+    space = arch.space
+    return Genotype.of_space(space, {kind: _strongest_edges(space, of) for kind, of in strengths(arch).items()})
 
 
 def strengths(arch: _ArchParameters) -> dict[CellKind, list[list[float]]]:
     """What decides: softmax(α)·softmax(β) as `[edges][primitives]` for each kind of cell, `none` among them."""
     mixture = arch.mixture()
-    return {kind: (mixture.op_weights[kind] * mixture.edge_weights[kind].unsqueeze(1)).tolist() for kind in CELL_KINDS}
+    return {
+        kind: (mixture.op_weights[kind] * mixture.edge_weights[kind].unsqueeze(1)).tolist() for kind in arch.space.kinds
+    }
 
 
 def _strongest_edges(space: CellSpace, strengths: list[list[float]]) -> tuple[tuple[str, int], ...]:
-    """`strengths` is [edges][primitives]; returns two (primitive, source node) for each intermediate node."""
+    """`strengths` is [edges][primitives]; returns the (primitive, source node) that each intermediate node keeps."""
     kept: list[tuple[str, int]] = []
-    for target in range(2, space.num_nodes):
+    for target in space.intermediate:
         candidates = []
         for edge in space.edges_into(target):
-            best = max((p for p in range(len(PRIMITIVES)) if p != _NONE), key=strengths[edge].__getitem__)
-            candidates.append((strengths[edge][best], PRIMITIVES[best], space.edges[edge].source))
-        candidates.sort(key=lambda candidate: -candidate[0])
-        kept.extend((primitive, source) for _, primitive, source in candidates[:2])
+            best = max(space.choices(edge), key=strengths[edge].__getitem__)
+            candidates.append((strengths[edge][best], space.primitives[best], space.edges[edge].source))
+        if space.form.edges_kept is not None:
+            candidates.sort(key=lambda candidate: -candidate[0])
+        kept.extend((primitive, source) for _, primitive, source in candidates[: space.form.edges_of(target)])
     return tuple(kept)
 
 
 def random_genotype(space: CellSpace, seed: int) -> Genotype:
-    """Draw two distinct edges for every node and an operation other than `none` for each, uniformly.
+    """Draw the edges that every node keeps, two in the paper's space, and an operation for each, uniformly.
 
     The baseline that a search has to beat: a cell of the same space, chosen without looking at data.
     """
     draw = random.Random(seed)
-    operations = [primitive for primitive in PRIMITIVES if primitive != "none"]
 
     def cell() -> tuple[tuple[str, int], ...]:
         return tuple(
-            (draw.choice(operations), source)
-            for target in range(2, space.num_nodes)
-            for source in sorted(draw.sample(range(target), 2))
+            (space.primitives[draw.choice(space.choices(space.edges_into(target)[source]))], source)
+            for target in space.intermediate
+            for source in sorted(draw.sample(range(target), space.form.edges_of(target)))
         )
 
-    concat = tuple(range(2, space.num_nodes))
-    return Genotype(normal=cell(), normal_concat=concat, reduce=cell(), reduce_concat=concat)
+    return Genotype.of_space(space, {kind: cell() for kind in space.kinds})

@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.layout import LABEL_HEIGHT, LABEL_WIDTH, Layout, Node, Wire, lay_out
-from pcdarts.cell.space import CellKind
+from pcdarts.cell.space import CellForm, CellKind
 
 _TITLES: dict[CellKind, str] = {"normal": "Normal cell", "reduce": "Reduction cell"}
 _FAMILIES = {"sep": "separable", "dil": "dilated", "max": "pooling", "avg": "pooling", "skip": "skip", "conv": "plain"}
@@ -99,50 +99,55 @@ def _draw(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str,
 
 
 def draw_text(genotype: Genotype, kind: CellKind) -> str:
-    """Draw one cell with box characters, two lines a node and one for the output, at most 100 columns wide."""
+    """Draw one cell with box characters, a line for each edge and one for the output, at most 100 columns wide."""
     lines = [_TITLES[kind]]
-    edges = genotype.edges(kind)
-    longest = max(len(primitive) for primitive, _ in edges)
+    longest = max(len(primitive) for primitive, _ in genotype.edges(kind))
     idle = _idle(genotype, kind)
-    for node, pair in enumerate(zip(edges[::2], edges[1::2], strict=True), start=2):
-        arrow = f"┬─▶ {node}{' (unused)' if node in idle else ''}"
-        for (primitive, source), joint in zip(pair, (arrow, "┘"), strict=True):
-            lines.append(f"  {_name(source):>7} ── {primitive} {'─' * (longest - len(primitive))}──{joint}")
-    output = f"c_{{k}} = concat({', '.join(map(str, genotype.concat(kind)))})"
+    for node, edges in genotype.entering(kind).items():
+        joints = ["┬", *"┤" * (len(edges) - 2), "┘"] if len(edges) > 1 else ["─"]
+        joints[0] += f"─▶ {node}{' (unused)' if node in idle else ''}"
+        for (primitive, source), joint in zip(edges, joints, strict=True):
+            name = node_name(source, genotype.form)
+            lines.append(f"  {name:>7} ── {primitive} {'─' * (longest - len(primitive))}──{joint}")
+    output = _output(genotype, kind)
     lines.extend(wrap(output, width=100, initial_indent="  ", subsequent_indent=" " * 17))
     return "\n".join(lines) + "\n"
 
 
 def _sums(genotype: Genotype, kind: CellKind) -> list[str]:
     """What every node computes, as a formula in words, for readers who do not see the picture."""
-    edges = genotype.edges(kind)
-    terms = [f"{primitive}({_name(source)})" for primitive, source in edges]
-    sums = [f"node {2 + index} = {a} + {b}" for index, (a, b) in enumerate(zip(terms[::2], terms[1::2], strict=True))]
-    return [*sums, f"output c_{{k}} = concat({', '.join(map(str, genotype.concat(kind)))})"]
+    sums = []
+    for node, edges in genotype.entering(kind).items():
+        terms = [f"{primitive}({node_name(source, genotype.form)})" for primitive, source in edges]
+        sums.append(f"node {node} = {' + '.join(terms)}")
+    return [*sums, f"output {_output(genotype, kind)}"]
+
+
+def _output(genotype: Genotype, kind: CellKind) -> str:
+    return f"c_{{k}} = concat({', '.join(map(str, genotype.concat(kind)))})"
 
 
 def _marks(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str, int]]) -> list[str]:
     """The marked edges in words."""
-    edges = enumerate(genotype.edges(kind))
     return [
-        f"marked: {primitive}({_name(source)}) of node {2 + index // 2}"
-        for index, (primitive, source) in edges
-        if (2 + index // 2, primitive, source) in marked
+        f"marked: {edge[1]}({node_name(edge[2], genotype.form)}) of node {edge[0]}"
+        for edge in genotype.placed_edges(kind)
+        if edge in marked
     ]
 
 
 def _idle(genotype: Genotype, kind: CellKind) -> set[int]:
     """The nodes that the output does not depend on."""
     needed = set(genotype.concat(kind))
-    edges = genotype.edges(kind)
-    for node in reversed(range(2, genotype.num_nodes(kind))):
+    for node, edges in reversed(genotype.entering(kind).items()):
         if node in needed:
-            needed.update(source for _, source in edges[2 * node - 4 : 2 * node - 2])
+            needed.update(source for primitive, source in edges if primitive != "none")
     return set(range(genotype.num_nodes(kind))) - needed
 
 
-def _name(node: int) -> str:
-    return ("c_{k-2}", "c_{k-1}")[node] if node < 2 else str(node)
+def node_name(node: int, form: CellForm) -> str:
+    """A node's name: its number, but an input is called after the cell that it comes from, `c_{k-1}` the last one."""
+    return f"c_{{k-{form.num_inputs - node}}}" if node < form.num_inputs else str(node)
 
 
 def _edge(layout: Layout, wire: Wire) -> tuple[int, str | None, int]:
@@ -184,7 +189,8 @@ def _label(wire: Wire, primitive: str, style: str) -> str:
 
 def _nodes(layout: Layout, idle: list[Node]) -> list[str]:
     parts = []
-    ends = {0: "k−2", 1: "k−1", len(layout.nodes) - 1: "k"}
+    inputs = sum(node.column == 0 for node in layout.nodes)
+    ends = {len(layout.nodes) - 1: "k"} | {node: f"k−{inputs - node}" for node in range(inputs)}
     for number, node in enumerate(layout.nodes):
         box, text, content = "ink tint", "ink solid large", str(number)
         if number in ends:

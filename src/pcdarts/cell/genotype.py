@@ -1,19 +1,23 @@
 """A genotype: what a search finds and a network is built from, and its two written forms (printed and JSON)."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
 from pcdarts.cell.genotype_file import FoundGenotype, find_in_file
 from pcdarts.cell.printed import FIELDS, check_complete, check_field, check_length, read_printed, shown_value
-from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES, CellKind
+from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES, CellForm, CellKind, CellSpace
 from pcdarts.errors import InputError, check_path, did_you_mean
 
 OPERATIONS = tuple(primitive for primitive in (*PRIMITIVES, *OLDER_PRIMITIVES) if primitive != "none")
-"""What an edge of a genotype may hold: `none` says that there is no edge, so it cannot be one."""
+"""What an edge of a genotype may hold: `none` says that there is no edge, so it can be one only where all are kept."""
 
+_Edges = tuple[tuple[str, int], ...]
+_FORM = CellForm()
 _MAX_INTERMEDIATE = 100
 
 
@@ -28,6 +32,9 @@ class Genotype:
     Lists and ranges are accepted for tuples and kept as tuples. An edge may also be (primitive, input node, weight), as
     some scripts print it: the weight, a number, is dropped. The edges may be grouped in pairs, one for each node.
 
+    All this is said of the form of the DARTS papers. In another `form`, nodes have other numbers of edges, which follow
+    each other node by node all the same, and a kind of cell that there is not has neither edges nor nodes.
+
     Raises:
         InputError: an inconsistent cell (a primitive that does not exist, an input from a later node, ...).
     """
@@ -36,6 +43,7 @@ class Genotype:
     normal_concat: tuple[int, ...]
     reduce: tuple[tuple[str, int], ...]
     reduce_concat: tuple[int, ...]
+    form: CellForm = field(default=_FORM, kw_only=True)
 
     def __new__(cls, *members: Any, **named: Any) -> Self:
         if len(members) == 1 and isinstance(members[0], str) and not named:
@@ -46,15 +54,49 @@ class Genotype:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        for kind in ("normal", "reduce"):
-            edges = _checked_edges(kind, getattr(self, kind))
-            concat = _checked_concat(kind, getattr(self, f"{kind}_concat"), num_nodes=2 + len(edges) // 2)
+        for kind in self.kinds:
+            edges = _checked_edges(kind, getattr(self, kind), self.form)
             object.__setattr__(self, kind, edges)
+            concat = _checked_concat(kind, getattr(self, f"{kind}_concat"), self.form, self.num_nodes(kind))
             object.__setattr__(self, f"{kind}_concat", concat)
+        if "reduce" not in self.kinds and (self.reduce or self.reduce_concat):
+            raise InputError("there is a reduction cell, but this form has normal cells alone: leave it empty")
+        if "normal" not in self.kinds and (self.normal or self.normal_concat):
+            raise InputError("there is a normal cell, but this form has reduction cells alone: leave it empty")
+
+    @classmethod
+    def of_space(cls, space: CellSpace, edges: Mapping[CellKind, _Edges]) -> Self:
+        """The genotype of a space that has these edges in each of its kinds of cell."""
+        concat = dict.fromkeys(edges, space.outputs)
+        return cls(
+            edges.get("normal", ()),
+            concat.get("normal", ()),
+            edges.get("reduce", ()),
+            concat.get("reduce", ()),
+            form=space.form,
+        )
+
+    @property
+    def kinds(self) -> tuple[CellKind, ...]:
+        return self.form.kinds
 
     def edges(self, kind: CellKind) -> tuple[tuple[str, int], ...]:
         """The edges (primitive, input node) of one cell, two for every intermediate node in turn."""
         return self.normal if kind == "normal" else self.reduce
+
+    def entering(self, kind: CellKind) -> dict[int, tuple[tuple[str, int], ...]]:
+        """For every intermediate node of one cell, its edges (primitive, input node)."""
+        edges, found = self.edges(kind), dict[int, _Edges]()
+        node, start = self.form.num_inputs, 0
+        while start < len(edges):
+            stop = start + self.form.edges_of(node)
+            found[node] = edges[start:stop]
+            node, start = node + 1, stop
+        return found
+
+    def placed_edges(self, kind: CellKind) -> list[tuple[int, str, int]]:
+        """The edges of one cell as (target, primitive, source)."""
+        return [(node, *edge) for node, edges in self.entering(kind).items() for edge in edges]
 
     def skip_connects(self, kind: CellKind) -> int:
         """How many edges of one cell are skip-connections."""
@@ -65,8 +107,8 @@ class Genotype:
         return self.normal_concat if kind == "normal" else self.reduce_concat
 
     def num_nodes(self, kind: CellKind) -> int:
-        """Nodes of one cell: its two inputs and the intermediate nodes (the paper's N)."""
-        return 2 + len(self.edges(kind)) // 2
+        """Nodes of one cell: its inputs and the intermediate nodes (the paper's N)."""
+        return self.form.num_inputs + len(self.entering(kind))
 
     def to_text(self) -> str:
         """One line in the form that papers and the authors' scripts print; `from_text` reads it back."""
@@ -87,22 +129,22 @@ class Genotype:
 
     def to_json(self) -> str:
         """A JSON object with one edge a line, the same text for equal genotypes; `from_json` reads it back."""
-        members = [
-            f'  "normal": {_json_edges(self.normal)}',
-            f'  "normal_concat": {json.dumps(self.normal_concat)}',
-            f'  "reduce": {_json_edges(self.reduce)}',
-            f'  "reduce_concat": {json.dumps(self.reduce_concat)}',
-        ]
+        members = []
+        for kind in self.kinds:
+            members.append(f'  "{kind}": {_json_edges(self.edges(kind))}')
+            members.append(f'  "{kind}_concat": {json.dumps(self.concat(kind))}')
         return "{\n" + ",\n".join(members) + "\n}\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` writes: an object with exactly the four fields, edges as [primitive, input node].
+    def from_json(cls, text: str, form: CellForm = _FORM) -> Self:
+        """Read what `to_json` writes: an object with exactly the fields of the form, edges as [primitive, input node].
 
         Raises:
-            InputError: not JSON, other keys than the four, or an inconsistent cell.
+            InputError: not JSON, other keys than those, or an inconsistent cell.
         """
-        return cls(**_read_json(text))
+        fields = tuple(name for kind in form.kinds for name in (kind, f"{kind}_concat"))
+        empty = dict.fromkeys(FIELDS, ())
+        return cls(**(empty | _read_json(text, fields)), form=form)
 
     @classmethod
     def from_file(cls, path: Path | str, which: str | None = None) -> Self:
@@ -139,22 +181,36 @@ def _checked_sequence(where: str, value: object) -> tuple[object, ...]:
     return tuple(value)
 
 
-def _checked_edges(kind: str, value: object) -> tuple[tuple[str, int], ...]:
+def _checked_edges(kind: str, value: object, form: CellForm) -> _Edges:
     items = _checked_sequence(f"{kind} cell", value)
     if items and all(_is_pair_of_edges(item) for item in items):
         items = tuple(edge for item in items for edge in item)  # type: ignore[attr-defined]  # sequences, all of them
-    if not items or len(items) % 2:
-        raise InputError(
-            f"{kind} cell: {len(items)} edges, but every intermediate node takes two: give 2, 4, 6, ... edges"
-        )
-    return tuple(_checked_edge(kind, 2 + index // 2, item) for index, item in enumerate(items))
+    targets: list[int] = []
+    while len(targets) < len(items):
+        target = targets[-1] + 1 if targets else form.num_inputs
+        targets += [target] * form.edges_of(target)
+    if not items or len(targets) > len(items):
+        raise InputError(f"{kind} cell: {len(items)} edges, but {_edges_wanted(form)} edges")
+    edges = tuple(_checked_edge(kind, target, item, form) for target, item in zip(targets, items, strict=True))
+    if form.edges_kept is None and [source for _, source in edges] != [
+        i for j in sorted(set(targets)) for i in range(j)
+    ]:
+        raise InputError(f"{kind} cell: every node takes all earlier ones: list their edges in this order, each once")
+    return edges
+
+
+def _edges_wanted(form: CellForm) -> str:
+    if form == _FORM:
+        return "every intermediate node takes two: give 2, 4, 6, ..."
+    counts = accumulate(form.edges_of(form.num_inputs + node) for node in range(3))
+    return f"the nodes of this form take {', '.join(map(str, counts))}, ... together: give so many"
 
 
 def _is_pair_of_edges(value: object) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(edge, list | tuple) for edge in value)
 
 
-def _checked_edge(kind: str, target: int, value: object) -> tuple[str, int]:
+def _checked_edge(kind: str, target: int, value: object, form: CellForm) -> tuple[str, int]:
     where = f"{kind} cell, node {target}"
     if isinstance(value, list | tuple) and len(value) == 3 and _is_number(value[2]):
         value = value[:2]
@@ -163,9 +219,9 @@ def _checked_edge(kind: str, target: int, value: object) -> tuple[str, int]:
     primitive, source = value
     if not isinstance(primitive, str):
         raise InputError(f"{where}: a primitive is a name such as 'sep_conv_3x3', not {shown_value(primitive)}")
-    if primitive == "none":
+    if primitive == "none" and form.edges_kept is not None:
         raise InputError(f"{where}: primitive 'none' means that there is no edge: choose the node's two other edges")
-    if primitive not in OPERATIONS:
+    if primitive not in OPERATIONS and primitive != "none":
         raise InputError(
             f"{where}: unknown primitive {shown_value(primitive)}: {did_you_mean(primitive[:40], OPERATIONS)}"
         )
@@ -185,20 +241,20 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _checked_concat(kind: str, value: object, num_nodes: int) -> tuple[int, ...]:
-    where = f"{kind} cell, concat"
+def _checked_concat(kind: str, value: object, form: CellForm, num_nodes: int) -> tuple[int, ...]:
+    first, where = form.num_inputs, f"{kind} cell, concat"
     nodes: list[int] = []
     for node in _checked_sequence(where, value):
         if not _is_whole(node):
             raise InputError(f"{where}: a node is a whole number, not {shown_value(node)}")
-        if not 2 <= node < num_nodes:
-            fault = f"input node {node}" if node in (0, 1) else f"node {shown_value(node)}"
-            raise InputError(f"{where}: names {fault}: use the intermediate nodes, 2 to {num_nodes - 1}")
+        if not first <= node < num_nodes:
+            fault = f"input node {node}" if 0 <= node < first else f"node {shown_value(node)}"
+            raise InputError(f"{where}: names {fault}: use the intermediate nodes, {first} to {num_nodes - 1}")
         if node in nodes:
             raise InputError(f"{where}: names node {node} twice: name each node once")
         nodes.append(int(node))
     if not nodes:
-        raise InputError(f"{where}: empty, so the cell has no output: name nodes from 2 to {num_nodes - 1}")
+        raise InputError(f"{where}: empty, so the cell has no output: name nodes from {first} to {num_nodes - 1}")
     return tuple(nodes)
 
 
@@ -206,7 +262,7 @@ def _json_edges(edges: tuple[tuple[str, int], ...]) -> str:
     return "[\n" + ",\n".join(f"    {json.dumps(edge)}" for edge in edges) + "\n  ]"
 
 
-def _read_json(text: str) -> dict[str, Any]:
+def _read_json(text: str, fields: Sequence[str]) -> dict[str, Any]:
     check_length(text)
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats)
@@ -216,10 +272,10 @@ def _read_json(text: str) -> dict[str, Any]:
         reason = error if isinstance(error, json.JSONDecodeError) else "nested too deeply or a number too long"
         raise InputError(f"the genotype is not JSON ({reason}): use what to_json writes") from None
     if not isinstance(value, dict):
-        raise InputError(f"the genotype is not a JSON object with {', '.join(FIELDS)}, but {shown_value(value)}")
+        raise InputError(f"the genotype is not a JSON object with {', '.join(fields)}, but {shown_value(value)}")
     for key in value:
-        check_field(key)
-    check_complete(value)
+        check_field(key, fields)
+    check_complete(value, fields)
     return value
 
 

@@ -98,13 +98,13 @@ def lay_out(genotype: Genotype, kind: CellKind) -> Layout:
 
 def _nodes_and_wires(genotype: Genotype, kind: CellKind) -> tuple[list[Node], list[Wire]]:
     """Even columns hold nodes, odd ones labels; a label goes where the fewest are, rather near its target."""
-    nodes = [Node(0, INPUT_WIDTH, NODE_SIZE), Node(0, INPUT_WIDTH, NODE_SIZE)]
+    nodes = [Node(0, INPUT_WIDTH, NODE_SIZE) for _ in range(genotype.form.num_inputs)]
     wires: list[Wire] = []
     labels_in: dict[int, int] = defaultdict(int)
-    edges = genotype.edges(kind)
-    for pair in zip(edges[::2], edges[1::2], strict=True):
-        node = Node(2 + max(nodes[source].column for _, source in pair), NODE_SIZE, NODE_SIZE)
-        for primitive, source in pair:
+    for edges in genotype.entering(kind).values():
+        drawn = [edge for edge in edges if edge[0] != "none"]
+        node = Node(2 + max((nodes[source].column for _, source in drawn), default=0), NODE_SIZE, NODE_SIZE)
+        for primitive, source in drawn:
             wire = Wire(primitive, nodes[source], node)
             wire.label_column = min(wire.columns[::2], key=lambda column: (labels_in[column], -column))
             labels_in[wire.label_column] += 1
@@ -183,7 +183,7 @@ def _costs_by_place(
                 if end not in pair:
                     distance -= 2 * (place - rank[end]) + 1
         rank[block], rank[below] = place + 1, place
-        costs.append((rank[nodes[0]] > rank[nodes[1]], crossings, distance))
+        costs.append((_upside_down(rank, nodes), crossings, distance))
     return costs
 
 
@@ -217,7 +217,12 @@ def _cost(order: list[_Block], links: list[list[_Link]], nodes: list[Node]) -> _
             crossings += len(arrivals) - bisect_right(arrivals, end)
             insort(arrivals, end)
             distance += (start - end) ** 2
-    return rank[nodes[0]] > rank[nodes[1]], crossings, distance
+    return _upside_down(rank, nodes), crossings, distance
+
+
+def _upside_down(rank: dict[_Block, int], nodes: list[Node]) -> bool:
+    """Whether the second of two inputs would be drawn above the first."""
+    return nodes[1].column == 0 and rank[nodes[0]] > rank[nodes[1]]
 
 
 def _assign_ports(wires: list[Wire], order: list[_Block]) -> None:

@@ -4,6 +4,7 @@ import ast
 import re
 import reprlib
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from pcdarts.errors import InputError, did_you_mean
@@ -47,25 +48,25 @@ def check_length(text: object) -> None:
         raise InputError(f"the text of a genotype has at most {MAX_CHARACTERS} characters, not {len(text)}")
 
 
-def check_field(name: str) -> None:
-    """Refuse a name that is none of the four.
+def check_field(name: str, fields: Sequence[str] = FIELDS) -> None:
+    """Refuse a name that is none of the four, or of other fields.
 
     Raises:
         InputError: with the closest one.
     """
-    if name not in FIELDS:
-        raise InputError(f"a genotype has no {shown_value(name)}: {did_you_mean(name[:40], FIELDS)}")
+    if name not in fields:
+        raise InputError(f"a genotype has no {shown_value(name)}: {did_you_mean(name[:40], fields)}")
 
 
-def check_complete(members: dict[str, object]) -> None:
-    """Refuse a genotype without all four members.
+def check_complete(members: dict[str, object], fields: Sequence[str] = FIELDS) -> None:
+    """Refuse a genotype without all four members, or those of other fields.
 
     Raises:
         InputError: naming those that are missing.
     """
-    missing = [name for name in FIELDS if name not in members]
+    missing = [name for name in fields if name not in members]
     if missing:
-        raise InputError(f"the genotype lacks {', '.join(missing)}: give all of {', '.join(FIELDS)}")
+        raise InputError(f"the genotype lacks {', '.join(missing)}: give all of {', '.join(fields)}")
 
 
 def read_printed(text: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is searched: the cell's nodes, its ordered edges, the candidate primitives, and the macro plan of the cells."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pcdarts.errors import InputError, check_whole, listed, wrong_type
@@ -28,7 +28,7 @@ PRIMITIVES = (
     "dil_conv_3x3",
     "dil_conv_5x5",
 )
-"""The operation space O of Sec. 4.1, in the order of the authors' code."""
+"""The operation space O of Sec. 4.1, in the order of the authors' code: what a `CellSpace` searches by default."""
 
 OLDER_PRIMITIVES = ("sep_conv_7x7", "conv_7x1_1x7")
 """Not searched; the published NASNet-A and AmoebaNet-A cells need them."""
@@ -43,36 +43,107 @@ class Edge:
 
 
 @dataclass(frozen=True)
-class CellSpace:
-    """A cell of `num_nodes` nodes (the paper's N): nodes 0 and 1 are inputs, the others are intermediate.
-
-    Edges are ordered by target node, then source node; every tensor with an `edges` axis uses this order.
+class CellForm:
+    """What the genotypes of a space look like; by default the form that the DARTS papers print.
 
     Raises:
-        InputError: fewer than 3 nodes.
+        InputError: no kind of cell or one twice, another number of inputs than 1 or 2, or no edges for a node.
+    """
+
+    kinds: tuple[CellKind, ...] = CELL_KINDS
+    """The kinds of cell. A network of a space without "reduce" has no reduction cells."""
+    num_inputs: int = 2
+    """Nodes 0, 1, ... of a cell that are its inputs: the outputs of the last two cells, or of the last one."""
+    edges_kept: int | None = 2
+    """How many edges a node keeps, or all that enter it if these are fewer. None: a node keeps every edge, and an edge
+    that carries nothing holds `none`."""
+
+    def __post_init__(self) -> None:
+        if not self.kinds or set(self.kinds) - set(CELL_KINDS) or len(set(self.kinds)) < len(self.kinds):
+            raise InputError(f'kinds is {self.kinds}, but must name "normal", "reduce" or both, each once')
+        if self.num_inputs not in (1, 2):
+            raise InputError(f"num_inputs is {self.num_inputs}, but a cell has 1 or 2: the outputs of the cells before")
+        if self.edges_kept is not None and self.edges_kept < 1:
+            raise InputError(f"edges_kept is {self.edges_kept}, but a node keeps 1 edge or more: or give None for all")
+
+    def edges_of(self, target: int) -> int:
+        """How many edges the intermediate node `target` keeps."""
+        return target if self.edges_kept is None else min(self.edges_kept, target)
+
+    def stride(self, kind: CellKind, source: int) -> int:
+        """The stride of the operations on an edge: 2 on those that leave an input of a reduction cell, else 1."""
+        return 2 if kind == "reduce" and source < self.num_inputs else 1
+
+
+@dataclass(frozen=True)
+class CellSpace:
+    """The cells that a search chooses from; by default those of the paper, with `num_nodes` nodes (its N).
+
+    The first nodes are inputs, the others are intermediate. Edges are ordered by target node, then source node; every
+    tensor with an `edges` axis uses this order, and one with a `primitives` axis the order of `primitives`.
+
+    Raises:
+        InputError: no intermediate node; or primitives, or those of the edges, that are not a choice.
     """
 
     num_nodes: int = 6
+    form: CellForm = field(default=CellForm(), kw_only=True)
+    primitives: tuple[str, ...] = field(default=PRIMITIVES, kw_only=True)
+    """What an edge may hold."""
+    allowed: tuple[tuple[str, ...], ...] | None = field(default=None, kw_only=True)
+    """For each edge, those of the primitives that it may hold; None: all of them on every edge."""
+    concatenates: bool = field(default=True, kw_only=True)
+    """Whether a cell's output concatenates the intermediate nodes; if not, the last node is the output."""
 
     def __post_init__(self) -> None:
         check_whole(num_nodes=self.num_nodes)
-        if self.num_nodes < 3:
+        if self.num_nodes <= self.form.num_inputs:
+            inputs = "two input nodes" if self.form.num_inputs == 2 else "an input node"
             raise InputError(
-                f"num_nodes is {self.num_nodes}, but a cell has two input nodes and at least one intermediate node: "
-                "use 3 or more (the paper uses 6)"
+                f"num_nodes is {self.num_nodes}, but a cell has {inputs} and at least one intermediate node: "
+                f"use {self.form.num_inputs + 1} or more (the paper uses 6)"
             )
+        if len(set(self.primitives)) < len(self.primitives) or not self.choices_among(self.primitives):
+            raise InputError(f"primitives is {self.primitives}, but must be different names, with one to choose")
+        if self.allowed is None:
+            return
+        if len(self.allowed) != self.num_edges:
+            raise InputError(f"allowed is for {len(self.allowed)} edges, but the cell has {self.num_edges}")
+        for edge, names in enumerate(self.allowed):
+            if set(names) - set(self.primitives) or not self.choices_among(names):
+                raise InputError(
+                    f"allowed on edge {edge} is {names}, but must be some of {listed(self.primitives)}, one to choose"
+                )
+
+    @property
+    def kinds(self) -> tuple[CellKind, ...]:
+        return self.form.kinds
+
+    @property
+    def num_inputs(self) -> int:
+        return self.form.num_inputs
+
+    @property
+    def intermediate(self) -> range:
+        """The nodes that are not inputs."""
+        return range(self.num_inputs, self.num_nodes)
 
     @property
     def num_intermediate(self) -> int:
-        return self.num_nodes - 2
+        return self.num_nodes - self.num_inputs
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The nodes that the output of a cell concatenates."""
+        return tuple(self.intermediate) if self.concatenates else (self.num_nodes - 1,)
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        return tuple(Edge(i, j) for j in range(2, self.num_nodes) for i in range(j))
+        return tuple(Edge(i, j) for j in self.intermediate for i in range(j))
 
     @property
     def num_edges(self) -> int:
-        return sum(range(2, self.num_nodes))
+        return sum(self.intermediate)
 
     def edges_into(self, target: int) -> list[int]:
         """Indices of the edges that enter `target`: the group over which Eq. (2) normalises."""
@@ -81,6 +152,18 @@ class CellSpace:
     def edges_from(self, source: int) -> list[int]:
         """Indices of the edges that leave `source`, by target."""
         return [index for index, edge in enumerate(self.edges) if edge.source == source]
+
+    def choices(self, edge: int) -> tuple[int, ...]:
+        """What a genotype may have on an edge, as places in `primitives`: `none` only where every edge is kept."""
+        return self.choices_among(self.primitives if self.allowed is None else self.allowed[edge])
+
+    def choices_among(self, names: Collection[str]) -> tuple[int, ...]:
+        """Those of some primitives that a genotype may have on an edge, as places in `primitives`."""
+        return tuple(
+            place
+            for place, name in enumerate(self.primitives)
+            if name in names and (name != "none" or self.form.edges_kept is None)
+        )
 
 
 def check_space(space: object) -> None:
@@ -150,11 +233,11 @@ def macro_plan(
 ) -> Iterator[CellPlan]:
     """Yield the plan of every cell: widths double at each reduction cell.
 
-    `concat_sizes` says how many nodes each kind of cell concatenates into its output, `stem_channels` how many
-    channels the stem's two outputs have.
+    `concat_sizes` says how many nodes each kind of cell concatenates into its output (without "reduce" there are no
+    reduction cells), `stem_channels` how many channels the stem's two outputs have.
     """
     before_last, last = stem_channels, stem_channels
-    reductions = reduction_positions(num_cells)
+    reductions = reduction_positions(num_cells) if "reduce" in concat_sizes else frozenset[int]()
     halve_first_input = kind == "imagenet"
     for position in range(num_cells):
         cell_kind: CellKind = "reduce" if position in reductions else "normal"

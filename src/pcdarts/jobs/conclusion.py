@@ -5,7 +5,6 @@ from typing import Any
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
@@ -27,7 +26,7 @@ _ENOUGH = 0.1
 def rounded(mixture: Mixture) -> dict[str, Any]:
     """The mixture as plain numbers: op_weights [edges][primitives] and edge_weights [edges] of each cell kind."""
     return {
-        name: {kind: [round_all(row) for row in weights[kind].tolist()] for kind in CELL_KINDS}
+        name: {kind: [round_all(row) for row in of_kind.tolist()] for kind, of_kind in weights.items()}
         for name, weights in (("op_weights", mixture.op_weights), ("edge_weights", mixture.edge_weights))
     }
 
@@ -51,7 +50,7 @@ def conclude(
     save_genotype(run, genotype)
     return {
         "genotype": genotype.to_text(),
-        "skip_connects": {kind: genotype.skip_connects(kind) for kind in CELL_KINDS},
+        "skip_connects": {kind: genotype.skip_connects(kind) for kind in genotype.kinds},
         "evaluation_network": network_of(config, data).described(genotype),
         "budget": budget,
     }
@@ -66,7 +65,7 @@ def closing_lines(
     errors = {name.removeprefix("arch_"): value for name, value in result.items() if name.startswith("arch_top")}
     return [
         "",
-        *(draw_text(genotype, kind) for kind in CELL_KINDS),
+        *(draw_text(genotype, kind) for kind in genotype.kinds),
         result["genotype"],
         "",
         f"the network that will be trained with this cell: {size_text(result['evaluation_network'])}",

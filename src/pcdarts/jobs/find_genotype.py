@@ -9,7 +9,7 @@ from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.genotype_file import find_in_file
-from pcdarts.cell.space import CELL_KINDS, CellSpace
+from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published_name
 from pcdarts.errors import InputError, counted, shown
 from pcdarts.run.run_folder import RUNS, RunFolder
@@ -113,8 +113,8 @@ def draw_cells(genotype: Genotype, folder: RunFolder) -> list[Path]:
     Raises:
         RunError: they cannot be saved.
     """
-    paths = [folder.cell_svg(kind) for kind in CELL_KINDS]
-    for kind, path in zip(CELL_KINDS, paths, strict=True):
+    paths = [folder.cell_svg(kind) for kind in genotype.kinds]
+    for kind, path in zip(genotype.kinds, paths, strict=True):
         write_text(path, draw_svg(genotype, kind))
     return paths
 

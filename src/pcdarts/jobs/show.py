@@ -1,7 +1,6 @@
 """`pcdarts show`: a genotype as text and pictures, with the size of the networks it makes."""
 
 from pcdarts.cell.draw import draw_text
-from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config.configs import ShowConfig
 from pcdarts.jobs.evaluation import EVALUATION_NETWORKS
 from pcdarts.jobs.find_genotype import draw_cells, find_genotype
@@ -26,7 +25,7 @@ def run_show(config: ShowConfig) -> None:
     if config.as_json:
         print(genotype.to_json(), end="")
     else:
-        for kind in CELL_KINDS:
+        for kind in genotype.kinds:
             print(draw_text(genotype, kind))
         print(genotype.to_text() + "\n")
         print(f"CIFAR network:    {size_text(EVALUATION_NETWORKS['cifar'].described(genotype))}")

@@ -9,7 +9,7 @@ from typing import Any
 from pcdarts.cell.budget import Budget, best_genotypes, check_budget
 from pcdarts.cell.derive import derive, strengths
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, CellSpace
+from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, ShowConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve, training_recipe
@@ -209,9 +209,9 @@ def _kept(printed: str) -> list[str]:
     """The edges of a printed genotype, each with its operation and its cell."""
     genotype = Genotype.from_text(printed)
     return [
-        f"{kind} {source} → {2 + index // 2} {primitive}"
-        for kind in CELL_KINDS
-        for index, (primitive, source) in enumerate(genotype.edges(kind))
+        f"{kind} {source} → {target} {primitive}"
+        for kind in genotype.kinds
+        for target, primitive, source in genotype.placed_edges(kind)
     ]
 
 

@@ -9,8 +9,6 @@ from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.primitives import make_op
 from pcdarts.cell.space import (
-    CELL_KINDS,
-    PRIMITIVES,
     CellSpace,
     NetworkKind,
     evaluation_stem_channels,
@@ -36,12 +34,13 @@ def network_costs(
     Raises:
         InputError: there is no such network, or the images are too small for it.
     """
-    nodes = range(2, space.num_nodes)
-    pools = tuple(("max_pool_3x3", source) for _ in nodes for source in (0, 1))
+    # Pools cost nothing: what is left is the rest.
+    pools = tuple(
+        ("max_pool_3x3", source) for node in space.intermediate for source in range(space.form.edges_of(node))
+    )
     with torch.device("meta"):
-        # Pools cost nothing: what is left is the rest.
         bare = Network(
-            Genotype(pools, tuple(nodes), pools, tuple(nodes)),
+            Genotype.of_space(space, dict.fromkeys(space.kinds, pools)),
             kind=kind,
             channels=channels,
             num_cells=num_cells,
@@ -58,20 +57,21 @@ def network_costs(
         size = complexity(op, (channels, side, side))
         return size.mult_adds, size.params
 
-    shape = (space.num_edges, len(PRIMITIVES), 3)
-    choices = {cell_kind: np.zeros(shape, dtype=np.int64) for cell_kind in CELL_KINDS}
+    shape = (space.num_edges, len(space.primitives), 3)
+    choices = {cell_kind: np.zeros(shape, dtype=np.int64) for cell_kind in space.kinds}
     side = largest_map(kind, image_size)
     stem_channels = evaluation_stem_channels(kind, channels)
-    concat_sizes = dict.fromkeys(CELL_KINDS, space.num_intermediate)
+    concat_sizes = dict.fromkeys(space.kinds, len(space.outputs))
     for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels):
         reduced = -(-side // 2) if plan.kind == "reduce" else side
         for index, edge in enumerate(space.edges):
-            stride = 2 if plan.kind == "reduce" and edge.source < 2 else 1
-            for p, primitive in enumerate(PRIMITIVES):
+            stride = space.form.stride(plan.kind, edge.source)
+            for p, primitive in enumerate(space.primitives):
                 if primitive != "none":
                     choices[plan.kind][index, p, :2] += op_costs(
-                        primitive, plan.channels, stride, side if edge.source < 2 else reduced
+                        primitive, plan.channels, stride, side if edge.source < space.num_inputs else reduced
                     )
         side = reduced
-    choices["normal"][:, PRIMITIVES.index("skip_connect"), 2] = 1
+    if "normal" in choices and "skip_connect" in space.primitives:
+        choices["normal"][:, space.primitives.index("skip_connect"), 2] = 1
     return NetworkCosts(space, choices, np.array([rest.mult_adds, rest.params, 0]))

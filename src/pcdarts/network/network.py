@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from pcdarts.cell.authors import load_translated, translate_state
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import (
-    CELL_KINDS,
     NetworkKind,
     evaluation_stem_channels,
     macro_plan,
@@ -89,7 +88,7 @@ class Network(nn.Module):
 
         stem_channels = evaluation_stem_channels(kind, channels)
         self.stem = make_stem(kind, stem_channels, image_channels)
-        concat_sizes = {cell_kind: len(genotype.concat(cell_kind)) for cell_kind in CELL_KINDS}
+        concat_sizes = {cell_kind: len(genotype.concat(cell_kind)) for cell_kind in genotype.kinds}
         cells = [Cell(genotype, plan) for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels)]
         self.cells: list[Cell] = nn.ModuleList(cells)  # type: ignore[assignment]  # a list that registers its items
         self.auxiliary_head = (

@@ -15,22 +15,25 @@ from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
 
 
 class Cell(nn.Module):
-    """The cell that `genotype` describes: each intermediate node adds up two operations on earlier nodes.
+    """The cell that `genotype` describes: each intermediate node adds up operations on earlier nodes, two in DARTS.
 
     In a reduction cell the operations on the two inputs have stride 2.
     """
 
     def __init__(self, genotype: Genotype, plan: CellPlan) -> None:
         super().__init__()
-        preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
-        self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=True)
+        if genotype.form.num_inputs == 2:
+            preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
+            self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=True)
         self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=True)
         edges = genotype.edges(plan.kind)
+        self.num_inputs = genotype.form.num_inputs
         self.sources = [source for _, source in edges]
+        self.entering = [len(of_node) for of_node in genotype.entering(plan.kind).values()]
         self.concat = genotype.concat(plan.kind)
         self.out_channels = len(self.concat) * plan.channels
         self.ops = nn.ModuleList(
-            make_op(primitive, plan.channels, stride=2 if plan.kind == "reduce" and source < 2 else 1, affine=True)
+            make_op(primitive, plan.channels, genotype.form.stride(plan.kind, source), affine=True)
             for primitive, source in edges
         )
 
@@ -39,12 +42,17 @@ class Cell(nn.Module):
 
         `shares` says what drop-path leaves of every operation (see `draw_shares`); all of it when absent.
         """
-        nodes: list[Tensor] = [self.preprocess0.after_relu(before_last), self.preprocess1.after_relu(last)]
+        nodes: list[Tensor] = [self.preprocess0.after_relu(before_last)] if self.num_inputs == 2 else []
+        nodes.append(self.preprocess1.after_relu(last))
         rectified: dict[int, Tensor] = {}
         left = [None] * len(self.ops) if shares is None else shares
-        for first in range(0, len(self.ops), 2):
-            one, other = (self._edge(index, nodes, rectified, left[index]) for index in (first, first + 1))
-            nodes.append(dense_gradient(one + other))
+        index = 0
+        for count in self.entering:
+            node = self._edge(index, nodes, rectified, left[index])
+            for other in range(index + 1, index + count):
+                node = node + self._edge(other, nodes, rectified, left[other])
+            nodes.append(dense_gradient(node))
+            index += count
         return torch.cat([nodes[node] for node in self.concat], dim=1)
 
     def draw_shares(self, like: Tensor, drop_path: float) -> list[Tensor | None]:

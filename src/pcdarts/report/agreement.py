@@ -10,9 +10,9 @@ from statistics import fmean
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES
+from pcdarts.cell.space import CellSpace
 
-_SEARCHED = len(PRIMITIVES) - 1  # all but `none`
+_PAPERS = CellSpace()
 
 
 @dataclass(frozen=True)
@@ -31,36 +31,41 @@ class Agreement:
     operations_by_chance: float
 
 
-def agreement(genotypes: Sequence[Genotype]) -> Agreement | None:
-    """How far genotypes agree; None where nothing can be compared: fewer than two, or cells of different sizes."""
-    sizes = {tuple(genotype.num_nodes(kind) for kind in CELL_KINDS) for genotype in genotypes}
+def agreement(genotypes: Sequence[Genotype], space: CellSpace = _PAPERS) -> Agreement | None:
+    """How far genotypes agree; None where nothing can be compared: fewer than two, or cells of different sizes.
+
+    `space` says what chance would choose from, whatever the size of the cells.
+    """
+    sizes = {tuple(genotype.num_nodes(kind) for kind in genotype.kinds) for genotype in genotypes}
     if len(genotypes) < 2 or len(sizes) > 1:
         return None
-    [size] = sizes
+    by_chance = _edges_by_chance(sizes.pop(), space)
     edges = [Counter(edge[:-1] for edge in _kept(genotype)) for genotype in genotypes]
     operations = [Counter(_kept(genotype)) for genotype in genotypes]
     return Agreement(
         pairs=math.comb(len(genotypes), 2),
         edges=_in_common(edges),
         operations=_in_common(operations),
-        edges_by_chance=_edges_by_chance(size),
-        operations_by_chance=_edges_by_chance(size) / _SEARCHED,
+        edges_by_chance=by_chance,
+        operations_by_chance=by_chance / len(space.choices(0)),
     )
 
 
-def edge_strengths(op_weights: Sequence[Sequence[float]], edge_weights: Sequence[float]) -> list[float]:
-    """What the derivation ranks edges by: α̂·β̂ of the best operation other than `none` on each edge.
+def edge_strengths(
+    space: CellSpace, op_weights: Sequence[Sequence[float]], edge_weights: Sequence[float]
+) -> list[float]:
+    """What the derivation ranks edges by: α̂·β̂ of the best operation that may be kept on each edge.
 
     Args:
+        space: the cells searched.
         op_weights: α̂ as `[edges][primitives]`.
         edge_weights: β̂ as `[edges]`; all 1 without edge normalisation.
     """
-    none = PRIMITIVES.index("none")
-    best = [max(weight for index, weight in enumerate(weights) if index != none) for weights in op_weights]
+    best = [max(weights[place] for place in space.choices(edge)) for edge, weights in enumerate(op_weights)]
     return [weight * edge for weight, edge in zip(best, edge_weights, strict=True)]
 
 
-def rank_agreement(runs: Sequence[Sequence[float]]) -> float | None:
+def rank_agreement(space: CellSpace, runs: Sequence[Sequence[float]]) -> float | None:
     """Kendall's tau (tau-b) between the edge strengths of several runs of one kind of cell, as a mean over all pairs.
 
     Each run is `[edges]` as `edge_strengths` returns it. Only edges that enter the same node are compared with each
@@ -69,9 +74,9 @@ def rank_agreement(runs: Sequence[Sequence[float]]) -> float | None:
     on average, of either sign in a single pair. None for fewer than two runs, cells of different sizes, or a run
     that finds all edges of every node equal.
     """
-    if len(runs) < 2 or len({len(run) for run in runs}) > 1:
+    if len(runs) < 2 or any(len(run) != space.num_edges for run in runs):
         return None
-    orders = [_orders(run) for run in runs]
+    orders = [_orders(space, run) for run in runs]
     if not all(map(any, orders)):
         return None
     return fmean(_kendall(a, b) for a, b in combinations(orders, 2))
@@ -80,9 +85,9 @@ def rank_agreement(runs: Sequence[Sequence[float]]) -> float | None:
 def _kept(genotype: Genotype) -> list[tuple[str, int, int, str]]:
     """The edges of both cells as (kind, target, source, primitive)."""
     return [
-        (kind, 2 + index // 2, source, primitive)
-        for kind in CELL_KINDS
-        for index, (primitive, source) in enumerate(genotype.edges(kind))
+        (kind, target, source, primitive)
+        for kind in genotype.kinds
+        for target, primitive, source in genotype.placed_edges(kind)
     ]
 
 
@@ -90,20 +95,19 @@ def _in_common(genotypes: Sequence[Counter[Any]]) -> float:
     return fmean(100 * (a & b).total() / a.total() for a, b in combinations(genotypes, 2))
 
 
-def _edges_by_chance(num_nodes: tuple[int, ...]) -> float:
+def _edges_by_chance(num_nodes: tuple[int, ...], space: CellSpace) -> float:
     """In %, exact: of a node with j possible inputs, two draws of two share 2·2/j of their two edges on average."""
-    return 100 * fmean(2 / target for nodes in num_nodes for target in range(2, nodes))
+    targets = [target for nodes in num_nodes for target in range(space.num_inputs, nodes)]
+    return 100 * fmean(space.form.edges_of(target) / target for target in targets)
 
 
-def _orders(run: Sequence[float]) -> list[int]:
+def _orders(space: CellSpace, run: Sequence[float]) -> list[int]:
     """For every two edges that enter the same node: 1, 0 or -1, as the first is stronger, equal or weaker."""
-    orders: list[int] = []
-    first, target = 0, 2
-    while first < len(run):
-        into = run[first : first + target]
-        orders += [(a > b) - (a < b) for a, b in combinations(into, 2)]
-        first, target = first + target, target + 1
-    return orders
+    return [
+        (run[a] > run[b]) - (run[a] < run[b])
+        for target in space.intermediate
+        for a, b in combinations(space.edges_into(target), 2)
+    ]
 
 
 def _kendall(a: list[int], b: list[int]) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pcdarts.cell.draw import draw_inline
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.cell.space import CellKind
 from pcdarts.report.budget_text import WITHOUT, Limited, limited
 from pcdarts.report.difference import GenotypeDifference
 from pcdarts.report.drawing.axes import thinned
@@ -82,7 +82,7 @@ def compared(difference: GenotypeDifference, pair: Sequence[Entry]) -> list[Draw
     """Both cells of two genotypes side by side, with what only one of them has marked."""
     return [
         Drawing(draw_inline(entry.genotype, kind, difference.marked(kind)[side]), entry.name)
-        for kind in CELL_KINDS
+        for kind in difference.edges
         for side, entry in enumerate(pair)
         if entry.genotype
     ]
@@ -92,7 +92,7 @@ def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
     search = entry.search
     history = search or (entry.trainings[0] if entry.trainings else None)
     known = limited(search) if search else None
-    cells = [_drawing(genotype, kind, known) for kind in CELL_KINDS] if genotype else []
+    cells = [_drawing(genotype, kind, known) for kind in genotype.kinds] if genotype else []
     return Detail(
         name=entry.name,
         folder=str(history.run.path) if history else "",
@@ -100,7 +100,7 @@ def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
         cells=cells,
         budget=known.sentences if known else [],
         changes=known.changes if known else "",
-        steps=[_steps(search, kind) for kind in CELL_KINDS] if search and search.genotypes and is_first else [],
+        steps=[_steps(search, kind) for kind in search.space.kinds] if search and search.genotypes and is_first else [],
         timelines=_timelines(search) if search else [],
         op_weights=_op_weights(search) if search else [],
         edge_weights=_edge_weights(search) if search else [],
@@ -136,7 +136,7 @@ def _step_in_words(epoch: int, new: int) -> str:
 def _timelines(search: SearchHistory) -> list[str]:
     if len(search.genotypes) < 2:
         return []
-    return [genotype_timeline(search.genotypes, kind, frozen=search.frozen) for kind in CELL_KINDS]
+    return [genotype_timeline(search.genotypes, kind, frozen=search.frozen) for kind in search.space.kinds]
 
 
 def _op_weights(search: SearchHistory) -> list[str]:
@@ -144,7 +144,7 @@ def _op_weights(search: SearchHistory) -> list[str]:
         return []
     return [
         op_weights_chart(search.space, search.op_weights[kind], search.epochs, kind, frozen=search.frozen)
-        for kind in CELL_KINDS
+        for kind in search.space.kinds
     ]
 
 
@@ -153,5 +153,5 @@ def _edge_weights(search: SearchHistory) -> list[str]:
         return []
     return [
         edge_weights_chart(search.space, search.edge_weights[kind], search.epochs, kind, frozen=search.frozen)
-        for kind in CELL_KINDS
+        for kind in search.space.kinds
     ]

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from pcdarts.cell.draw import node_name
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.cell.space import CellForm, CellKind
 from pcdarts.report.study_tables import ABSENT, Table
 
 Change = Literal["kept", "changed", "gone", "new"]
@@ -45,6 +46,7 @@ class GenotypeDifference:
 
     edges: dict[CellKind, tuple[EdgeDifference, ...]]
     outputs: dict[CellKind, tuple[tuple[int, ...], tuple[int, ...]]]
+    form: CellForm
 
     def changed(self, kind: CellKind) -> tuple[EdgeDifference, ...]:
         """The edges of one cell on which the two differ."""
@@ -52,7 +54,7 @@ class GenotypeDifference:
 
     @property
     def is_empty(self) -> bool:
-        return not any(self.changed(kind) or len(set(self.outputs[kind])) > 1 for kind in CELL_KINDS)
+        return not any(self.changed(kind) or len(set(self.outputs[kind])) > 1 for kind in self.edges)
 
     def marked(self, kind: CellKind) -> tuple[frozenset[tuple[int, str, int]], frozenset[tuple[int, str, int]]]:
         """What to mark in the drawings of the first and of the second cell: (target, primitive, source) of an edge."""
@@ -65,15 +67,16 @@ class GenotypeDifference:
     def to_text(self) -> str:
         """For the terminal: a line for each cell, and one for each of its edges that differ."""
         lines = []
-        for kind in CELL_KINDS:
+        for kind in self.edges:
             lines.append(self.summary(kind))
-            lines += [f"  {_name(edge.source):>7} ─▶ {edge.target}   {edge.operations}" for edge in self.changed(kind)]
+            for edge in self.changed(kind):
+                lines.append(f"  {node_name(edge.source, self.form):>7} ─▶ {edge.target}   {edge.operations}")
         return "\n".join(lines) + "\n"
 
     def table(self, kind: CellKind, first: str, second: str) -> Table:
         """The edges of one cell that differ; `first` and `second` name the genotypes."""
         rows = [
-            (f"{_name(edge.source)} → {edge.target}", edge.before or ABSENT, edge.after or ABSENT)
+            (f"{node_name(edge.source, self.form)} → {edge.target}", edge.before or ABSENT, edge.after or ABSENT)
             for edge in self.changed(kind)
         ]
         return Table(("edge", first, second), tuple(rows), caption=(f"{self.summary(kind)}.",))
@@ -96,14 +99,15 @@ def diff(a: Genotype, b: Genotype) -> GenotypeDifference:
     Where a node takes the same input twice (NASNet-A), equal operations belong together first.
     """
     return GenotypeDifference(
-        edges={kind: _compared(_kept(a, kind), _kept(b, kind)) for kind in CELL_KINDS},
-        outputs={kind: (a.concat(kind), b.concat(kind)) for kind in CELL_KINDS},
+        edges={kind: _compared(_kept(a, kind), _kept(b, kind)) for kind in a.kinds},
+        outputs={kind: (a.concat(kind), b.concat(kind)) for kind in a.kinds},
+        form=a.form,
     )
 
 
 def _kept(genotype: Genotype, kind: CellKind) -> Counter[_Kept]:
     """The edges of one cell as (target, source, primitive), each with how often it is there."""
-    return Counter((2 + index // 2, source, name) for index, (name, source) in enumerate(genotype.edges(kind)))
+    return Counter((target, source, name) for target, name, source in genotype.placed_edges(kind))
 
 
 def _compared(a: Counter[_Kept], b: Counter[_Kept]) -> tuple[EdgeDifference, ...]:
@@ -116,10 +120,6 @@ def _compared(a: Counter[_Kept], b: Counter[_Kept]) -> tuple[EdgeDifference, ...
         found.append(EdgeDifference(target, source, before, partner[2] if partner else None))
     found += [EdgeDifference(target, source, None, after) for target, source, after in left_in_b]
     return tuple(sorted(found, key=lambda edge: (edge.target, edge.source)))
-
-
-def _name(node: int) -> str:
-    return ("c_{k-2}", "c_{k-1}")[node] if node < 2 else str(node)
 
 
 def _listed(nodes: tuple[int, ...]) -> str:

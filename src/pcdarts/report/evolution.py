@@ -23,13 +23,8 @@ def changes(genotypes: dict[int, Genotype], kind: CellKind) -> list[Change]:
     found: list[Change] = []
     before: Counter[tuple[int, str, int]] = Counter()
     for epoch, genotype in sorted(genotypes.items()):
-        edges = Counter(kept_edges(genotype, kind))
+        edges = Counter(genotype.placed_edges(kind))
         if edges != before:
             found.append(Change(epoch, genotype, frozenset(edges - before) if found else frozenset()))
         before = edges
     return found
-
-
-def kept_edges(genotype: Genotype, kind: CellKind) -> list[tuple[int, str, int]]:
-    """The edges of a cell as (target, primitive, source), two for every intermediate node in turn."""
-    return [(2 + index // 2, primitive, source) for index, (primitive, source) in enumerate(genotype.edges(kind))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
+from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError
 from pcdarts.run.run_folder import RunFolder
@@ -48,7 +48,7 @@ class History:
 class SearchHistory(History):
     """A search: also how α̂, β̂ and the derived genotype moved."""
 
-    num_nodes: int
+    space: CellSpace
     edge_normalization: bool
     frozen: int
     """In how many epochs, the first ones, α and β stood still."""
@@ -62,10 +62,6 @@ class SearchHistory(History):
     """After each epoch."""
     genotype: Genotype | None
     """What came of it, or the newest so far."""
-
-    @property
-    def space(self) -> CellSpace:
-        return CellSpace(self.num_nodes)
 
 
 def read_run(run: RunFolder, name: str) -> History:
@@ -89,8 +85,8 @@ def read_history(run: RunFolder, name: str) -> SearchHistory:
     """
     known = read_run(run, name)
     nodes = known.settings.get("num_nodes")
-    num_nodes = nodes if isinstance(nodes, int) and 3 <= nodes <= 102 else CellSpace().num_nodes
-    weighed = [record for record in known.records if _has_weights(record, CellSpace(num_nodes).num_edges)]
+    space = CellSpace(nodes) if isinstance(nodes, int) and 3 <= nodes <= 102 else CellSpace()
+    weighed = [record for record in known.records if _has_weights(record, space)]
     genotypes = _read_genotypes(run, [record["epoch"] for record in known.records])
     genotype = None
     with suppress(InputError):
@@ -98,12 +94,12 @@ def read_history(run: RunFolder, name: str) -> SearchHistory:
     frozen = known.settings.get("arch_frozen_epochs")
     return SearchHistory(
         **vars(known),
-        num_nodes=num_nodes,
+        space=space,
         edge_normalization=known.settings.get("edge_normalization") is not False,
         frozen=frozen if isinstance(frozen, int) else 0,
         epochs=[record["epoch"] for record in weighed],
-        op_weights={kind: [record["op_weights"][kind] for record in weighed] for kind in CELL_KINDS},
-        edge_weights={kind: [record["edge_weights"][kind] for record in weighed] for kind in CELL_KINDS},
+        op_weights={kind: [record["op_weights"][kind] for record in weighed] for kind in space.kinds},
+        edge_weights={kind: [record["edge_weights"][kind] for record in weighed] for kind in space.kinds},
         genotypes=genotypes,
         genotype=genotype or (genotypes[max(genotypes)] if genotypes else None),
     )
@@ -143,7 +139,7 @@ def _read_genotypes(run: RunFolder, epochs: Sequence[int]) -> dict[int, Genotype
     return found
 
 
-def _has_weights(record: Record, num_edges: int) -> bool:
+def _has_weights(record: Record, space: CellSpace) -> bool:
     """Whether a record says all of α̂ and β̂, in the shapes of this search."""
 
     def is_row(row: Any, length: int, is_item: Callable[[Any], bool] = _is_number) -> bool:
@@ -153,9 +149,9 @@ def _has_weights(record: Record, num_edges: int) -> bool:
     if not (isinstance(op_weights, dict) and isinstance(edge_weights, dict)):
         return False
     return all(
-        is_row(op_weights.get(kind), num_edges, lambda row: is_row(row, len(PRIMITIVES)))
-        and is_row(edge_weights.get(kind), num_edges)
-        for kind in CELL_KINDS
+        is_row(op_weights.get(kind), space.num_edges, lambda row: is_row(row, len(space.primitives)))
+        and is_row(edge_weights.get(kind), space.num_edges)
+        for kind in space.kinds
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import counted, listed
 from pcdarts.jobs.sizes import millions
 from pcdarts.jobs.status import Status, status_of
@@ -150,6 +150,7 @@ def _states(states: Sequence[str]) -> str:
 
 def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
     """What a study's table would say of single runs."""
+    skips: dict[CellKind, str] = {"normal": "skip-connections, normal cell", "reduce": "reduction cell"}
     rows = []
     for group, status in states:
         first, *_ = group.histories
@@ -166,10 +167,9 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
                 duration(3600 * hours) if hours else ABSENT,
                 known.limits if (known := _budget(group)) else ABSENT,
                 *(_millions(_count_of(first, name)) for name in ("params", "mult_adds")),
-                *(str(genotype.skip_connects(kind)) if genotype else ABSENT for kind in CELL_KINDS),
+                *(str(genotype.skip_connects(kind)) if genotype else ABSENT for kind in skips),
             )
         )
-    skips = ("skip-connections, normal cell", "reduction cell")
     columns = (
         "run",
         "job",
@@ -180,7 +180,7 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
         "budget",
         "parameters",
         "mult-adds",
-        *skips,
+        *skips.values(),
     )
     filled = [place for place, column in enumerate(zip(*rows, strict=True)) if set(column) != {ABSENT}]
     caption = (
@@ -260,12 +260,13 @@ def _agreement(subject: Subject) -> Table | None:
     rows = []
     under_budget = any(limited(search) for group in groups for search in group.searches)
     for group in groups:
-        found = agreement(group.genotypes)
+        space = group.searches[0].space if group.searches else CellSpace()
+        found = agreement(group.genotypes, space)
         is_one_given_cell = not group.searches and len(set(group.genotypes)) == 1
         if found is None or is_one_given_cell:
             continue
         finished = [search for search in group.searches if search.result and search.epochs]
-        ranks = [_ranks(finished, kind) for kind in CELL_KINDS]
+        ranks = [_ranks(finished, kind) for kind in space.kinds]
         rows.append(
             (
                 group.name,
@@ -292,7 +293,12 @@ def _agreement(subject: Subject) -> Table | None:
 
 
 def _ranks(searches: Sequence[SearchHistory], kind: CellKind) -> float | None:
-    return rank_agreement([edge_strengths(s.op_weights[kind][-1], s.edge_weights[kind][-1]) for s in searches])
+    if len({search.space for search in searches}) != 1:
+        return None
+    space = searches[0].space
+    return rank_agreement(
+        space, [edge_strengths(space, s.op_weights[kind][-1], s.edge_weights[kind][-1]) for s in searches]
+    )
 
 
 def _within(path: Path, folder: Path) -> str:

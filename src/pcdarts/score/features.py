@@ -8,10 +8,7 @@ import numpy.typing as npt
 from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.canonical import canonical
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace
-
-_OPERATIONS = tuple(primitive for primitive in PRIMITIVES if primitive != "none")
-_WEIGHED = tuple(name for name in _OPERATIONS if "conv" in name)
+from pcdarts.cell.space import CellKind, CellSpace
 
 
 def features(genotypes: Sequence[Genotype], costs: NetworkCosts) -> npt.NDArray[np.float64]:
@@ -23,25 +20,28 @@ def features(genotypes: Sequence[Genotype], costs: NetworkCosts) -> npt.NDArray[
     """
     forms = [canonical(genotype) for genotype in genotypes]
     sizes = np.array([[cost["mult_adds"], cost["params"]] for cost in map(costs.of, forms)], dtype=np.float64)
-    cells = [np.concatenate([_of_cell(form, kind, costs.space) for kind in CELL_KINDS]) for form in forms]
+    cells = [np.concatenate([_of_cell(form, kind, costs.space) for kind in costs.space.kinds]) for form in forms]
     return np.hstack([np.array(cells), sizes])
 
 
 def _of_cell(genotype: Genotype, kind: CellKind, space: CellSpace) -> npt.NDArray[np.float64]:
-    by_edge = np.zeros((space.num_edges, len(_OPERATIONS)))
-    by_target = np.zeros((space.num_intermediate, len(_OPERATIONS)))
-    by_source = np.zeros((3, len(_OPERATIONS)))  # the two inputs, all other nodes
-    paths, depth, convolutions = [1, 1], [0, 0], [0, 0]
-    for target in range(2, space.num_nodes):
-        pair = genotype.edges(kind)[2 * (target - 2) : 2 * (target - 1)]
-        for primitive, source in pair:
-            operation = _OPERATIONS.index(primitive)
+    operations = [primitive for primitive in space.primitives if primitive != "none"]
+    weighed = [name for name in operations if "conv" in name]
+    inputs = space.num_inputs
+    by_edge = np.zeros((space.num_edges, len(operations)))
+    by_target = np.zeros((space.num_intermediate, len(operations)))
+    by_source = np.zeros((inputs + 1, len(operations)))  # the inputs, all other nodes
+    paths, depth, convolutions = [1] * inputs, [0] * inputs, [0] * inputs
+    for target, edges in genotype.entering(kind).items():
+        edges = tuple(edge for edge in edges if edge[0] != "none")
+        for primitive, source in edges:
+            operation = operations.index(primitive)
             by_edge[space.edges_into(target)[source], operation] += 1
-            by_target[target - 2, operation] += 1
-            by_source[min(source, 2), operation] += 1
-        paths.append(sum(paths[source] for _, source in pair))
-        depth.append(1 + max(depth[source] for _, source in pair))
-        convolutions.append(max(convolutions[source] + (primitive in _WEIGHED) for primitive, source in pair))
+            by_target[target - inputs, operation] += 1
+            by_source[min(source, inputs), operation] += 1
+        paths.append(sum(paths[source] for _, source in edges))
+        depth.append(1 + max((depth[source] for _, source in edges), default=-1))
+        convolutions.append(max((convolutions[source] + (name in weighed) for name, source in edges), default=0))
     totals = [max(depth), sum(depth), max(convolutions), sum(convolutions), sum(paths)]
     return np.concatenate(
         [
@@ -51,10 +51,10 @@ def _of_cell(genotype: Genotype, kind: CellKind, space: CellSpace) -> npt.NDArra
             by_source.ravel(),
             by_source.sum(1),
             by_edge.sum(0),
-            [by_edge[:, [_OPERATIONS.index(name) for name in _WEIGHED]].sum()],
-            depth[2:],
-            convolutions[2:],
-            paths[2:],
+            [by_edge[:, [operations.index(name) for name in weighed]].sum()],
+            depth[inputs:],
+            convolutions[inputs:],
+            paths[inputs:],
             totals,
         ]
     )

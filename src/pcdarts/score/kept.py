@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pcdarts
 from pcdarts.cache import cache_folder, is_private, replace_file
 from pcdarts.cell.budget import NetworkCosts
-from pcdarts.cell.space import CELL_KINDS, CellSpace
+from pcdarts.cell.space import CellSpace
 from pcdarts.score.arrays import Array, Linear, Trees
 from pcdarts.score.regressor import Quality, Regressor
 from pcdarts.score.table import CellTable
@@ -96,7 +96,7 @@ def _fitted(arrays: Mapping[str, npt.NDArray[Any]], space: CellSpace) -> Fitted:
 
     quality = Quality(**{name: value.item() for name, value in group("quality").items()})
     regressor = Regressor(Trees(**group("trees")), Linear(**group("linear")), quality)
-    choices = {kind: arrays[f"choices.{kind}"] for kind in CELL_KINDS}
+    choices = {kind: arrays[f"choices.{kind}"] for kind in space.kinds}
     return Fitted(regressor, NetworkCosts(space, choices, arrays["rest"]), arrays["random"])
 
 

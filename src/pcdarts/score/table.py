@@ -19,7 +19,7 @@ from typing import Any
 
 from pcdarts.cell.canonical import canonical
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellSpace
+from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError, counted, did_you_mean, in_short, shown
 
 FEWEST = 50
@@ -193,13 +193,13 @@ def check_searched(genotype: Genotype) -> None:
     Raises:
         InputError: cells of two sizes, an operation that is not searched, or a node that is not concatenated.
     """
-    nodes = {genotype.num_nodes(kind) for kind in CELL_KINDS}
-    if len(nodes) > 1:
+    space = CellSpace(genotype.num_nodes("normal"))
+    if {genotype.num_nodes(kind) for kind in space.kinds} != {space.num_nodes}:
         raise InputError("its two cells have different numbers of nodes")
-    for kind in CELL_KINDS:
-        if foreign := sorted({primitive for primitive, _ in genotype.edges(kind)} - set(PRIMITIVES)):
+    for kind in space.kinds:
+        if foreign := sorted({primitive for primitive, _ in genotype.edges(kind)} - set(space.primitives)):
             raise InputError(f"{foreign[0]} is an operation that no search of this space can choose")
-        if len(genotype.concat(kind)) < genotype.num_nodes(kind) - 2:
+        if len(genotype.concat(kind)) < space.num_intermediate:
             raise InputError(f"its {kind} cell does not concatenate all intermediate nodes")
 
 

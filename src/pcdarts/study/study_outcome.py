@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.cell.space import CellKind
 from pcdarts.errors import InputError, counted, shown
 from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.jobs.scoring import RunScores, scores_of
@@ -268,7 +268,7 @@ def read_cell(cell: Cell) -> CellOutcome:
         device=shown(trained["device"]) if "device" in trained else None,
         params=_count(trained.get("params")),
         mult_adds=_count(trained.get("mult_adds")),
-        skip_connects={kind: genotype.skip_connects(kind) for kind in CELL_KINDS} if genotype else None,
+        skip_connects={kind: genotype.skip_connects(kind) for kind in genotype.kinds} if genotype else None,
     )
 
 

@@ -1,13 +1,15 @@
 """What the search optimises: α and β (logits), and the mixture of operations and edges they stand for."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES, CellKind, CellSpace, check_space
+from pcdarts.cell.space import CellKind, CellSpace, check_space
 from pcdarts.errors import InputError, wrong_type
 from pcdarts.ops.compiling import never_compiled
+from pcdarts.ops.sending import send
 
 Computed = tuple[tuple[bool, ...], ...]
 """Which operations a cell computes, [edges][primitives]."""
@@ -15,7 +17,7 @@ Computed = tuple[tuple[bool, ...], ...]
 
 @dataclass(frozen=True)
 class Mixture:
-    """The weights with which a supernet mixes, per cell kind ("normal", "reduce").
+    """The weights with which a supernet mixes, per cell kind ("normal", "reduce", or those that the space has).
 
     `op_weights[kind]` is [edges, primitives], each row summing to 1 (Eq. 1); `edge_weights[kind]` is [edges], the
     edges that enter one node summing to 1 (Eq. 2), or all ones without edge normalisation.
@@ -53,43 +55,64 @@ class Mixture:
         )
 
 
-def check_mixture(mixture: Mixture, edges: int) -> None:
-    """Refuse a mixture that a supernet with so many edges would misread.
+def check_mixture(mixture: Mixture, space: CellSpace) -> None:
+    """Refuse a mixture that a supernet of this space would misread.
 
     Raises:
         InputError: it lacks a kind of cells, or its weights have other shapes; or `active` is not boolean
-            [edges, primitives] on the CPU, or an operation that is not active has a weight (which is only looked at
-            on a CPU).
+            [edges, primitives] on the CPU; or an operation that is not active, or that the space does not allow on an
+            edge, has a weight (which is only looked at on a CPU).
     """
-    expected = (edges, len(PRIMITIVES))
-    shapes = {"op_weights": expected, "edge_weights": (edges,)}
+    expected = (space.num_edges, len(space.primitives))
+    shapes = {"op_weights": expected, "edge_weights": expected[:1]}
     for name, shape in shapes.items():
-        for kind in CELL_KINDS:
-            found = _tensor_of(kind, getattr(mixture, name), name)
+        for kind in space.kinds:
+            found = _tensor_of(kind, space, getattr(mixture, name), name)
             if found.shape != shape:
                 raise InputError(
-                    f"the mixture has weights of shape {tuple(found.shape)}, but the supernet's cells have {edges} "
-                    f"edges of {len(PRIMITIVES)} primitives"
+                    f"the mixture has weights of shape {tuple(found.shape)}, but the supernet's cells have "
+                    f"{space.num_edges} edges of {len(space.primitives)} primitives"
                 )
-    if mixture.active is None:
-        return
-    for kind in CELL_KINDS:
-        active, weights = _tensor_of(kind, mixture.active, "active"), mixture.op_weights[kind].detach()
+    allowed = allowed_primitives(space)
+    for kind in space.kinds:
+        weights = mixture.op_weights[kind]
+        if allowed is not None:
+            _check_absent(space, kind, weights, allowed, "allowed", "give it the weight 0")
+        if mixture.active is None:
+            continue
+        active = _tensor_of(kind, space, mixture.active, "active")
         if active.dtype != torch.bool or active.device.type != "cpu" or active.shape != expected:
             raise InputError(
                 f'active["{kind}"] of the mixture must be boolean {list(expected)} on the CPU, but is {active.dtype} '
                 f"{list(active.shape)} on {active.device.type}"
             )
-        if weights.device.type == "cpu" and (wrong := (weights.ne(0) & ~active)[:, 1:]).any():
-            edge, primitive = wrong.nonzero()[0].tolist()
-            raise InputError(
-                f"on edge {edge} of the {kind} cells {PRIMITIVES[1 + primitive]} is not active, but has the weight "
-                f"{weights[edge, 1 + primitive].item():.3g}: give it the weight 0, or make it active"
-            )
+        _check_absent(space, kind, weights, active, "active", "give it the weight 0, or make it active")
 
 
-def _tensor_of(kind: CellKind, tensors: object, what: str) -> Tensor:
-    remedy = 'give {"normal": ..., "reduce": ...} with a tensor for each'
+def _check_absent(space: CellSpace, kind: CellKind, weights: Tensor, there: Tensor, what: str, remedy: str) -> None:
+    if weights.device.type != "cpu":
+        return
+    wrong = weights.detach().ne(0) & ~there
+    if "none" in space.primitives:
+        wrong[:, space.primitives.index("none")] = False  # it is never computed
+    if wrong.any():
+        edge, place = wrong.nonzero()[0].tolist()
+        raise InputError(
+            f"on edge {edge} of the {kind} cells {space.primitives[place]} is not {what}, but has the weight "
+            f"{weights[edge, place].item():.3g}: {remedy}"
+        )
+
+
+def allowed_primitives(space: CellSpace) -> Tensor | None:
+    """Which primitives each edge may hold, boolean [edges, primitives] on the CPU; None where that is all of them."""
+    if space.allowed is None:
+        return None
+    return torch.tensor([[primitive in names for primitive in space.primitives] for names in space.allowed])
+
+
+def _tensor_of(kind: CellKind, space: CellSpace, tensors: object, what: str) -> Tensor:
+    kinds = ", ".join(f'"{each}": ...' for each in space.kinds)
+    remedy = f"give {{{kinds}}} with a tensor for each"
     if not isinstance(tensors, dict):
         raise wrong_type(f"{what} of the mixture", tensors, "a dict", remedy)
     found = tensors.get(kind)
@@ -99,10 +122,11 @@ def _tensor_of(kind: CellKind, tensors: object, what: str) -> Tensor:
 
 
 class ArchParameters(nn.Module):
-    """α [edges, primitives] and β [edges] of both cell kinds, shared by all cells of a kind.
+    """α [edges, primitives] and β [edges] of each kind of cell, shared by all cells of a kind.
 
     Both start as normal noise of standard deviation 1e-3 (authors' code), so that a search begins near the uniform
     mixture. With `edge_normalization=False` there is no β, and a node is the plain sum of its edges, as in DARTS.
+    The softmax of α is over the primitives that the space allows on an edge; the others have the weight zero.
 
     Args:
         space: the cell searched.
@@ -121,24 +145,31 @@ class ArchParameters(nn.Module):
         def noise(*shape: int) -> nn.Parameter:
             return nn.Parameter(1e-3 * torch.randn(*shape, generator=generator))
 
-        self.alpha = nn.ParameterDict({kind: noise(space.num_edges, len(PRIMITIVES)) for kind in CELL_KINDS})
+        self.alpha = nn.ParameterDict({kind: noise(space.num_edges, len(space.primitives)) for kind in space.kinds})
         self.beta = nn.ParameterDict(
-            {kind: noise(space.num_edges) for kind in CELL_KINDS} if edge_normalization else {}
+            {kind: noise(space.num_edges) for kind in space.kinds} if edge_normalization else {}
         )
 
     def mixture(self) -> Mixture:
         """The softmaxed weights, differentiable in α and β."""
-        op_weights: dict[CellKind, Tensor] = {kind: self.alpha[kind].softmax(dim=1) for kind in CELL_KINDS}
+        kinds, allowed = self.space.kinds, allowed_primitives(self.space)
+        logits: dict[CellKind, Tensor] = {kind: self.alpha[kind] for kind in kinds}
+        active = None
+        if allowed is not None:
+            active = dict.fromkeys(kinds, allowed)
+            excluded = send(~allowed, logits[kinds[0]].device)
+            logits = {kind: alpha.masked_fill(excluded, -math.inf) for kind, alpha in logits.items()}
+        op_weights = {kind: alpha.softmax(dim=1) for kind, alpha in logits.items()}
         if self.edge_normalization:
             edge_weights: dict[CellKind, Tensor] = {
-                kind: normalize_edges(self.beta[kind], self.space) for kind in CELL_KINDS
+                kind: normalize_edges(self.beta[kind], self.space) for kind in kinds
             }
         else:
-            edge_weights = {kind: torch.ones_like(self.alpha[kind][:, 0]) for kind in CELL_KINDS}
-        return Mixture(op_weights, edge_weights)
+            edge_weights = {kind: torch.ones_like(self.alpha[kind][:, 0]) for kind in kinds}
+        return Mixture(op_weights, edge_weights, active)
 
 
 def normalize_edges(beta: Tensor, space: CellSpace) -> Tensor:
     """Eq. (2): softmax of β [edges] over the edges that enter one node, node by node (groups of 2, 3, 4, ...)."""
-    groups = beta.split([len(space.edges_into(target)) for target in range(2, space.num_nodes)])
+    groups = beta.split([len(space.edges_into(target)) for target in space.intermediate])
     return torch.cat([group.softmax(dim=0) for group in groups])

@@ -135,7 +135,7 @@ class Supernet(nn.Module):
     def _check_mixing(self, mixture: Mixture, masks: list[Tensor] | None) -> None:
         """Refuse what the cells would misread, and native kernels read beyond its end."""
         edges = self.space.num_edges
-        check_mixture(mixture, edges)
+        check_mixture(mixture, self.space)
         if masks is None:
             return
         if len(masks) != len(self.cells):

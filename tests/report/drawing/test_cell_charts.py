@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import PRIMITIVES, CellSpace
+from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import published
 from pcdarts.report.drawing.cell_charts import edge_weights_chart, genotype_timeline, named, op_weights_chart, spoken
 from pcdarts.report.drawing.style import COLOURS_LIGHT
@@ -22,7 +22,7 @@ def softmaxed(choose: random.Random, count: int) -> list[float]:
 
 def moving_ops(space: CellSpace, epochs: int) -> list[list[list[float]]]:
     choose = random.Random(0)
-    return [[softmaxed(choose, len(PRIMITIVES)) for _ in space.edges] for _ in range(epochs)]
+    return [[softmaxed(choose, len(SPACE.primitives)) for _ in space.edges] for _ in range(epochs)]
 
 
 def moving_edges(space: CellSpace, epochs: int) -> list[list[float]]:
@@ -54,9 +54,13 @@ def cell(*edges: tuple[str, int]) -> Genotype:
 def test_every_edge_has_a_panel_with_a_band_for_each_operation(num_nodes: int) -> None:
     space = CellSpace(num_nodes)
     drawn = panels(op_weights_chart(space, moving_ops(space, 5), range(1, 6), "normal"))
-    assert [words(panel)[0] for panel in drawn] == [f"{named(e.source)} → {named(e.target)}" for e in space.edges]
+    assert [words(panel)[0] for panel in drawn] == [
+        f"{named(e.source, space.form)} → {named(e.target, space.form)}" for e in space.edges
+    ]
     for panel in drawn:
-        assert [band.get("class") for band in of_class(panel, "band")] == [f"band {p}" for p in reversed(PRIMITIVES)]
+        assert [band.get("class") for band in of_class(panel, "band")] == [
+            f"band {p}" for p in reversed(SPACE.primitives)
+        ]
 
 
 def test_the_upper_edge_of_a_band_is_the_sum_of_the_weights_below_it() -> None:
@@ -108,7 +112,7 @@ def test_every_node_has_a_panel_with_a_named_line_for_each_edge_that_enters_it(n
     assert len(drawn) == space.num_intermediate
     for target, panel in enumerate(drawn, start=2):
         assert len(of_class(panel, "line")) == len(of_class(panel, "mark")) == target
-        assert {named(source) for source in range(target)} <= set(words(panel))
+        assert {named(source, SPACE.form) for source in range(target)} <= set(words(panel))
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2])
@@ -147,7 +151,7 @@ def test_a_timeline_has_a_panel_a_node_and_a_bar_for_every_stretch_in_which_an_e
 
 def test_a_bar_says_its_operation_where_there_is_room() -> None:
     choose = random.Random(0)
-    restless = {epoch: cell(("skip_connect", 0), (choose.choice(PRIMITIVES[1:]), 1)) for epoch in range(1, 51)}
+    restless = {epoch: cell(("skip_connect", 0), (choose.choice(SPACE.primitives[1:]), 1)) for epoch in range(1, 51)}
     (panel,) = panels(genotype_timeline(restless, "normal"))
     assert words(panel).count("skip") == 1
     assert len(of_class(panel, "new")) > 30

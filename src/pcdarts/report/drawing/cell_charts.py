@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from pcdarts.cell.genotype import OPERATIONS, Genotype
-from pcdarts.cell.space import PRIMITIVES, CellKind, CellSpace
+from pcdarts.cell.space import CellForm, CellKind, CellSpace
 from pcdarts.report.drawing.axes import (
     FROZEN_ENTRY,
     Scale,
@@ -27,7 +27,6 @@ from pcdarts.report.drawing.axes import (
     text,
     thinned,
 )
-from pcdarts.report.evolution import kept_edges
 
 _KINDS: dict[CellKind, str] = {"normal": "normal cell", "reduce": "reduction cell"}
 _MOST_EPOCHS = 60
@@ -50,13 +49,13 @@ def op_weights_chart(
     """
     chosen = thinned(len(epochs), _MOST_EPOCHS)
     grids = []
-    for target in range(2, space.num_nodes):
+    for target in space.intermediate:
         panels = [
             _operations(space, edge, [(epochs[at], weights[at][edge]) for at in chosen], frozen)
             for edge in space.edges_into(target)
         ]
         grids.append(_grid(panels, columns=space.num_nodes - 1))
-    entries = [("", rect(primitive, 6, 0, 14, 12), spoken(primitive)) for primitive in reversed(PRIMITIVES)]
+    entries = [("", rect(primitive, 6, 0, 14, 12), spoken(primitive)) for primitive in reversed(space.primitives)]
     note = (
         "A panel for each edge, a row for each node that edges enter. Bands lie from top to bottom in the order of the "
         "key; the heading names the operation that is strongest at the end."
@@ -75,15 +74,19 @@ def edge_weights_chart(
     `weights` is [epochs][edges]. All panels show as much of the scale, around the weight at which all edges are equal.
     """
     chosen = thinned(len(epochs), _MOST_EPOCHS)
-    groups = [space.edges_into(target) for target in range(2, space.num_nodes)]
+    groups = [space.edges_into(target) for target in space.intermediate]
     around = [weights[at][edge] - 1 / len(group) for at in chosen for group in groups for edge in group]
     reach = max([0.02, *(abs(distance) for distance in around if drawable(distance))])
     panels = []
-    for target, group in enumerate(groups, start=2):
+    for target, group in zip(space.intermediate, groups, strict=True):
         lines = [[(epochs[at], weights[at][edge]) for at in chosen if drawable(weights[at][edge])] for edge in group]
-        panels.append(_edges(target, lines, 1 / len(group), 1.1 * reach, frozen))
+        panels.append(_edges(space.form, target, lines, 1 / len(group), 1.1 * reach, frozen))
     entries = [
-        (series(source), f'<path class="line" d="M0 6H26"/>{marker(13, 6, source)}', f"from {named(source)}")
+        (
+            series(source),
+            f'<path class="line" d="M0 6H26"/>{marker(13, 6, source)}',
+            f"from {named(source, space.form)}",
+        )
         for source in range(space.num_nodes - 1)
     ]
     if frozen:
@@ -93,15 +96,20 @@ def edge_weights_chart(
 
 
 def genotype_timeline(genotypes: dict[int, Genotype], kind: CellKind, *, frozen: int = 0) -> str:
-    """A panel for every node: which two edges it would keep, and with which operation, after each epoch.
+    """A panel for every node: which edges it would keep, and with which operation, after each epoch.
 
     A row for each source, a bar as long as an operation is kept, a notch wherever something new begins.
     """
     epochs = sorted(genotypes)
-    edges = {epoch: kept_edges(genotypes[epoch], kind) for epoch in epochs}
+    edges = {epoch: genotypes[epoch].placed_edges(kind) for epoch in epochs}
     targets = sorted({target for kept in edges.values() for target, _, _ in kept})
     panels = [
-        _kept(target, [(epoch, [(p, s) for t, p, s in edges[epoch] if t == target]) for epoch in epochs], frozen)
+        _kept(
+            genotypes[epochs[0]].form,
+            target,
+            [(epoch, [(p, s) for t, p, s in edges[epoch] if t == target]) for epoch in epochs],
+            frozen,
+        )
         for target in targets
     ]
     present = {primitive for kept in edges.values() for _, primitive, _ in kept}
@@ -122,15 +130,15 @@ def spoken(primitive: str) -> str:
     return re.sub(r"(\d)x(\d)", r"\1×\2", name)
 
 
-def named(node: int) -> str:
+def named(node: int, form: CellForm) -> str:
     """A node's name: the inputs are the outputs of the cell before the last (k−2) and of the last (k−1)."""
-    return ("k−2", "k−1")[node] if node < 2 else str(node)
+    return f"k−{form.num_inputs - node}" if node < form.num_inputs else str(node)
 
 
 def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[float]]], frozen: int) -> str:
     """The panel of one edge; `weights` holds an epoch and its weights [primitives] each."""
     top, bottom = 18.0, 106.0
-    arrow = f"{named(space.edges[edge].source)} → {named(space.edges[edge].target)}"
+    arrow = " → ".join(named(node, space.form) for node in (space.edges[edge].source, space.edges[edge].target))
     known = [(epoch, row) for epoch, row in weights if all(map(drawable, row)) and sum(row) > 0]
     parts = [text(0, 12, arrow, "strong")]
     if not known:
@@ -139,19 +147,21 @@ def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[f
     places = [x(epoch) for epoch, _ in known] if len(known) > 1 else [0.0, float(_WIDTH)]
     heights = [[0.0, *accumulate(row)] for _, row in known] * (1 if len(known) > 1 else 2)
     # Every band reaches down to the ground; the next lower one is painted over it. Only its upper line costs bytes.
-    for index in reversed(range(len(PRIMITIVES))):
+    for index, primitive in reversed(list(enumerate(space.primitives))):
         line = _tenths(places, [bottom + (top - bottom) * height[index + 1] / height[-1] for height in heights])
-        parts.append(f'<path class="band {PRIMITIVES[index]}" d="{line}V{10 * bottom:.0f}H0z" transform="scale(.1)"/>')
+        parts.append(f'<path class="band {primitive}" d="{line}V{10 * bottom:.0f}H0z" transform="scale(.1)"/>')
     if frozen > x.low:
         parts.append(rect("veil", 0, top, x(min(frozen, x.high)), bottom - top))
     final = known[-1][1]
-    best = max(range(1, len(PRIMITIVES)), key=final.__getitem__)
-    parts.append(text(_WIDTH, 12, f"{spoken(PRIMITIVES[best])} {100 * final[best]:.0f} %", "end"))
-    said = ", ".join(f"{spoken(name)} {100 * weight:.0f} %" for name, weight in zip(PRIMITIVES, final, strict=True))
+    best = max(space.choices(edge), key=final.__getitem__)
+    parts.append(text(_WIDTH, 12, f"{spoken(space.primitives[best])} {100 * final[best]:.0f} %", "end"))
+    said = ", ".join(f"{spoken(p)} {100 * weight:.0f} %" for p, weight in zip(space.primitives, final, strict=True))
     return plot(_WIDTH, 124, f"{arrow}: {said}", [*parts, *_ends(x, bottom + 14, known[0][0], known[-1][0])])
 
 
-def _edges(target: int, lines: list[list[tuple[int, float]]], equal: float, reach: float, frozen: int) -> str:
+def _edges(
+    form: CellForm, target: int, lines: list[list[tuple[int, float]]], equal: float, reach: float, frozen: int
+) -> str:
     """The panel of one node: a line for each source, around the weight `equal`, give or take `reach`."""
     top, bottom, left, right = 22.0, 122.0, 34.0, 122.0
     lowest = max(0.0, equal - reach)
@@ -170,15 +180,15 @@ def _edges(target: int, lines: list[list[tuple[int, float]]], equal: float, reac
             path = "L".join(f"{x(epoch):.1f} {y(value):.1f}" for epoch, value in line)
             mark = marker(x(line[-1][0]), y(line[-1][1]), source)
             parts.append(f'<g class="{series(source)}"><path class="line" d="M{path}"/>{mark}</g>')
-            parts.append(text(right + 8, end + 4, named(source)))
-    said = ", ".join(f"from {named(source)} {line[-1][1]:.3f}" for source, line in enumerate(lines) if line)
+            parts.append(text(right + 8, end + 4, named(source, form)))
+    said = ", ".join(f"from {named(source, form)} {line[-1][1]:.3f}" for source, line in enumerate(lines) if line)
     if shown:
         parts += _ends(x, bottom + 15, min(shown), max(shown))
     return plot(_WIDTH, 140, f"Edges into node {target}: {said or 'nothing yet'}", parts)
 
 
-def _kept(target: int, kept: list[tuple[int, list[tuple[str, int]]]], frozen: int) -> str:
-    """The panel of one node; `kept` holds an epoch and the node's two edges (primitive, source) each."""
+def _kept(form: CellForm, target: int, kept: list[tuple[int, list[tuple[str, int]]]], frozen: int) -> str:
+    """The panel of one node; `kept` holds an epoch and the node's edges (primitive, source) each."""
     width, top = 340, 22
     last = kept[-1][0] + 1
     bottom = top + _ROW * target
@@ -188,7 +198,7 @@ def _kept(target: int, kept: list[tuple[int, list[tuple[str, int]]]], frozen: in
         parts.append(rect("frozen", _NAMES, top, x(min(frozen + 1, last)) - _NAMES, bottom - top))
     for source in range(target):
         parts.append(f'<path class="grid" d="M{_NAMES} {top + _ROW * (source + 1)}H{width}"/>')
-        parts.append(text(0, top + _ROW * source + 15, named(source)))
+        parts.append(text(0, top + _ROW * source + 15, named(source, form)))
     bars = list(_bars(kept, last))
     for bar in bars:
         left, wide, high = x(bar.first), x(bar.end) - x(bar.first), _BAR / bar.shares
@@ -203,7 +213,7 @@ def _kept(target: int, kept: list[tuple[int, list[tuple[str, int]]]], frozen: in
     said = "never changed"
     if moments:
         said = f"{len(moments)} change{'s' * (len(moments) > 1)}, last after epoch {moments[-1]}"
-    final = " and ".join(f"{spoken(primitive)} from {named(source)}" for primitive, source in kept[-1][1])
+    final = " and ".join(f"{spoken(primitive)} from {named(source, form)}" for primitive, source in kept[-1][1])
     heading = [text(0, 12, f"node {target}", "strong"), text(width, 12, said, "muted end")]
     parts += _ends(x, bottom + 15, kept[0][0], kept[-1][0])
     return plot(width, bottom + 18, f"Node {target} keeps {final}; {said}", [*heading, *parts])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.cell.space import CellKind
 from pcdarts.report.drawing.axes import thinned
 from pcdarts.report.drawing.charts import Series, line_chart
 from pcdarts.report.history import History, SearchHistory
@@ -71,14 +71,13 @@ def learning_curves(groups: Sequence[Group]) -> list[str]:
 def skip_charts(groups: Sequence[Group]) -> list[str]:
     """How many skip-connections the derived cells had after each epoch: a chart for each kind of cell."""
     charts = []
-    for kind in CELL_KINDS:
+    for kind, title in _SKIPS.items():
 
         def points(history: History, kind: CellKind = kind) -> _Points:
             genotypes = history.genotypes.items() if isinstance(history, SearchHistory) else ()
             return [(float(epoch), float(genotype.skip_connects(kind))) for epoch, genotype in genotypes]
 
         if lines := _lines(groups, points, step=True):
-            title = _SKIPS[kind]
             charts.append(
                 line_chart(lines, title=title, x_label="epoch", y_label="skip-connections", frozen=_frozen(groups))
             )
