@@ -18,7 +18,7 @@ from pcdarts.learn.learning import ArchStep, WeightStep, make_scaler
 from pcdarts.learn.measure import Average
 from pcdarts.learn.steps import SearchStep, Setting
 from pcdarts.ops.precision import Amp, mixed_precision
-from pcdarts.run.finite import Numbers, asked_every
+from pcdarts.run.finite import FiniteCheck, asked_every
 from pcdarts.run.processes import ALONE
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.bilevel import Batch, first_order_gradients
@@ -96,7 +96,7 @@ class EagerStep:
         self.step = step = SearchStep(replace(setting, kernels="plain"))
         self.device = step.device
         self.scaler = make_scaler(setting.amp, step.device)
-        self.numbers = Numbers(0, [step.network, step.arch], ALONE, asked_every(step.device))
+        self.finite = FiniteCheck(0, [step.network, step.arch], ALONE, asked_every(step.device))
         self.weights = WeightStep(
             step.network,
             step.weight_optimizer,
@@ -104,10 +104,10 @@ class EagerStep:
             parts=1,
             scaler=self.scaler,
             processes=ALONE,
-            numbers=self.numbers,
+            finite=self.finite,
         )
-        self.arch = ArchStep(step.arch, step.arch_optimizer, self.scaler, self.numbers)
-        self.averages = Average(), Average()
+        self.arch = ArchStep(step.arch, step.arch_optimizer, self.scaler, self.finite)
+        self.averages = Average("weight"), Average("arch")
 
     def data(self) -> Batches:
         return self.step.data()
@@ -116,7 +116,7 @@ class EagerStep:
         with self._guarded():
             gradients, loss, logits = first_order_gradients(self.step.network, self.step.arch, batches[1])
             self.arch(gradients, loss)
-            self.averages[0].add(loss, logits, batches[1][1], self.numbers.bad)
+            self.averages[0].add(loss, logits, batches[1][1], self.finite.bad)
         return loss
 
     def weight_step(self, batches: Batches) -> Tensor:
@@ -129,7 +129,7 @@ class EagerStep:
 
         with self._guarded():
             loss, logits = self.weights(images, labels, loss_of)
-            self.averages[1].add(loss, logits, labels, self.numbers.bad)
+            self.averages[1].add(loss, logits, labels, self.finite.bad)
         return loss
 
     def search_step(self) -> None:
@@ -139,7 +139,7 @@ class EagerStep:
 
     def _guarded(self) -> Any:
         # The progress display is only told of a batch that is skipped, and none may be here.
-        return self.numbers.guarded(None, 1, 1, 0.025)  # type: ignore[arg-type]
+        return self.finite.guarded(None, 1, 1, 0.025)  # type: ignore[arg-type]
 
 
 class GraphedStep:

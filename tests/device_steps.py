@@ -16,7 +16,7 @@ from pcdarts.data.images import Images
 from pcdarts.learn.learning import ArchStep, WeightStep, loss_scale, make_scaler
 from pcdarts.learn.measure import Average
 from pcdarts.network.network import Network
-from pcdarts.run.finite import Numbers
+from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
@@ -70,13 +70,13 @@ def search(
         supernet = Supernet(
             arch.space, channels=4, k=2, num_cells=3, num_classes=5, channel_sampling=sampling, amp=amp, kernels="plain"
         )
-    numbers = Numbers(1, [supernet, arch], ALONE, LATER)
-    progress, average = Progress(RunFolder(folder), 1, 9, quiet=True), Average()
+    finite = FiniteCheck(1, [supernet, arch], ALONE, LATER)
+    progress, average = Progress(RunFolder(folder), 1, 9, quiet=True), Average("train")
     scaler, optimizer = make_scaler(amp, device), sgd(supernet)
     weight_step = WeightStep(
-        supernet, optimizer, gradient_clip=5.0, parts=parts, scaler=scaler, processes=ALONE, numbers=numbers
+        supernet, optimizer, gradient_clip=5.0, parts=parts, scaler=scaler, processes=ALONE, finite=finite
     )
-    arch_step = ArchStep(arch, adam(arch), scaler, numbers)
+    arch_step = ArchStep(arch, adam(arch), scaler, finite)
 
     def loss_of(network: nn.Module, images: Tensor, labels: Tensor, masks: Any) -> tuple[Tensor, Tensor, Tensor]:
         logits = network(images, arch.mixture().detach(), masks)
@@ -89,7 +89,7 @@ def search(
     ):
         step += 1
         masks = supernet.draw_masks() if supernet.samples_randomly else None
-        with numbers.guarded(progress, 1, step, 0.1):
+        with finite.guarded(progress, 1, step, 0.1):
             passes = Passes(parts, loss_scale(scaler, device), ALONE.average)
             if second_order:
                 gradients, loss, logits = second_order_gradients(
@@ -98,11 +98,11 @@ def search(
             else:
                 gradients, loss, logits = first_order_gradients(supernet, arch, (*arch_batch, masks), passes)
             arch_step(gradients, loss)
-            average.add(loss, logits, arch_batch[1], numbers.bad)
-        with numbers.guarded(progress, 1, step, 0.1):
+            average.add(loss, logits, arch_batch[1], finite.bad)
+        with finite.guarded(progress, 1, step, 0.1):
             loss, logits = weight_step(*weight_batch, partial(loss_of, masks=masks))
-            average.add(loss, logits, weight_batch[1], numbers.bad)
-        average.so_far("weight")
+            average.add(loss, logits, weight_batch[1], finite.bad)
+        average.so_far()
         if step == 1:
             after_first()
     return step
@@ -119,8 +119,8 @@ def train(
     """The same of a training, with drop-path and auxiliary head."""
     with device:
         network = Network(GENOTYPE, channels=4, num_cells=3, num_classes=5, auxiliary=True, drop_path=0.3, amp=amp)
-    numbers = Numbers(1, [network], ALONE, LATER)
-    progress, average = Progress(RunFolder(folder), 1, 9, quiet=True), Average()
+    finite = FiniteCheck(1, [network], ALONE, LATER)
+    progress, average = Progress(RunFolder(folder), 1, 9, quiet=True), Average("train")
     step_of = WeightStep(
         network,
         sgd(network),
@@ -128,7 +128,7 @@ def train(
         parts=1,
         scaler=make_scaler(amp, device),
         processes=ALONE,
-        numbers=numbers,
+        finite=finite,
     )
 
     def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -139,10 +139,10 @@ def train(
     step = 0
     for images, labels in batches("train", device).epoch(0):
         step += 1
-        with numbers.guarded(progress, 1, step, 0.1):
+        with finite.guarded(progress, 1, step, 0.1):
             loss, logits = step_of(images, labels, loss_of)
-            average.add(loss, logits, labels, numbers.bad)
-        average.so_far("train")
+            average.add(loss, logits, labels, finite.bad)
+        average.so_far()
         if step == 1:
             after_first()
     return step

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pcdarts import ArchParameters, CellSpace, Genotype, Network, Supernet
 from pcdarts.learn.learning import ArchStep, Forward, WeightStep, make_scaler
-from pcdarts.run.finite import Numbers
+from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import Processes, joined
 from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 
@@ -35,9 +35,9 @@ def batch(step: int, processes: Processes, twice: bool = False, device: torch.de
 
 def learn(
     network: nn.Module, processes: Processes, parts: int, device: torch.device
-) -> tuple[WeightStep, torch.optim.SGD, Numbers]:
+) -> tuple[WeightStep, torch.optim.SGD, FiniteCheck]:
     optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=3e-4, fused=True)
-    numbers = Numbers(0, [network], processes)
+    finite = FiniteCheck(0, [network], processes)
     step = WeightStep(
         network,
         optimizer,
@@ -45,9 +45,9 @@ def learn(
         parts=parts,
         scaler=make_scaler("off", device),
         processes=processes,
-        numbers=numbers,
+        finite=finite,
     )
-    return step, optimizer, numbers
+    return step, optimizer, finite
 
 
 def search(
@@ -71,9 +71,9 @@ def search(
         synchronize=True,
     )
     supernet = supernet.double().to(device)
-    weight_step, weight_optimizer, numbers = learn(supernet, processes, parts, device)
+    weight_step, weight_optimizer, finite = learn(supernet, processes, parts, device)
     arch_step = ArchStep(
-        arch, torch.optim.Adam(arch.parameters(), 0.1, (0.5, 0.999)), make_scaler("off", device), numbers
+        arch, torch.optim.Adam(arch.parameters(), 0.1, (0.5, 0.999)), make_scaler("off", device), finite
     )
     passes = Passes(parts=parts, average=processes.average)
 

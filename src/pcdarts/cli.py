@@ -110,7 +110,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except RunError as error:
         return _say(f"error: {error}", 1)
     except (MemoryError, RuntimeError) as error:  # elsewhere than in a step, which says what would fit
-        from pcdarts.jobs.memory import is_lack_of_memory
+        from pcdarts.run.out_of_memory import is_lack_of_memory
 
         if not is_lack_of_memory(error):
             raise

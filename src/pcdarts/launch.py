@@ -21,10 +21,8 @@ from pcdarts.run.interruption import ending_at_once
 from pcdarts.run.lock import lock
 from pcdarts.run.processes import Processes, joined, losses_explained
 from pcdarts.run.run_folder import RUNS, RunFolder
+from pcdarts.run.saving import LongConfig
 from pcdarts.run.whole_files import write_text
-
-LongConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
-"""That of a job with a run folder."""
 
 
 def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import device_steps
 from pcdarts.learn.learning import ArchStep, WeightStep, make_scaler
 from pcdarts.learn.measure import Average
-from pcdarts.run.finite import Numbers
+from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
@@ -56,9 +56,9 @@ def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, T
 def test_bad_batches_change_nothing_there(tmp_path: Path, device: torch.device) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).to(device)
-    numbers, average = Numbers(2, [network], ALONE, every=20), Average()
+    finite, average = FiniteCheck(2, [network], ALONE, every=20), Average("train")
     optimizer, scaler = device_steps.sgd(network), make_scaler("off", device)
-    step = WeightStep(network, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, numbers=numbers)
+    step = WeightStep(network, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, finite=finite)
     images, labels = torch.randn(8, 4, device=device), torch.arange(8, device=device) % 3
 
     def forward(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,28 +68,28 @@ def test_bad_batches_change_nothing_there(tmp_path: Path, device: torch.device) 
 
     states, progress = [state_of(network, optimizer)], Progress(RunFolder(tmp_path), 1, 9)
     for factor in (torch.inf, 1.0, torch.nan):
-        with numbers.guarded(progress, 1, len(states), 0.1):
+        with finite.guarded(progress, 1, len(states), 0.1):
             loss, logits = step(factor * images, labels, forward)
-            average.add(loss, logits, labels, numbers.bad)
+            average.add(loss, logits, labels, finite.bad)
         states.append(state_of(network, optimizer))
     assert all(torch.equal(states[1][name], value) for name, value in states[0].items())
     assert not torch.equal(states[2]["0.weight"], states[1]["0.weight"])
     assert all(torch.equal(states[3][name], value) for name, value in states[2].items())
     assert average.state_dict()["images"] == len(images)
-    numbers.read()
-    assert numbers.skipped == 2
+    finite.read()
+    assert finite.skipped == 2
 
 
 def test_alpha_and_beta_take_no_bad_step_there(tmp_path: Path, device: torch.device) -> None:
     arch = nn.Linear(2, 1).to(device)
-    optimizer, numbers = device_steps.adam(arch), Numbers(1, [arch], ALONE, every=20)
-    step, progress = ArchStep(arch, optimizer, make_scaler("off", device), numbers), Progress(RunFolder(tmp_path), 1, 9)
+    optimizer, finite = device_steps.adam(arch), FiniteCheck(1, [arch], ALONE, every=20)
+    step, progress = ArchStep(arch, optimizer, make_scaler("off", device), finite), Progress(RunFolder(tmp_path), 1, 9)
     states = []
     for slope in (1.0, torch.inf, 1.0):
-        with numbers.guarded(progress, 1, 1, 0.1):
+        with finite.guarded(progress, 1, 1, 0.1):
             step([torch.full_like(parameter, slope) for parameter in arch.parameters()], torch.ones((), device=device))
         states.append(state_of(arch, optimizer))
     assert all(torch.equal(states[1][name], value) for name, value in states[0].items())
     assert not torch.equal(states[2]["weight"], states[1]["weight"])
-    numbers.read()
-    assert numbers.skipped == 1
+    finite.read()
+    assert finite.skipped == 1

@@ -156,7 +156,7 @@ def test_killed_in_the_middle_of_a_candidate_it_ends_as_ever(tmp_path: Path, fin
     kill_after_epochs(EPOCHS + 1, Path("run/metrics.jsonl"), tmp_path, *RANDOM_SEARCH, *every_step)
     run = tmp_path / "run"
     saved = checkpoint_of(run)
-    assert saved["/state/candidates/number"] == 1
+    assert saved["/state/place/stage"] == 1
     status = status_of(RunFolder(run))
     assert (status.state, status.epochs, status.error_name) == ("interrupted", 6, "best_arch_top1_error")
     printed = done(tmp_path, "random", "search", "--resume", "run", "--checkpoint-minutes", "none")

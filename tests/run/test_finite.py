@@ -17,7 +17,8 @@ from pcdarts.errors import RunError
 from pcdarts.jobs import search, train
 from pcdarts.learn.learning import ArchStep, WeightStep, loss_scale, make_scaler
 from pcdarts.learn.measure import Average
-from pcdarts.run.finite import NotFinite, Numbers
+from pcdarts.run import session
+from pcdarts.run.finite import FiniteCheck, NotFinite
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
@@ -45,7 +46,7 @@ def weight_step(network: nn.Module, parts: int = 1, momentum: float = 0.9, every
         parts=parts,
         scaler=make_scaler("off", CPU),
         processes=ALONE,
-        numbers=Numbers(2 if every > 1 else 0, [network], ALONE, every),
+        finite=FiniteCheck(2 if every > 1 else 0, [network], ALONE, every),
     )
 
 
@@ -85,7 +86,7 @@ def test_a_finite_loss_of_an_infinite_gradient_leaves_the_weights_alone() -> Non
 def test_alpha_and_beta_take_no_step_along_what_is_not_finite(loss: float, gradient: float) -> None:
     arch = nn.Linear(2, 1)
     before = arch.weight.clone()
-    step = ArchStep(arch, torch.optim.Adam(arch.parameters()), make_scaler("off", CPU), Numbers(0, [], ALONE))
+    step = ArchStep(arch, torch.optim.Adam(arch.parameters()), make_scaler("off", CPU), FiniteCheck(0, [], ALONE))
     gradients = [torch.full_like(parameter, gradient) for parameter in arch.parameters()]
     with pytest.raises(NotFinite):
         step(gradients, torch.tensor(loss))
@@ -98,10 +99,10 @@ def test_a_skipped_batch_leaves_no_trace_in_running_statistics_and_the_next_one_
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net = network()
-    step, numbers = weight_step(net), Numbers(1, [net], ALONE)
+    step, finite = weight_step(net), FiniteCheck(1, [net], ALONE)
     progress = Progress(RunFolder(tmp_path), 10, 10)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    with numbers.guarded(progress, 3, 7, 0.05):
+    with finite.guarded(progress, 3, 7, 0.05):
         step(*batch(bad=True), forward)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert capsys.readouterr().err == (
@@ -109,7 +110,7 @@ def test_a_skipped_batch_leaves_no_trace_in_running_statistics_and_the_next_one_
         "this batch is skipped (1 of 1 that may be)\n"
     )
     message = "in epoch 3, step 8, at learning rate 0.05; nothing came of this step: 1 batches were skipped before"
-    with pytest.raises(RunError, match=message), numbers.guarded(progress, 3, 8, 0.05):
+    with pytest.raises(RunError, match=message), finite.guarded(progress, 3, 8, 0.05):
         step(*batch(bad=True), forward)
 
 
@@ -118,9 +119,9 @@ def test_in_float16_an_overflow_backs_off_to_a_scale_of_one_and_no_further(scale
     scaler = torch.amp.GradScaler("cpu", init_scale=scale)
     scaler.scale(torch.ones(()))
     net = network().float()
-    numbers = Numbers(0, [net], ALONE)
+    finite = FiniteCheck(0, [net], ALONE)
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
-    step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, numbers=numbers)
+    step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, finite=finite)
     images, labels = batch()
 
     def steep(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -201,23 +202,23 @@ def test_where_the_device_is_asked_later_bad_batches_change_nothing_either(
     progress = Progress(RunFolder(tmp_path), 10, 10)
     for bad in (True, False):
         net = network()
-        step, average = weight_step(net, parts, every=9), Average()
+        step, average = weight_step(net, parts, every=9), Average("train")
         # The very first step too: an optimiser that has no momentum yet must not begin with that of a bad batch.
         for number, images, what in ((1, batch(bad=True), forward), (2, batch(), forward), (3, batch(), steep)):
             if number == 2 or bad:
-                with step.numbers.guarded(progress, 3, number, 0.05):
+                with step.finite.guarded(progress, 3, number, 0.05):
                     loss, logits = step(*images, what)
-                    average.add(loss, logits, images[1], step.numbers.bad)
+                    average.add(loss, logits, images[1], step.finite.bad)
         assert capsys.readouterr().err == ""
-        step.numbers.read()
-        assert capsys.readouterr().err.count("this batch is skipped") == step.numbers.skipped == (2 if bad else 0)
+        step.finite.read()
+        assert capsys.readouterr().err.count("this batch is skipped") == step.finite.skipped == (2 if bad else 0)
         learnt.append(
             {
                 **net.state_dict(),
                 "momentum": torch.cat([s["momentum_buffer"].flatten() for s in step.optimizer.state.values()]),
             }
         )
-        found.append(average.named("train"))
+        found.append(average.named())
     assert all(torch.equal(value, learnt[1][name]) for name, value in learnt[0].items())
     assert found[0] == found[1]
 
@@ -229,19 +230,19 @@ def test_where_the_device_is_asked_later_it_is_said_which_batches_were_bad(
     step, progress = weight_step(net, every=3), Progress(RunFolder(tmp_path), 10, 10)
     for number, bad in enumerate((False, True, True), 1):
         assert capsys.readouterr().err == ""
-        with step.numbers.guarded(progress, 3, number, 0.05):
+        with step.finite.guarded(progress, 3, number, 0.05):
             step(*batch(bad), forward)
     assert capsys.readouterr().err == "".join(
         f"pcdarts: warning: the training loss is nan in epoch 3, step {number}, at learning rate 0.05: "
         f"this batch is skipped ({number - 1} of 2 that may be)\n"
         for number in (2, 3)
     )
-    assert step.numbers.state_dict() == {"skipped": 2}
-    with step.numbers.guarded(progress, 3, 4, 0.05):
+    assert step.finite.state_dict() == {"skipped": 2}
+    with step.finite.guarded(progress, 3, 4, 0.05):
         step(*batch(bad=True), forward)
     message = "in epoch 3, step 4, at learning rate 0.05; nothing came of this step: 2 batches were skipped before"
     with pytest.raises(RunError, match=message):
-        step.numbers.check_modules()  # before anything is saved
+        step.finite.check_modules()  # before anything is saved
 
 
 @pytest.mark.parametrize(("loss", "gradient"), [(torch.nan, 1.0), (1.0, torch.inf)])
@@ -249,27 +250,27 @@ def test_where_the_device_is_asked_later_alpha_and_beta_take_no_bad_step_either(
     tmp_path: Path, loss: float, gradient: float
 ) -> None:
     arch = nn.Linear(2, 1)
-    optimizer, numbers = torch.optim.Adam(arch.parameters()), Numbers(1, [arch], ALONE, every=9)
-    step, progress = ArchStep(arch, optimizer, make_scaler("off", CPU), numbers), Progress(RunFolder(tmp_path), 1, 9)
+    optimizer, finite = torch.optim.Adam(arch.parameters()), FiniteCheck(1, [arch], ALONE, every=9)
+    step, progress = ArchStep(arch, optimizer, make_scaler("off", CPU), finite), Progress(RunFolder(tmp_path), 1, 9)
     states = []
     for value, slope in ((1.0, 1.0), (loss, gradient), (1.0, 1.0)):
-        with numbers.guarded(progress, 1, 1, 0.1):
+        with finite.guarded(progress, 1, 1, 0.1):
             step([torch.full_like(parameter, slope) for parameter in arch.parameters()], torch.tensor(value))
         moved = [arch.weight.detach(), *optimizer.state[arch.weight].values()]
         states.append([x.clone() for x in moved])
     assert all(torch.equal(now, then) for now, then in zip(states[1], states[0], strict=True))
     assert not any(torch.equal(now, then) for now, then in zip(states[2], states[1], strict=True))
-    numbers.read()
-    assert numbers.skipped == 1
+    finite.read()
+    assert finite.skipped == 1
 
 
 def test_a_run_begun_where_each_number_is_looked_at_goes_on_where_that_is_asked_later(tmp_path: Path) -> None:
     arch = nn.Linear(2, 1)
     optimizer, scaler = torch.optim.Adam(arch.parameters()), make_scaler("off", CPU)
     for every in (1, 9):
-        numbers = Numbers(0, [], ALONE, every)
-        step = ArchStep(arch, optimizer, scaler, numbers)
-        with numbers.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
+        finite = FiniteCheck(0, [], ALONE, every)
+        step = ArchStep(arch, optimizer, scaler, finite)
+        with finite.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
             step([torch.ones_like(parameter) for parameter in arch.parameters()], torch.tensor(1.0))
     assert [int(state["step"]) for state in optimizer.state.values()] == [2, 2]
 
@@ -283,13 +284,13 @@ def test_in_float16_a_first_step_that_overflows_backs_off_and_the_next_one_is_th
         net = network().float()
         scaler = make_scaler("fp16", CPU)
         optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, fused=True)
-        numbers, progress = Numbers(0, [net], ALONE, every), Progress(RunFolder(tmp_path), 1, 9)
-        step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, numbers=numbers)
+        finite, progress = FiniteCheck(0, [net], ALONE, every), Progress(RunFolder(tmp_path), 1, 9)
+        step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, finite=finite)
         images, labels = batch()
         for number, loss_of in enumerate(what, 1):
-            with numbers.guarded(progress, 1, number, 0.1):
+            with finite.guarded(progress, 1, number, 0.1):
                 step(images.float(), labels, loss_of)
-        numbers.read()
+        finite.read()
         assert scaler.get_scale() == 2.0 ** (16 - (len(what) - 1))
         weights.append(torch.cat([parameter.flatten() for parameter in net.parameters()]))
     assert torch.equal(*weights)
@@ -297,16 +298,16 @@ def test_in_float16_a_first_step_that_overflows_backs_off_and_the_next_one_is_th
 
 def test_in_float16_a_bad_loss_leaves_the_scale_alone_where_the_device_is_asked_later(tmp_path: Path) -> None:
     net = network().float()
-    scaler, numbers = make_scaler("fp16", CPU), Numbers(1, [net], ALONE, every=9)
+    scaler, finite = make_scaler("fp16", CPU), FiniteCheck(1, [net], ALONE, every=9)
     optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, fused=True)
-    step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, numbers=numbers)
+    step = WeightStep(net, optimizer, gradient_clip=5.0, parts=1, scaler=scaler, processes=ALONE, finite=finite)
     before = scaler.state_dict()
     images, labels = batch(bad=True)
-    with numbers.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
+    with finite.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
         step(images.float(), labels, forward)
     assert scaler.state_dict() == before
-    numbers.read()
-    assert numbers.skipped == 1
+    finite.read()
+    assert finite.skipped == 1
 
 
 def test_a_scale_that_is_off_is_one() -> None:
@@ -318,16 +319,16 @@ def test_a_scale_that_is_off_is_one() -> None:
 def test_in_float16_an_overflow_of_the_gradient_of_alpha_backs_off_and_is_not_a_bad_batch(
     tmp_path: Path, every: int
 ) -> None:
-    arch, scaler, numbers = nn.Linear(2, 1), make_scaler("fp16", CPU), Numbers(0, [], ALONE, every)
+    arch, scaler, finite = nn.Linear(2, 1), make_scaler("fp16", CPU), FiniteCheck(0, [], ALONE, every)
     before = arch.weight.clone()
-    step = ArchStep(arch, torch.optim.Adam(arch.parameters()), scaler, numbers)
+    step = ArchStep(arch, torch.optim.Adam(arch.parameters()), scaler, finite)
     for slope, scale, moves in ((torch.inf, 2.0**15, False), (1.0, 2.0**15, True)):
-        with numbers.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
+        with finite.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
             step([torch.full_like(parameter, slope) for parameter in arch.parameters()], torch.tensor(1.0))
         assert scaler.get_scale() == scale
         assert torch.equal(arch.weight, before) == (not moves)
-    numbers.read()
-    assert numbers.skipped == 0
+    finite.read()
+    assert finite.skipped == 0
 
 
 @pytest.mark.parametrize("amp", ["off", "fp16"])
@@ -337,7 +338,7 @@ def test_a_training_that_asks_later_ends_with_the_same_bits(
     poison(monkeypatch, train)
     flags = [*TRAIN, "--max-skipped-batches", "2", "--epochs", "2", "--amp", amp]
     at_once = run_in(tmp_path, *flags, "--run", "at-once")
-    monkeypatch.setattr(train, "asked_every", lambda device: 3)
+    monkeypatch.setattr(session, "asked_every", lambda device: 3)
     later = run_in(tmp_path, *flags, "--run", "later")
     assert at_once.err == later.err != ""
     assert differences(tmp_path / "later", tmp_path / "at-once") == []
@@ -349,7 +350,7 @@ def test_a_search_that_asks_later_skips_the_same_batches_and_learns_the_same(
     poison(monkeypatch, search)
     flags = [*SEARCH, "--arch-frozen-epochs", "0", "--max-skipped-batches", "2", "--epochs", "2"]
     at_once = run_in(tmp_path, *flags, "--run", "at-once")
-    monkeypatch.setattr(search, "asked_every", lambda device: 3)
+    monkeypatch.setattr(session, "asked_every", lambda device: 3)
     later = run_in(tmp_path, *flags, "--run", "later")
     assert at_once.err == later.err != ""
     ours, theirs = (checkpoint_of(tmp_path / run) for run in ("later", "at-once"))

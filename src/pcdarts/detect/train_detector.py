@@ -3,9 +3,9 @@
 import math
 import os
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +30,20 @@ from pcdarts.detect.detecting import (
     measuring_batches,
 )
 from pcdarts.detect.detector import detector_complexity
-from pcdarts.errors import InputError, RunError
+from pcdarts.errors import InputError
 from pcdarts.jobs.find_genotype import find_genotype, save_genotype
 from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported, is_file_of_weights
-from pcdarts.jobs.memory import is_lack_of_memory
 from pcdarts.jobs.test import restored
-from pcdarts.learn.job_batches import report_skipped
-from pcdarts.learn.learning import WeightStep, make_scaler
-from pcdarts.learn.training_on import more_epochs_line
+from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.network.classifier import Classifier
-from pcdarts.ops.precision import check_amp
 from pcdarts.run.checkpoint import load_state, read_newest
-from pcdarts.run.device import choose_device, describe_device, peak_memory_gb, set_determinism
-from pcdarts.run.finite import Numbers, asked_every
+from pcdarts.run.device import peak_memory_gb, prepare_device
+from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
-from pcdarts.run.progress import Progress, duration
+from pcdarts.run.progress import duration
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.saving import Place, Saving, Stateful
 from pcdarts.run.schedule import scheduled
-from pcdarts.run.tracking import make_tracker
+from pcdarts.run.session import session
 from pcdarts.run.whole_files import write_text
 
 
@@ -91,9 +86,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         RunError: the loss is no longer a number, memory runs out, or something cannot be saved.
         Interrupted: the process was asked to end; what it had done is saved.
     """
-    device = choose_device(config.device, config.threads, processes.local_rank)
-    set_determinism(config.deterministic)
-    check_amp(config.amp, device.type)
+    device = prepare_device(config.device, config.threads, processes.local_rank, config.amp, config.deterministic)
     with processes.in_turn():
         data = detection_data(config)
         begun = saved_statistics(config, run) if resume else None
@@ -109,49 +102,30 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
     size = detector_complexity(detector)
     if processes.is_first:
         write_text(run.config, config.to_yaml())
-    optimizer = torch.optim.SGD(
-        detector.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
-    )
-    scaler = make_scaler(config.amp, device)
-    losses_so_far = BoxLosses(processes)
-    numbers = Numbers(config.max_skipped_batches, [detector], processes, asked_every(device))
-    place = Place()
-    stateful: dict[str, Stateful] = {
-        "detector": detector,
-        "optimizer": optimizer,
-        "scaler": scaler,
-        "losses": losses_so_far,
-    }
-    saving = Saving(
-        config,
-        run,
-        place,
-        stateful,
-        data=data,
-        numbers=numbers,
-        processes=processes,
-        constants={"classes": list(data.classes), "mean": list(mean), "std": list(std)},
-    )
-    tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
+    optimizer, scaler, so_far = make_sgd(detector, config), make_scaler(config.amp, device), BoxLosses(processes)
 
     def rate_of(epoch: int) -> float:
         schedule = config.learning_rate_schedule
         return scheduled(epoch, config.epochs, config.learning_rate, 0.0, schedule, config.lr_warmup_epochs)
 
     with (
-        Progress(run, config.epochs, len(train_batches), tracker=tracker, quiet=not processes.is_first) as progress,
-        _memory_explained(config, train_batches.batch_size // processes.count),
-        saving.interruption.awaited(),
+        explain_out_of_memory(partial(_too_large, config, train_batches.batch_size // processes.count)),
+        session(
+            config,
+            run,
+            resume,
+            processes,
+            device=device,
+            data=data,
+            losses={"losses": so_far},
+            steps=len(train_batches),
+            constants={"classes": list(data.classes), "mean": list(mean), "std": list(std)},
+        ) as job,
     ):
-        if resume:
-            saving.restore(progress)
+        job.keep({"detector": detector, "optimizer": optimizer, "scaler": scaler}, watch=[detector])
         learnt_from = f"{len(data.train)} images of {data.train.name} to learn from"
         tested_on = f"{len(data.test)} of {data.test.name} to test on"
-        on_device = f"on {describe_device(device, processes.count)}"
-        progress.begin(place.epoch, f"{learnt_from}, {tested_on}, {on_device}", place.step)
-        for note in (classes_line(data.classes), *data.notes):
-            progress.say(note)
-        skipped = report_skipped(data.skipped, run, progress, processes)
+        job.begin(f"{learnt_from}, {tested_on}", [classes_line(data.classes), *data.notes])
         step_of = WeightStep(
             detector,
             optimizer,
@@ -159,78 +133,66 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             parts=1,
             scaler=scaler,
             processes=processes,
-            numbers=numbers,
+            finite=job.finite,
         )
-        if saving.epochs_before:
-            progress.say(more_epochs_line(saving.epochs_before, config.epochs, place, rate_of))
-        for epoch in range(place.epoch, config.epochs):
-            learning_rate = rate_of(epoch)
+        for epoch, learning_rate in job.epochs(config.epochs, rate_of):
             optimizer.param_groups[0]["lr"] = learning_rate
             detector.train()
-            place.start_clock()
 
-            for step, batch in enumerate(train_batches.epoch(epoch, place.step), place.step):
-                with numbers.guarded(progress, epoch + 1, step + 1, learning_rate):
+            for _, batch in job.steps(train_batches, epoch):
+                with job.guarded():
                     optimizer.zero_grad()
                     losses = step_of.network(batch.images, batch.targets)
                     # Each process has divided by what it has matched; together they divide by what all have.
                     matched = losses["num_matched"].float()
                     share = processes.count * matched / processes.total(matched).clamp(min=1)
                     loss = share * (losses["bbox_regression"] + losses["classification"])
-                    numbers.check("the training loss", loss.detach())
+                    job.finite.check("the training loss", loss.detach())
                     scaler.scale(loss).backward()
                     step_of.finish()
-                    losses_so_far.add(losses, numbers.bad)
-                place.finish_step()
-                images = len(batch.images) * processes.count
-                progress.step(epoch + 1, step + 1, images=images, **losses_so_far.so_far())
-                saving.if_due()
+                    so_far.add(losses, job.finite.bad)
 
-            numbers.read()
-            place.count_time()  # what the device still had to do belongs to the steps
-            record: dict[str, Any] = {"epoch": epoch + 1, "learning_rate": learning_rate, **losses_so_far.named()}
+            record: dict[str, Any] = {"learning_rate": learning_rate, **job.measured()}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 processes.share_buffers(detector)
-                found = find_objects(detector, test_batches, processes, saving.if_due)
+                found = find_objects(detector, test_batches, processes, job.save_if_due)
                 measured_on = looked_at(data.test, test_batches, processes)
                 if processes.is_first:
                     measured = average_precision(measured_on, found)
                     record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
-            place.finish_epoch({**record, "seconds": place.seconds})
-            losses_so_far.clear()
-            met = [*data.skipped, *train_batches.skipped.values(), *test_batches.skipped.values()]
-            skipped = report_skipped(met, run, progress, processes)
-            saving.save()
-            if processes.is_first:
-                run.append_metrics(place.record or {})
-                progress.epoch(record)
+            job.end_epoch(record, skipped=[*train_batches.skipped.values(), *test_batches.skipped.values()])
 
-        if not processes.is_first or place.record is None:
+        if not processes.is_first or job.place.record is None:
             return {}
-        precision = {name: value for name, value in place.record.items() if name.startswith("AP")}
+        precision = {name: value for name, value in job.place.record.items() if name.startswith("AP")}
         result = {
             **precision,
-            "params": size["all"].params,
-            "mult_adds": size["all"].mult_adds,
+            **asdict(size["all"]),
             "mult_adds_of_parts": {name: part.mult_adds for name, part in size.items() if name != "all"},
-            "train_seconds": place.seconds,
-            "device": describe_device(device, processes.count),
+            "train_seconds": job.place.seconds,
+            "device": job.device_name,
             "peak_memory_gb": peak_memory_gb(device),
-            "skipped_batches": numbers.skipped,
-            "skipped_images": skipped,
             "genotype": config.genotype,
-            **saving.said_of_plans(),
+            **job.account(),
         }
         save_genotype(run, find_genotype(config.genotype))
-        run.finish(result)
-        progress.say(
+        line = (
             f"average precision {precision_text(precision['AP'])} (AP50 {precision_text(precision['AP50'])}) after the "
             "last epoch; "
             f"{result['params'] / 1e6:.2f} M parameters, {result['mult_adds'] / 1e6:.1f} M mult-adds; "
-            f"{duration(place.seconds)} on {result['device']}"
+            f"{duration(job.place.seconds)} on {result['device']}"
         )
+        job.finish(result, [line])
     print(f"next: {shlex.join(['pcdarts', 'detect', 'test', str(run.path)])}")
     return result
+
+
+def _too_large(config: DetectTrainConfig, images: int) -> str:
+    """The step for which memory was lacking, and what to do about it."""
+    return (
+        f"a step of {images} images of {config.image_size}x{config.image_size} pixels with {config.num_cells} cells of "
+        f"{config.channels} channels: start a new run with a smaller --batch-size or --image-size, or --amp bf16"
+    )
 
 
 def precision_text(precision: float | None) -> str:
@@ -309,22 +271,3 @@ def _classifier_run(path: Path) -> tuple[RunFolder, TrainConfig]:
         )
     _check_stem(path, trained.kind)
     return run, trained
-
-
-@contextmanager
-def _memory_explained(config: DetectTrainConfig, images: int) -> Iterator[None]:
-    """Turn a lack of memory inside, where so many images are computed at once, into one line.
-
-    Raises:
-        RunError: memory ran out.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_lack_of_memory(error):
-            raise
-        side = config.image_size
-        raise RunError(
-            f"out of memory in a step of {images} images of {side}x{side} pixels with {config.num_cells} cells of "
-            f"{config.channels} channels: start a new run with a smaller --batch-size or --image-size, or --amp bf16"
-        ) from None

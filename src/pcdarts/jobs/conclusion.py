@@ -12,9 +12,12 @@ from pcdarts.jobs.evaluation import network_of, training_command
 from pcdarts.jobs.find_genotype import save_genotype
 from pcdarts.jobs.sizes import size_text
 from pcdarts.jobs.under_budget import outcome_text
+from pcdarts.learn.kernels import Choice
 from pcdarts.learn.measure import errors_text
+from pcdarts.run.device import peak_memory_gb
 from pcdarts.run.progress import duration
 from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.session import Session
 from pcdarts.supernet.arch import Mixture
 
 _PAPERS_IMAGES = 50 * 25_000
@@ -53,6 +56,17 @@ def conclude(
         "skip_connects": {kind: genotype.skip_connects(kind) for kind in genotype.kinds},
         "evaluation_network": network_of(config, data).described(genotype),
         "budget": budget,
+    }
+
+
+def search_cost(job: Session, kernels: Choice | None = None) -> dict[str, Any]:
+    """What a search took, for `result.json`."""
+    return {
+        "hours": job.place.seconds / 3600,
+        "device": job.device_name,
+        "kernels": kernels and kernels.kernels,
+        "kernels_why": kernels and kernels.why,
+        "peak_memory_gb": peak_memory_gb(job.device),
     }
 
 

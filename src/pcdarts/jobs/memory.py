@@ -3,14 +3,10 @@
 `python -m pcdarts.jobs.memory ORDER` is such a process: it computes one step and ends well if it could.
 """
 
-import gc
 import json
 import math
 import subprocess
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,44 +15,24 @@ import torch.nn.functional as F
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.method_settings import DartsSettings
 from pcdarts.data.images import DataSet
-from pcdarts.errors import RunError
 from pcdarts.learn.learning import images_per_pass
 from pcdarts.run.processes import Processes
-from pcdarts.run.progress import Progress
+from pcdarts.run.run_folder import RunFolder
 
 
-@contextmanager
-def explained(
-    config: SearchConfig | TrainConfig, data: DataSet, batch_size: int, processes: Processes, progress: Progress
-) -> Iterator[None]:
-    """Turn a lack of memory inside, where batches of so many images are computed, into one line.
+def what_would_fit(
+    config: SearchConfig | TrainConfig, data: DataSet, batch_size: int, run: RunFolder, processes: Processes
+) -> str:
+    """The step of batches of so many images, for which memory was lacking, and what fits; tried where one works alone.
 
-    Raises:
-        RunError: memory ran out.
+    The line goes on after "out of memory in".
     """
-    try:
-        yield
-        return
-    except (MemoryError, RuntimeError) as error:
-        if not is_lack_of_memory(error):
-            raise
-        traceback.clear_frames(error.__traceback__)  # they hold what the step has computed
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     images = images_per_pass(batch_size, config.gradient_accumulation_steps, processes)
     remedy = "start a new run with a smaller --batch-size, or with more --gradient-accumulation-steps"
     if processes.count == 1:
-        progress.say("out of memory: trying what would fit, which may take a minute")
+        run.say("out of memory: trying what would fit, which may take a minute")
         remedy = _remedy(config, data, batch_size, images)
-    raise RunError(f"out of memory in a step of {images} images with {_needs(config, data)}; {remedy}")
-
-
-def is_lack_of_memory(error: BaseException) -> bool:
-    """On a CPU, PyTorch and oneDNN have no error of their own for it; nor have libraries and drivers of GPUs."""
-    on_a_cpu = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a", "could not execute a")
-    words = (*on_a_cpu, "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(part in str(error) for part in words)
+    return f"a step of {images} images with {_needs(config, data)}; {remedy}"
 
 
 def _needs(config: SearchConfig | TrainConfig, data: DataSet) -> str:

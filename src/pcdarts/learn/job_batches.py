@@ -1,7 +1,7 @@
 """The data of a job, and the batches it works through: augmented ones to learn from, plain ones to measure on."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -16,9 +16,6 @@ from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError
 from pcdarts.run.processes import ALONE, Processes
-from pcdarts.run.progress import Progress
-from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.whole_files import write_text
 
 BORDER = 1 / 16
 """Cut off either side of a photograph where crops are random parts of it: 224 of 256 pixels, as everyone measures."""
@@ -92,28 +89,6 @@ def skipped_lines(data: DataSet) -> list[str]:
         return []
     count = (0 if data.train is data.test else len(data.train)) + len(data.test) + len(data.left_out)
     return [f"skipped {len(skipped)} of {count} images that cannot be read", *skipped]
-
-
-def report_skipped(lines: Iterable[str], run: RunFolder, progress: Progress, processes: Processes = ALONE) -> int:
-    """List the images that cannot be read in the run folder, and say so, where it does not list them yet.
-
-    Every process calls this with those that it has met. Returns how many there are, those from before a resume too (in
-    the first process).
-
-    Raises:
-        RunError: the list cannot be saved.
-    """
-    lines = processes.gather_lines(lines)
-    if not processes.is_first:
-        return len(lines)
-    place = run.path / "skipped_images.txt"
-    listed = place.read_text("utf-8", "replace").splitlines() if place.is_file() else []
-    together = list(dict.fromkeys([*listed, *lines]))
-    if len(together) > len(listed):
-        write_text(place, "\n".join([*together, ""]))
-        images = "images" if len(together) > 1 else "image"
-        progress.warn(f"skipped {len(together)} {images} that cannot be read: {place} lists them")
-    return len(together)
 
 
 def shared_batch_size(batch_size: int, images: int, stream: str, processes: Processes) -> tuple[int, bool]:

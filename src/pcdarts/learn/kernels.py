@@ -12,9 +12,13 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 
 from pcdarts.cell.space import stem_stride
+from pcdarts.config.configs import SearchConfig
+from pcdarts.data.images import DataSet
 from pcdarts.errors import counted
-from pcdarts.learn.steps import SearchStep, Setting
+from pcdarts.learn.learning import images_per_pass
+from pcdarts.learn.steps import SearchStep, Setting, search_setting
 from pcdarts.run.processes import ALONE, Processes
+from pcdarts.run.session import Session
 from pcdarts.supernet.native.answers import Answer, kept_answer, kept_kernels, measured_answer, network_class
 from pcdarts.supernet.native.build import is_missing
 from pcdarts.supernet.native.cells import available, give_back_memory
@@ -37,6 +41,31 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kernels} kernels: {self.why}"
+
+
+def kernels_of_search(config: SearchConfig, supernet: Supernet, data: DataSet, batch_size: int, job: Session) -> Choice:
+    """Set `supernet.kernels` for the search that `config` describes, say which, and keep that for when it goes on."""
+    setting = search_setting(
+        config,
+        batch_size=images_per_pass(batch_size, config.gradient_accumulation_steps, job.processes),
+        image_size=data.image_size,
+        image_channels=data.image_channels,
+        num_classes=data.num_classes,
+    )
+    choice = choose_kernels(
+        supernet,
+        config.kernels,
+        setting,
+        job.steps_left,
+        job.say,
+        before=job.saving.kernels_before,
+        processes=job.processes,
+    )
+    job.say(str(choice))
+    job.saving.constants["kernels"] = choice.kernels
+    if job.processes.is_first:
+        job.run.write_state("running", kernels=choice.kernels)
+    return choice
 
 
 def choose_kernels(

@@ -7,12 +7,20 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from pcdarts.run.finite import NotFinite, Numbers
+from pcdarts.run.finite import FiniteCheck, NotFinite
 from pcdarts.run.processes import Processes, unsynchronized
+from pcdarts.run.saving import LongConfig
 from pcdarts.supernet.bilevel import in_parts
 
 Forward = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 """(network, images, labels) -> (what to minimise, the loss to report, logits)."""
+
+
+def make_sgd(network: nn.Module, config: LongConfig) -> torch.optim.SGD:
+    """Momentum SGD on all weights of a network."""
+    return torch.optim.SGD(
+        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
+    )
 
 
 def make_scaler(amp: str, device: torch.device) -> torch.amp.GradScaler:
@@ -67,10 +75,10 @@ class WeightStep:
         parts: int,
         scaler: torch.amp.GradScaler,
         processes: Processes,
-        numbers: Numbers,
+        finite: FiniteCheck,
     ) -> None:
         self.network = processes.distribute(network)
-        self.optimizer, self.scaler, self.numbers = optimizer, scaler, numbers
+        self.optimizer, self.scaler, self.finite = optimizer, scaler, finite
         self.gradient_clip, self.parts = gradient_clip, parts
 
     def __call__(self, images: Tensor, labels: Tensor, forward: Forward) -> tuple[Tensor, Tensor]:
@@ -86,7 +94,7 @@ class WeightStep:
             seen += len(some_labels)
             with nullcontext() if seen == len(labels) else unsynchronized(self.network):
                 objective, loss, output = forward(self.network, some_images, some_labels)
-                self.numbers.check("the training loss", objective.detach())
+                self.finite.check("the training loss", objective.detach())
                 self.scaler.scale(share * objective).backward()
             losses.append(share * loss.detach())
             logits.append(output.detach())
@@ -102,12 +110,12 @@ class WeightStep:
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
         self._begin_momenta()
-        if self.numbers.every > 1:
+        if self.finite.every > 1:
             self._finish_unasked(norm)
             return
         if not overflowed(self.scaler, norm):
             try:
-                self.numbers.check("the norm of the weights' gradient", norm)
+                self.finite.check("the norm of the weights' gradient", norm)
             except NotFinite:
                 self.scaler.update()  # it must not wait for a step
                 raise
@@ -116,12 +124,12 @@ class WeightStep:
 
     def _finish_unasked(self, norm: Tensor) -> None:
         """The same, decided on the device."""
-        scaler, infinite, bad_loss = self.scaler, ~norm.isfinite(), self.numbers.bad
+        scaler, infinite, bad_loss = self.scaler, ~norm.isfinite(), self.finite.bad
         excused = (
             infinite & (loss_scale(scaler, norm.device) > 1) if scaler.is_enabled() else torch.zeros_like(infinite)
         )
-        self.numbers.check("the norm of the weights' gradient", norm.masked_fill(excused, 0))
-        step_unless(infinite if self.numbers.bad is None else infinite | self.numbers.bad, self.optimizer)
+        self.finite.check("the norm of the weights' gradient", norm.masked_fill(excused, 0))
+        step_unless(infinite if self.finite.bad is None else infinite | self.finite.bad, self.optimizer)
         if scaler.is_enabled():
             scales = [scale for scale in (scaler._scale, scaler._growth_tracker) if scale is not None]
             before = [scale.clone() for scale in scales]
@@ -132,7 +140,7 @@ class WeightStep:
 
     def _begin_momenta(self) -> None:
         """Zeros where there are none yet: the fused optimiser leaves them unset if its first step is left out."""
-        if self.numbers.every == 1 and not self.scaler.is_enabled():
+        if self.finite.every == 1 and not self.scaler.is_enabled():
             return
         (group,), state = self.optimizer.param_groups, self.optimizer.state
         if group["momentum"] and state[group["params"][-1]].get("momentum_buffer") is None:
@@ -144,11 +152,11 @@ class ArchStep:
     """Adam on the gradient of α and β."""
 
     def __init__(
-        self, arch: nn.Module, optimizer: torch.optim.Adam, scaler: torch.amp.GradScaler, numbers: Numbers
+        self, arch: nn.Module, optimizer: torch.optim.Adam, scaler: torch.amp.GradScaler, finite: FiniteCheck
     ) -> None:
         self.parameters = list(arch.parameters())
-        self.optimizer, self.scaler, self.numbers = optimizer, scaler, numbers
-        if numbers.every > 1:  # a fused one can leave out a step by itself; the state may be that of another
+        self.optimizer, self.scaler, self.finite = optimizer, scaler, finite
+        if finite.every > 1:  # a fused one can leave out a step by itself; the state may be that of another
             for group in optimizer.param_groups:
                 group["fused"] = True
             for parameter, state in optimizer.state.items():
@@ -160,15 +168,15 @@ class ArchStep:
         Raises:
             NotFinite: the loss or the gradient is not; α and β are as they were.
         """
-        self.numbers.check("the arch loss", loss)
+        self.finite.check("the arch loss", loss)
         norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
-        if self.numbers.every > 1:
+        if self.finite.every > 1:
             self._step_unasked(gradients, norm)
             return
         if overflowed(self.scaler, norm):
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
             return
-        self.numbers.check("the norm of the gradient of alpha and beta", norm)
+        self.finite.check("the norm of the gradient of alpha and beta", norm)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
@@ -179,9 +187,9 @@ class ArchStep:
         if self.scaler.is_enabled():
             scale = torch.as_tensor(loss_scale(self.scaler, norm.device))
             excused = infinite & (scale > 1)
-            fault = excused if self.numbers.bad is None else excused & ~self.numbers.bad
+            fault = excused if self.finite.bad is None else excused & ~self.finite.bad
             self.scaler.update(torch.where(fault, scale * self.scaler.get_backoff_factor(), scale))
-        self.numbers.check("the norm of the gradient of alpha and beta", norm.masked_fill(excused, 0))
+        self.finite.check("the norm of the gradient of alpha and beta", norm.masked_fill(excused, 0))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # which fused ones insist on
-        step_unless(infinite if self.numbers.bad is None else infinite | self.numbers.bad, self.optimizer)
+        step_unless(infinite if self.finite.bad is None else infinite | self.finite.bad, self.optimizer)

@@ -59,8 +59,8 @@ class Average:
     With several processes each adds its share; what is saved and what `named` gives is that of all.
     """
 
-    def __init__(self, processes: Processes = ALONE) -> None:
-        self._processes = processes
+    def __init__(self, split: str, processes: Processes = ALONE) -> None:
+        self._split, self._processes = split, processes
         self.clear()
 
     def clear(self) -> None:
@@ -78,13 +78,13 @@ class Average:
             loss, wrong = loss.masked_fill(left_out, 0), wrong.masked_fill(left_out, 0)
         self.images, self.loss, self.wrong = self.images + images, self.loss + loss, self.wrong + wrong
 
-    def so_far(self, split: str) -> dict[str, Tensor]:
+    def so_far(self) -> dict[str, Tensor]:
         """`{split}_loss` and `{split}_top1_error` in %, still on the device; nothing before the first batch."""
-        return _means(split, self.images, torch.as_tensor(self.loss), torch.as_tensor(self.wrong))
+        return _means(self._split, self.images, torch.as_tensor(self.loss), torch.as_tensor(self.wrong))
 
-    def named(self, split: str) -> dict[str, float]:
+    def named(self) -> dict[str, float]:
         """The same over all processes as plain numbers, for which the device is waited for."""
-        means = _means(split, **self.state_dict())
+        means = _means(self._split, **self.state_dict())
         return {name: float(value) for name, value in means.items()}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Training on: a run, finished or not, that goes on to another number of epochs than it was begun with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from pcdarts.config.recipes import resolve
 from pcdarts.errors import InputError
 from pcdarts.run.checkpoint import load_state, read_newest
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.saving import Place
 from pcdarts.run.whole_files import rename, write_text
 
 Config = SearchConfig | TrainConfig | DetectTrainConfig
@@ -56,32 +55,6 @@ def trained_on(run: RunFolder, config: Config, of_several: bool = False) -> Iter
                     run.state.unlink(missing_ok=True)
                     run.lock_file.unlink(missing_ok=True)
         raise
-
-
-def more_epochs_line(
-    before: int | None,
-    epochs: int,
-    place: Place,
-    learning_rate: Callable[[int], float],
-    drop_path: Callable[[int], float] | None = None,
-) -> str:
-    """What becomes of the schedules of a run that has come as far as `place`, now that it has so many epochs.
-
-    `learning_rate` and `drop_path` are those of an epoch, counted from 0.
-    """
-    number = place.epoch + 1
-    where = f"epoch {number}" + (f" from step {place.step + 1} on" if place.step else "")
-    rate = learning_rate(place.epoch)
-    parts = [f"the learning rate is {rate:.4g} in {where}"]
-    if place.record is not None and isinstance(last := place.record.get("learning_rate"), float):
-        direction = "jumps up" if rate > last else "falls"
-        parts = [f"the learning rate {direction} to {rate:.4g} in {where} from {last:.4g} in epoch {number - 1}"]
-    if drop_path is not None:
-        parts.append(f"drop-path is {drop_path(place.epoch):.4g} there")
-    return (
-        f"{epochs} epochs instead of {before}: from here on the schedules run over {epochs}, so {' and '.join(parts)}; "
-        f"a run begun with {epochs} epochs would have had other rates from its first epoch on"
-    )
 
 
 def _check(run: RunFolder, begun: Config, config: Config) -> None:

@@ -5,6 +5,19 @@ import os
 import torch
 
 from pcdarts.errors import InputError
+from pcdarts.ops.precision import Amp, check_amp
+
+
+def prepare_device(name: str, threads: int | None, local_rank: int, amp: Amp, deterministic: bool) -> torch.device:
+    """The device that a job computes on, made ready for it.
+
+    Raises:
+        InputError: there is no such device, or it has no such precision.
+    """
+    device = choose_device(name, threads, local_rank)
+    set_determinism(deterministic)
+    check_amp(amp, device.type)
+    return device
 
 
 def choose_device(name: str, threads: int | None, local_rank: int = 0) -> torch.device:

@@ -1,7 +1,7 @@
 """A batch whose loss or gradient is not a finite number: it changes nothing, and ends the run if none may be skipped.
 
 On a CPU every number is looked at when it is there. On a GPU that would mean to wait for it in every step: there steps
-are left out by the GPU itself (`Numbers.bad`), and what it found is read every so many batches.
+are left out by the GPU itself (`FiniteCheck.bad`), and what it found is read every so many batches.
 """
 
 import math
@@ -29,7 +29,7 @@ class NotFinite(ArithmeticError):
     """A loss or a gradient is infinite or NaN, found before anything was done with it."""
 
 
-class Numbers:
+class FiniteCheck:
     """Stops a run at a batch whose numbers are not finite, or skips up to `at_most` of these.
 
     Args:

@@ -1,22 +1,18 @@
 """Progress of a long job: a live display on a terminal, plain lines elsewhere, and the same lines in `log.txt`."""
 
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pcdarts.errors import RunError
 from pcdarts.run import live
 from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.tracking import Tracker
 
 if TYPE_CHECKING:
     from rich.console import Group
     from torch import Tensor
-
-    from pcdarts.run.tracking import Tracker
 
 LINE_SECONDS = 30.0
 STATE_SECONDS = 5.0
@@ -36,7 +32,7 @@ class Progress:
         total_epochs: int,
         steps_per_epoch: int,
         *,
-        tracker: "Tracker | None" = None,
+        tracker: Tracker | None = None,
         quiet: bool = False,
     ) -> None:
         self.quiet = quiet
@@ -136,7 +132,7 @@ class Progress:
     def warn(self, text: str) -> None:
         """Print a warning on stderr, and add it to `log.txt`."""
         if not self.quiet:
-            warn(self._run, text)
+            self._run.warn(text)
 
     def _write_state(self, epoch: int, step: int) -> None:
         """Tell `pcdarts status` that `step` steps of epoch number `epoch` are done."""
@@ -151,6 +147,7 @@ class Progress:
         )
 
     def _steps_left(self, epoch: int, step: int) -> int:
+        """Those of the run after `step` of them in epoch number `epoch`."""
         return (self._total_epochs - epoch) * self._steps_per_epoch + self._steps_per_epoch - step
 
     @property
@@ -222,13 +219,6 @@ class Pace:
 
     def _seconds(self) -> float:
         return self._steps[-1][0] - self._steps[0][0] if self._steps else 0.0
-
-
-def warn(run: RunFolder, text: str) -> None:
-    """Print a warning on stderr and add it to the log of `run`, if that can be saved."""
-    print(f"pcdarts: warning: {text}", file=sys.stderr, flush=True)
-    with suppress(RunError):
-        run.append_log(f"warning: {text}")
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -214,6 +215,21 @@ class RunFolder:
             RunError: it cannot be saved.
         """
         append_line(self.log, line)
+
+    def say(self, line: str) -> None:
+        """Print one line, and add it to `log.txt`.
+
+        Raises:
+            RunError: the log cannot be saved.
+        """
+        self.append_log(line)
+        print(line, flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning on stderr, and add it to `log.txt` if that can be saved."""
+        print(f"pcdarts: warning: {text}", file=sys.stderr, flush=True)
+        with suppress(RunError):
+            self.append_log(f"warning: {text}")
 
     def write_state(self, state: State, **details: Any) -> None:
         """Say in `state.json` what the job is doing; details given before, to this object, are said again.

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
@@ -10,10 +10,9 @@ from pcdarts.config.detect_config import DetectTrainConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.errors import InputError
 from pcdarts.run.checkpoint import load_state, read_newest, save_checkpoint
-from pcdarts.run.finite import Numbers
+from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.interruption import Interrupted, Interruption
 from pcdarts.run.processes import Processes
-from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
 
 
@@ -24,22 +23,20 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
 
 
-class Data(Protocol):
-    """Images of any kind."""
-
-    def digest(self) -> str: ...
+LongConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
+"""That of a job with a run folder."""
 
 
 class Place:
     """Where a run stands, and the time that it took to get there."""
 
     def __init__(self) -> None:
+        self.stage = 0
+        """Stages that are finished, of a job that has several."""
         self.epoch = 0
-        """Epochs that are finished."""
+        """Epochs that are finished, of all stages together."""
         self.step = 0
         """Steps of the next epoch that are finished."""
-        self.arch_batches = 0
-        """Batches of the arch split that these steps have used."""
         self.seconds = 0.0
         """Spent on steps so far, and on what else is counted."""
         self.record: dict[str, Any] | None = None
@@ -63,13 +60,17 @@ class Place:
 
     def finish_epoch(self, record: dict[str, Any]) -> None:
         """All steps of this epoch are done, and measured."""
-        self.epoch, self.step, self.arch_batches, self.record = self.epoch + 1, 0, 0, record
+        self.epoch, self.step, self.record = self.epoch + 1, 0, record
 
     def state_dict(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        state = {"stage": 0, **state}  # of a run from before there were stages
         record = state["record"]
+        counts = [state[name] for name in ("stage", "epoch", "step")]
+        if any(type(count) is not int or count < 0 for count in counts):
+            raise ValueError("stages, epochs and steps are counted")
         if record is not None and type(record["epoch"]) is not int:
             raise ValueError("the record of an epoch says which")
         vars(self).update({name: state[name] for name in self.state_dict()})
@@ -80,72 +81,93 @@ class Saving:
 
     Args:
         place: where the run stands.
-        parts: what else moves while the job goes on, by name; the numbers' count is added.
-        data: the images; a run does not go on with others.
-        numbers: whose modules must be finite before anything is saved.
-        constants: plain values to save besides, for whoever reads the checkpoint.
+        data: the digest of the images; a run does not go on with others.
+        finite: whose modules must be finite before anything is saved.
+        constants: plain values to save besides, for those who read the checkpoint.
     """
 
     def __init__(
         self,
-        config: SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig,
+        config: LongConfig,
         run: RunFolder,
         place: Place,
-        parts: Mapping[str, Stateful],
-        *,
-        data: Data,
-        numbers: Numbers,
+        data: str,
+        finite: FiniteCheck,
         processes: Processes,
         constants: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.config, self.place = run, config, place
-        self.parts: dict[str, Stateful] = {**parts, "numbers": numbers, "place": place}
-        self.constants = {**(constants or {}), "data": data.digest(), "epochs": config.epochs}
+        self.constants = {**(constants or {}), "data": data, "epochs": config.epochs}
+        self.resumed = False
+        """Whether the run goes on, with a checkpoint or without."""
         self.epochs_before: int | None = None
         """After `restore` those that the run was to have until now, if it is trained on to another number."""
         self.kernels_before: Any = None
         """After `restore` those that the run was computed with, whatever its configuration leaves open."""
+        self._saved: dict[str, Any] | None = None
+        self._parts: dict[str, Stateful] = {}
         self._plans: list[dict[str, int]] = []
-        self.processes, self._numbers = processes, numbers
+        self.processes, self._finite = processes, finite
         self.interruption = Interruption()
         minutes = config.checkpoint_minutes
         self._interval = 60 * minutes if minutes is not None else float("inf")
         self._last = time.monotonic()
+        self.keep({"numbers": finite, "place": place})
 
-    def restore(self, progress: Progress) -> None:
-        """Go on from the newest checkpoint that is not damaged, if there is one.
+    def restore(self, warn: Callable[[str], None]) -> None:
+        """Read the newest checkpoint that is not damaged, if there is one: the run goes on from there.
 
         Raises:
             InputError: all checkpoints are damaged, or they belong to another configuration or to other images.
         """
+        self.resumed = True
         found = read_newest(self.run.checkpoint) if self.processes.is_first else None
         content = self.processes.share(found[0] if found else None)
         if found and found[1]:
-            progress.warn(found[1])
-        if content is not None:
-            state = load_state(content, self.run.checkpoint, self.config.identity())
-            if state.get("data") != self.constants["data"]:
-                raise InputError(
-                    f"{self.run.path} was begun with other images than those that are there now: restore the data, or "
-                    "start a new run"
-                )
-            try:
-                for name, part in self.parts.items():
-                    part.load_state_dict(state[name])
-            except (LookupError, TypeError, ValueError, RuntimeError, AttributeError):
-                raise InputError(
-                    f"{self.run.checkpoint} does not fit the networks of its run: restore the file from a copy, or "
-                    "start a new run"
-                ) from None
-            self.kernels_before = state.get("kernels")
-            self._plans = list(state.get("plans", []))
-            if (before := state.get("epochs")) != self.config.epochs and type(before) is int:
-                self.epochs_before = before
-                self._plans.append({"epochs": before, "done": self.place.epoch})
-        if self.processes.is_first:
-            self.run.resume_metrics(self.place.record)
-        if self.place.record is not None:
-            progress.track(self.place.record)  # a kill may have come between saving it and tracking it
+            warn(found[1])
+        if content is None:
+            return
+        self._saved = load_state(content, self.run.checkpoint, self.config.identity())
+        if self._saved.get("data") != self.constants["data"]:
+            raise InputError(
+                f"{self.run.path} was begun with other images than those that are there now: restore the data, or "
+                "start a new run"
+            )
+        self.keep(self._parts)
+        self.kernels_before = self._saved.get("kernels")
+        self._plans = list(self._saved.get("plans", []))
+        if (before := self._saved.get("epochs")) != self.config.epochs and type(before) is int:
+            self.epochs_before = before
+            self._plans.append({"epochs": before, "done": self.place.epoch})
+
+    def keep(self, parts: Mapping[str, Stateful]) -> None:
+        """From now on save these parts too, in place of earlier ones of the same names.
+
+        After `restore` each is first loaded from the checkpoint, unless a further stage has begun since.
+
+        Raises:
+            InputError: the checkpoint does not fit them.
+        """
+        self._parts |= parts
+        if self._saved is None:
+            return
+        if missing := parts.keys() - self._saved.keys():
+            raise InputError(
+                f"{self.run.checkpoint} does not hold {min(missing)!r}: it was saved by another version of pcdarts; "
+                "resume with that version, or start a new run"
+            )
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(self._saved.pop(name))
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError):
+            raise InputError(
+                f"{self.run.checkpoint} does not fit the networks of its run: restore the file from a copy, or "
+                "start a new run"
+            ) from None
+
+    def begin_stage(self, stage: int) -> None:
+        """Begin a further stage: parts that are kept from now on are new ones."""
+        self.place.stage, self._saved = stage, None
 
     def save(self) -> None:
         """Save now.
@@ -153,8 +175,8 @@ class Saving:
         Raises:
             RunError: it cannot be saved, or must not be.
         """
-        self._numbers.check_modules()
-        state = {name: part.state_dict() for name, part in self.parts.items()}  # averages are those of all processes
+        self._finite.check_modules()
+        state = {name: part.state_dict() for name, part in self._parts.items()}  # averages are those of all processes
         if self.processes.is_first:
             state = self.constants | {"plans": self._plans} | state
             save_checkpoint(self.run.checkpoint, state, self.config.fingerprint())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pcdarts.errors import InputError, shown
-from pcdarts.run.progress import warn
 from pcdarts.run.run_folder import RunFolder
 
 Track = Literal["none", "tensorboard", "wandb", "trackio"]
@@ -60,7 +59,7 @@ class Tracker:
     def _stop(self, error: Exception) -> None:
         self._failed = True
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        warn(self._run, f"tracking stopped: {shown(reason, 200)}; the run goes on")
+        self._run.warn(f"tracking stopped: {shown(reason, 200)}; the run goes on")
 
 
 def make_tracker(track: Track, run: RunFolder, config: Mapping[str, Any]) -> Tracker | None:

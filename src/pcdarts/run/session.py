@@ -1,0 +1,338 @@
+"""A session of a long job: what each of them needs around its loop, which stays in the job.
+
+    with session(config, run, resume, processes, device=device, data=data, losses=..., steps=len(batches)) as job:
+        job.keep({"network": network, "optimizer": optimizer}, watch=[network])
+        job.begin("1000 images")
+        for epoch, learning_rate in job.epochs(config.epochs, rate_of):
+            for step, (images, labels) in job.steps(batches, epoch):
+                with job.guarded():
+                    ...
+            job.end_epoch({"learning_rate": learning_rate, **job.measured()})
+        job.finish(result)
+
+What comes after the body of a loop (a step is counted, shown and, if that is due, saved) is done when the loop asks
+for the next round. So it is not done where the body raises an exception.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.run.device import describe_device
+from pcdarts.run.finite import FiniteCheck, asked_every
+from pcdarts.run.processes import Processes
+from pcdarts.run.progress import Progress
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.saving import LongConfig, Place, Saving, Stateful
+from pcdarts.run.tracking import make_tracker
+from pcdarts.run.whole_files import write_text
+
+Batch_co = TypeVar("Batch_co", covariant=True)
+Stage = TypeVar("Stage")
+
+
+class Data(Protocol):
+    """Images of any kind."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is to be said of them."""
+
+    @property
+    def skipped(self) -> Sequence[str]:
+        """A line for each image that cannot be read, as far as is known."""
+
+    def digest(self) -> str: ...
+
+
+class Losses(Stateful, Protocol):
+    """Losses and errors over the batches of an epoch so far, by name."""
+
+    def so_far(self) -> dict[str, Tensor]:
+        """Those of this process, still on the device."""
+
+    def named(self) -> dict[str, float]:
+        """Those of all processes, each of which must call this."""
+
+    def clear(self) -> None:
+        """Begin a new epoch."""
+
+
+class Batches(Protocol[Batch_co]):
+    """Batches of images, whose order depends on the number of the epoch."""
+
+    def epoch(self, epoch: int, start: int = 0, /) -> Iterator[Batch_co]:
+        """Those of an epoch but for the first `start`."""
+
+
+@contextmanager
+def session(
+    config: LongConfig,
+    run: RunFolder,
+    resume: bool,
+    processes: Processes,
+    *,
+    device: torch.device,
+    data: Data,
+    losses: Mapping[str, Losses],
+    steps: int,
+    epochs: int | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Iterator["Session"]:
+    """The session of a job in the folder `run`; with `resume` it goes on from the newest checkpoint there.
+
+    Signals are only remembered inside: `Session.save_if_due` heeds them.
+
+    Args:
+        data: its digest is saved, and a run does not go on with other images.
+        losses: of an epoch, by the names under which they are saved.
+        steps: of an epoch.
+        epochs: of all stages together, where these are not those of `config`.
+        constants: plain values to save besides, for those who read the checkpoint.
+
+    Raises:
+        InputError: what tracks the run is not installed; the checkpoints are damaged, or belong to another
+            configuration or to other images.
+    """
+    place = Place()
+    finite = FiniteCheck(config.max_skipped_batches, [], processes, asked_every(device))
+    saving = Saving(config, run, place, data.digest(), finite, processes, constants)
+    tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
+    with (
+        Progress(run, epochs or config.epochs, steps, tracker=tracker, quiet=not processes.is_first) as progress,
+        saving.interruption.awaited(),
+    ):
+        if resume:
+            saving.restore(progress.warn)
+        saving.keep(losses)
+        yield Session(config, run, processes, device, data, losses, steps, saving, progress, finite)
+
+
+@dataclass
+class Session:
+    """See `session`, which makes it."""
+
+    config: LongConfig
+    run: RunFolder
+    processes: Processes
+    device: torch.device
+    data: Data
+    losses: Mapping[str, Losses]
+    steps_per_epoch: int
+    saving: Saving
+    progress: Progress
+    finite: FiniteCheck
+    skipped_images: int = 0
+    """Listed so far, in the first process, those from before a resume too."""
+    _begun: bool = False
+    _learning_rate: float = 0.0
+
+    @property
+    def place(self) -> Place:
+        """Where the run stands."""
+        return self.saving.place
+
+    @property
+    def device_name(self) -> str:
+        """The device, and how many of them, as a search cost names it."""
+        return describe_device(self.device, self.processes.count)
+
+    @property
+    def steps_left(self) -> int:
+        """Steps until all epochs of the configuration are done."""
+        return (self.config.epochs - self.place.epoch) * self.steps_per_epoch - self.place.step
+
+    def keep(self, parts: Mapping[str, Stateful], watch: Sequence[nn.Module]) -> None:
+        """From now on save these parts with the run, and make sure that the modules to `watch` stay finite.
+
+        Where the run goes on, the parts are first loaded from its checkpoint. Parts that are kept later, in a further
+        stage, replace those of the same names.
+
+        Raises:
+            InputError: the checkpoint does not fit the parts.
+        """
+        self.saving.keep(parts)
+        self.finite.watch(list(watch))
+
+    def begin(self, images_used: str, notes: Iterable[str] = ()) -> None:
+        """Let metrics and log go on, and say what is worked on and where the run goes on; only the first time.
+
+        Raises:
+            InputError: the metrics cannot be read.
+            RunError: something cannot be saved.
+        """
+        if self._begun:
+            return
+        self._begun, place, progress = True, self.place, self.progress
+        if self.processes.is_first and self.saving.resumed:
+            self.run.resume_metrics(place.record)
+        if place.record is not None:
+            progress.track(place.record)  # a kill may have come between saving it and tracking it
+        progress.begin(place.epoch, f"{images_used}, on {self.device_name}", place.step)
+        for note in notes:
+            progress.say(note)
+        self._report_skipped()
+
+    def stages(self, stages: Sequence[Stage]) -> Iterator[Stage]:
+        """The stages that are left, of a job with networks of more than one kind; `place.stage` counts them from 0.
+
+        At the beginning of each the job keeps that stage's parts.
+        """
+        for number in range(self.place.stage, len(stages)):
+            if number > self.place.stage:
+                self.saving.begin_stage(number)
+            yield stages[number]
+
+    def epochs(
+        self, until: int, rate_of: Callable[[int], float], drop_path_of: Callable[[int], float] | None = None
+    ) -> Iterator[tuple[int, float]]:
+        """The epochs that are left `until` so many are done, counted from 0, each with its learning rate."""
+        if self.saving.epochs_before:
+            self.say(more_epochs_line(self.saving.epochs_before, self.config.epochs, self.place, rate_of, drop_path_of))
+            self.saving.epochs_before = None
+        for epoch in range(self.place.epoch, until):
+            self._learning_rate = rate_of(epoch)
+            yield epoch, self._learning_rate
+
+    def steps(self, batches: Batches[Batch_co], epoch: int) -> Iterator[tuple[int, Batch_co]]:
+        """The steps that are left of the epoch at hand, counted from 0, each with its batch.
+
+        `epoch` is that of the batches. After each the step is counted, shown, and saved if that is due.
+
+        Raises:
+            Interrupted: the job is asked to end, and everything is saved.
+            RunError: something cannot be saved, or more batches were not finite than may be skipped.
+        """
+        self.place.start_clock()
+        for batch in batches.epoch(epoch, self.place.step):
+            yield self.place.step, batch
+            self.place.finish_step()
+            images = len(batch[0] if isinstance(batch, tuple) else batch.images) * self.processes.count  # type: ignore[attr-defined]
+            so_far = {name: value for losses in self.losses.values() for name, value in losses.so_far().items()}
+            self.progress.step(self.place.epoch + 1, self.place.step, images=images, **so_far)
+            self.save_if_due()
+        self.finite.read()
+        self.place.count_time()  # what the device still had to do belongs to the steps
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """What one batch does: nothing of it remains if its loss or gradient is not finite.
+
+        Raises:
+            RunError: it is not, and no more batches may be skipped.
+        """
+        return self.finite.guarded(self.progress, self.place.epoch + 1, self.place.step + 1, self._learning_rate)
+
+    def measured(self) -> dict[str, float]:
+        """The losses and errors of the epoch at hand over all processes, each of which must call this."""
+        return {name: value for losses in self.losses.values() for name, value in losses.named().items()}
+
+    def end_epoch(
+        self,
+        record: Mapping[str, Any],
+        *,
+        also_saved: Mapping[str, Any] | None = None,
+        also_shown: Mapping[str, Any] | None = None,
+        genotype: Genotype | None = None,
+        skipped: Iterable[str] = (),
+    ) -> None:
+        """All steps of an epoch are done and measured: save that, with the `record` of the epoch, then show it.
+
+        A kill at any moment loses nothing: what is shown and written after the checkpoint, `begin` adds later.
+
+        Args:
+            also_saved: what only the metrics say of the epoch.
+            also_shown: what only the screen and the tracker say of it.
+            genotype: the one that the epoch would end with.
+            skipped: lines for images that cannot be read, besides those that the data know of.
+
+        Raises:
+            RunError: something cannot be saved.
+        """
+        self._report_skipped(skipped)
+        record, first = {"epoch": self.place.epoch + 1, **record}, self.processes.is_first
+        whole = {**record, "seconds": self.place.seconds, **(also_saved or {})}
+        self.place.finish_epoch(whole)
+        for losses in self.losses.values():
+            losses.clear()
+        if genotype is not None and first:
+            write_text(self.run.epoch_genotype(self.place.epoch), genotype.to_json())
+        self.saving.save()
+        if first:
+            self.run.append_metrics(whole)
+        self.progress.epoch({**record, **(also_shown or {})})
+
+    def account(self) -> dict[str, Any]:
+        """What every result says: what was skipped, and how many epochs the run was to have before."""
+        return {
+            "skipped_batches": self.finite.skipped,
+            "skipped_images": self.skipped_images,
+            **self.saving.said_of_plans(),
+        }
+
+    def finish(self, result: Mapping[str, Any], lines: Iterable[str] = ()) -> None:
+        """The run is done: write its result, and say the last lines.
+
+        Raises:
+            RunError: it cannot be saved.
+        """
+        self.run.finish(result)
+        for line in lines:
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line and add it to the log, once for all processes."""
+        self.progress.say(line)
+
+    def save_if_due(self) -> None:
+        """Between two steps, or in a measurement: save if it is time to, or if the job is asked to end.
+
+        Raises:
+            Interrupted: the job is asked to end, and everything is saved.
+            RunError: it cannot be saved.
+        """
+        self.saving.if_due()
+
+    def _report_skipped(self, lines: Iterable[str] = ()) -> None:
+        """List in the run folder the images that any process could not read, and say so, where it lacks them yet."""
+        lines = self.processes.gather_lines([*self.data.skipped, *lines])
+        if not self.processes.is_first:
+            return
+        place = self.run.path / "skipped_images.txt"
+        listed = place.read_text("utf-8", "replace").splitlines() if place.is_file() else []
+        together = list(dict.fromkeys([*listed, *lines]))
+        self.skipped_images = len(together)
+        if len(together) > len(listed):
+            write_text(place, "\n".join([*together, ""]))
+            images = "images" if len(together) > 1 else "image"
+            self.progress.warn(f"skipped {len(together)} {images} that cannot be read: {place} lists them")
+
+
+def more_epochs_line(
+    before: int,
+    epochs: int,
+    place: Place,
+    learning_rate: Callable[[int], float],
+    drop_path: Callable[[int], float] | None = None,
+) -> str:
+    """What becomes of the schedules of a run that has come as far as `place`, now that it has so many epochs.
+
+    `learning_rate` and `drop_path` are those of an epoch, counted from 0.
+    """
+    number = place.epoch + 1
+    where = f"epoch {number}" + (f" from step {place.step + 1} on" if place.step else "")
+    rate = learning_rate(place.epoch)
+    parts = [f"the learning rate is {rate:.4g} in {where}"]
+    if place.record is not None and isinstance(last := place.record.get("learning_rate"), float):
+        direction = "jumps up" if rate > last else "falls"
+        parts = [f"the learning rate {direction} to {rate:.4g} in {where} from {last:.4g} in epoch {number - 1}"]
+    if drop_path is not None:
+        parts.append(f"drop-path is {drop_path(place.epoch):.4g} there")
+    return (
+        f"{epochs} epochs instead of {before}: from here on the schedules run over {epochs}, so {' and '.join(parts)}; "
+        f"a run begun with {epochs} epochs would have had other rates from its first epoch on"
+    )
