@@ -1,5 +1,6 @@
 """16 bits, compilation, determinism and batches in parts: in both jobs, and over an interruption."""
 
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from forked import Forked
 from pcdarts.ops.precision import has_bf16
 
 JOBS = {
-    "search": [*SEARCH, "--kernels", "plain", "--second-order", "--epochs", "2", "--arch-frozen-epochs", "1"],
+    "search": [*SEARCH, *shlex.split("--num-nodes 3 --kernels plain --second-order --epochs 2 --arch-frozen-epochs 1")],
     "train": [*TRAIN, "--epochs", "2"],
 }
 FLAGS = {

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import pcdarts
-from command_line import RUN_FILES, SEARCH, checkpoint_of, differences, done, metrics_of, result_of
+from command_line import RUN_FILES, SEARCH, checkpoint_of, copy_of, differences, done, metrics_of, result_of
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.recipes import resolve
@@ -97,12 +97,12 @@ def test_the_result_holds_the_search_cost_and_the_network_that_the_cell_implies(
     assert 0 <= result["arch_top1_error"] <= 100
 
 
-def test_the_command_to_type_next_works_as_printed(search_output: tuple[Path, str]) -> None:
+def test_the_command_to_type_next_works_as_printed(tmp_path: Path, search_output: tuple[Path, str]) -> None:
     run, printed = search_output
     program, *arguments = shlex.split(printed.splitlines()[-1].removeprefix("next: "))
     assert program == "pcdarts"
     smaller = ["--train-images", "20", "--channels", "4", "--num-cells", "3", "--epochs", "1"]
-    folder = run.parent.parent
+    folder = copy_of(run.parents[1], tmp_path / "here")
     assert "top-1 test error" in done(folder, *arguments, *smaller, "--run", "next")
     assert genotype_of(folder / "next") == genotype_of(run)
 
