@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,14 @@ from terminal import Terminal, printing_on_a_terminal
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "run")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds, its only member, as a test sets it."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
 
 
 class CountedLoss(torch.Tensor):
@@ -76,12 +85,16 @@ def test_a_long_epoch_says_in_between_where_it_stands(
 
 
 def test_a_loss_does_not_keep_its_graph(run: RunFolder) -> None:
-    weight = torch.ones(1, requires_grad=True)
+    class Activations:
+        pass
+
+    loss, activations = (torch.ones(1, requires_grad=True) * 2).sum(), Activations()
+    assert loss.grad_fn is not None
+    loss.grad_fn.metadata["kept"], graph = activations, weakref.ref(activations)
     with Progress(run, total_epochs=1, steps_per_epoch=2) as progress:
-        progress.step(1, 1, images=1, loss=(weight * 2).sum())
-        (kept,) = progress._values.values()
-    assert isinstance(kept, torch.Tensor)
-    assert not kept.requires_grad
+        progress.step(1, 1, images=1, loss=loss)
+        del loss, activations
+        assert graph() is None
 
 
 @pytest.mark.parametrize(
@@ -96,18 +109,20 @@ def test_the_beginning_says_where_the_run_goes_on(
     assert capsys.readouterr().out == (f"{run.path}: {ending}\n" if ending else "")
 
 
-def test_a_run_resumed_in_mid_epoch_says_what_is_left_of_it(run: RunFolder) -> None:
+def test_a_run_resumed_in_mid_epoch_says_what_is_left_of_it(run: RunFolder, clock: list[float]) -> None:
     with Progress(run, total_epochs=3, steps_per_epoch=100) as progress:
         progress.begin(1, "images", steps_done=97)
         for step in (98, 99):
+            clock[0] += 10
             progress.step(2, step, images=1)
-        assert progress._steps_left(2, 99) == 101
+        assert run.read_state()["seconds_left"] == 101 * 10
+        clock[0] += 40
         progress.step(2, 100, images=1)
         progress.epoch({"epoch": 2})
-    assert run.read_state()["seconds_left"] == pytest.approx(100 * progress._pace._seconds() / 2)
+    assert run.read_state()["seconds_left"] == 100 * (10 + 40) / 2
 
 
-def test_the_state_of_the_run_follows(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_of_the_run_follows(run: RunFolder, clock: list[float]) -> None:
     def place() -> list[object]:
         state = run.read_state()
         return [state[name] for name in ("state", "epoch", "epochs", "step", "steps", "seconds_left")]
@@ -117,11 +132,11 @@ def test_the_state_of_the_run_follows(run: RunFolder, monkeypatch: pytest.Monkey
         assert place() == ["running", 1, 2, 0, 2, None]
         progress.step(1, 1, images=1)
         assert place() == ["running", 1, 2, 0, 2, None]  # too soon to say more
-        monkeypatch.setattr(progress_module, "STATE_SECONDS", 0.0)
-        progress._next_state = 0.0
+        clock[0] += 60
         progress.step(1, 2, images=1)
         assert place()[:5] == ["running", 1, 2, 2, 2]
         progress.epoch({"epoch": 1})
+        clock[0] += 60
         progress.step(2, 1, images=1)
         assert place()[:5] == ["running", 2, 2, 1, 2]
         progress.step(2, 2, images=1)
@@ -217,18 +232,19 @@ WATCHED = {
 
 
 @pytest.mark.parametrize("job", RECORDS)
-def test_an_epoch_of_every_job_is_one_line_of_a_terminal_and_the_log_has_all_of_it(run: RunFolder, job: str) -> None:
+def test_an_epoch_of_every_job_is_one_line_of_a_terminal_and_the_log_has_all_of_it(
+    run: RunFolder, job: str, clock: list[float]
+) -> None:
     record = {"epoch": 1499, "learning_rate": 0.02468, **RECORDS[job], "skip_connects": 8}
     with printing_on_a_terminal(80) as terminal:
         with Progress(run, total_epochs=1500, steps_per_epoch=2) as progress:
-            progress._pace = Pace(1)
-            progress._pace.step(0.0, 1)
-            progress._pace.step(23_000.0, 1)  # an epoch takes 13 hours
+            progress.step(1499, 1, images=1)
+            clock[0] = 23_000.0  # an epoch takes 13 hours
+            progress.step(1499, 2, images=1)
             progress.epoch(record)
         shown = terminal.read()
     assert [row for row, _ in shown.rows] == shown.lines  # no row goes on in the next one
-    line, rest = shown.lines
-    assert rest == ""
+    (line,) = [line for line in shown.lines if line.startswith("epoch 1499/1500  ")]  # beside the display
     assert line.startswith(f"epoch 1499/1500  {WATCHED[job]}  12.8 h left")
     assert "learning rate" not in line
     whole = run.log.read_text()
