@@ -36,8 +36,11 @@ MOVED = {
 }
 """What newer versions keep elsewhere: the beginning of its path there, and in the version that it is compared with."""
 
-ADDED = ("/checkpoint.pt/fingerprint/method", "/result.json/method")
-"""Plain values that a newer version holds in addition, by the end of the path. No tensor is ever left out."""
+ADDED = ("/checkpoint.pt/fingerprint/method", "/checkpoint.pt/state/place/stage")
+"""Plain values that only a newer version holds, by the end of the path. No tensor is ever left out."""
+
+DROPPED = ("/checkpoint.pt/state/place/arch_batches",)
+"""Plain values that a newer version no longer needs, such as a count that is always that of the steps."""
 
 SHOWN = 8
 """So many differences of a job are printed."""
@@ -178,14 +181,17 @@ def in_old_names(end: End) -> End:
 def compare(one: End, other: End, names: tuple[str, str]) -> list[str]:
     """Where two ends differ, in words, one line for each path; `names` are what the two are called."""
     one, other = in_old_names(one), in_old_names(other)
-    paths = [path for path in differences(one, other) if not is_added(path, one, other)]
+    paths = [path for path in differences(one, other) if not is_expected(path, one, other)]
     paths.sort(key=lambda path: "/metrics.jsonl/" not in path)  # first, as they tell in which epoch it began
     return [f"{path}: {difference(path, one, other, names)}" for path in paths]
 
 
-def is_added(path: str, one: End, other: End) -> bool:
-    """Whether only the second end has this, and may."""
-    return path not in one and not isinstance(other[path], Tensor) and path.endswith(ADDED)
+def is_expected(path: str, one: End, other: End) -> bool:
+    """Whether this is a plain value that only one end has, and that only a newer or an older version has."""
+    for end, without, endings in ((other, one, ADDED), (one, other, DROPPED)):
+        if path not in without and path.endswith(endings):
+            return not isinstance(end[path], Tensor)
+    return False
 
 
 def difference(path: str, one: End, other: End, names: tuple[str, str]) -> str:

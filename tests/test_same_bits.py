@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from run_ends import end_of
-from same_bits import ADDED, MOVED, Failed, Version, compare, compared, do
+from same_bits import ADDED, DROPPED, MOVED, Failed, Version, compare, compared, do
 from same_bits_jobs import JOBS
 
 NAMES = ("OLD", "NEW")
@@ -127,7 +127,7 @@ def test_a_tensor_that_is_both_in_its_old_and_in_its_new_place_is_refused(tmp_pa
         found(tmp_path, change)
 
 
-def test_the_name_of_the_method_may_be_added_but_not_lost(tmp_path: Path) -> None:
+def test_the_name_of_the_method_may_be_added_but_not_lost_and_is_compared_where_both_have_it(tmp_path: Path) -> None:
     def change(checkpoint: dict[str, Any], *_: Any) -> None:
         checkpoint["fingerprint"]["method"] = "darts"
 
@@ -135,6 +135,15 @@ def test_the_name_of_the_method_may_be_added_but_not_lost(tmp_path: Path) -> Non
     assert found(tmp_path, change) == []
     ends = end_of(tmp_path / "new"), end_of(tmp_path / "old")
     assert compare(*ends, NAMES) == ["/checkpoint.pt/fingerprint/method: only OLD has it ('darts')"]
+    other = ends[0] | {"/checkpoint.pt/fingerprint/method": "another"}
+    assert compare(ends[0], other, NAMES) == ["/checkpoint.pt/fingerprint/method: 'darts' in OLD, 'another' in NEW"]
+
+
+def test_a_count_that_is_no_longer_kept_may_be_missing_in_the_new_version_but_not_in_the_old_one() -> None:
+    path = DROPPED[0]
+    assert compare({path: 0}, {}, NAMES) == []
+    assert compare({}, {path: 0}, NAMES) == [f"{path}: only NEW has it (0)"]
+    assert compare({path: torch.ones(1)}, {}, NAMES) == [f"{path}: only OLD has it (float32 [1])"]
 
 
 def test_a_line_is_printed_for_every_job_and_one_that_differs_is_not_passed(
