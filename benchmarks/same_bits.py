@@ -33,13 +33,20 @@ from same_bits_jobs import JOBS, Job, write_images
 MOVED = {
     "/checkpoint.pt/state/method/arch/": "/checkpoint.pt/state/arch/",
     "/checkpoint.pt/state/method/arch_optimizer/": "/checkpoint.pt/state/arch_optimizer/",
+    "/checkpoint.pt/state/errors/found/": "/checkpoint.pt/state/candidates/errors/",
+    "/checkpoint.pt/state/network/": "/checkpoint.pt/state/candidates/network/",
+    "/checkpoint.pt/state/optimizer/": "/checkpoint.pt/state/candidates/optimizer/",
+    "/checkpoint.pt/state/scaler/": "/checkpoint.pt/state/candidates/scaler/",
 }
-"""What newer versions keep elsewhere: the beginning of its path there, and in the version that it is compared with."""
+"""What newer versions may keep elsewhere: the beginning of its path there, and in the version compared with.
+
+A path that the older version has too is left alone.
+"""
 
 ADDED = ("/checkpoint.pt/fingerprint/method", "/checkpoint.pt/state/place/stage")
 """Plain values that only a newer version holds, by the end of the path. No tensor is ever left out."""
 
-DROPPED = ("/checkpoint.pt/state/place/arch_batches",)
+DROPPED = ("/checkpoint.pt/state/place/arch_batches", "/checkpoint.pt/state/candidates/number")
 """Plain values that a newer version no longer needs, such as a count that is always that of the steps."""
 
 SHOWN = 8
@@ -162,15 +169,15 @@ def last_line(text: str) -> str:
     return next((line for line in reversed(lines) if line.startswith("pcdarts: ")), lines[-1])
 
 
-def in_old_names(end: End) -> End:
-    """An end with the paths of the older version, so far as `MOVED` knows of them.
+def in_names_of(older: End, end: End) -> End:
+    """An end with the paths of an older version's, so far as `MOVED` knows of them.
 
     Raises:
         Failed: two values would have one path.
     """
     renamed: End = {}
     for path, value in end.items():
-        new = next((new for new in MOVED if new in path), None)
+        new = next((new for new in MOVED if new in path and path not in older), None)
         name = path.replace(new, MOVED[new]) if new else path
         if name in renamed:
             raise Failed(f"{name} is there twice, in its old and its new place")
@@ -180,7 +187,7 @@ def in_old_names(end: End) -> End:
 
 def compare(one: End, other: End, names: tuple[str, str]) -> list[str]:
     """Where two ends differ, in words, one line for each path; `names` are what the two are called."""
-    one, other = in_old_names(one), in_old_names(other)
+    other = in_names_of(one, other)
     paths = [path for path in differences(one, other) if not is_expected(path, one, other)]
     paths.sort(key=lambda path: "/metrics.jsonl/" not in path)  # first, as they tell in which epoch it began
     return [f"{path}: {difference(path, one, other, names)}" for path in paths]

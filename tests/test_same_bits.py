@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from run_ends import end_of
-from same_bits import ADDED, DROPPED, MOVED, Failed, Version, compare, compared, do
+from same_bits import ADDED, DROPPED, Failed, Version, compare, compared, do
 from same_bits_jobs import JOBS
 
 NAMES = ("OLD", "NEW")
@@ -95,7 +95,6 @@ def test_metrics_results_and_missing_epochs_are_told(tmp_path: Path) -> None:
 
 
 def test_what_the_method_owns_now_is_compared_with_what_the_search_owned(tmp_path: Path) -> None:
-    assert len(MOVED) == 2
     assert found(tmp_path, with_a_house_for_the_method) == []
 
 
@@ -144,6 +143,23 @@ def test_a_count_that_is_no_longer_kept_may_be_missing_in_the_new_version_but_no
     assert compare({path: 0}, {}, NAMES) == []
     assert compare({}, {path: 0}, NAMES) == [f"{path}: only NEW has it (0)"]
     assert compare({path: torch.ones(1)}, {}, NAMES) == [f"{path}: only OLD has it (float32 [1])"]
+
+
+def test_where_a_random_search_stands_is_compared_in_its_new_place(tmp_path: Path) -> None:
+    candidate = {"network": {"weight": torch.ones(2)}, "scaler": {"scale": 1.0}}
+    errors = [{"arch_top1_error": 5.0}]
+    place = {"epoch": 2, "arch_batches": 0}
+    old = {"candidates": {"number": 1, "errors": errors, **candidate}, "place": place}
+    new = {"errors": {"found": errors}, **candidate, "place": {"epoch": 2, "stage": 1}}
+    changed = {**new, "network": {"weight": torch.zeros(2)}}
+    ends = []
+    for name, state in (("old", old), ("new", new), ("changed", changed)):
+        folder = write_run(tmp_path / name, lambda checkpoint, *_, state=state: checkpoint.update(state=state))
+        ends.append(end_of(folder))
+    assert compare(ends[0], ends[1], NAMES) == []
+    line = "candidates/network/weight: 2 of 2 numbers differ, by 1 at most"
+    assert compare(ends[0], ends[2], NAMES) == [f"/checkpoint.pt/state/{line}"]
+    assert compare(ends[1], ends[2], NAMES) == [f"/checkpoint.pt/state/{line.removeprefix('candidates/')}"]
 
 
 def test_a_line_is_printed_for_every_job_and_one_that_differs_is_not_passed(
