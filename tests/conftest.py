@@ -1,5 +1,6 @@
 """Settings of all tests: one thread for every process, no deadlines, neighbours together."""
 
+import gc
 import os
 from typing import Any
 
@@ -22,3 +23,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: or every search for garbage looks at all of PyTorch."""
+    gc.collect()
+    gc.freeze()

@@ -60,13 +60,14 @@ def search(
     second_order: bool,
     sampling: Any,
     parts: int,
+    nodes: int = 4,
     amp: Any = "off",
     sgd: Callable[[nn.Module], Any] = sgd,
     adam: Callable[[nn.Module], Any] = adam,
 ) -> int:
     """Two steps, between which `after_first` is called; returns how many were taken."""
     with device:
-        arch = ArchParameters(CellSpace(4))
+        arch = ArchParameters(CellSpace(nodes))
         supernet = Supernet(
             arch.space, channels=4, k=2, num_cells=3, num_classes=5, channel_sampling=sampling, amp=amp, kernels="plain"
         )

@@ -129,8 +129,6 @@ def train(processes: Processes, device: torch.device = CPU) -> dict[str, Tensor]
 def everything(processes: Processes) -> dict[str, dict[str, Tensor]]:
     return {
         "first order": search(processes, False, "first"),
-        "first order, random sampling": search(processes, False, "random"),
-        "second order": search(processes, True, "first"),
         "second order, random sampling": search(processes, True, "random"),
         "training": train(processes),
     }

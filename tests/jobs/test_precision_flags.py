@@ -84,7 +84,7 @@ sys.exit(run_command(sys.argv[1:]))
 
 @pytest.mark.parametrize(("job", "loss"), [("search", "weight_loss"), ("train", "train_loss")])
 def test_a_compiled_job_ends_as_the_one_that_is_not(tmp_path: Path, job: str, loss: str) -> None:
-    command = [*(SEARCH if job == "search" else TRAIN), "--epochs", "2"]
+    command = [*([*SEARCH, "--num-nodes", "3"] if job == "search" else TRAIN), "--epochs", "2"]
     done(tmp_path, *command, "--run", "plain")
     ended = end_of(Forked(tmp_path, *command, "--compile", "--run", "compiled", code=QUICKLY_COMPILED))
     assert (ended.code, ended.err) == (0, "")

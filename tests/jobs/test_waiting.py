@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import device_steps
 from pcdarts.cell.space import CellSpace
@@ -39,7 +38,8 @@ class Copies(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func.name()
-        devices = {x.device.type for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        several = [x for arg in args if isinstance(arg, list | tuple) for x in arg]
+        devices = {x.device.type for x in (*args, *several, *kwargs.values()) if isinstance(x, Tensor)}
         if DEVICE.type in devices and any(read in name for read in READS):
             self.found.append(name)
         if kwargs.get("device") is not None:
@@ -119,8 +119,12 @@ def descent(module: nn.Module) -> Any:
     return Descent(module.parameters())
 
 
-@pytest.mark.parametrize(("second_order", "sampling", "parts"), [(False, "first", 2), (True, "random", 1)])
-def test_nothing_waits_in_a_step_of_a_search(tmp_path: Path, second_order: bool, sampling: str, parts: int) -> None:
+@pytest.mark.parametrize(
+    ("second_order", "sampling", "parts", "nodes"), [(False, "first", 2, 4), (True, "random", 1, 3)]
+)
+def test_nothing_waits_in_a_step_of_a_search(
+    tmp_path: Path, second_order: bool, sampling: str, parts: int, nodes: int
+) -> None:
     with waits() as found:  # but in the first, which is not over until data and state are there
         steps = device_steps.search(
             tmp_path,
@@ -129,6 +133,7 @@ def test_nothing_waits_in_a_step_of_a_search(tmp_path: Path, second_order: bool,
             second_order=second_order,
             sampling=sampling,
             parts=parts,
+            nodes=nodes,
             sgd=descent,
             adam=descent,
         )
