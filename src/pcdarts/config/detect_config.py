@@ -3,99 +3,62 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.fields import (
-    Amp,
-    BatchSize,
-    Channels,
-    CheckpointMinutes,
-    Count,
-    Deterministic,
-    Device,
-    Epochs,
-    GradientClip,
-    LearningRate,
-    LearningRateSchedule,
-    LrWarmupEpochs,
-    MaxSkippedBatches,
-    Momentum,
-    NumCells,
-    OnBadImage,
-    Probability,
-    Recipe,
-    Seed,
-    SynchronizeBatchNorm,
-    Threads,
-    Track,
-    WeightDecay,
-    Workers,
-)
-from pcdarts.config.job_config import JobConfig
+from pcdarts.config.group import argument, setting
+from pcdarts.config.image_settings import Workers
+from pcdarts.config.job_config import JobConfig, RunConfig
+from pcdarts.config.learning_settings import BatchSize, Epochs, Precision, Schedule, Sgd
+from pcdarts.config.machine_settings import Determinism, Machine, Safety, Seed
+from pcdarts.config.network_settings import Size
+from pcdarts.config.values import Count, NaturalNumber, Probability
 
 
-class DetectTrainConfig(JobConfig):
+class DetectTrainConfig(
+    RunConfig, Size, Epochs, Sgd, Schedule, Precision, Safety, Seed, Machine, Workers, Determinism
+):  # fmt: skip
     """Train a detector, SSD on the network of a genotype; the defaults are those of the recipe coco."""
 
+    defaults: ClassVar = {
+        "channels": 48, "num_cells": 14, "epochs": 660, "batch_size": 192, "learning_rate": 0.15, "weight_decay": 4e-5,
+        "gradient_clip": 10.0,
+    }  # fmt: skip
+    changeable = frozenset({"data_root"})
+
     job: Literal["detect train"] = "detect train"
-    recipe: Recipe = None
-    classifier: Path | None = Field(
-        default=None,
-        description="finished train run (kind imagenet), exported file, or weights.pt of other scripts (with "
+    classifier: Path | None = setting(
+        None,
+        "finished train run (kind imagenet), exported file, or weights.pt of other scripts (with "
         "--genotype): with its weights, genotype, channels, cells and pixel statistics the detector begins (none: "
         "random weights)",
+        after="recipe",
     )
-    genotype: str = Field(
-        default="pc_darts_imagenet",
-        min_length=1,
-        description="published name, JSON or text file, log (LOG:EPOCH), genotypes.py (FILE:NAME), run folder "
+    genotype: str = setting(
+        "pc_darts_imagenet",
+        "published name, JSON or text file, log (LOG:EPOCH), genotypes.py (FILE:NAME), run folder "
         "(RUN:EPOCH), or random:SEED[:NODES]; a run or exported file has its own",
+        min_length=1,
     )
-    channels: Channels = 48
-    num_cells: NumCells = 14
-    head_channels: Count = Field(
-        default=24, description="channels of the map of stride 8 that the head sees; doubled at strides 16 and 32"
+    head_channels: Count = setting(
+        24, "channels of the map of stride 8 that the head sees; doubled at strides 16 and 32", after="num_cells"
     )
-    data_root: Path | None = Field(
-        default=None,
-        description="folder in COCO's layout (a folder of images per set, and annotations/) or in Roboflow's",
+    data_root: Path | None = setting(
+        None, "folder in COCO's layout (a folder of images per set, and annotations/) or in Roboflow's"
     )
-    train_sets: tuple[str, ...] = Field(
-        default=("train2017",), description="sets trained on together, such as train2017 (COCO) or train (Roboflow)"
+    train_sets: tuple[str, ...] = setting(
+        ("train2017",), "sets trained on together, such as train2017 (COCO) or train (Roboflow)"
     )
-    test_set: str | None = Field(
-        default="val2017", description="set on which average precision is measured (none: the images held out)"
+    test_set: str | None = setting("val2017", "set on which average precision is measured (none: the images held out)")
+    held_out: NaturalNumber = setting(0, "images held out of the last training set to test on")
+    train_images: Count | None = setting(None, "keep so many training images at most (none: all)")
+    test_images: Count | None = setting(None, "keep so many test images at most (none: all)")
+    image_size: int = setting(320, "height and width to which images are resized, in pixels", ge=64)
+    augment: bool = setting(True, "train on random crops, zooms, mirror images and colours, boxes included")
+    test_every: Count = setting(
+        10,
+        "epochs between two measurements of the average precision; the last epoch always has one",
+        after="gradient_clip",
     )
-    held_out: int = Field(default=0, ge=0, description="images held out of the last training set to test on")
-    train_images: Count | None = Field(default=None, description="keep so many training images at most (none: all)")
-    test_images: Count | None = Field(default=None, description="keep so many test images at most (none: all)")
-    image_size: int = Field(default=320, ge=64, description="height and width to which images are resized, in pixels")
-    augment: bool = Field(
-        default=True, description="train on random crops, zooms, mirror images and colours, boxes included"
-    )
-    epochs: Epochs = 660
-    batch_size: BatchSize = 192
-    learning_rate: LearningRate = 0.15
-    learning_rate_schedule: LearningRateSchedule = "cosine"
-    lr_warmup_epochs: LrWarmupEpochs = 0
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 4e-5
-    gradient_clip: GradientClip = 10.0
-    test_every: Count = Field(
-        default=10,
-        description="epochs between two measurements of the average precision; the last epoch always has one",
-    )
-    amp: Amp = "off"
-    synchronize_batch_norm: SynchronizeBatchNorm = False
-    on_bad_image: OnBadImage = "stop"
-    max_skipped_batches: MaxSkippedBatches = 0
-    checkpoint_minutes: CheckpointMinutes = 10.0
-    track: Track = "none"
-    seed: Seed = 0
-    device: Device = "auto"
-    threads: Threads = None
-    workers: Workers = None
-    deterministic: Deterministic = False
 
     @field_validator("train_sets")
     @classmethod
@@ -115,33 +78,28 @@ class DetectTrainConfig(JobConfig):
         return held_out
 
 
-class DetectTestConfig(JobConfig):
+class DetectTestConfig(JobConfig, BatchSize, Machine, Workers):
     """Measure the average precision of a trained detector again, or write down or draw what it finds."""
 
     __test__: ClassVar[bool] = False  # for pytest: not a test class
 
+    defaults: ClassVar = {"batch_size": 32}
+
     job: Literal["detect test"] = "detect test"
-    run: Path = Field(description="folder of a finished detect train run")
-    data_root: Path | None = Field(default=None, description="folder in COCO's layout (none: that of the run)")
-    test_set: str | None = Field(
-        default=None,
-        description="set of images (none: that of the run); one without annotations, such as test-dev2015, needs "
+    run: Path = argument("folder of a finished detect train run")
+    data_root: Path | None = setting(None, "folder in COCO's layout (none: that of the run)")
+    test_set: str | None = setting(
+        None,
+        "set of images (none: that of the run); one without annotations, such as test-dev2015, needs "
         "--submission or --draw",
     )
-    test_images: Count | None = Field(default=None, description="keep so many test images at most (none: all)")
-    submission: Path | None = Field(
-        default=None, description="file for all detections as COCO's evaluation server wants them"
+    test_images: Count | None = setting(None, "keep so many test images at most (none: all)")
+    submission: Path | None = setting(None, "file for all detections as COCO's evaluation server wants them")
+    draw: Path | None = setting(None, "PNG file for a sheet of test images with what was found")
+    threshold: Probability = setting(0.3, "smallest score of what is drawn")
+    on_bad_image: Literal["stop", "skip"] | None = setting(
+        None, "what to do about an image file that cannot be read (none: as in the run)"
     )
-    draw: Path | None = Field(default=None, description="PNG file for a sheet of test images with what was found")
-    threshold: Probability = Field(default=0.3, description="smallest score of what is drawn")
-
-    on_bad_image: Literal["stop", "skip"] | None = Field(
-        default=None, description="what to do about an image file that cannot be read (none: as in the run)"
-    )
-    batch_size: BatchSize = 32
-    device: Device = "auto"
-    threads: Threads = None
-    workers: Workers = None
 
     @field_validator("draw")
     @classmethod

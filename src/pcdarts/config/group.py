@@ -3,10 +3,9 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -23,24 +22,42 @@ class ConfigError(InputError):
         self.problems = problems
 
 
-@dataclass(frozen=True)
-class After:
-    """Where a setting stands in help and YAML: behind the setting `name`, not where its group would put it."""
+def setting(default: Any, description: str, *, after: str | tuple[str, ...] = (), **limits: Any) -> Any:
+    """A field of a group, with its help and its limits.
 
-    name: str
+    In help and YAML it comes `after` another one, of several names the first that is there. Those that follow it in its
+    class go with it.
+    """
+    return _field(description, after, default=default, **limits)
+
+
+def argument(description: str, *, after: str = "job", **limits: Any) -> Any:
+    """The same without a default: on the command line it is an argument without a flag, and comes before the flags."""
+    return _field(description, after, **limits)
+
+
+def _field(description: str, after: str | tuple[str, ...], **options: Any) -> Any:
+    extra: dict[str, Any] = {"after": [after] if isinstance(after, str) else [*after]}
+    return Field(description=description, json_schema_extra=extra, **options)
 
 
 class Group(BaseModel):
-    """Settings that belong together. The configuration of a job is made of groups: they are its base classes.
+    """Settings that belong together. The configuration of a job is made of groups, which are its base classes.
 
-    The fields of a configuration come in the order of its base classes, then those of its own, but for those with
-    `After`; a check sees the fields before its own.
+    The fields of a class come in the order of its base classes, then its own; where several of these have a field, it
+    comes with the last one, unless it says what it comes `after`. A check sees the fields that come before its own.
 
     Raises:
         ConfigError: lists everything that is wrong, one line each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True)
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Defaults of this class that are not those of its groups, by name."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset()
+    """Settings of this class that say where, how fast and how carefully, not what: a run may be resumed with others."""
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -71,16 +88,31 @@ class Group(BaseModel):
         return value
 
 
+def _after(field: FieldInfo) -> list[str]:
+    extra = field.json_schema_extra
+    names: Any = extra.get("after", []) if isinstance(extra, dict) else []
+    return list(names)
+
+
 def _arranged(group: type[Group]) -> dict[str, FieldInfo]:
-    """The fields of a group in the order of its base classes and of what `After` says."""
+    """The fields of a group in their order, with its own defaults."""
     fields = group.model_fields
-    inherited = [name for base in group.__bases__ if issubclass(base, Group) for name in base.model_fields]
-    names = [*dict.fromkeys([*inherited, *fields])]
-    for name in [*names]:
-        for place in fields[name].metadata:
-            if isinstance(place, After) and place.name in fields:
+    parts = [[*base.model_fields] for base in group.__bases__ if issubclass(base, Group)]
+    names = [*reversed(dict.fromkeys(reversed([name for part in parts for name in part])))]
+    own = [name for name in fields if name not in names]
+    names += own
+    for part in [*parts, own]:
+        before = None
+        for name in part:
+            found = next((other for other in _after(fields[name]) if other in fields), None)
+            if found is not None:
+                before = found if part is own or found not in part else None  # else it is there already
+            if before is not None:
                 names.remove(name)
-                names.insert(names.index(place.name) + 1, name)
+                names.insert(names.index(before) + 1, name)
+                before = name
+    for name, default in group.__dict__.get("defaults", {}).items():
+        fields[name].default = default
     return {name: fields[name] for name in names}
 
 

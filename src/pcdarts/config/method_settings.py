@@ -1,11 +1,7 @@
 """What one search method alone can be told: for each method a group of settings, which only `--method` of it takes."""
 
-from typing import Annotated
-
-from pydantic import Field
-
-from pcdarts.config.fields import NotNegative, Positive, Probability
-from pcdarts.config.group import After, Group
+from pcdarts.config.group import Group, setting
+from pcdarts.config.values import NotNegative, Positive, Probability
 
 
 class MethodSettings(Group):
@@ -15,18 +11,12 @@ class MethodSettings(Group):
 class DartsSettings(MethodSettings):
     """DARTS: alpha and beta learn by Adam, on the loss of the arch split."""
 
-    second_order: Annotated[bool, After("edge_normalization")] = Field(
-        default=False, description="second-order architecture gradient, as in DARTS v2"
+    second_order: bool = setting(
+        False, "second-order architecture gradient, as in DARTS v2", after="edge_normalization"
     )
-    arch_learning_rate: Annotated[Positive, After("gradient_clip")] = Field(
-        default=6e-4, description="fixed learning rate of Adam on alpha and beta"
-    )
-    arch_adam_betas: Annotated[tuple[Probability, Probability], After("arch_learning_rate")] = Field(
-        default=(0.5, 0.999), description="momenta of Adam"
-    )
-    arch_weight_decay: Annotated[NotNegative, After("arch_adam_betas")] = Field(
-        default=1e-3, description="weight decay of alpha and beta"
-    )
+    arch_learning_rate: Positive = setting(6e-4, "fixed learning rate of Adam on alpha and beta", after="gradient_clip")
+    arch_adam_betas: tuple[Probability, Probability] = setting((0.5, 0.999), "momenta of Adam")
+    arch_weight_decay: NotNegative = setting(1e-3, "weight decay of alpha and beta")
 
 
 METHOD_SETTINGS: dict[str, type[MethodSettings]] = {"darts": DartsSettings}

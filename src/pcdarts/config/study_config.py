@@ -1,65 +1,63 @@
 """What `pcdarts study run`, `pcdarts study status`, `pcdarts report` and `pcdarts score` can be told."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.fields import Count, DataName, DataRoot, Device, HubName
+from pcdarts.config.group import Group, argument, setting
+from pcdarts.config.image_settings import DataPlace
 from pcdarts.config.job_config import JobConfig
+from pcdarts.config.machine_settings import Device
+from pcdarts.config.values import Count, DataName
 
 Scale = Literal["paper", "small", "smoke"]
-TableKind = Annotated[
-    str | None,
-    Field(min_length=1, description="which rows of the table are used, by its column `kind` (none: the largest kind)"),
-]
-TableColumn = Annotated[
-    str | None,
-    Field(min_length=1, description="column of the table's accuracies (none: the one with `acc` in its name)"),
-]
 
 
-class StudyRunConfig(JobConfig):
+class Table(Group):
+    """Which cells of a table, whose accuracy it knows, are used."""
+
+    kind: str | None = setting(
+        None, "which rows of the table are used, by its column `kind` (none: the largest kind)", min_length=1
+    )
+    column: str | None = setting(
+        None, "column of the table's accuracies (none: the one with `acc` in its name)", min_length=1
+    )
+
+
+class StudyRunConfig(JobConfig, DataPlace, Table, Device):
     """Run a study: a grid of methods, settings and seeds, each a search, trained or scored; or go on with one."""
 
     job: Literal["study run"] = "study run"
-    study: str = Field(
-        min_length=1,
-        description="table3, table3-imagenet, figure3, table4-runs, table4-epochs, table4-nodes, or a YAML file",
+    study: str = argument(
+        "table3, table3-imagenet, figure3, table4-runs, table4-epochs, table4-nodes, or a YAML file", min_length=1
     )
-    scale: Scale | None = Field(
-        default=None,
-        description="the paper's own (the default), small (hours on two cores) or smoke (minutes, embedded data)",
+    scale: Scale | None = setting(
+        None, "the paper's own (the default), small (hours on two cores) or smoke (minutes, embedded data)"
     )
-    folder: Path | None = Field(default=None, description="folder of the study (none: studies/NAME-SCALE)")
-    seeds: Count | None = Field(default=None, description="number of seeds, from 0 on (none: as the study says)")
-    data: DataName | None = Field(default=None, description="data set of all its runs (none: as the study says)")
-    data_root: DataRoot = None
-    hub_name: HubName = None
-    table: Path | None = Field(
-        default=None,
-        description="CSV file of cells with known accuracy, which scores what is found, as in `pcdarts score`; without "
+    folder: Path | None = setting(None, "folder of the study (none: studies/NAME-SCALE)")
+    seeds: Count | None = setting(None, "number of seeds, from 0 on (none: as the study says)")
+    data: DataName | None = setting(None, "data set of all its runs (none: as the study says)")
+    table: Path | None = setting(
+        None,
+        "CSV file of cells with known accuracy, which scores what is found, as in `pcdarts score`; without "
         "a `train:` section in the study nothing is trained then (none: as the study says)",
+        after="hub_name",
     )
-    kind: TableKind = None
-    column: TableColumn = None
-    train: bool = Field(default=True, description="train what is found, or only score it (unset: as the study says)")
-    reuse: tuple[str, ...] = Field(
-        default=(), description="folders of other studies, from which finished runs of the same settings are copied"
+    train: bool = setting(True, "train what is found, or only score it (unset: as the study says)", after="column")
+    reuse: tuple[str, ...] = setting(
+        (), "folders of other studies, from which finished runs of the same settings are copied"
     )
-    retries: int = Field(default=2, ge=0, description="how often a failed run is tried again before it is listed")
-    parallel: Count | None = Field(
-        default=None, description="runs at once on this machine, or SLURM jobs (none: one per GPU, else per core)"
+    retries: int = setting(2, "how often a failed run is tried again before it is listed", ge=0)
+    parallel: Count | None = setting(
+        None, "runs at once on this machine, or SLURM jobs (none: one per GPU, else per core)"
     )
-    scheduler: str | None = Field(
-        default=None, description="address of a running Dask scheduler (tcp://HOST:PORT), whose workers do the runs"
+    scheduler: str | None = setting(
+        None, "address of a running Dask scheduler (tcp://HOST:PORT), whose workers do the runs"
     )
-    slurm: bool = Field(
-        default=False, description="start the workers as SLURM jobs, as Dask's configuration (jobqueue.slurm) says"
-    )
-    device: Device = "auto"
-    threads: Count | None = Field(
-        default=None, description="CPU threads of every run (none: its share of this machine or of a SLURM job)"
+    slurm: bool = setting(False, "start the workers as SLURM jobs, as Dask's configuration (jobqueue.slurm) says")
+    threads: Count | None = setting(
+        None, "CPU threads of every run (none: its share of this machine or of a SLURM job)", after="device"
     )
 
     @field_validator("slurm")
@@ -81,24 +79,21 @@ class StudyStatusConfig(JobConfig):
     """Say how studies stand: what every run of the grid is doing, what failed and why, and the time left."""
 
     job: Literal["study status"] = "study status"
-    studies: tuple[Path, ...] = Field(default=(), description="study folders (none: all below studies/)")
-    as_json: bool = Field(default=False, alias="json", description="print a list of JSON objects and nothing else")
+    studies: tuple[Path, ...] = setting((), "study folders (none: all below studies/)")
+    as_json: bool = setting(False, "print a list of JSON objects and nothing else", alias="json")
 
 
-class ReportConfig(JobConfig):
+class ReportConfig(JobConfig, Table):
     """Write a page about runs and studies, finished or not: tables, learning curves, cells and how they came about."""
 
     job: Literal["report"] = "report"
-    runs: tuple[Path, ...] = Field(min_length=1, description="run folders and study folders, finished or not")
-    out: Path | None = Field(
-        default=None,
-        description="folder for report.html and report.md (none: that of the run or the study; of several, report/)",
+    runs: tuple[Path, ...] = argument("run folders and study folders, finished or not", min_length=1)
+    out: Path | None = setting(
+        None, "folder for report.html and report.md (none: that of the run or the study; of several, report/)"
     )
-    table: Path | None = Field(
-        default=None, description="CSV file of cells with known accuracy, by which cells are scored, epoch by epoch"
+    table: Path | None = setting(
+        None, "CSV file of cells with known accuracy, by which cells are scored, epoch by epoch"
     )
-    kind: TableKind = None
-    column: TableColumn = None
 
     @field_validator("kind", "column")
     @classmethod
@@ -108,21 +103,17 @@ class ReportConfig(JobConfig):
         return value
 
 
-class ScoreConfig(JobConfig):
+class ScoreConfig(JobConfig, Table):
     """Say how good cells are: their accuracy by a table of known cells, or as predicted by a regressor fitted on it."""
 
     job: Literal["score"] = "score"
-    genotypes: tuple[str, ...] = Field(
-        min_length=1,
-        description="runs (RUN, RUN:EPOCH, latest), files, published names, random:SEED: as `pcdarts show` takes them",
+    genotypes: tuple[str, ...] = argument(
+        "runs (RUN, RUN:EPOCH, latest), files, published names, random:SEED: as `pcdarts show` takes them", min_length=1
     )
-    table: Path | None = Field(
-        default=None,
-        description="needed: CSV file (plain, .gz, .bz2, .xz) with a column of genotypes and one of accuracies",
+    table: Path | None = setting(
+        None, "needed: CSV file (plain, .gz, .bz2, .xz) with a column of genotypes and one of accuracies"
     )
-    kind: TableKind = None
-    column: TableColumn = None
-    as_json: bool = Field(default=False, alias="json", description="print a JSON object and nothing else")
+    as_json: bool = setting(False, "print a JSON object and nothing else", alias="json", after="column")
 
     @field_validator("table")
     @classmethod

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pcdarts.config.configs import TestConfig, TrainConfig
-from pcdarts.config.fields import DataName
 from pcdarts.config.recipes import resolve
+from pcdarts.config.values import DataName
 from pcdarts.data.disk.depth import SIXTEEN_BITS, PixelRange
 from pcdarts.data.disk.encoded import FILES
 from pcdarts.data.images import DataSet, Images

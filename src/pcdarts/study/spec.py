@@ -10,9 +10,9 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pcdarts.config.group import ConfigError
+from pcdarts.config.group import ConfigError, setting
 from pcdarts.config.job_config import JobConfig
-from pcdarts.config.study_config import Scale, TableColumn, TableKind
+from pcdarts.config.study_config import Scale, Table
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError, did_you_mean, in_one_line, listed, shown
 
@@ -34,9 +34,9 @@ class Part(JobConfig):
     """What is common to some cells of the grid: settings of their searches and of their trainings."""
 
     job: Literal["part"] = "part"
-    search: Settings = Field(default={}, description="settings of `pcdarts search`")
-    random_search: Settings = Field(default={}, description="settings of `pcdarts random search`")
-    train: Settings = Field(default={}, description="settings of `pcdarts train`")
+    search: Settings = setting({}, "settings of `pcdarts search`")
+    random_search: Settings = setting({}, "settings of `pcdarts random search`")
+    train: Settings = setting({}, "settings of `pcdarts train`")
 
     @field_validator("search", "random_search", "train", mode="before")
     @classmethod
@@ -52,14 +52,14 @@ class Part(JobConfig):
 class Method(Part):
     """A row of the study: where its cells come from, and what the paper says of it."""
 
-    cells: str = Field(
-        default="searched",
-        min_length=1,
-        description="where its genotypes come from: searched, random search, random (a new one for every seed), or one "
+    cells: str = setting(
+        "searched",
+        "where its genotypes come from: searched, random search, random (a new one for every seed), or one "
         "that `pcdarts train --genotype` takes",
+        min_length=1,
     )
-    paper: tuple[str, ...] = Field(default=(), description="the paper's test errors as printed, one for each setting")
-    paper_cost: str | None = Field(default=None, description="the paper's search cost as printed")
+    paper: tuple[str, ...] = setting((), "the paper's test errors as printed, one for each setting")
+    paper_cost: str | None = setting(None, "the paper's search cost as printed")
 
     @field_validator("paper", mode="before")
     @classmethod
@@ -67,24 +67,22 @@ class Method(Part):
         return (paper,) if isinstance(paper, str) else paper
 
 
-class StudySpec(Part):
+class StudySpec(Part, Table):
     """A study as its file describes it, for one scale.
 
     Raises:
         ConfigError: lists everything that is wrong, one line each.
     """
 
-    title: str = Field(default="", description="what the study is about, in one line")
-    note: str = Field(default="", description="what a reader of its results has to know, such as how small they are")
-    scale: Scale | Literal["own"] = Field(default="own", description="how large its runs are, beside the paper's")
-    seeds: Seeds = Field(default=(0, 1, 2), description="seeds of the searches: how many, from 0 on, or a list")
-    train_seeds: int = Field(default=1, ge=1, le=1000, description="trainings of every genotype")
-    table: Path | None = Field(default=None, description="cells with known accuracy, as in `pcdarts score --table`")
-    kind: TableKind = None
-    column: TableColumn = None
-    no_train: bool = Field(default=False, description="train nothing: what is found is only scored by the table")
+    title: str = setting("", "what the study is about, in one line", after="train")
+    note: str = setting("", "what a reader of its results has to know, such as how small they are")
+    scale: Scale | Literal["own"] = setting("own", "how large its runs are, beside the paper's")
+    seeds: Seeds = setting((0, 1, 2), "seeds of the searches: how many, from 0 on, or a list")
+    train_seeds: int = setting(1, "trainings of every genotype", ge=1, le=1000)
+    table: Path | None = setting(None, "cells with known accuracy, as in `pcdarts score --table`")
+    no_train: bool = setting(False, "train nothing: what is found is only scored by the table", after="column")
     methods: dict[str, Method] = Field(description="the rows, by name")
-    settings: dict[str, Part] = Field(default={}, description="the columns, by name; none: a single one")
+    settings: dict[str, Part] = setting({}, "the columns, by name; none: a single one")
 
     @field_validator("title", "note")
     @classmethod

@@ -1,0 +1,108 @@
+"""Groups of settings about networks: their size, that of the one trained later, and what a file of weights lacks."""
+
+from pydantic import ValidationInfo, field_validator
+
+from pcdarts.cell.space import NetworkKind
+from pcdarts.config.group import Group, setting
+from pcdarts.config.values import Amount, Channels, Count, NaturalNumber, NumCells
+from pcdarts.errors import listed
+
+
+class Stem(Group):
+    """How a network begins."""
+
+    kind: NetworkKind = setting(
+        "cifar",
+        "stem: 'cifar' keeps the resolution (images of up to 32 pixels), 'stride2' halves it (up to 64), "
+        "'stride4' quarters it (up to 128), 'imagenet' reduces it eightfold (larger ones, such as 224); smaller maps "
+        "cost less, and `pcdarts search --plan` says how much",
+    )
+
+
+class Size(Group):
+    """How wide and how deep a network is."""
+
+    channels: Channels = setting(16, "initial number of channels")
+    num_cells: NumCells = setting(8, "number of cells L; those at 1/3 and 2/3 of the depth reduce")
+
+
+class Nodes(Group):
+    """How large a cell is."""
+
+    num_nodes: int = setting(6, "nodes N of a cell, its two inputs included", ge=3, le=102)
+
+
+class PartialChannels(Group):
+    """How many channels go through the operations; a class lists it after `Size`."""
+
+    k: Count = setting(4, "1/K of the channels go through the operations, the others bypass them (Eq. 1)")
+
+    @field_validator("k")
+    @classmethod
+    def _k_divides_channels(cls, k: int, info: ValidationInfo) -> int:
+        channels = info.data.get("channels")
+        if channels is not None and channels % k:
+            divisors = [str(d) for d in range(1, channels + 1) if channels % d == 0]
+            raise ValueError(f"k is {k}, but it must divide channels ({channels}): use {listed(divisors)}")
+        return k
+
+
+class TrainedNetwork(Group):
+    """The network that will be trained with the cell that a search finds."""
+
+    changeable = frozenset({"network_channels", "network_cells", "network_image_size"})
+
+    network_channels: Channels | None = setting(
+        None,
+        "channels of the network that will be trained, which is counted, and which a budget is about "
+        "(none: those of the training recipe)",
+    )
+    network_cells: NumCells | None = setting(
+        None, "cells of the network that will be trained (none: those of the training recipe)"
+    )
+    network_image_size: Count | None = setting(
+        None, "side of the images that it will be trained on (none: as in the search)"
+    )
+
+
+class Budget(Group):
+    """What the network that will be trained may cost."""
+
+    changeable = frozenset({"max_mult_adds", "max_params", "max_skips"})
+
+    max_mult_adds: Amount | None = setting(
+        None,
+        "mult-adds of the network that will be trained (--network-channels, --network-cells), at most: 50M "
+        "or the like; 600M in the paper's mobile setting",
+    )
+    max_params: Amount | None = setting(
+        None, "parameters of the network that will be trained, at most, such as 5.3M or 300k"
+    )
+    max_skips: NaturalNumber | None = setting(None, "skip-connections in the normal cell, at most")
+
+
+class OfWeightsFile(Group):
+    """What a file of weights of other scripts does not say of its network."""
+
+    genotype: str | None = setting(
+        None, "cell of a file of weights, as `pcdarts train --genotype` takes it", min_length=1
+    )
+    channels: Channels | None = setting(None, "initial channels of a file of weights (none: those of its tensors)")
+    num_cells: NumCells | None = setting(None, "cells of a file of weights (none: those of its tensors)")
+    kind: NetworkKind | None = setting(
+        None, "stem of a file of weights (none: that of its tensors, which do not tell stride2 from cifar)"
+    )
+    classes: str | None = setting(
+        None,
+        "names of the classes of a file of weights, in the order of its logits: separated by commas, or a "
+        "text file with one on each line (none: of the data, CIFAR-10's, or numbers)",
+        min_length=1,
+    )
+
+
+class OfWeightsFileAndImages(OfWeightsFile):
+    """The same where no data is at hand, which would say how large its images are."""
+
+    image_size: Count | None = setting(
+        None, "side of the images for a file of weights (none: 32, or 224 with that stem)"
+    )
