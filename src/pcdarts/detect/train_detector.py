@@ -108,18 +108,11 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         schedule = config.learning_rate_schedule
         return scheduled(epoch, config.epochs, config.learning_rate, 0.0, schedule, config.lr_warmup_epochs)
 
+    losses, constants = {"losses": so_far}, {"classes": list(data.classes), "mean": list(mean), "std": list(std)}
     with (
         explain_out_of_memory(partial(_too_large, config, train_batches.batch_size // processes.count)),
         session(
-            config,
-            run,
-            resume,
-            processes,
-            device=device,
-            data=data,
-            losses={"losses": so_far},
-            steps=len(train_batches),
-            constants={"classes": list(data.classes), "mean": list(mean), "std": list(std)},
+            config, run, resume, processes, device, data, losses=losses, steps=len(train_batches), constants=constants
         ) as job,
     ):
         job.keep({"detector": detector, "optimizer": optimizer, "scaler": scaler}, watch=[detector])
@@ -142,23 +135,23 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             for _, batch in job.steps(train_batches, epoch):
                 with job.guarded():
                     optimizer.zero_grad()
-                    losses = step_of.network(batch.images, batch.targets)
+                    found = step_of.network(batch.images, batch.targets)
                     # Each process has divided by what it has matched; together they divide by what all have.
-                    matched = losses["num_matched"].float()
+                    matched = found["num_matched"].float()
                     share = processes.count * matched / processes.total(matched).clamp(min=1)
-                    loss = share * (losses["bbox_regression"] + losses["classification"])
+                    loss = share * (found["bbox_regression"] + found["classification"])
                     job.finite.check("the training loss", loss.detach())
                     scaler.scale(loss).backward()
                     step_of.finish()
-                    so_far.add(losses, job.finite.bad)
+                    so_far.add(found, job.finite.bad)
 
             record: dict[str, Any] = {"learning_rate": learning_rate, **job.measured()}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 processes.share_buffers(detector)
-                found = find_objects(detector, test_batches, processes, job.save_if_due)
+                objects = find_objects(detector, test_batches, processes, job.save_if_due)
                 measured_on = looked_at(data.test, test_batches, processes)
                 if processes.is_first:
-                    measured = average_precision(measured_on, found)
+                    measured = average_precision(measured_on, objects)
                     record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
             job.end_epoch(record, skipped=[*train_batches.skipped.values(), *test_batches.skipped.values()])
 

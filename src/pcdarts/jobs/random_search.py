@@ -71,18 +71,11 @@ def run_random_search(
         loss = F.cross_entropy(logits, labels)
         return loss, loss, logits
 
+    losses, epochs = {"average": average}, config.candidates * config.epochs
     with (
         explain_out_of_memory(partial(what_would_fit, largest, data, weight_batches.batch_size, run, processes)),
         session(
-            config,
-            run,
-            resume,
-            processes,
-            device=device,
-            data=data,
-            losses={"average": average},
-            steps=len(weight_batches),
-            epochs=config.candidates * config.epochs,
+            config, run, resume, processes, device, data, losses=losses, steps=len(weight_batches), epochs=epochs
         ) as job,
     ):
         for cell in job.stages(cells):

@@ -175,47 +175,17 @@ def train_one(
     optimizer, scaler, average = make_sgd(network, config), make_scaler(config.amp, device), Average("train", processes)
 
     def rate_of(epoch: int) -> float:
-        return scheduled(
-            epoch,
-            config.epochs,
-            config.learning_rate,
-            config.learning_rate_min,
-            config.learning_rate_schedule,
-            config.lr_warmup_epochs,
-        )
+        first, last, schedule = config.learning_rate, config.learning_rate_min, config.learning_rate_schedule
+        return scheduled(epoch, config.epochs, first, last, schedule, config.lr_warmup_epochs)
 
     def drop_path_of(epoch: int) -> float:
         return drop_path_rate(epoch, config.epochs, config.drop_path)
 
-    def train_loss(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is minimised, with the auxiliary head's share; the loss that is reported; and the logits."""
-        output = network(images)
-        logits, auxiliary_logits = output if config.auxiliary else (output, None)
-        loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-        if auxiliary_logits is None:
-            return loss, loss, logits
-        auxiliary_loss = F.cross_entropy(auxiliary_logits, labels, label_smoothing=config.label_smoothing)
-        return loss + config.auxiliary_weight * auxiliary_loss, loss, logits
-
+    losses, constants = {"average": average}, about_images(config, data)
     with (
         explain_out_of_memory(partial(what_would_fit, config, data, train_batches.batch_size, run, processes)),
         session(
-            config,
-            run,
-            resume,
-            processes,
-            device=device,
-            data=data,
-            losses={"average": average},
-            steps=len(train_batches),
-            constants={
-                "classes": list(data.classes),
-                "image_shape": list(data.train.shape),
-                "mean": list(data.mean),
-                "std": list(data.std),
-                "pixel_range": pixel_range_of(config, data),
-                "files": data.files,
-            },
+            config, run, resume, processes, device, data, losses=losses, steps=len(train_batches), constants=constants
         ) as job,
     ):
         parts: dict[str, Stateful] = {"network": network, "optimizer": optimizer, "scaler": scaler}
@@ -244,7 +214,7 @@ def train_one(
                 other = (processes.rank,) if processes.rank > 0 else ()
                 torch.manual_seed(generator(config.seed, "drop path", epoch, step, *other).initial_seed())
                 with job.guarded():
-                    loss, logits = train_step(images, labels, train_loss)
+                    loss, logits = train_step(images, labels, partial(train_loss, config))
                     average.add(loss, logits, labels, job.finite.bad)
 
             record = {"learning_rate": learning_rate, **job.measured()}
@@ -274,6 +244,31 @@ def train_one(
         last = f"{errors_text(config.kind, errors, 'test error')} after the last epoch; {cost_text(asdict(size))}; "
         job.finish(result, [f"{last}{duration(job.place.seconds)} on {result['device']}"])
     return result
+
+
+def train_loss(
+    config: TrainConfig, network: nn.Module, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What is minimised, with the auxiliary head's share; the loss that is reported; and the logits."""
+    output = network(images)
+    logits, auxiliary_logits = output if config.auxiliary else (output, None)
+    loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+    if auxiliary_logits is None:
+        return loss, loss, logits
+    auxiliary_loss = F.cross_entropy(auxiliary_logits, labels, label_smoothing=config.label_smoothing)
+    return loss + config.auxiliary_weight * auxiliary_loss, loss, logits
+
+
+def about_images(config: TrainConfig, data: DataSet) -> dict[str, Any]:
+    """What a checkpoint says of the images, for those who use the network: `jobs/test.py`, `ship/export.py`."""
+    return {
+        "classes": list(data.classes),
+        "image_shape": list(data.train.shape),
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "pixel_range": pixel_range_of(config, data),
+        "files": data.files,
+    }
 
 
 def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, image_channels: int) -> Network:

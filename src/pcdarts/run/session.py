@@ -1,6 +1,6 @@
 """A session of a long job: what each of them needs around its loop, which stays in the job.
 
-    with session(config, run, resume, processes, device=device, data=data, losses=..., steps=len(batches)) as job:
+    with session(config, run, resume, processes, device, data, losses={"losses": losses}, steps=len(batches)) as job:
         job.keep({"network": network, "optimizer": optimizer}, watch=[network])
         job.begin("1000 images")
         for epoch, learning_rate in job.epochs(config.epochs, rate_of):
@@ -76,9 +76,9 @@ def session(
     run: RunFolder,
     resume: bool,
     processes: Processes,
-    *,
     device: torch.device,
     data: Data,
+    *,
     losses: Mapping[str, Losses],
     steps: int,
     epochs: int | None = None,
