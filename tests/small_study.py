@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from command_line import Ended, end_of, process
+from command_line import Ended, process, run_in
 from pcdarts.study.grid import Cell
 
 DESCRIPTION = """
@@ -31,16 +31,20 @@ GENOTYPE = (
 )
 
 
-def study(folder: Path, *flags: str, parallel: int = 1) -> "subprocess.Popen[str]":
+RUN = ("study", "run", "small.yaml")
+HERE = ("--parallel", "1", "--threads", "1")
+
+
+def study(folder: Path, *flags: str, here: bool = True) -> "subprocess.Popen[str]":
     """Start the study in `folder` as a process."""
     (folder / "small.yaml").write_text(DESCRIPTION)
-    here = ("--parallel", str(parallel), "--threads", "1") if parallel else ()
-    return process(folder, "study", "run", "small.yaml", *flags, *here, new_session=True)
+    return process(folder, *RUN, *flags, *(HERE if here else ()), new_session=True)
 
 
-def finished(folder: Path, *flags: str, parallel: int = 1) -> Ended:
-    """Run it to its end."""
-    return end_of(study(folder, *flags, parallel=parallel))
+def finished(folder: Path, *flags: str) -> Ended:
+    """Run it to its end, in this process, with workers in others."""
+    (folder / "small.yaml").write_text(DESCRIPTION)
+    return run_in(folder, *RUN, *flags)
 
 
 def figures(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from command_line import end_of, error_line, run_in, snapshot
-from small_study import DESCRIPTION, dask, figures, finished, runs_below, study, wait_until
+from small_study import DESCRIPTION, HERE, dask, figures, finished, runs_below, study, wait_until
 
 SEARCH = Path("studies/small/runs/pc-darts/seed-0/search")
 TRAIN = SEARCH.with_name("train")
@@ -26,7 +26,7 @@ def begun(folder: Path) -> bool:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study as nobody disturbed it."""
     folder = tmp_path_factory.mktemp("whole")
-    ended = finished(folder)
+    ended = finished(folder, *HERE)
     assert (ended.code, ended.err) == (0, "")
     (folder / "printed.txt").write_text(ended.out)
     return folder
@@ -77,7 +77,7 @@ def test_a_study_that_is_interrupted_loses_its_worker_and_is_killed_goes_on_to_t
     assert search not in runs_below(job.pid).values()
     job.kill()
     assert "pcdarts: error" not in job.communicate()[1]
-    again = finished(tmp_path)
+    again = finished(tmp_path, *HERE)
     assert (again.code, again.err) == (0, "")
     assert figures(tmp_path) == figures(whole)
 
@@ -89,29 +89,24 @@ def address_in(file: Path) -> str | None:
     return None
 
 
-def test_a_separate_scheduler_whose_worker_is_killed_ends_with_the_same_table(whole, tmp_path):
+def test_of_a_separate_scheduler_a_killed_worker_costs_nothing_and_its_own_end_is_one_line(whole, tmp_path):
     file = tmp_path / "scheduler.json"
     flags = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--scheduler-file", str(file))
     with dask(
         tmp_path, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
-    ):
+    ) as scheduler:
         address = wait_until(lambda: address_in(file))
         with dask(tmp_path, "worker", *flags) as one, dask(tmp_path, "worker", *flags) as two:
-            job = study(tmp_path, "--scheduler", address, "--threads", "1", parallel=0)
+            job = study(tmp_path, "--scheduler", address, "--threads", "1", here=False)
             wait_until(lambda: begun(tmp_path))
             searching = one if runs_below(one.pid) else two
             searching.kill()
             ended = end_of(job)
-    assert (ended.code, ended.err) == (0, "")
-    assert figures(tmp_path) == figures(whole)
+        assert (ended.code, ended.err) == (0, "")
+        assert figures(tmp_path) == figures(whole)
 
-
-def test_a_scheduler_that_dies_ends_the_study_in_a_line(tmp_path):
-    file = tmp_path / "scheduler.json"
-    flags = ("--port", "0", "--no-dashboard", "--scheduler-file", str(file))
-    with dask(tmp_path, "scheduler", "--host", "127.0.0.1", *flags) as scheduler:
-        address = wait_until(lambda: address_in(file))
-        job = study(tmp_path, "--scheduler", address, parallel=0)
+        (tmp_path / "other").mkdir()  # for which there is no worker left
+        job = study(tmp_path / "other", "--scheduler", address, here=False)
         assert "1 to do" in "".join(job.stdout.readline() for _ in range(3))
         scheduler.kill()
         ended = end_of(job)
