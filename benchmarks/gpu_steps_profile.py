@@ -211,7 +211,7 @@ def written_bytes(setting: Setting, bytes_each: int) -> int:
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
             module.register_forward_hook(add)
     with torch.no_grad():
-        step.network(torch.zeros(count, 3, setting.image_size, setting.image_size), step.arch.mixture())
+        step.network(torch.zeros(count, 3, setting.image_size, setting.image_size), step.method.mixture())
     return bytes_each * numbers * setting.batch_size // count
 
 

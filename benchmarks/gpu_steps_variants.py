@@ -14,14 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pcdarts.learn.learning import ArchStep, WeightStep, make_scaler
 from pcdarts.learn.measure import Average
 from pcdarts.learn.steps import SearchStep, Setting
+from pcdarts.methods.darts import first_order_gradients
+from pcdarts.methods.method import Batch
 from pcdarts.ops.precision import Amp, mixed_precision
-from pcdarts.run.finite import FiniteCheck, asked_every
-from pcdarts.run.processes import ALONE
 from pcdarts.supernet.arch import Mixture
-from pcdarts.supernet.bilevel import Batch, first_order_gradients
 
 Precision = Literal["float32", "tf32", "bf16"]
 Batches = tuple[Batch, Batch]
@@ -47,8 +45,6 @@ def computing_in(precision: Precision) -> Iterator[None]:
 class Yardstick(nn.Module):
     """The per-edge network as `SearchStep` calls it, in mixed precision or channels-last where that is asked for."""
 
-    samples_randomly = False
-
     def __init__(self, per_edge: nn.Module, amp: Amp, channels_last: bool) -> None:
         super().__init__()
         self.network: nn.Module = per_edge.network  # type: ignore[assignment]
@@ -62,90 +58,48 @@ class Yardstick(nn.Module):
             logits = self.network(images, mixture.op_weights, mixture.edge_weights)
         return logits.float()
 
-    def draw_masks(self) -> None:
-        """It samples the first channels and nothing else."""
-
-
-class PerEdgeStep:
-    """The yardstick's step."""
-
-    def __init__(self, setting: Setting, channels_last: bool = False) -> None:
-        self.step = SearchStep(replace(setting, kernels="per edge", amp="off"))
-        self.step.network = Yardstick(self.step.network, setting.amp, channels_last)  # type: ignore[assignment]
-        self.device = self.step.device
-
-    def data(self) -> Batches:
-        return self.step.data()
-
-    def arch_step(self, batches: Batches) -> None:
-        self.step.arch_step(batches)
-
-    def weight_step(self, batches: Batches) -> None:
-        self.step.weight_step(batches[0])
-
-    def search_step(self) -> None:
-        batches = self.data()
-        self.arch_step(batches)
-        self.weight_step(batches)
-
 
 class EagerStep:
     """Our step with the very functions that `jobs/search.py` calls for a batch, sums for its report included."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.step = step = SearchStep(replace(setting, kernels="plain"))
-        self.device = step.device
-        self.scaler = make_scaler(setting.amp, step.device)
-        self.finite = FiniteCheck(0, [step.network, step.arch], ALONE, asked_every(step.device))
-        self.weights = WeightStep(
-            step.network,
-            step.weight_optimizer,
-            gradient_clip=5.0,
-            parts=1,
-            scaler=self.scaler,
-            processes=ALONE,
-            finite=self.finite,
-        )
-        self.arch = ArchStep(step.arch, step.arch_optimizer, self.scaler, self.finite)
+    def __init__(self, setting: Setting, network: Any = None) -> None:
+        self.step = SearchStep(setting if network else replace(setting, kernels="plain"), network)
+        self.device = self.step.device
         self.averages = Average("weight"), Average("arch")
 
     def data(self) -> Batches:
         return self.step.data()
 
     def arch_step(self, batches: Batches) -> Tensor:
-        with self._guarded():
-            gradients, loss, logits = first_order_gradients(self.step.network, self.step.arch, batches[1])
-            self.arch(gradients, loss)
-            self.averages[0].add(loss, logits, batches[1][1], self.finite.bad)
-        return loss
+        return self._taken(0, self.step.arch_step, batches)
 
     def weight_step(self, batches: Batches) -> Tensor:
-        images, labels, masks = batches[0]
-
-        def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            logits = network(images, self.step.arch.mixture().detach(), masks)
-            loss = F.cross_entropy(logits, labels)
-            return loss, loss, logits
-
-        with self._guarded():
-            loss, logits = self.weights(images, labels, loss_of)
-            self.averages[1].add(loss, logits, labels, self.finite.bad)
-        return loss
+        return self._taken(1, self.step.weight_step, batches)
 
     def search_step(self) -> None:
         batches = self.data()
         self.arch_step(batches)
         self.weight_step(batches)
 
-    def _guarded(self) -> Any:
-        # The progress display is only told of a batch that is skipped, and none may be here.
-        return self.finite.guarded(None, 1, 1, 0.025)  # type: ignore[arg-type]
+    def _taken(self, which: int, half: Any, batches: Batches) -> Tensor:
+        seen = half(batches)
+        self.averages[which].add(*seen, self.step.task.finite.bad)
+        return seen.loss
+
+
+class PerEdgeStep(EagerStep):
+    """The same of the yardstick."""
+
+    def __init__(self, setting: Setting, channels_last: bool = False) -> None:
+        setting = replace(setting, kernels="per edge")
+        network = Yardstick(setting.network(), setting.amp, channels_last)
+        super().__init__(replace(setting, amp="off"), network)
 
 
 class GraphedStep:
     """Our step with its two halves captured in CUDA graphs, which replay on batches copied to fixed places.
 
-    A prototype: without the check for finite numbers and without random masks. Where `captured` is False (a CPU), the
+    A prototype: without the check for finite finite and without random masks. Where `captured` is False (a CPU), the
     same functions run on the same fixed places instead of a replay.
     """
 
@@ -155,10 +109,10 @@ class GraphedStep:
         rate = torch.tensor(0.025, device=step.device)  # a tensor: a graph reads it anew in every replay
         self.weight_optimizer = torch.optim.SGD(step.network.parameters(), rate, 0.9, weight_decay=3e-4, fused=True)
         self.arch_optimizer = torch.optim.Adam(
-            step.arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3, capturable=captured
+            step.method.arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3, capturable=captured
         )
         # Kept in the layout in which `Batches` gives them.
-        self.places = tuple((images.clone(), labels.clone()) for images, labels, _ in step.data())
+        self.places = tuple((images.clone(), labels.clone()) for images, labels, *_ in step.data())
         self._arch_graph: torch.cuda.CUDAGraph | None = None
         self._weight_graph: torch.cuda.CUDAGraph | None = None
         self._losses: dict[str, Tensor] = {}
@@ -182,7 +136,7 @@ class GraphedStep:
         self.weight_step(batches)
 
     def _fill(self, which: int, batches: Batches) -> None:
-        images, labels, _ = batches[which]
+        images, labels, *_ = batches[which]
         self.places[which][0].copy_(images)
         self.places[which][1].copy_(labels)
 
@@ -193,15 +147,16 @@ class GraphedStep:
         return self._losses[name]
 
     def _arch_step(self) -> Tensor:
-        gradients, loss, _ = first_order_gradients(self.step.network, self.step.arch, (*self.places[1], None))
-        for parameter, gradient in zip(self.step.arch.parameters(), gradients, strict=True):
+        arch: Any = self.step.method.arch
+        gradients, (loss, _, _) = first_order_gradients(self.step.task, arch, Batch(*self.places[1]))
+        for parameter, gradient in zip(arch.parameters(), gradients, strict=True):
             parameter.grad = gradient
         self.arch_optimizer.step()
         return loss
 
     def _weight_step(self) -> Tensor:
         images, labels = self.places[0]
-        network, mixture = self.step.network, self.step.arch.mixture().detach()
+        network, mixture = self.step.network, self.step.method.mixture().detach()
         # Leaves of this pass alone: what autograd keeps of a parameter belongs to the stream on which it was first
         # used, and a wait for that stream ends a capture.
         weights = {name: weight.detach().requires_grad_() for name, weight in network.named_parameters()}
@@ -247,7 +202,7 @@ class GraphedStep:
 
 def state_of(step: SearchStep) -> list[Tensor]:
     """Weights, running statistics, α and β."""
-    return [*step.network.parameters(), *step.network.buffers(), *step.arch.parameters()]
+    return [*step.network.parameters(), *step.network.buffers(), *step.method.arch.parameters()]
 
 
 def copies_of(step: SearchStep) -> list[Tensor]:
@@ -298,7 +253,7 @@ def _groups(step: SearchStep) -> dict[str, Tensor]:
     parts = {
         "weights": step.network.parameters(),
         "running statistics": [each for each in step.network.buffers() if each.is_floating_point()],
-        "alpha and beta": step.arch.parameters(),
+        "alpha and beta": step.method.arch.parameters(),
     }
     return {name: torch.cat([each.detach().double().flatten() for each in some]) for name, some in parts.items()}
 

@@ -32,7 +32,7 @@ from same_bits_jobs import JOBS, Job, write_images
 
 MOVED = {
     "/checkpoint.pt/state/method/arch/": "/checkpoint.pt/state/arch/",
-    "/checkpoint.pt/state/method/arch_optimizer/": "/checkpoint.pt/state/arch_optimizer/",
+    "/checkpoint.pt/state/method/optimizer/": "/checkpoint.pt/state/arch_optimizer/",
     "/checkpoint.pt/state/errors/found/": "/checkpoint.pt/state/candidates/errors/",
     "/checkpoint.pt/state/network/": "/checkpoint.pt/state/candidates/network/",
     "/checkpoint.pt/state/optimizer/": "/checkpoint.pt/state/candidates/optimizer/",
@@ -43,11 +43,16 @@ MOVED = {
 A path that the older version has too is left alone.
 """
 
-ADDED = ("/checkpoint.pt/fingerprint/method", "/checkpoint.pt/state/place/stage")
+ADDED = (
+    "/checkpoint.pt/fingerprint/method",
+    "/checkpoint.pt/state/place/stage",
+    "/checkpoint.pt/state/arch_batches/epoch",
+    "/checkpoint.pt/state/arch_batches/taken",
+)
 """Plain values that only a newer version holds, by the end of the path. No tensor is ever left out."""
 
 DROPPED = ("/checkpoint.pt/state/place/arch_batches", "/checkpoint.pt/state/candidates/number")
-"""Plain values that a newer version no longer needs, such as a count that is always that of the steps."""
+"""Plain values that a newer version no longer needs, such as a count that is kept elsewhere now."""
 
 SHOWN = 8
 """So many differences of a job are printed."""

@@ -1,7 +1,6 @@
 """Two steps of a search or of a training on a device, as the jobs take them; not a test itself."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,17 @@ from command_line import GENOTYPE
 from pcdarts.cell.space import CellSpace
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.images import Images
-from pcdarts.learn.learning import ArchStep, WeightStep, loss_scale, make_scaler
+from pcdarts.learn.learning import WeightStep, make_scaler
 from pcdarts.learn.measure import Average
+from pcdarts.methods.darts import DARTS
+from pcdarts.methods.method import At
 from pcdarts.network.network import Network
 from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.supernet.arch import ArchParameters
-from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import Supernet
+from small_task import task_of
 
 LATER = 100
 """Batches after which the device is asked: later than these steps go."""
@@ -66,43 +66,31 @@ def search(
     adam: Callable[[nn.Module], Any] = adam,
 ) -> int:
     """Two steps, between which `after_first` is called; returns how many were taken."""
+    space = CellSpace(nodes)
     with device:
-        arch = ArchParameters(CellSpace(nodes))
+        method = DARTS(space, device=device, second_order=second_order)
         supernet = Supernet(
-            arch.space, channels=4, k=2, num_cells=3, num_classes=5, channel_sampling=sampling, amp=amp, kernels="plain"
+            space, channels=4, k=2, num_cells=3, num_classes=5, channel_sampling=sampling, amp=amp, kernels="plain"
         )
-    finite = FiniteCheck(1, [supernet, arch], ALONE, LATER)
+    method.optimizer = adam(method.arch)
+    finite = FiniteCheck(1, [supernet, method.arch], ALONE, LATER)
     progress, average = Progress(RunFolder(folder), 1, 9, quiet=True), Average("train")
-    scaler, optimizer = make_scaler(amp, device), sgd(supernet)
-    weight_step = WeightStep(
-        supernet, optimizer, gradient_clip=5.0, parts=parts, scaler=scaler, processes=ALONE, finite=finite
+    task = task_of(
+        supernet,
+        sgd(supernet),
+        parts=parts,
+        scaler=make_scaler(amp, device),
+        finite=finite,
+        arch_batch=lambda: task.batch("arch", 0, step, *next(arch_batches)),
     )
-    arch_step = ArchStep(arch, adam(arch), scaler, finite)
-
-    def loss_of(network: nn.Module, images: Tensor, labels: Tensor, masks: Any) -> tuple[Tensor, Tensor, Tensor]:
-        logits = network(images, arch.mixture().detach(), masks)
-        loss = F.cross_entropy(logits, labels)
-        return loss, loss, logits
-
-    step = 0
-    for weight_batch, arch_batch in zip(
-        batches("weight", device).epoch(0), batches("arch", device).epoch(0), strict=True
-    ):
+    step, arch_batches = 0, batches("arch", device).epoch(0)
+    for images in batches("weight", device).epoch(0):
         step += 1
-        masks = supernet.draw_masks() if supernet.samples_randomly else None
+        weight_batch, at = task.batch("weight", 0, step, *images), At(0, step, 0, 0, 1)
         with finite.guarded(progress, 1, step, 0.1):
-            passes = Passes(parts, loss_scale(scaler, device), ALONE.average)
-            if second_order:
-                gradients, loss, logits = second_order_gradients(
-                    supernet, arch, (*weight_batch, masks), (*arch_batch, masks), optimizer, passes=passes
-                )
-            else:
-                gradients, loss, logits = first_order_gradients(supernet, arch, (*arch_batch, masks), passes)
-            arch_step(gradients, loss)
-            average.add(loss, logits, arch_batch[1], finite.bad)
+            average.add(*method.step(at, task, weight_batch), finite.bad)
         with finite.guarded(progress, 1, step, 0.1):
-            loss, logits = weight_step(*weight_batch, partial(loss_of, masks=masks))
-            average.add(loss, logits, weight_batch[1], finite.bad)
+            average.add(*task.learn(weight_batch, method.draws(at, task, weight_batch)), finite.bad)
         average.so_far()
         if step == 1:
             after_first()

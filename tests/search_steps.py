@@ -5,18 +5,20 @@ order.
 """
 
 import sys
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcdarts import ArchParameters, CellSpace, Genotype, Network, Supernet
-from pcdarts.learn.learning import ArchStep, Forward, WeightStep, make_scaler
+from pcdarts import CellSpace, Genotype, Network, Supernet
+from pcdarts.learn.learning import WeightStep, make_scaler
+from pcdarts.learn.task import SupernetTask
+from pcdarts.methods.darts import DARTS
+from pcdarts.methods.method import At
 from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import Processes, joined
-from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
 
 CPU = torch.device("cpu")
 STEPS, BATCH = 2, 8  # in the second one, momenta and averages count
@@ -33,21 +35,19 @@ def batch(step: int, processes: Processes, twice: bool = False, device: torch.de
     return images.to(device), labels.to(device)
 
 
-def learn(
-    network: nn.Module, processes: Processes, parts: int, device: torch.device
-) -> tuple[WeightStep, torch.optim.SGD, FiniteCheck]:
-    optimizer = torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=3e-4, fused=True)
-    finite = FiniteCheck(0, [network], processes)
-    step = WeightStep(
-        network,
-        optimizer,
-        gradient_clip=0.5,
-        parts=parts,
-        scaler=make_scaler("off", device),
-        processes=processes,
-        finite=finite,
-    )
-    return step, optimizer, finite
+def learning(network: nn.Module, processes: Processes, parts: int, device: torch.device) -> dict[str, Any]:
+    """What `WeightStep` and `SupernetTask` ask for."""
+    return {
+        "gradient_clip": 0.5,
+        "parts": parts,
+        "scaler": make_scaler("off", device),
+        "processes": processes,
+        "finite": FiniteCheck(0, [network], processes),
+    }
+
+
+def sgd(network: nn.Module) -> torch.optim.SGD:
+    return torch.optim.SGD(network.parameters(), 0.05, 0.9, weight_decay=3e-4, fused=True)
 
 
 def search(
@@ -59,9 +59,11 @@ def search(
     device: torch.device = CPU,
 ) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    arch = ArchParameters(CellSpace(4)).double().to(device)
+    space = CellSpace(4)
+    method = DARTS(space, second_order=second_order, arch_learning_rate=0.1, arch_weight_decay=0.0)
+    method.arch.double().to(device)
     supernet = Supernet(
-        arch.space,
+        space,
         channels=4,
         k=2,
         num_cells=3,
@@ -71,34 +73,19 @@ def search(
         synchronize=True,
     )
     supernet = supernet.double().to(device)
-    weight_step, weight_optimizer, finite = learn(supernet, processes, parts, device)
-    arch_step = ArchStep(
-        arch, torch.optim.Adam(arch.parameters(), 0.1, (0.5, 0.999)), make_scaler("off", device), finite
+    task = SupernetTask(
+        supernet,
+        sgd(supernet),
+        arch_batch=lambda: task.batch("arch", 0, step, *batch(100 + step, processes, twice, device)),
+        **learning(supernet, processes, parts, device),
     )
-    passes = Passes(parts=parts, average=processes.average)
-
-    def masks(step: int) -> list[Tensor] | None:
-        return supernet.draw_masks(torch.Generator().manual_seed(step)) if sampling == "random" else None
-
-    def loss_of(network: nn.Module, images: Tensor, labels: Tensor, masks: list[Tensor] | None) -> tuple[Tensor, ...]:
-        logits = network(images, arch.mixture().detach(), masks)
-        loss = F.cross_entropy(logits, labels)
-        return loss, loss, logits
-
     for step in range(STEPS):
-        weight_batch = (*batch(step, processes, twice, device), masks(step))
-        arch_batch = (*batch(100 + step, processes, twice, device), masks(100 + step))
-        if second_order:
-            gradients, loss, _ = second_order_gradients(
-                supernet, arch, weight_batch, arch_batch, weight_optimizer, passes=passes
-            )
-        else:
-            gradients, loss, _ = first_order_gradients(supernet, arch, arch_batch, passes)
-        arch_step(gradients, loss)
-        forward: Forward = partial(loss_of, masks=weight_batch[2])  # type: ignore[assignment]
-        weight_step(weight_batch[0], weight_batch[1], forward)
-    processes.check_same(arch, "alpha and beta")
-    return {**supernet.state_dict(prefix="supernet."), **arch.state_dict(prefix="arch.")}
+        weight_batch = task.batch("weight", 0, step, *batch(step, processes, twice, device))
+        at = At(0, step, 0, 0, 1)
+        method.step(at, task, weight_batch)
+        task.learn(weight_batch, method.draws(at, task, weight_batch))
+    processes.check_same(method.arch, "alpha and beta")
+    return {**supernet.state_dict(prefix="supernet."), **method.arch.state_dict(prefix="arch.")}
 
 
 GENOTYPE = Genotype(
@@ -113,7 +100,7 @@ def train(processes: Processes, device: torch.device = CPU) -> dict[str, Tensor]
     torch.manual_seed(0)
     network = Network(GENOTYPE, channels=4, num_cells=3, num_classes=5, auxiliary=True, synchronize=True)
     network = network.double().to(device)
-    step, _, _ = learn(network, processes, 1, device)
+    step = WeightStep(network, sgd(network), **learning(network, processes, 1, device))
 
     def loss_of(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits, auxiliary_logits = network(images)

@@ -150,7 +150,7 @@ def test_time_that_two_kernels_share_counts_once() -> None:
 
 def test_the_eager_form_moves_weights_and_alpha() -> None:
     form = EagerStep(gpu_steps.rows("cpu", True)[0].setting)
-    weight, alpha = (next(each.parameters()).detach().clone() for each in (form.step.network, form.step.arch))
+    weight, alpha = (next(each.parameters()).detach().clone() for each in (form.step.network, form.step.method.arch))
     form.search_step()
     assert not torch.equal(weight, next(form.step.network.parameters()))
-    assert not torch.equal(alpha, next(form.step.arch.parameters()))
+    assert not torch.equal(alpha, next(form.step.method.arch.parameters()))

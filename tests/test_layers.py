@@ -16,6 +16,7 @@ LAYERS = [
     "ops",
     "cell",
     "supernet",
+    "methods",
     "network",
     "score",
     "config",
@@ -33,7 +34,7 @@ LAYERS = [
     "cli",
     "__main__",
 ]
-SEES_NO_CONFIG = {"ops", "cell", "supernet", "network", "score"}
+SEES_NO_CONFIG = {"ops", "cell", "supernet", "methods", "network", "score"}
 BELOW = {"config", "run", "learn", "jobs"}
 
 

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 import device_steps
-from pcdarts.learn.learning import ArchStep, WeightStep, make_scaler
+from pcdarts.learn.learning import WeightStep, make_scaler
 from pcdarts.learn.measure import Average
+from pcdarts.methods.method import Seen
 from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
+from small_task import task_of
 
 
 @pytest.fixture
@@ -83,11 +85,12 @@ def test_bad_batches_change_nothing_there(tmp_path: Path, device: torch.device) 
 def test_alpha_and_beta_take_no_bad_step_there(tmp_path: Path, device: torch.device) -> None:
     arch = nn.Linear(2, 1).to(device)
     optimizer, finite = device_steps.adam(arch), FiniteCheck(1, [arch], ALONE, every=20)
-    step, progress = ArchStep(arch, optimizer, make_scaler("off", device), finite), Progress(RunFolder(tmp_path), 1, 9)
+    task, progress = task_of(nn.Linear(1, 1).to(device), finite=finite), Progress(RunFolder(tmp_path), 1, 9)
     states = []
     for slope in (1.0, torch.inf, 1.0):
         with finite.guarded(progress, 1, 1, 0.1):
-            step([torch.full_like(parameter, slope) for parameter in arch.parameters()], torch.ones((), device=device))
+            seen = Seen(torch.ones((), device=device), torch.zeros(0), torch.zeros(0))
+            task.apply(optimizer, [torch.full_like(parameter, slope) for parameter in arch.parameters()], seen)
         states.append(state_of(arch, optimizer))
     assert all(torch.equal(states[1][name], value) for name, value in states[0].items())
     assert not torch.equal(states[2]["weight"], states[1]["weight"])

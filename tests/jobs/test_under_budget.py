@@ -22,8 +22,8 @@ from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError
 from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, SAME_DATA, network_of, training_command
 from pcdarts.jobs.sizes import millions
-from pcdarts.jobs.train import make_network
 from pcdarts.learn.job_batches import training_data
+from pcdarts.learn.networks import make_network
 from pcdarts.network.complexity import Complexity, complexity
 
 SMALLEST = 137_344

@@ -13,7 +13,9 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.network.network import Network
 from pcdarts.supernet.arch import ArchParameters
-from pcdarts.supernet.bilevel import first_order_gradients
+from pcdarts.methods.darts import first_order_gradients
+from pcdarts.methods.method import Batch
+from small_task import task_of
 from pcdarts.supernet.supernet import Supernet
 from torch._dynamo.utils import counters
 
@@ -63,7 +65,7 @@ def search(kernels, compiles):
     supernet = Supernet(arch.space, channels=4, num_cells=3, num_classes=4, kernels=kernels)
     if compiles:
         compile_modules([supernet], "aot_eager")
-    gradients, loss, logits = first_order_gradients(supernet, arch, (images, labels, None))
+    gradients, (loss, logits, _) = first_order_gradients(task_of(supernet), arch, Batch(images, labels))
     outputs = supernet(images, arch.mixture().detach())
     of_weights = torch.autograd.grad(outputs.square().sum(), list(supernet.parameters()))
     return [logits, loss, outputs, *gradients, *of_weights]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from command_line import SEARCH, TRAIN, checkpoint_of, differences, error_line, 
 from pcdarts.data.batches import Batches
 from pcdarts.errors import RunError
 from pcdarts.jobs import search, train
-from pcdarts.learn.learning import ArchStep, WeightStep, loss_scale, make_scaler
+from pcdarts.learn.learning import WeightStep, loss_scale, make_scaler
 from pcdarts.learn.measure import Average
+from pcdarts.methods.method import Seen
 from pcdarts.run import session
 from pcdarts.run.finite import FiniteCheck, NotFinite
 from pcdarts.run.processes import ALONE
 from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
+from small_task import task_of
 
 CPU = torch.device("cpu")
 
@@ -48,6 +50,18 @@ def weight_step(network: nn.Module, parts: int = 1, momentum: float = 0.9, every
         processes=ALONE,
         finite=FiniteCheck(2 if every > 1 else 0, [network], ALONE, every),
     )
+
+
+def arch_step(
+    optimizer: torch.optim.Adam, finite: FiniteCheck, scaler: torch.amp.GradScaler | None = None
+) -> Callable[[list[Tensor], Tensor], None]:
+    """Steps of α along gradients, and at losses, that a test makes up."""
+    task = task_of(nn.Linear(1, 1), scaler=scaler, finite=finite)
+
+    def step(gradients: list[Tensor], loss: Tensor) -> None:
+        task.apply(optimizer, gradients, Seen(loss, torch.zeros(0), torch.zeros(0)))
+
+    return step
 
 
 def batch(bad: bool = False) -> tuple[Tensor, Tensor]:
@@ -86,7 +100,7 @@ def test_a_finite_loss_of_an_infinite_gradient_leaves_the_weights_alone() -> Non
 def test_alpha_and_beta_take_no_step_along_what_is_not_finite(loss: float, gradient: float) -> None:
     arch = nn.Linear(2, 1)
     before = arch.weight.clone()
-    step = ArchStep(arch, torch.optim.Adam(arch.parameters()), make_scaler("off", CPU), FiniteCheck(0, [], ALONE))
+    step = arch_step(torch.optim.Adam(arch.parameters()), FiniteCheck(0, [], ALONE))
     gradients = [torch.full_like(parameter, gradient) for parameter in arch.parameters()]
     with pytest.raises(NotFinite):
         step(gradients, torch.tensor(loss))
@@ -251,7 +265,7 @@ def test_where_the_device_is_asked_later_alpha_and_beta_take_no_bad_step_either(
 ) -> None:
     arch = nn.Linear(2, 1)
     optimizer, finite = torch.optim.Adam(arch.parameters()), FiniteCheck(1, [arch], ALONE, every=9)
-    step, progress = ArchStep(arch, optimizer, make_scaler("off", CPU), finite), Progress(RunFolder(tmp_path), 1, 9)
+    step, progress = arch_step(optimizer, finite), Progress(RunFolder(tmp_path), 1, 9)
     states = []
     for value, slope in ((1.0, 1.0), (loss, gradient), (1.0, 1.0)):
         with finite.guarded(progress, 1, 1, 0.1):
@@ -269,7 +283,7 @@ def test_a_run_begun_where_each_number_is_looked_at_goes_on_where_that_is_asked_
     optimizer, scaler = torch.optim.Adam(arch.parameters()), make_scaler("off", CPU)
     for every in (1, 9):
         finite = FiniteCheck(0, [], ALONE, every)
-        step = ArchStep(arch, optimizer, scaler, finite)
+        step = arch_step(optimizer, finite, scaler)
         with finite.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
             step([torch.ones_like(parameter) for parameter in arch.parameters()], torch.tensor(1.0))
     assert [int(state["step"]) for state in optimizer.state.values()] == [2, 2]
@@ -321,7 +335,7 @@ def test_in_float16_an_overflow_of_the_gradient_of_alpha_backs_off_and_is_not_a_
 ) -> None:
     arch, scaler, finite = nn.Linear(2, 1), make_scaler("fp16", CPU), FiniteCheck(0, [], ALONE, every)
     before = arch.weight.clone()
-    step = ArchStep(arch, torch.optim.Adam(arch.parameters()), scaler, finite)
+    step = arch_step(torch.optim.Adam(arch.parameters()), finite, scaler)
     for slope, scale, moves in ((torch.inf, 2.0**15, False), (1.0, 2.0**15, True)):
         with finite.guarded(Progress(RunFolder(tmp_path), 1, 9), 1, 1, 0.1):
             step([torch.full_like(parameter, slope) for parameter in arch.parameters()], torch.tensor(1.0))

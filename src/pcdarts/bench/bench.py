@@ -151,7 +151,7 @@ def measure(
             calls["one_operation", name] = timer(step, step.one_operation)
             calls["data", name] = timer(step, step.data)
             calls["weight_step", name] = timer(step, step.weight_step)
-            second_order = SearchStep(replace(each, second_order=True))
+            second_order = SearchStep(replace(each, method_settings={"second_order": True}))
             calls["second_order_step", name] = timer(second_order, second_order.both_steps)
     if foreign is not None:
         calls["forward_backward", OTHER] = foreign.seconds

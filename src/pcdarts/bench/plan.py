@@ -13,7 +13,7 @@ from rich.table import Table
 from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_map, stem_stride, suggested_kind
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config.configs import SearchConfig
-from pcdarts.config.method_settings import DartsSettings
+from pcdarts.config.method_settings import method_in_words
 from pcdarts.data.disk.encoded import FILES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
@@ -110,7 +110,6 @@ def run_plan(config: SearchConfig) -> None:
         InputError: the data cannot be used, the network is impossible, or nothing can keep to the budget.
         RunError: a measurement failed.
     """
-    assert isinstance(config, DartsSettings)
     device = choose_device(config.device, config.threads)
     setting, work, notes = prepare(config)
     budget = check_network(config, setting)
@@ -125,7 +124,7 @@ def run_plan(config: SearchConfig) -> None:
         f"search of {config.data}{f' {place}' if place else ''}, recipe {config.recipe or 'your own'}: "
         f"{work.weight_images} weight images of {setting.image_size}x{setting.image_size} pixels, {config.num_cells} "
         f"cells of {config.channels} channels, {counted(config.epochs, 'epoch')} "
-        f"({config.arch_frozen_epochs} with α and β frozen), {'second' if config.second_order else 'first'} order"
+        f"({config.arch_frozen_epochs} with α and β frozen), {method_in_words(config)}"
     )
     say(budget or f"network to be trained afterwards: {network_of(config, setting)}")
     for note in notes:

@@ -88,5 +88,5 @@ def forward_backward_flops(setting: Setting) -> int:
     step = SearchStep(replace(setting, kernels="per edge", batch_size=count, device="cpu"))
     images = torch.zeros(count, setting.image_channels, setting.image_size, setting.image_size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        step.network(images, step.arch.mixture())
+        step.network(images, step.method.mixture())
     return 3 * counter.get_total_flops() * setting.batch_size // count

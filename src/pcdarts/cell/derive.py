@@ -20,7 +20,8 @@ class _Mixture(Protocol):
 
 
 class _ArchParameters(Protocol):
-    space: CellSpace
+    @property
+    def space(self) -> CellSpace: ...
 
     def mixture(self) -> _Mixture: ...
 

@@ -1,5 +1,7 @@
 """What one search method alone can be told: for each method a group of settings, which only `--method` of it takes."""
 
+from typing import Any
+
 from pcdarts.config.group import Group, setting
 from pcdarts.config.values import NotNegative, Positive, Probability
 
@@ -21,3 +23,15 @@ class DartsSettings(MethodSettings):
 
 METHOD_SETTINGS: dict[str, type[MethodSettings]] = {"darts": DartsSettings}
 """By the name that `--method` takes. The first is the usual one."""
+
+
+def settings_of_method(config: Group) -> dict[str, Any]:
+    """The settings of a search that are its method's own."""
+    return {name: getattr(config, name) for name in METHOD_SETTINGS[config.method].model_fields}  # type: ignore[attr-defined]
+
+
+def method_in_words(config: Group) -> str:
+    """What decides about the cost of the method's step."""
+    if isinstance(config, DartsSettings):
+        return "second order" if config.second_order else "first order"
+    return f"method {config.method}"  # type: ignore[attr-defined]

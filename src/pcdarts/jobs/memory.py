@@ -10,12 +10,15 @@ import sys
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.method_settings import DartsSettings
+from pcdarts.config.method_settings import method_in_words
 from pcdarts.data.images import DataSet
+from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.learn.learning import images_per_pass
+from pcdarts.learn.networks import make_network
+from pcdarts.learn.steps import SearchStep, search_setting
+from pcdarts.run.device import choose_device
 from pcdarts.run.processes import Processes
 from pcdarts.run.run_folder import RunFolder
 
@@ -42,8 +45,7 @@ def _needs(config: SearchConfig | TrainConfig, data: DataSet) -> str:
     )
     if isinstance(config, TrainConfig):
         return network
-    assert isinstance(config, DartsSettings)
-    return f"K = {config.k}, {network}, {'second' if config.second_order else 'first'} order"
+    return f"K = {config.k}, {network}, {method_in_words(config)}"
 
 
 def _remedy(config: SearchConfig | TrainConfig, data: DataSet, batch_size: int, images: int) -> str:
@@ -82,36 +84,23 @@ def _fits(config: SearchConfig | TrainConfig, data: DataSet, images: int) -> boo
 
 
 def _try(order: dict[str, Any]) -> None:
-    """Compute the passes of one step on zeros."""
-    from pcdarts.cell.space import CellSpace
-    from pcdarts.data.images import Images
-    from pcdarts.jobs.find_genotype import find_genotype
-    from pcdarts.jobs.search import make_supernet
-    from pcdarts.jobs.train import make_network
-    from pcdarts.run.device import choose_device
-    from pcdarts.supernet.arch import ArchParameters
-    from pcdarts.supernet.bilevel import second_order_gradients
-
-    labels = torch.zeros(order["images"], dtype=torch.int64)
+    """Compute one step on images of noise."""
+    images, num_classes, (channels, side, _) = order["images"], order["num_classes"], order["shape"]
     if order["config"]["job"] == "train":
         training = TrainConfig(**order["config"])
         device = choose_device(training.device, training.threads)
-        network = make_network(training, find_genotype(training.genotype), order["num_classes"], order["shape"][0])
-        output = network.to(device)(torch.zeros(order["images"], *order["shape"], device=device))
+        network = make_network(training, find_genotype(training.genotype), num_classes, channels)
+        output = network.to(device)(torch.zeros(images, channels, side, side, device=device))
         sum(logits.sum() for logits in (output if training.auxiliary else [output])).backward()
         return
-    config = SearchConfig(**order["config"])
-    assert isinstance(config, DartsSettings)
-    device = choose_device(config.device, config.threads)
-    few = Images(torch.zeros(1, *order["shape"], dtype=torch.uint8), labels[:1])
-    names = tuple(map(str, range(order["num_classes"])))
-    arch = ArchParameters(CellSpace(config.num_nodes), config.edge_normalization).to(device)
-    supernet = make_supernet(config, arch.space, DataSet("zeros", names, few, few, (0.0,), (1.0,))).to(device)
-    masks = supernet.draw_masks() if supernet.samples_randomly else None
-    batch = (torch.zeros(order["images"], *order["shape"], device=device), labels.to(device), masks)
-    if config.second_order:
-        second_order_gradients(supernet, arch, batch, batch, torch.optim.SGD(supernet.parameters(), 0.1))
-    F.cross_entropy(supernet(batch[0], arch.mixture().detach(), masks), batch[1]).backward()
+    setting = search_setting(
+        SearchConfig(**order["config"] | {"gradient_accumulation_steps": 1}),
+        batch_size=images,
+        image_size=side,
+        image_channels=channels,
+        num_classes=num_classes,
+    )
+    SearchStep(setting).both_steps()
 
 
 if __name__ == "__main__":

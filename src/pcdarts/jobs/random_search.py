@@ -18,11 +18,11 @@ from pcdarts.data.streams import generator
 from pcdarts.jobs.conclusion import closing_lines, conclude, search_cost
 from pcdarts.jobs.evaluation import EvaluationNetwork
 from pcdarts.jobs.memory import what_would_fit
-from pcdarts.jobs.train import make_network
 from pcdarts.jobs.under_budget import check_network
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
+from pcdarts.learn.networks import make_network
 from pcdarts.learn.splits import search_splits
 from pcdarts.run.device import prepare_device
 from pcdarts.run.out_of_memory import explain_out_of_memory

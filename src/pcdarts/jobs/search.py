@@ -1,29 +1,25 @@
 """`pcdarts search`: the bilevel optimisation of weights and architecture parameters (Secs. 3 and 4.1)."""
 
-from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
-from pcdarts.cell.derive import derive
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
-from pcdarts.config.method_settings import DartsSettings
-from pcdarts.data.batches import Batches
-from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.jobs.conclusion import closing_lines, conclude, rounded, search_cost
 from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.under_budget import check_meaning, check_network, derived
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.kernels import kernels_of_search
-from pcdarts.learn.learning import ArchStep, WeightStep, loss_scale, make_scaler, make_sgd
+from pcdarts.learn.learning import make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
+from pcdarts.learn.networks import make_method, make_supernet
 from pcdarts.learn.splits import search_splits
+from pcdarts.learn.task import ArchBatches, SupernetTask
+from pcdarts.methods.method import At
 from pcdarts.ops import compiling
 from pcdarts.ops.compiling import compile_modules
 from pcdarts.run.device import prepare_device
@@ -32,9 +28,6 @@ from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.schedule import cosine
 from pcdarts.run.session import session
-from pcdarts.supernet.arch import ArchParameters
-from pcdarts.supernet.bilevel import Passes, first_order_gradients, second_order_gradients
-from pcdarts.supernet.supernet import Supernet
 
 
 def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
@@ -45,7 +38,6 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         RunError: a loss is no longer a number, memory runs out, or something cannot be saved.
         Interrupted: the process was asked to end; what it had done is saved.
     """
-    assert isinstance(config, DartsSettings)
     device = prepare_device(config.device, config.threads, processes.local_rank, config.amp, config.deterministic)
     check_meaning(config, run)
     with processes.in_turn():
@@ -55,31 +47,18 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
     arch_batches = training_batches(config, data, arch_images, "arch", device, processes)
+    measured_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
-    arch = ArchParameters(CellSpace(config.num_nodes), config.edge_normalization).to(device)
-    supernet = make_supernet(config, arch.space, data).to(device)
+    space = CellSpace(config.num_nodes)
+    method = make_method(config, space, device)
+    supernet = make_supernet(config, space, data.num_classes, data.image_channels).to(device)
     weight_optimizer, scaler = make_sgd(supernet, config), make_scaler(config.amp, device)
-    arch_optimizer = torch.optim.Adam(
-        arch.parameters(), config.arch_learning_rate, config.arch_adam_betas, weight_decay=config.arch_weight_decay
-    )
     weight_average, arch_average = Average("weight", processes), Average("arch", processes)
-    parts = config.gradient_accumulation_steps
+    arch_source = ArchBatches(arch_batches, config.epochs)
 
     def rate_of(epoch: int) -> float:
         return cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
-
-    def masks(*place: str | int) -> list[Tensor] | None:
-        """Fresh channel masks for one batch, a pure function of its place in the run."""
-        return supernet.draw_masks(generator(config.seed, "masks", *place)) if supernet.samples_randomly else None
-
-    def weight_loss(
-        network: nn.Module, images: Tensor, labels: Tensor, masks: list[Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """L_weight, which is both minimised and reported, and the logits."""
-        logits = network(images, arch.mixture().detach(), masks)
-        loss = F.cross_entropy(logits, labels)
-        return loss, loss, logits
 
     with (
         explain_out_of_memory(partial(what_would_fit, config, data, weight_batches.batch_size, run, processes)),
@@ -97,60 +76,57 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         job.keep(
             {
                 "supernet": supernet,
-                "arch": arch,
+                "method": method,
                 "weight_optimizer": weight_optimizer,
-                "arch_optimizer": arch_optimizer,
                 "scaler": scaler,
+                "arch_batches": arch_source,
             },
-            watch=[supernet, arch],
+            watch=[supernet, method.arch],
         )
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         job.begin(images_used, [*data.notes, *([budget] if budget else [])])
         kernels = kernels_of_search(config, supernet, data, weight_batches.batch_size, job)
         if config.compile:
             compile_modules([supernet], compiling.BACKEND)
-        weight_step = WeightStep(
+        task = SupernetTask(
             supernet,
             weight_optimizer,
             gradient_clip=config.gradient_clip,
-            parts=parts,
+            parts=config.gradient_accumulation_steps,
             scaler=scaler,
             processes=processes,
             finite=job.finite,
+            arch_batch=lambda: task.batch("arch", *arch_source.take(job.place.epoch)),
+            seed=config.seed,
+            measured=measured_batches,
+            between=job.save_if_due,
         )
-        arch_step = ArchStep(arch, arch_optimizer, scaler, job.finite)
         for epoch, learning_rate in job.epochs(config.epochs, rate_of):
             weight_optimizer.param_groups[0]["lr"] = learning_rate
-            arch_trains = epoch >= config.arch_frozen_epochs
-            arch_source = endless(arch_batches, epoch, config.epochs, job.place.step)  # each step takes one
             supernet.train()
 
-            for step, (images, labels) in job.steps(weight_batches, epoch):
-                weight_masks = masks("weight", epoch, step)
+            for step, images_and_labels in job.steps(weight_batches, epoch):
+                at = At(epoch, step, 0, epoch, config.epochs)
+                weight_batch = task.batch("weight", epoch, step, *images_and_labels)
 
-                if arch_trains:
-                    arch_batch = (*next(arch_source), masks("arch", epoch, step))
+                if epoch >= config.arch_frozen_epochs:
                     with job.guarded():
-                        passes = Passes(parts, loss_scale(scaler, device), processes.average)
-                        if config.second_order:
-                            weight_batch = (images, labels, weight_masks)
-                            gradients, loss, logits = second_order_gradients(
-                                supernet, arch, weight_batch, arch_batch, weight_optimizer, passes=passes
-                            )
-                        else:
-                            gradients, loss, logits = first_order_gradients(supernet, arch, arch_batch, passes)
-                        arch_step(gradients, loss)
-                        arch_average.add(loss, logits, arch_batch[1], job.finite.bad)
+                        seen = method.step(at, task, weight_batch)
+                        if seen is not None:
+                            arch_average.add(*seen, job.finite.bad)
 
                 with job.guarded():
-                    loss, logits = weight_step(images, labels, partial(weight_loss, masks=weight_masks))
-                    weight_average.add(loss, logits, labels, job.finite.bad)
+                    seen = task.learn(weight_batch, method.draws(at, task, weight_batch))
+                    weight_average.add(*seen, job.finite.bad)
 
-            processes.check_same(arch, "alpha and beta")
-            genotype = derive(arch)
+            with job.guarded():
+                at = At(epoch, job.place.step, 0, epoch, config.epochs)
+                method.end_epoch(at, task, generator(config.seed, "end of epoch", epoch))
+            processes.check_same(method.arch, "alpha and beta")
+            genotype = method.genotype(None, generator(config.seed, "genotype", epoch))
             job.end_epoch(
                 {"learning_rate": learning_rate, **job.measured()},
-                also_saved=rounded(arch.mixture()),
+                also_saved=rounded(method.mixture()),
                 also_shown={"skip_connects": genotype.skip_connects("normal")},
                 genotype=genotype,
             )
@@ -159,45 +135,18 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         processes.share_buffers(supernet)
         batch = count()
         arch_errors = top_errors(
-            lambda images: supernet(images, arch.mixture(), masks("final", next(batch))),
-            plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes),
+            lambda images: supernet(images, method.mixture(), task.masks("final", next(batch))),
+            measured_batches,
             processes,
             job.save_if_due,
         )
+        genotype = method.genotype(task, generator(config.seed, "genotype", config.epochs))
         if not processes.is_first:
             return {}
-        result = conclude(run, config, data, *derived(config, data, arch)) | {
+        result = conclude(run, config, data, *derived(config, data, method, genotype)) | {
             **{f"arch_{name}": error for name, error in arch_errors.items()},
             **job.account(),
             "search_cost": search_cost(job, kernels),
         }
         job.finish(result, closing_lines(run, config, data, result))
     return result
-
-
-def make_supernet(config: SearchConfig, space: CellSpace, data: DataSet) -> Supernet:
-    """The supernet that `config` describes, for images like those of `data`."""
-    return Supernet(
-        space,
-        kind=config.kind,
-        channels=config.channels,
-        num_cells=config.num_cells,
-        num_classes=data.num_classes,
-        k=config.k,
-        channel_sampling=config.channel_sampling,
-        image_channels=data.image_channels,
-        kernels=config.kernels,
-        amp=config.amp,
-        synchronize=config.synchronize_batch_norm,
-    )
-
-
-def endless(batches: Batches, epoch: int, epochs: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches for one epoch of the weight split, however many it needs; a further round has an order of its own.
-
-    The first `start` of them are left out.
-    """
-    rounds, start = divmod(start, len(batches))
-    for number in count(rounds):
-        yield from batches.epoch(epoch + number * epochs, start)
-        start = 0

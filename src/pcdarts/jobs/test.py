@@ -19,9 +19,9 @@ from pcdarts.errors import InputError, in_one_line, in_short
 from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import data_to_measure, measured_text
-from pcdarts.jobs.train import make_network
 from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.learn.measure import errors_text, top_errors
+from pcdarts.learn.networks import make_network
 from pcdarts.network.classifier import Blueprint
 from pcdarts.network.network import Network
 from pcdarts.run.checkpoint import load_checkpoint

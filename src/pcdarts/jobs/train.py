@@ -24,9 +24,9 @@ from pcdarts.jobs.start import Beginning, load_start
 from pcdarts.learn.job_batches import pixel_range_of, plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, errors_text, top_errors
+from pcdarts.learn.networks import make_network
 from pcdarts.learn.training_on import goes_elsewhere, trained_on
 from pcdarts.network.complexity import complexity
-from pcdarts.network.network import Network
 from pcdarts.ops import compiling
 from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import peak_memory_gb, prepare_device
@@ -269,18 +269,3 @@ def about_images(config: TrainConfig, data: DataSet) -> dict[str, Any]:
         "pixel_range": pixel_range_of(config, data),
         "files": data.files,
     }
-
-
-def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, image_channels: int) -> Network:
-    """The network that `config` describes."""
-    return Network(
-        genotype,
-        kind=config.kind,
-        channels=config.channels,
-        num_cells=config.num_cells,
-        num_classes=num_classes,
-        auxiliary=config.auxiliary,
-        image_channels=image_channels,
-        amp=config.amp,
-        synchronize=config.synchronize_batch_norm,
-    )

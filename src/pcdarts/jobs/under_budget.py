@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.cell.budget import Budget, best_genotypes, check_budget
-from pcdarts.cell.derive import derive, strengths
+from pcdarts.cell.derive import strengths
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, ShowConfig
@@ -25,11 +25,12 @@ from pcdarts.jobs.evaluation import (
 )
 from pcdarts.jobs.find_genotype import latest_search
 from pcdarts.jobs.sizes import cost_text, limits_text, millions
+from pcdarts.learn.networks import make_method
+from pcdarts.methods.method import Method
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.columns import console, make_table
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import refuse_existing, write_text
-from pcdarts.supernet.arch import ArchParameters
 
 LIMITS = tuple(field.name for field in fields(Budget))
 
@@ -77,12 +78,14 @@ def check_meaning(config: SearchConfig, run: RunFolder) -> None:
     )
 
 
-def derived(config: SearchConfig, data: DataSet, arch: ArchParameters) -> tuple[Genotype, dict[str, Any] | None]:
-    """The genotype that a search ends with, and for `result.json` what its budget, if it has one, did to it."""
+def derived(
+    config: SearchConfig, data: DataSet, method: Method, genotype: Genotype
+) -> tuple[Genotype, dict[str, Any] | None]:
+    """The genotype that a search ends with, `genotype` unless it has a budget, and what that did, for `result.json`."""
     budget = budget_of(config)
     if budget == Budget():
-        return derive(arch), None
-    costs, found = network_of(config, data).costs(arch.space), strengths(arch)
+        return genotype, None
+    costs, found = network_of(config, data).costs(method.space), strengths(method)
     (best,), (free,) = (best_genotypes(found, costs, limits) for limits in (budget, Budget()))
     without = None
     if best != free:
@@ -122,8 +125,8 @@ def show_best(config: ShowConfig) -> None:
     own = _own_network(run, result)
     network = _network(config, own)
     budget = _budget(config, result)
-    arch = _searched_arch(searched, run)
-    costs, found = network.costs(arch.space), strengths(arch)
+    method = _searched(searched, run)
+    costs, found = network.costs(method.space), strengths(method)
     (free,) = best_genotypes(found, costs, Budget())
     best = best_genotypes(found, costs, budget, max(config.best, config.rank))
     if config.rank > len(best):
@@ -190,19 +193,22 @@ def _budget(config: ShowConfig, result: dict[str, Any]) -> Budget:
     )
 
 
-def _searched_arch(config: SearchConfig, run: RunFolder) -> ArchParameters:
-    """α and β as a search left them: in its checkpoint, since the metrics have six digits only.
+def _searched(config: SearchConfig, run: RunFolder) -> Method:
+    """What a search has learnt: in its checkpoint, since the metrics have six digits only.
 
     Raises:
         InputError: there is no whole checkpoint, or not of this run.
     """
     state = load_checkpoint(run.checkpoint, config.fingerprint())
-    arch = ArchParameters(CellSpace(config.num_nodes), config.edge_normalization)
+    method = make_method(config, CellSpace(config.num_nodes))
     try:
-        arch.load_state_dict(state["arch"])
+        if "arch" in state:  # before there were methods
+            method.arch.load_state_dict(state["arch"])
+        else:
+            method.load_state_dict(state["method"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         raise InputError(f"{run.checkpoint} does not fit the search of its run: restore the file from a copy") from None
-    return arch
+    return method
 
 
 def _kept(printed: str) -> list[str]:

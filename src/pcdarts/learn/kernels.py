@@ -142,7 +142,6 @@ def measure(setting: Setting) -> Answer:
         setting,
         batch_size=min(setting.batch_size, IMAGES),
         num_cells=min(setting.num_cells, CELLS),
-        second_order=False,
         threads=None,
     )
     started, fastest = time.monotonic(), Answer(math.inf, math.inf)

@@ -1,7 +1,7 @@
-"""One step of the weights, and one of α and β: in parts, in 16 bits, over several processes, of finite numbers only."""
+"""One step of the weights: in parts, in 16 bits, over several processes, of finite numbers only."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -10,10 +10,18 @@ from torch import Tensor, nn
 from pcdarts.run.finite import FiniteCheck, NotFinite
 from pcdarts.run.processes import Processes, unsynchronized
 from pcdarts.run.saving import LongConfig
-from pcdarts.supernet.bilevel import in_parts
 
 Forward = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 """(network, images, labels) -> (what to minimise, the loss to report, logits)."""
+Pass = tuple[float | Tensor, Forward, Tensor, Tensor]
+"""One of the passes whose weighted sum is minimised: its share, how it is computed, images and labels."""
+
+
+def in_parts(images: Tensor, labels: Tensor, parts: int) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """A batch in so many parts of about equal size, none of a single image; and the share of the batch that each is."""
+    parts = max(1, min(parts, len(labels) // 2))
+    for some_images, some_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        yield some_images, some_labels, len(some_labels) / len(labels)
 
 
 def make_sgd(network: nn.Module, config: LongConfig) -> torch.optim.SGD:
@@ -87,19 +95,29 @@ class WeightStep:
         Raises:
             NotFinite: the loss or the gradient is not; the weights are as they were.
         """
+        parts = in_parts(images, labels, self.parts)
+        loss, logits = self.along(
+            [(share, forward, some_images, some_labels) for some_images, some_labels, share in parts]
+        )
+        return loss, torch.cat(logits)
+
+    def along(self, passes: Sequence[Pass]) -> tuple[Tensor, list[Tensor]]:
+        """Take the step along the gradient of a weighted sum of passes; return that of their losses, and all logits.
+
+        Raises:
+            NotFinite: as above.
+        """
         self.optimizer.zero_grad()
         losses, logits = [], []
-        seen = 0
-        for some_images, some_labels, share in in_parts(images, labels, self.parts):
-            seen += len(some_labels)
-            with nullcontext() if seen == len(labels) else unsynchronized(self.network):
-                objective, loss, output = forward(self.network, some_images, some_labels)
+        for number, (share, forward, images, labels) in enumerate(passes, 1):
+            with nullcontext() if number == len(passes) else unsynchronized(self.network):
+                objective, loss, output = forward(self.network, images, labels)
                 self.finite.check("the training loss", objective.detach())
                 self.scaler.scale(share * objective).backward()
             losses.append(share * loss.detach())
             logits.append(output.detach())
         self.finish()
-        return torch.stack(losses).sum(), torch.cat(logits)
+        return torch.stack(losses).sum(), logits
 
     def finish(self) -> None:
         """Take the step on gradients that are there.
@@ -146,50 +164,3 @@ class WeightStep:
         if group["momentum"] and state[group["params"][-1]].get("momentum_buffer") is None:
             for weight in group["params"]:
                 state[weight]["momentum_buffer"] = torch.zeros_like(weight)
-
-
-class ArchStep:
-    """Adam on the gradient of α and β."""
-
-    def __init__(
-        self, arch: nn.Module, optimizer: torch.optim.Adam, scaler: torch.amp.GradScaler, finite: FiniteCheck
-    ) -> None:
-        self.parameters = list(arch.parameters())
-        self.optimizer, self.scaler, self.finite = optimizer, scaler, finite
-        if finite.every > 1:  # a fused one can leave out a step by itself; the state may be that of another
-            for group in optimizer.param_groups:
-                group["fused"] = True
-            for parameter, state in optimizer.state.items():
-                state["step"] = state["step"].to(parameter.device)
-
-    def __call__(self, gradients: Sequence[Tensor], loss: Tensor) -> None:
-        """Take the step.
-
-        Raises:
-            NotFinite: the loss or the gradient is not; α and β are as they were.
-        """
-        self.finite.check("the arch loss", loss)
-        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
-        if self.finite.every > 1:
-            self._step_unasked(gradients, norm)
-            return
-        if overflowed(self.scaler, norm):
-            self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
-            return
-        self.finite.check("the norm of the gradient of alpha and beta", norm)
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        self.optimizer.step()
-
-    def _step_unasked(self, gradients: Sequence[Tensor], norm: Tensor) -> None:
-        """The same, decided on the device."""
-        infinite, excused = ~norm.isfinite(), torch.zeros_like(norm, dtype=torch.bool)
-        if self.scaler.is_enabled():
-            scale = torch.as_tensor(loss_scale(self.scaler, norm.device))
-            excused = infinite & (scale > 1)
-            fault = excused if self.finite.bad is None else excused & ~self.finite.bad
-            self.scaler.update(torch.where(fault, scale * self.scaler.get_backoff_factor(), scale))
-        self.finite.check("the norm of the gradient of alpha and beta", norm.masked_fill(excused, 0))
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient.contiguous()  # which fused ones insist on
-        step_unless(infinite if self.finite.bad is None else infinite | self.finite.bad, self.optimizer)

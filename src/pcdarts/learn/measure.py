@@ -1,21 +1,26 @@
 """Losses and errors of a classifier."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pcdarts.cell.space import NetworkKind
-from pcdarts.data.batches import Batches
 from pcdarts.errors import RunError
 from pcdarts.run.processes import ALONE, Processes
+
+
+class _Batches(Protocol):
+    """Images and labels by the batch: `Batches`, or some of them."""
+
+    def epoch(self, epoch: int, /) -> Iterable[tuple[Tensor, Tensor]]: ...
 
 
 @torch.no_grad()
 def top_errors(
     classify: Callable[[Tensor], Tensor],
-    batches: Batches,
+    batches: _Batches,
     processes: Processes = ALONE,
     between: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:

@@ -13,8 +13,6 @@ from pcdarts.supernet.arch import Mixture
 class PerEdge(nn.Module):
     """A `PerEdgeSupernet`, which takes the images channels first, under the signature of `Supernet`."""
 
-    samples_randomly = False
-
     def __init__(self, **sizes: int | str) -> None:
         super().__init__()
         self.network: nn.Module = yardstick().PerEdgeSupernet(**sizes)
@@ -23,9 +21,6 @@ class PerEdge(nn.Module):
         """Return logits [B, classes] for images [B, 3, H, W]."""
         logits: Tensor = self.network(images.contiguous(), mixture.op_weights, mixture.edge_weights)
         return logits
-
-    def draw_masks(self) -> None:
-        """It samples the first channels and nothing else."""
 
 
 @cache

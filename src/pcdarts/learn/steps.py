@@ -1,24 +1,29 @@
 """One step of a search on random images, in the parts that `pcdarts bench` and `pcdarts search --plan` measure."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 
 from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.config.configs import SearchConfig
+from pcdarts.config.method_settings import settings_of_method
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.images import Images
+from pcdarts.learn.learning import make_scaler
 from pcdarts.learn.per_edge import PerEdge
+from pcdarts.learn.task import SupernetTask
+from pcdarts.methods.method import At, Batch, Seen
+from pcdarts.methods.methods import METHODS
 from pcdarts.ops.precision import Amp
 from pcdarts.ops.sending import send
 from pcdarts.run.device import choose_device
-from pcdarts.supernet.arch import ArchParameters, Mixture
-from pcdarts.supernet.bilevel import Batch, first_order_gradients, second_order_gradients
+from pcdarts.run.finite import FiniteCheck, asked_every
+from pcdarts.run.processes import ALONE
+from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.supernet import ChannelSampling, Supernet
 
 Kernels = Literal["auto", "native", "plain", "per edge"]
@@ -42,7 +47,10 @@ class Setting:
     channel_sampling: ChannelSampling = "first"
     edge_normalization: bool = True
     amp: Amp = "off"
-    second_order: bool = False
+    method: str = "darts"
+    method_settings: Mapping[str, Any] = field(default_factory=dict)
+    gradient_clip: float = 5.0
+    gradient_accumulation_steps: int = 1
     crop_padding: int = 4
     flip: bool = True
     cutout: int = 0
@@ -80,10 +88,11 @@ def search_setting(
     """The step of the search that `config` describes, on such images."""
     names = (
         "amp", "kind", "channels", "num_cells", "num_nodes", "k", "channel_sampling", "edge_normalization",
-        "second_order", "crop_padding", "flip", "cutout", "device",
+        "method", "gradient_clip", "gradient_accumulation_steps", "crop_padding", "flip", "cutout", "device",
     )  # fmt: skip
     return Setting(
         **{name: getattr(config, name) for name in names},
+        method_settings=settings_of_method(config),
         kernels="plain" if config.amp != "off" else config.kernels,  # as in `make_supernet`
         batch_size=batch_size,
         image_size=image_size,
@@ -103,74 +112,82 @@ def one_operation(mixture: Mixture, draw: torch.Generator) -> Mixture:
     return Mixture(weights, mixture.edge_weights, active)
 
 
-class SearchStep:
-    """The step of a search: network, α and β, their optimisers, and augmented batches of random images."""
+Pair = tuple[Batch, Batch]
+"""A weight batch and an arch batch."""
+AT = At(epoch=0, step=0, stage=0, stage_epoch=0, stage_epochs=1)
+"""The place of the step that is measured."""
 
-    def __init__(self, setting: Setting) -> None:
+
+class SearchStep:
+    """The step of a search, on augmented batches of random images: the method's, and that of the weights.
+
+    `network` is taken instead of the one that the setting describes.
+    """
+
+    def __init__(self, setting: Setting, network: Supernet | PerEdge | None = None) -> None:
         self.setting = setting
         self.device = choose_device(setting.device, setting.threads)
         torch.manual_seed(0)
-        self.arch = ArchParameters(CellSpace(setting.num_nodes), setting.edge_normalization).to(self.device)
-        self.network = setting.network().to(self.device)
+        self.method = METHODS[setting.method](
+            CellSpace(setting.num_nodes), setting.edge_normalization, self.device, **setting.method_settings
+        )
+        self.network = (network or setting.network()).to(self.device)
         # Fused as in jobs/search.py; the authors' script has the plain optimiser.
         fused = setting.kernels != "per edge"
         self.weight_optimizer = torch.optim.SGD(self.network.parameters(), 0.025, 0.9, weight_decay=3e-4, fused=fused)
-        self.arch_optimizer = torch.optim.Adam(self.arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3)
+        self.task = SupernetTask(
+            self.network,
+            self.weight_optimizer,
+            gradient_clip=setting.gradient_clip,
+            parts=setting.gradient_accumulation_steps,
+            scaler=make_scaler(setting.amp, self.device),
+            processes=ALONE,
+            finite=FiniteCheck(0, [self.network, self.method.arch], ALONE, asked_every(self.device)),
+            arch_batch=lambda: self._arch_batch,
+        )
         self._weight_batches = self._endless_batches("weight")
         self._arch_batches = self._endless_batches("arch")
-        self._kept = self._draw(self._weight_batches), self._draw(self._arch_batches)
+        self._kept = self.data()
         self._operations = torch.Generator().manual_seed(0)
 
     def forward_backward(self) -> None:
         """Logits, loss, and the gradients of all weights and of α and β."""
-        self._pass(self.arch.mixture())
+        self._pass(self.method.mixture())
 
     def one_operation(self) -> None:
         """The same where every edge has one operation, another one each time."""
-        self._pass(one_operation(self.arch.mixture(), self._operations))
+        self._pass(one_operation(self.method.mixture(), self._operations))
 
     def _pass(self, mixture: Mixture) -> None:
-        images, labels, masks = self._kept[0]
+        images, labels, masks, _ = self._kept[0]
         F.cross_entropy(self.network(images, mixture, masks), labels).backward()
         self.network.zero_grad()
-        self.arch.zero_grad()
+        self.method.arch.zero_grad()
 
-    def data(self) -> tuple[Batch, Batch]:
+    def data(self) -> Pair:
         """Draw and augment the weight batch and the arch batch of one step."""
-        return self._draw(self._weight_batches), self._draw(self._arch_batches)
+        return next(self._weight_batches), next(self._arch_batches)
 
-    def weight_step(self, batch: Batch | None = None) -> None:
+    def weight_step(self, batches: Pair | None = None) -> Seen:
         """Move the weights, by default on a batch drawn long ago."""
-        images, labels, masks = batch or self._kept[0]
-        loss = F.cross_entropy(self.network(images, self.arch.mixture().detach(), masks), labels)
-        self.weight_optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.weight_optimizer.step()
+        weight_batch, _ = batches or self._kept
+        with self.task.finite.guarded(None, 1, 1, 0.025):
+            return self.task.learn(weight_batch, self.method.draws(AT, self.task, weight_batch))
 
-    def arch_step(self, batches: tuple[Batch, Batch] | None = None) -> None:
-        """Move α and β, by a gradient of the setting's order."""
-        weight_batch, arch_batch = batches or self._kept
-        # The yardstick takes the same arguments as the supernet, which is all that these two functions ask.
-        network: Supernet = self.network  # type: ignore[assignment]
-        if self.setting.second_order:
-            gradients, _, _ = second_order_gradients(
-                network, self.arch, weight_batch, arch_batch, self.weight_optimizer
-            )
-        else:
-            gradients, _, _ = first_order_gradients(network, self.arch, arch_batch)
-        for parameter, gradient in zip(self.arch.parameters(), gradients, strict=True):
-            parameter.grad = gradient
-        self.arch_optimizer.step()
+    def arch_step(self, batches: Pair | None = None) -> Seen | None:
+        """Let the method take its step."""
+        weight_batch, self._arch_batch = batches or self._kept
+        with self.task.finite.guarded(None, 1, 1, 0.025):
+            return self.method.step(AT, self.task, weight_batch)
 
     def search_step(self) -> None:
         """All that `jobs/search.py` does between two batches, their making included."""
         self.both_steps(self.data())
 
-    def both_steps(self, batches: tuple[Batch, Batch] | None = None) -> None:
-        """Move α and β, then the weights."""
+    def both_steps(self, batches: Pair | None = None) -> None:
+        """Let the method take its step, then the weights theirs."""
         self.arch_step(batches)
-        self.weight_step(batches[0] if batches else None)
+        self.weight_step(batches)
 
     def seconds(self, part: Callable[[], object]) -> float:
         """How long one call takes, on a GPU until its last kernel has ended."""
@@ -184,12 +201,7 @@ class SearchStep:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _draw(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Batch:
-        images, labels = next(batches)
-        network = self.network
-        return images, labels, network.draw_masks() if network.samples_randomly else None
-
-    def _endless_batches(self, stream: str) -> Iterator[tuple[Tensor, Tensor]]:
+    def _endless_batches(self, stream: str) -> Iterator[Batch]:
         """Batches of two batches' worth of random images, in new orders without end."""
         setting = self.setting
         count, side = 2 * setting.batch_size, setting.image_size
@@ -212,5 +224,6 @@ class SearchStep:
         )
         epoch = 0
         while True:
-            yield from batches.epoch(epoch)
+            for number, batch in enumerate(batches.epoch(epoch)):
+                yield self.task.batch(stream, epoch, number, *batch)
             epoch += 1

@@ -71,7 +71,7 @@ class FiniteCheck:
             raise NotFinite(_found(what, value.item()))
 
     @contextmanager
-    def guarded(self, progress: Progress, epoch: int, step: int, learning_rate: float) -> Iterator[None]:
+    def guarded(self, progress: Progress | None, epoch: int, step: int, learning_rate: float) -> Iterator[None]:
         """What one batch does; nothing of it remains if it comes upon `NotFinite`. Epoch and step count from 1.
 
         Raises:

@@ -6,10 +6,12 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from pcdarts.cell.space import CellSpace
+from pcdarts.methods.darts import first_order_gradients, second_order_gradients
+from pcdarts.methods.method import Batch
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters
-from pcdarts.supernet.bilevel import first_order_gradients, second_order_gradients
 from pcdarts.supernet.supernet import Supernet
+from small_task import task_of
 
 
 @pytest.fixture(params=["first", "random"])
@@ -23,11 +25,11 @@ def problem(request):
     batches = []
     for _ in range(2):
         masks = supernet.draw_masks() if request.param == "random" else None
-        batches.append((torch.randn(4, 3, 8, 8).double(), torch.randint(3, (4,)), masks))
+        batches.append(Batch(torch.randn(4, 3, 8, 8).double(), torch.randint(3, (4,)), masks))
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.05, momentum=0.9, weight_decay=3e-4)
     for w in supernet.parameters():
         optimizer.state[w]["momentum_buffer"] = 0.1 * torch.randn_like(w)
-    return supernet, arch, *batches, optimizer
+    return task_of(supernet, optimizer), arch, *batches
 
 
 class Literal(torch.nn.Module):
@@ -41,11 +43,13 @@ class Literal(torch.nn.Module):
         return reference.supernet(self.supernet, images, mixture, masks)
 
 
-def exact_gradients(supernet, arch, weight_batch, arch_batch, optimizer):
+def exact_gradients(task, arch, weight_batch, arch_batch):
     """Differentiate L_arch(w - ξ (μ v + ∇_w L_weight(w, α) + λ w), α) with respect to α and β, through the step."""
 
+    supernet, optimizer = task.network, task.weight_optimizer
+
     def loss(weights, batch):
-        images, labels, masks = batch
+        images, labels, masks, _ = batch
         named = {f"supernet.{name}": w for name, w in weights.items()}
         return F.cross_entropy(functional_call(Literal(supernet), named, (images, arch.mixture(), masks)), labels)
 
@@ -59,10 +63,10 @@ def exact_gradients(supernet, arch, weight_batch, arch_batch, optimizer):
 
 
 def test_finite_differences_give_the_exact_second_order_gradient(problem):
-    supernet, arch, _, arch_batch, _ = problem
+    task, arch, _, arch_batch = problem
     exact = exact_gradients(*problem)
-    ours, _, _ = second_order_gradients(*problem, radius=1e-5)
-    direct, _, _ = first_order_gradients(supernet, arch, arch_batch)
+    ours, _ = second_order_gradients(*problem, radius=1e-5)
+    direct, _ = first_order_gradients(task, arch, arch_batch)
     for name, found, expected, first in zip(dict(arch.named_parameters()), ours, exact, direct, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7, msg=lambda t, name=name: f"{name}: {t}")
         assert not torch.allclose(expected, first, rtol=1e-2)
@@ -72,23 +76,24 @@ def test_the_finite_difference_converges_as_its_radius_shrinks(problem):
     exact = torch.cat([g.flatten() for g in exact_gradients(*problem)])
     errors = []
     for radius in (1e-2, 1e-4, 1e-6):
-        gradients, _, _ = second_order_gradients(*problem, radius=radius)
+        gradients, _ = second_order_gradients(*problem, radius=radius)
         errors.append((torch.cat([g.flatten() for g in gradients]) - exact).norm() / exact.norm())
     assert errors[2] < min(errors[0], 1e-3)
 
 
 def test_without_a_weight_step_second_order_is_first_order(problem):
-    supernet, arch, _, arch_batch, optimizer = problem
-    optimizer.param_groups[0]["lr"] = 0.0
+    task, arch, _, arch_batch = problem
+    task.weight_optimizer.param_groups[0]["lr"] = 0.0
     second = second_order_gradients(*problem)
-    first = first_order_gradients(supernet, arch, arch_batch)
+    first = first_order_gradients(task, arch, arch_batch)
     for found, expected in zip(second[0], first[0], strict=True):
         torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(second[1], first[1])
+    torch.testing.assert_close(second[1].loss, first[1].loss)
 
 
 def test_the_second_order_gradient_leaves_weights_and_running_statistics_alone(problem):
-    supernet, arch, *_ = problem
+    task, arch, *_ = problem
+    supernet = task.network
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     second_order_gradients(*problem)
     for name, tensor in supernet.state_dict().items():
@@ -98,19 +103,20 @@ def test_the_second_order_gradient_leaves_weights_and_running_statistics_alone(p
 
 @pytest.mark.parametrize("steps_before", [0, 1])
 def test_an_sgd_step_on_the_weight_batch_is_the_step_that_second_order_looks_ahead(problem, steps_before):
-    supernet, arch, weight_batch, arch_batch, _ = problem
+    task, arch, weight_batch, arch_batch = problem
+    supernet = task.network
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.05, momentum=0.9, weight_decay=3e-4)
 
     def step():
-        images, labels, masks = weight_batch
+        images, labels, masks, _ = weight_batch
         optimizer.zero_grad()
         F.cross_entropy(supernet(images, arch.mixture().detach(), masks), labels).backward()
         optimizer.step()
 
     for _ in range(steps_before):
         step()
-    _, ahead, _ = second_order_gradients(supernet, arch, weight_batch, arch_batch, optimizer)
+    _, ahead = second_order_gradients(task_of(supernet, optimizer), arch, weight_batch, arch_batch)
     step()
-    images, labels, masks = arch_batch
+    images, labels, masks, _ = arch_batch
     stepped = F.cross_entropy(supernet(images, arch.mixture(), masks), labels)
-    torch.testing.assert_close(ahead, stepped.detach())
+    torch.testing.assert_close(ahead.loss, stepped.detach())

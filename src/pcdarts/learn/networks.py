@@ -1,0 +1,50 @@
+"""What a configuration describes: the method of a search, its supernet, and the network of a training."""
+
+import torch
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CellSpace
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.method_settings import settings_of_method
+from pcdarts.methods.method import Method
+from pcdarts.methods.methods import METHODS
+from pcdarts.network.network import Network
+from pcdarts.supernet.supernet import Supernet
+
+
+def make_method(config: SearchConfig, space: CellSpace, device: torch.device | str = "cpu") -> Method:
+    """The search method, at its start; its noise comes from the global generator."""
+    settings = settings_of_method(config)
+    return METHODS[config.method](space, config.edge_normalization, device, **settings)
+
+
+def make_supernet(config: SearchConfig, space: CellSpace, num_classes: int, image_channels: int) -> Supernet:
+    """The supernet that is searched."""
+    return Supernet(
+        space,
+        kind=config.kind,
+        channels=config.channels,
+        num_cells=config.num_cells,
+        num_classes=num_classes,
+        k=config.k,
+        channel_sampling=config.channel_sampling,
+        image_channels=image_channels,
+        kernels=config.kernels,
+        amp=config.amp,
+        synchronize=config.synchronize_batch_norm,
+    )
+
+
+def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, image_channels: int) -> Network:
+    """The network that is trained."""
+    return Network(
+        genotype,
+        kind=config.kind,
+        channels=config.channels,
+        num_cells=config.num_cells,
+        num_classes=num_classes,
+        auxiliary=config.auxiliary,
+        image_channels=image_channels,
+        amp=config.amp,
+        synchronize=config.synchronize_batch_norm,
+    )

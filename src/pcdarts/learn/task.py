@@ -1,0 +1,291 @@
+"""The task of a search's step: the supernet with its data, as methods see it, and the step of its weights."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count, islice
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from pcdarts.data.batches import Batches
+from pcdarts.data.streams import generator
+from pcdarts.learn.learning import WeightStep, in_parts, loss_scale, overflowed, step_unless
+from pcdarts.learn.measure import top_errors
+from pcdarts.learn.per_edge import PerEdge
+from pcdarts.methods.method import Batch, Seen
+from pcdarts.run.finite import FiniteCheck
+from pcdarts.run.processes import Processes
+from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.supernet import Supernet
+
+
+class SupernetTask:
+    """What `methods.method.Task` says, and `learn`, the weights' own step.
+
+    Args:
+        network: the supernet, or the yardstick.
+        weight_optimizer: fused or not, with one group of all weights of the network.
+        parts: of a batch, which pass one after the other.
+        scaler: of the loss, for backward passes in float16; else disabled.
+        arch_batch: gives the next batch of the arch split.
+        seed: of the search, from which channel masks and the chance of its batches come.
+        measured: the batches that an error is measured on.
+        between: called after each of these.
+    """
+
+    def __init__(
+        self,
+        network: Supernet | PerEdge,
+        weight_optimizer: torch.optim.SGD,
+        *,
+        gradient_clip: float,
+        parts: int,
+        scaler: torch.amp.GradScaler,
+        processes: Processes,
+        finite: FiniteCheck,
+        arch_batch: Callable[[], Batch],
+        seed: int = 0,
+        measured: Batches | None = None,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.network, self.weight_optimizer = network, weight_optimizer
+        self.parts, self.scaler, self.processes, self.finite = parts, scaler, processes, finite
+        self.arch_batch, self.seed = arch_batch, seed
+        self._measured, self._between = measured, between
+        self._weight_step = WeightStep(
+            network,
+            weight_optimizer,
+            gradient_clip=gradient_clip,
+            parts=parts,
+            scaler=scaler,
+            processes=processes,
+            finite=finite,
+        )
+        self._spare: dict[str, Tensor] = {}
+
+    def batch(self, stream: str, epoch: int, number: int, images: Tensor, labels: Tensor) -> Batch:
+        """A batch with its channel masks and its chance, both pure functions of its place in the run."""
+        place = (stream, epoch, number)
+        return Batch(images, labels, self.masks(*place), partial(generator, self.seed, "mixture", *place))
+
+    def masks(self, *place: str | int) -> list[Tensor] | None:
+        """Fresh channel masks for one batch, where they are random."""
+        if not isinstance(self.network, Supernet) or not self.network.samples_randomly:
+            return None
+        return self.network.draw_masks(generator(self.seed, "masks", *place))
+
+    def learn(self, batch: Batch, draws: Sequence[tuple[float | Tensor, Mixture]]) -> Seen:
+        """Move the weights along the gradient of the batch's loss under the mixtures drawn, by their shares.
+
+        Raises:
+            NotFinite: the loss or the gradient is not; the weights are as they were.
+        """
+        constant = [(share, mixture.detach()) for share, mixture in draws]
+        loss, logits = self._weight_step.along(
+            [
+                (part * share, partial(_weight_loss, mixture=mixture, masks=batch.masks), images, labels)
+                for images, labels, part in in_parts(batch.images, batch.labels, self.parts)
+                for share, mixture in constant
+            ]
+        )
+        count = len(constant)
+        if count > 1:
+            weighted = [constant[number % count][0] * each for number, each in enumerate(logits)]
+            logits = [torch.stack(weighted[start : start + count]).sum(0) for start in range(0, len(logits), count)]
+        return Seen(loss, torch.cat(logits), batch.labels)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return {name: weight.detach() for name, weight in self.network.named_parameters()}
+
+    def gradients(
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[list[Tensor], Seen]:
+        state = self.weights if weights is None else {**weights, **self._spare_buffers()}
+        is_weight = [any(x is weight for weight in (weights or {}).values()) for x in inputs]
+        direct = [x for x, is_direct in zip(inputs, is_weight, strict=True) if is_direct]
+        through = [x for x, is_direct in zip(inputs, is_weight, strict=True) if not is_direct]
+        scale, cut = loss_scale(self.scaler, batch.images.device), _cut(mixture)
+        gradients: list[Tensor] = []
+        losses, logits = [], []
+        for images, labels, share in in_parts(batch.images, batch.labels, self.parts):
+            logits.append(functional_call(self.network, state, (images, cut.mixture, batch.masks)))
+            loss = share * F.cross_entropy(logits[-1], labels)
+            found = torch.autograd.grad(loss * scale, [*cut.leaves, *direct])
+            found = found[len(cut.leaves) :] + cut.backward(found[: len(cut.leaves)], through)
+            gradients = [total + g for total, g in zip(gradients, found, strict=True)] if gradients else list(found)
+            losses.append(loss.detach())
+        if isinstance(scale, Tensor) or scale != 1:
+            gradients = [gradient / scale for gradient in gradients]
+        of_direct, of_through = iter(gradients[: len(direct)]), iter(gradients[len(direct) :])
+        ordered = [next(of_direct if is_direct else of_through) for is_direct in is_weight]
+        seen = Seen(torch.stack(losses).sum(), torch.cat(logits).detach(), batch.labels)
+        return self.processes.average(ordered), seen
+
+    @torch.no_grad()
+    def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
+        state = {**self.weights, **self._spare_buffers()}
+
+        def loss(mixture: Mixture) -> Tensor:
+            parts = [
+                share * F.cross_entropy(functional_call(self.network, state, (images, mixture, batch.masks)), labels)
+                for images, labels, share in in_parts(batch.images, batch.labels, self.parts)
+            ]
+            return torch.stack(parts).sum()
+
+        return self.processes.average([torch.stack([loss(mixture) for mixture in mixtures])])[0]
+
+    def error(self, mixture: Mixture, batches: int | None = None) -> float:
+        assert self._measured is not None, "this task has no images to measure an error on"
+        state, numbers = {**self.weights, **self._spare_buffers()}, iter(range(len(self._measured)))
+        was_training = self.network.training
+        self.network.train()
+        try:
+            errors = top_errors(
+                lambda images: functional_call(
+                    self.network, state, (images, mixture, self.masks("error", next(numbers)))
+                ),
+                _First(self._measured, batches),
+                self.processes,
+                self._between,
+            )
+        finally:
+            self.network.train(was_training)
+        return errors["top1_error"]
+
+    def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
+        """As in `Task`.
+
+        Raises:
+            NotFinite: the loss or the gradient is not; parameters and optimiser are as they were.
+        """
+        self.finite.check("the arch loss", seen.loss)
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+        if self.finite.every > 1:
+            self._apply_unasked(optimizer, gradients, norm)
+            return
+        if overflowed(self.scaler, norm):
+            self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
+            return
+        self.finite.check("the norm of the gradient of alpha and beta", norm)
+        (group,) = optimizer.param_groups
+        for parameter, gradient in zip(group["params"], gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+    def _apply_unasked(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], norm: Tensor) -> None:
+        """The same, decided on the device."""
+        (group,) = optimizer.param_groups
+        if not group.get("fused"):  # a fused one can leave out a step by itself; the state may be that of another
+            group["fused"] = True
+            for parameter, state in optimizer.state.items():
+                if "step" in state:
+                    state["step"] = state["step"].to(parameter.device)
+        infinite, excused = ~norm.isfinite(), torch.zeros_like(norm, dtype=torch.bool)
+        if self.scaler.is_enabled():
+            scale = torch.as_tensor(loss_scale(self.scaler, norm.device))
+            excused = infinite & (scale > 1)
+            fault = excused if self.finite.bad is None else excused & ~self.finite.bad
+            self.scaler.update(torch.where(fault, scale * self.scaler.get_backoff_factor(), scale))
+        self.finite.check("the norm of the gradient of alpha and beta", norm.masked_fill(excused, 0))
+        for parameter, gradient in zip(group["params"], gradients, strict=True):
+            parameter.grad = gradient.contiguous()  # which fused ones insist on
+        step_unless(infinite if self.finite.bad is None else infinite | self.finite.bad, optimizer)
+
+    def _spare_buffers(self) -> dict[str, Tensor]:
+        """Running statistics to be spoilt: in training nobody reads them."""
+        if not self._spare:
+            self._spare = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        return self._spare
+
+
+def _weight_loss(
+    network: nn.Module, images: Tensor, labels: Tensor, *, mixture: Mixture, masks: list[Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """L_weight, which is both minimised and reported, and the logits."""
+    logits = network(images, mixture, masks)
+    loss = F.cross_entropy(logits, labels)
+    return loss, loss, logits
+
+
+class _Cut(NamedTuple):
+    """A mixture cut off from what it was computed from, so that each part of a batch has a backward pass of its own."""
+
+    mixture: Mixture
+    leaves: list[Tensor]
+    """Its tensors that were computed from something."""
+    origins: list[Tensor]
+    """What they were cut off from."""
+
+    def backward(self, gradients: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The gradients of `inputs`, from which the mixture was computed, by those of the leaves."""
+        if not inputs:
+            return ()
+        return torch.autograd.grad(self.origins, inputs, gradients, retain_graph=True, materialize_grads=True)
+
+
+def _cut(mixture: Mixture) -> _Cut:
+    leaves, origins = [], []
+
+    def leaf_of(tensor: Tensor) -> Tensor:
+        if not tensor.requires_grad:
+            return tensor
+        origins.append(tensor)
+        leaves.append(tensor.detach().requires_grad_())
+        return leaves[-1]
+
+    op_weights = {kind: leaf_of(weights) for kind, weights in mixture.op_weights.items()}
+    edge_weights = {kind: leaf_of(weights) for kind, weights in mixture.edge_weights.items()}
+    return _Cut(Mixture(op_weights, edge_weights, mixture.active), leaves, origins)
+
+
+class _First(NamedTuple):
+    """Some batches, or all."""
+
+    batches: Batches
+    at_most: int | None
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return islice(self.batches.epoch(epoch), self.at_most)
+
+
+class ArchBatches:
+    """The batches of the arch split, one after the other, as many in an epoch of the weight split as are asked for.
+
+    Args:
+        epochs: of the search; a further round within an epoch has an order of its own.
+    """
+
+    def __init__(self, batches: Batches, epochs: int) -> None:
+        self._batches, self._epochs = batches, epochs
+        self._epoch = self._taken = 0
+        self._source: Iterator[tuple[Tensor, Tensor]] | None = None
+
+    def take(self, epoch: int) -> tuple[int, int, Tensor, Tensor]:
+        """The next batch of an epoch: the epoch, its number there, images and labels."""
+        if epoch != self._epoch:
+            self._epoch, self._taken, self._source = epoch, 0, None
+        if self._source is None:
+            self._source = self._rounds(self._taken)
+        number = self._taken
+        self._taken += 1
+        return epoch, number, *next(self._source)
+
+    def _rounds(self, taken: int) -> Iterator[tuple[Tensor, Tensor]]:
+        rounds, start = divmod(taken, len(self._batches))
+        for number in count(rounds):
+            yield from self._batches.epoch(self._epoch + number * self._epochs, start)
+            start = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """How many were taken, and in which epoch."""
+        return {"epoch": self._epoch, "taken": self._taken}
+
+    def load_state_dict(self, state: dict[str, int], /) -> None:
+        """Go on from there."""
+        if any(type(state[name]) is not int or state[name] < 0 for name in ("epoch", "taken")):
+            raise ValueError("epochs and batches are counted")
+        self._epoch, self._taken, self._source = state["epoch"], state["taken"], None

@@ -1,0 +1,1 @@
+"""Search methods, a file for each paper: how mixtures are drawn and learnt, and how a genotype is decoded."""

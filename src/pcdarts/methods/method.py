@@ -1,0 +1,155 @@
+"""What a search method is, and what a search offers it: the two protocols that meet in every step.
+
+A method knows mixtures and what is learnt about them; it never sees a network, a configuration or a device's precision.
+A task knows the supernet and its data; it never sees α. Partial channels and edge normalisation belong to the supernet.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CellSpace
+from pcdarts.supernet.arch import Mixture
+
+
+class At(NamedTuple):
+    """A step's place in a search. All numbers count from 0."""
+
+    epoch: int
+    """Of the whole search."""
+    step: int
+    """Of the epoch."""
+    stage: int
+    stage_epoch: int
+    """Of the stage."""
+    stage_epochs: int
+    """How many the stage has."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a search with a supernet and a learning-rate schedule of its own; None: as the search is configured.
+
+    Which operations are allowed in a stage is no field: an operation of weight zero in a method's mixtures is absent.
+    """
+
+    epochs: int | None = None
+    arch_frozen_epochs: int | None = None
+    """First epochs of the stage, in which only the weights move: `Method.step` is not called."""
+    num_cells: int | None = None
+    k: int | None = None
+
+
+class Batch(NamedTuple):
+    """Images of one of the two splits, and the random numbers that belong to them."""
+
+    images: Tensor
+    """[B, C, H, W]"""
+    labels: Tensor
+    """[B]"""
+    masks: list[Tensor] | None = None
+    """Which channels are sampled, as `Supernet.draw_masks` gives it; None for the first 1/K."""
+    chance: Callable[[], torch.Generator] = torch.Generator
+    """A fresh generator, with the same numbers in every call: what is drawn for a batch is drawn from it, so that all
+    passes on the batch see the same draw, whatever α has become between them."""
+
+
+class Seen(NamedTuple):
+    """What a pass found, on the device; of several processes this one's share."""
+
+    loss: Tensor
+    """The mean loss."""
+    logits: Tensor
+    """[B, classes]"""
+    labels: Tensor
+    """[B]"""
+
+
+class Task(Protocol):
+    """What a method may ask of a search: gradients, losses and errors of the supernet under a mixture.
+
+    Parts of a batch (gradient accumulation), mixed precision, other processes and numbers that are not finite are taken
+    care of behind it. Every gradient is that of the mean loss over all parts and processes.
+    """
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The supernet's weights w by name, as constants."""
+
+    @property
+    def weight_optimizer(self) -> torch.optim.SGD:
+        """That of the supernet's weights, in one group."""
+
+    def arch_batch(self) -> Batch:
+        """The next batch of the arch split."""
+
+    def gradients(
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[list[Tensor], Seen]:
+        """The gradients of the batch's loss with respect to `inputs`: what the mixture was computed from, or `weights`.
+
+        With `weights` the supernet has these instead of its own, and its running statistics stay as they are.
+        """
+
+    def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
+        """The batch's loss under each mixture, [n], without gradients; running statistics stay as they are."""
+
+    def error(self, mixture: Mixture, batches: int | None = None) -> float:
+        """The top-1 error in % on the images of the arch split, or on the first batches of them, not augmented.
+
+        BatchNorm takes the statistics of each batch: the running ones are those of the mixtures that were trained.
+        """
+
+    def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
+        """Let an optimiser of one group take its step along `gradients`, if they and the loss `seen` are finite.
+
+        On a GPU the optimiser itself leaves the step out, where its attribute `found_inf` says so (as PyTorch's fused
+        ones do).
+        """
+
+
+class Method(Protocol):
+    """A way to search: it owns what is learnt besides the supernet's weights.
+
+    All that is random in it comes from the generators that it is given, which are pure functions of the place in the
+    run; all else that changes is in its state. Then a resumed search ends with the same bits.
+    """
+
+    @property
+    def space(self) -> CellSpace:
+        """The cell that is searched."""
+
+    @property
+    def arch(self) -> nn.Module:
+        """What is learnt, as parameters: the same in every process, and saved only while finite."""
+
+    def stages(self) -> Sequence[Stage]:
+        """The parts of the search, one after the other; each begins with fresh weights."""
+
+    def mixture(self) -> Mixture:
+        """What stands for all that is learnt, nothing drawn: reported after every epoch, and measured in the end."""
+
+    def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float | Tensor, Mixture]]:
+        """The mixtures on which the weights learn from a batch, each with its share of the loss; shares sum to 1."""
+
+    def step(self, at: At, task: Task, weight_batch: Batch) -> Seen | None:
+        """Learn about mixtures before the weights take their step on `weight_batch`; return what was seen, if anything.
+
+        What is drawn for the weight batch here is what `draws` draws for it.
+        """
+
+    def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
+        """What is to be done after the last step of an epoch; `at` is the place of that step."""
+
+    def genotype(self, task: Task | None, chance: torch.Generator) -> Genotype:
+        """The cell that is found. It is asked for after every epoch too, without a task: nothing is evaluated then."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes, as tensors and plain values."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Go on from there."""

@@ -1,0 +1,12 @@
+"""The methods that there are, by name."""
+
+from collections.abc import Callable
+
+from pcdarts.methods.darts import DARTS
+from pcdarts.methods.method import Method
+
+METHODS: dict[str, Callable[..., Method]] = {"darts": DARTS}
+"""Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
+
+Their names and defaults for users are those of `config/method_settings.py`.
+"""
