@@ -4,29 +4,15 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pcdarts
-from pcdarts.config.bench_config import BenchConfig, TablesConfig
-from pcdarts.config.configs import (
-    DataSplitConfig,
-    ExportConfig,
-    PredictConfig,
-    SearchConfig,
-    ShowConfig,
-    StatusConfig,
-    TestConfig,
-    TrainConfig,
-)
-from pcdarts.config.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.config.fitting import fitted_epochs
 from pcdarts.config.flags import RUN_FLAGS, read_flags
 from pcdarts.config.job_config import JobConfig
-from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve
-from pcdarts.config.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
+from pcdarts.config.verbs import JOBS, Job, imported
 from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError, RunError, did_you_mean, listed, shown
 from pcdarts.extras import without_collection
@@ -62,38 +48,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   --version               print the version
 """
 
-RunConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
-RUN_JOBS: dict[str, type[RunConfig]] = {
-    "search": SearchConfig,
-    "random search": RandomSearchConfig,
-    "train": TrainConfig,
-    "detect train": DetectTrainConfig,
-}
-"""What has a run folder and can be resumed, by name."""
-
-JOBS: dict[str, tuple[type[JobConfig], str, str]] = {
-    "test": (TestConfig, "pcdarts.jobs.test", "run_test"),
-    "detect test": (DetectTestConfig, "pcdarts.detect.measure_detector", "run_detect_test"),
-    "export": (ExportConfig, "pcdarts.ship.export", "run_export"),
-    "predict": (PredictConfig, "pcdarts.jobs.predict", "run_predict"),
-    "show": (ShowConfig, "pcdarts.jobs.show", "run_show"),
-    "score": (ScoreConfig, "pcdarts.jobs.score", "run_score"),
-    "tables": (TablesConfig, "pcdarts.bench.paper_tables", "run_tables"),
-    "status": (StatusConfig, "pcdarts.jobs.status", "run_status"),
-    "study run": (StudyRunConfig, "pcdarts.study.study_run", "run_study"),
-    "study status": (StudyStatusConfig, "pcdarts.study.study_status", "run_study_status"),
-    "report": (ReportConfig, "pcdarts.report.page", "run_report"),
-    "bench": (BenchConfig, "pcdarts.bench.bench", "run_bench"),
-    "data split": (DataSplitConfig, "pcdarts.learn.splits", "run_data_split"),
-}
-"""All other jobs, by name: configuration, module and function."""
-
-CONFIGS: dict[str, type[JobConfig]] = {
-    **RUN_JOBS,
-    **{name: config_class for name, (config_class, _, _) in JOBS.items()},
-}
-NAMES = tuple(CONFIGS)
-VERBS = tuple(dict.fromkeys(name.split()[0] for name in NAMES))
+VERBS = tuple(dict.fromkeys(name.split()[0] for name in JOBS))
 Config = TypeVar("Config", bound=JobConfig)
 
 
@@ -152,14 +107,15 @@ def _dispatch(arguments: Sequence[str]) -> int:
         name, rest = _job_named(verb, rest)
         if not name:
             return 0
-        if name in RUN_JOBS:
-            _work(RUN_JOBS[name], rest)
+        job = JOBS[name]
+        if job.has_run_folder:
+            _work(job, rest)
         else:
-            config_class, module, function = JOBS[name]
-            config = _settle(config_class, rest)
+            flags, problems = read_flags(job.config, rest)
+            config = resolve(job.config, flags=flags, problems=problems)
             with without_collection():
-                job = getattr(import_module(module), function)
-            job(config)
+                do = imported(job.does)
+            do(config)
     return 0
 
 
@@ -169,11 +125,11 @@ def _job_named(verb: str, rest: list[str]) -> tuple[str, list[str]]:
     Raises:
         InputError: there is no such job.
     """
-    if verb in NAMES:
+    if verb in JOBS:
         return verb, rest
     if verb not in VERBS:
         raise InputError(f"there is no command {shown(verb)}: {did_you_mean(verb, VERBS)}")
-    seconds = [name.split()[1] for name in NAMES if name.startswith(f"{verb} ")]
+    seconds = [name.split()[1] for name in JOBS if name.startswith(f"{verb} ")]
     if rest and rest[0] in seconds:
         return f"{verb} {rest[0]}", rest[1:]
     if rest and rest[0] in ("-h", "--help"):
@@ -184,9 +140,10 @@ def _job_named(verb: str, rest: list[str]) -> tuple[str, list[str]]:
     raise InputError(f"there is no command {verb} {shown(rest[0])}: {did_you_mean(rest[0], seconds)}")
 
 
-def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
+def _work(job: Job, arguments: Sequence[str]) -> None:
     """Start or continue a job that has a run folder, or plan one."""
-    flags, problems = read_flags(config_class, arguments, CONFIGS)
+    config_class = job.config
+    flags, problems = read_flags(config_class, arguments)
     plans = flags.pop("plan", False)
     file, place, resumed = (Path(flags.pop(name)) if name in flags else None for name in RUN_FLAGS)
     if plans and (place or resumed):
@@ -207,13 +164,15 @@ def _work(config_class: type[RunConfig], arguments: Sequence[str]) -> None:
         return run_plan(config)
     with ending_afterwards(), without_collection():  # half an import is worse than a moment's wait
         from pcdarts.launch import begin, go_on
+
+        imported(job.does)
     return go_on(config, resumed) if resumed else begin(config, place, said)
 
 
 def _settings_of_start(config_class: type[JobConfig], file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
     """What a training takes from the weights that it is to begin with, where nobody says otherwise."""
     given = {**({} if file is None else read_yaml(file, config_class)), **flags}
-    if config_class is not TrainConfig or not isinstance(path := given.get("init"), str):
+    if config_class.job_name() != "train" or not isinstance(path := given.get("init"), str):
         return {}
     with ending_afterwards():
         from pcdarts.jobs.start import load_start
@@ -233,8 +192,3 @@ def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, A
                 "drop the flag to resume it, or start a new run"
             )
     return config
-
-
-def _settle(config_class: type[Config], arguments: Sequence[str]) -> Config:
-    flags, problems = read_flags(config_class, arguments, CONFIGS)
-    return resolve(config_class, flags=flags, problems=problems)

@@ -8,24 +8,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.detect_config import DetectTrainConfig
-from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.image_settings import Images
+from pcdarts.config.job_config import RunConfig
 from pcdarts.config.recipes import recipe
+from pcdarts.config.verbs import JOBS, imported
 from pcdarts.errors import InputError, RunError
-from pcdarts.jobs.search import run_search
-from pcdarts.jobs.train import pinned, run_train
 from pcdarts.learn.training_on import goes_elsewhere, trained_on
 from pcdarts.run.environment import describe_environment
 from pcdarts.run.interruption import ending_at_once
 from pcdarts.run.lock import lock
 from pcdarts.run.processes import Processes, joined, losses_explained
 from pcdarts.run.run_folder import RUNS, RunFolder
-from pcdarts.run.saving import LongConfig
 from pcdarts.run.whole_files import write_text
 
 
-def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> None:
+def begin(config: RunConfig, place: Path | None, said: Sequence[str] = ()) -> None:
     """Do the job in a new folder at `place`, or in the next free one below runs/.
 
     First come the lines `said` about how the configuration came about, on the screen and in the log.
@@ -40,7 +37,8 @@ def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> N
             _follow(type(config), False, processes)
             return
         environment = describe_environment(config.device, config.threads)
-        config = _pinned(config)
+        job = JOBS[config.job]
+        config = imported(job.pins)(config) if job.pins else config
         run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem_of(config))
         with lock(run):
             RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
@@ -53,18 +51,18 @@ def begin(config: LongConfig, place: Path | None, said: Sequence[str] = ()) -> N
                 _lead(config, run, False, processes)
 
 
-def stem_of(config: LongConfig) -> str:
+def stem_of(config: RunConfig) -> str:
     """What a run is called that is given no name: after its job and its recipe, or after data that is not the recipe's.
 
     Folders of images, COCO sets and data sets of the Hugging Face hub are called as they are.
     """
     name = config.recipe or "custom"
-    if isinstance(config, DetectTrainConfig):
-        name = _as_name(config.data_root, name) if config.recipe else name  # no recipe here has data of its own
-    elif config.recipe is not None:
+    if config.recipe is not None and isinstance(config, Images):
         root = config.data_root if config.data in ("folder", "imagenet") else None
         if root is not None or config.data != recipe(type(config), config.recipe).data:
             name = _as_name(root or config.hub_name or config.data, config.data)
+    elif config.recipe is not None:  # of a detector, no recipe of which has data of its own
+        name = _as_name(getattr(config, "data_root", None), name)
     return f"{config.job.replace(' ', '-')}-{name}"
 
 
@@ -74,7 +72,7 @@ def _as_name(place: Path | str | None, otherwise: str) -> str:
     return re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or otherwise
 
 
-def go_on(config: LongConfig, place: Path) -> None:
+def go_on(config: RunConfig, place: Path) -> None:
     """Continue the job in the folder at `place`, from its last checkpoint if it has one.
 
     With other epochs than the run was begun with it is trained on.
@@ -88,15 +86,11 @@ def go_on(config: LongConfig, place: Path) -> None:
             _follow(type(config), True, processes)
             return
         run = RunFolder.open(place)
-        further = None if isinstance(config, RandomSearchConfig) or not goes_elsewhere(run, config) else config
+        further = config if config.extendable and goes_elsewhere(run, config) else None
         with nullcontext() if run.is_finished and not further else lock(run):
             if run.is_finished and not further:
                 processes.share(None)
-                more = (
-                    ""
-                    if isinstance(config, RandomSearchConfig)
-                    else f"; --epochs with more than {config.epochs} trains it on"
-                )
+                more = f"; --epochs with more than {config.epochs} trains it on" if config.extendable else ""
                 print(f"{run.path} is finished: there is nothing to resume{more}")
                 return
             run.refuse_links()
@@ -104,49 +98,22 @@ def go_on(config: LongConfig, place: Path) -> None:
                 _lead(config, run, True, processes)
 
 
-def _lead(config: LongConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+def _lead(config: RunConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
     """Do the job as the first process, once the others know what and where."""
     order = {"config": config.model_dump(mode="json"), "run": str(run.path.absolute())}
     with losses_explained(processes):
         processes.share(json.dumps(order).encode())
-        _do(config, run, resume, processes)
+        imported(JOBS[config.job].does)(config, run, resume, processes)
 
 
-def _follow(config_class: type[LongConfig], resume: bool, processes: Processes) -> None:
+def _follow(config_class: type[RunConfig], resume: bool, processes: Processes) -> None:
     """Do the same as the first process, which writes and prints for all."""
     with losses_explained(processes):
         shared = processes.share(None)
         if shared is not None:
             order = json.loads(shared)
-            _do(config_class(**order["config"]), RunFolder(Path(order["run"])), resume, processes)
-
-
-def _pinned(config: LongConfig) -> LongConfig:
-    """The configuration in which everything that it refers to is fixed for ever."""
-    if isinstance(config, TrainConfig):
-        return pinned(config)
-    if isinstance(config, DetectTrainConfig):
-        from pcdarts.detect.train_detector import pinned_detection
-
-        return pinned_detection(config)
-    return config
-
-
-def _do(config: LongConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
-    if isinstance(config, SearchConfig):
-        run_search(config, run, resume, processes)
-    elif isinstance(config, TrainConfig):
-        run_train(config, run, resume, processes)
-    elif isinstance(config, RandomSearchConfig):
-        from pcdarts.jobs.random_search import run_random_search
-
-        run_random_search(config, run, resume, processes)
-    else:
-        from pcdarts.detect.train_detector import (
-            run_detect,  # torchvision's detectors, which other jobs need not wait for
-        )
-
-        run_detect(config, run, resume, processes)
+            does = imported(JOBS[config_class.job_name()].does)
+            does(config_class(**order["config"]), RunFolder(Path(order["run"])), resume, processes)
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pcdarts.cli import CONFIGS
 from pcdarts.config.flags import known_flags
 from pcdarts.config.foreign_flags import FOREIGN, meant, meant_setting, nearest
+from pcdarts.config.verbs import JOBS
 
-KNOWN = {job: known_flags(config_class) for job, config_class in CONFIGS.items()}
+KNOWN = {name: known_flags(job.config) for name, job in JOBS.items()}
 COMMANDS = Path(__file__).parents[2] / "docs" / "commands.md"
 
 

@@ -13,7 +13,6 @@ from command_line import SEARCH, copy_of, done, refused, result_of, run_in
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.cli import CONFIGS
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.flags import read_flags
 from pcdarts.config.random_search_config import RandomSearchConfig
@@ -75,7 +74,7 @@ def command_after(printed: str, start: str = "next: ") -> TrainConfig:
     (line,) = [line for line in printed.splitlines() if start in line]
     verb, *arguments = shlex.split(line.split(start)[1])[1:]
     assert verb == "train"
-    flags, problems = read_flags(TrainConfig, arguments, CONFIGS)
+    flags, problems = read_flags(TrainConfig, arguments)
     return resolve(TrainConfig, flags=flags, problems=problems)
 
 
@@ -105,7 +104,7 @@ def test_the_command_a_search_prints_trains_the_network_that_it_counted(
     config_class: type[SearchConfig], flags: str, colour_images: Path
 ) -> None:
     wanted = [*shlex.split(flags), *(["--data-root", str(colour_images)] if "folder" in flags else [])]
-    config = resolve(config_class, flags=read_flags(config_class, wanted, CONFIGS)[0])
+    config = resolve(config_class, flags=read_flags(config_class, wanted)[0])
     network = network_of(config, training_data(config, torch.device("cpu")))
     genotype = random_genotype(CellSpace(), 0)
     training = command_after(f"next: {training_command(Path('a run'), config, network)}")

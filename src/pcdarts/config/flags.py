@@ -13,6 +13,7 @@ from pcdarts.config.foreign_flags import meant
 from pcdarts.config.job_config import JobConfig, every_setting, settings
 from pcdarts.config.method_settings import METHOD_SETTINGS
 from pcdarts.config.recipes import RECIPES, resolve
+from pcdarts.config.verbs import JOBS
 from pcdarts.errors import listed, shown
 
 _make_typed_dict: Any = TypedDict  # mypy wants the fields of a TypedDict written out; ours are computed
@@ -36,12 +37,10 @@ _FOR_A_SWITCH = ("true", "false", "yes", "no")
 """What some write after a switch, which takes no value."""
 
 
-def read_flags(
-    config_class: type[JobConfig], arguments: Sequence[str], jobs: Mapping[str, type[JobConfig]]
-) -> tuple[dict[str, Any], list[str]]:
+def read_flags(config_class: type[JobConfig], arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """What the arguments say, by name and as text (it is checked later), and the problems in reading them.
 
-    `--help` among the arguments prints the help and exits. `jobs` are all that there are, by name.
+    `--help` among the arguments prints the help and exits.
     """
     fields, prog = every_setting(config_class), f"pcdarts {config_class.job_name()}"
     as_type = _as_type(config_class, fields)
@@ -58,7 +57,7 @@ def read_flags(
             argument = name if name in fields and fields[name].is_required() else _dashed(name)
             problems.append(f"{argument} takes one value, not {shown(' '.join(value))}: quote a value with spaces")
             given[name] = value[0]
-    return given, problems + _problems_in(unread, config_class, jobs)
+    return given, problems + _problems_in(unread, config_class)
 
 
 def _as_type(config_class: type[JobConfig], fields: Mapping[str, FieldInfo]) -> Any:
@@ -147,16 +146,14 @@ def _print_help(config_class: type[JobConfig], prog: str, given: Mapping[str, An
     tyro.cli(flags, prog=prog, args=["--help"], description=description, default=defaults)
 
 
-def _problems_in(
-    unread: Sequence[str], config_class: type[JobConfig], jobs: Mapping[str, type[JobConfig]]
-) -> list[str]:
+def _problems_in(unread: Sequence[str], config_class: type[JobConfig]) -> list[str]:
     """What the arguments that no flag took were meant to be; those after an unknown flag are taken for its values."""
     known, own = known_flags(config_class), config_class.job_name()
     problems: list[str] = []
     for token in unread:
         flag = token.partition("=")[0]
         if flag.startswith("-") and not flag[1:2].isdigit():
-            elsewhere = {job: known_flags(other) for job, other in jobs.items() if job != own}
+            elsewhere = {name: known_flags(job.config) for name, job in JOBS.items() if name != own}
             problems.append(f"there is no flag {shown(flag)}{meant(flag, known, elsewhere)}")
         elif not problems and token.lower() in _FOR_A_SWITCH:
             problems.append(f"unexpected argument {shown(token)}: a switch takes no value, --no-... turns it off")

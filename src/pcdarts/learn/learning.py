@@ -7,9 +7,9 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from pcdarts.config.job_config import RunConfig
 from pcdarts.run.finite import FiniteCheck, NotFinite
 from pcdarts.run.processes import Processes, unsynchronized
-from pcdarts.run.saving import LongConfig
 
 Forward = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 """(network, images, labels) -> (what to minimise, the loss to report, logits)."""
@@ -24,7 +24,7 @@ def in_parts(images: Tensor, labels: Tensor, parts: int) -> Iterator[tuple[Tenso
         yield some_images, some_labels, len(some_labels) / len(labels)
 
 
-def make_sgd(network: nn.Module, config: LongConfig) -> torch.optim.SGD:
+def make_sgd(network: nn.Module, config: RunConfig) -> torch.optim.SGD:
     """Momentum SGD on all weights of a network."""
     return torch.optim.SGD(
         network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True

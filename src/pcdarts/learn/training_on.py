@@ -4,18 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.detect_config import DetectTrainConfig
+from pcdarts.config.configs import TrainConfig
+from pcdarts.config.job_config import RunConfig
 from pcdarts.config.recipes import resolve
 from pcdarts.errors import InputError
 from pcdarts.run.checkpoint import load_state, read_newest
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import rename, write_text
 
-Config = SearchConfig | TrainConfig | DetectTrainConfig
 
-
-def goes_elsewhere(run: RunFolder, config: Config) -> bool:
+def goes_elsewhere(run: RunFolder, config: RunConfig) -> bool:
     """Whether the run was begun with another number of epochs than `config` has.
 
     Raises:
@@ -25,7 +23,7 @@ def goes_elsewhere(run: RunFolder, config: Config) -> bool:
 
 
 @contextmanager
-def trained_on(run: RunFolder, config: Config, of_several: bool = False) -> Iterator[None]:
+def trained_on(run: RunFolder, config: RunConfig, of_several: bool = False) -> Iterator[None]:
     """Let a run go on to as many epochs as `config` has; its result so far is kept under another name.
 
     Every single step leaves a run that can be resumed. Where the job inside is refused before it has saved anything,
@@ -57,7 +55,7 @@ def trained_on(run: RunFolder, config: Config, of_several: bool = False) -> Iter
         raise
 
 
-def _check(run: RunFolder, begun: Config, config: Config) -> None:
+def _check(run: RunFolder, begun: RunConfig, config: RunConfig) -> None:
     for folder in list(run.path.absolute().parents)[:5]:
         if (folder / "study.yaml").is_file():
             raise InputError(
@@ -75,7 +73,7 @@ def _check(run: RunFolder, begun: Config, config: Config) -> None:
         raise InputError(f"{run.path} has no checkpoint to go on from: start a new run")
 
 
-def epochs_done(run: RunFolder, config_class: type[Config]) -> int:
+def epochs_done(run: RunFolder, config_class: type[RunConfig]) -> int:
     """How many epochs the newest checkpoint of a run has behind it; 0 without one.
 
     Raises:

@@ -5,9 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.detect_config import DetectTrainConfig
-from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.job_config import RunConfig
 from pcdarts.errors import InputError
 from pcdarts.run.checkpoint import load_state, read_newest, save_checkpoint
 from pcdarts.run.finite import FiniteCheck
@@ -21,10 +19,6 @@ class Stateful(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
-
-
-LongConfig = SearchConfig | RandomSearchConfig | TrainConfig | DetectTrainConfig
-"""That of a job with a run folder."""
 
 
 class Place:
@@ -88,7 +82,7 @@ class Saving:
 
     def __init__(
         self,
-        config: LongConfig,
+        config: RunConfig,
         run: RunFolder,
         place: Place,
         data: str,

@@ -23,12 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
+from pcdarts.config.job_config import RunConfig
 from pcdarts.run.device import describe_device
 from pcdarts.run.finite import FiniteCheck, asked_every
 from pcdarts.run.processes import Processes
 from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.saving import LongConfig, Place, Saving, Stateful
+from pcdarts.run.saving import Place, Saving, Stateful
 from pcdarts.run.tracking import make_tracker
 from pcdarts.run.whole_files import write_text
 
@@ -72,7 +73,7 @@ class Batches(Protocol[Batch_co]):
 
 @contextmanager
 def session(
-    config: LongConfig,
+    config: RunConfig,
     run: RunFolder,
     resume: bool,
     processes: Processes,
@@ -117,7 +118,7 @@ def session(
 class Session:
     """See `session`, which makes it."""
 
-    config: LongConfig
+    config: RunConfig
     run: RunFolder
     processes: Processes
     device: torch.device

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.cell.zoo import PUBLISHED
-from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.job_config import every_setting
 from pcdarts.config.study_config import StudyRunConfig
+from pcdarts.config.verbs import JOBS
 from pcdarts.errors import InputError, RunError, counted, shown
 from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.run.interruption import Interrupted, ending_at_once
@@ -23,11 +23,7 @@ from pcdarts.study.study_outcome import STUDIES, description, read_cell, read_st
 from pcdarts.study.study_status import table
 from pcdarts.study.watch import Watch
 
-KNOWN = {
-    "search": SearchConfig.model_fields,
-    "random_search": RandomSearchConfig.model_fields,
-    "train": TrainConfig.model_fields,
-}
+KNOWN = {name.replace(" ", "_"): every_setting(JOBS[name].config) for name in ("search", "random search", "train")}
 
 
 def run_study(config: StudyRunConfig) -> None:

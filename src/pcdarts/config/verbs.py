@@ -1,0 +1,67 @@
+"""All that `pcdarts` can do: one table from the name of a job to its configuration and its code."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from pcdarts.config.bench_config import BenchConfig, TablesConfig
+from pcdarts.config.configs import (
+    DataSplitConfig,
+    ExportConfig,
+    PredictConfig,
+    SearchConfig,
+    ShowConfig,
+    StatusConfig,
+    TestConfig,
+    TrainConfig,
+)
+from pcdarts.config.detect_config import DetectTestConfig, DetectTrainConfig
+from pcdarts.config.job_config import JobConfig, RunConfig
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job is told, and the function that does it: `module:function`, imported when it is called for."""
+
+    config: type[JobConfig]
+    does: str
+    pins: str = ""
+    """The function of the same form that fixes for ever what a configuration refers to, such as the latest run."""
+
+    @property
+    def has_run_folder(self) -> bool:
+        """Whether it leaves a run folder, and can be resumed."""
+        return issubclass(self.config, RunConfig)
+
+
+def imported(place: str) -> Callable[..., Any]:
+    """The function at `module:function`."""
+    module, _, function = place.partition(":")
+    return getattr(import_module(module), function)
+
+
+JOBS: dict[str, Job] = {
+    "search": Job(SearchConfig, "pcdarts.jobs.search:run_search"),
+    "random search": Job(RandomSearchConfig, "pcdarts.jobs.random_search:run_random_search"),
+    "train": Job(TrainConfig, "pcdarts.jobs.train:run_train", "pcdarts.jobs.train:pinned"),
+    "detect train": Job(
+        DetectTrainConfig, "pcdarts.detect.train_detector:run_detect", "pcdarts.detect.train_detector:pinned_detection"
+    ),
+    "test": Job(TestConfig, "pcdarts.jobs.test:run_test"),
+    "detect test": Job(DetectTestConfig, "pcdarts.detect.measure_detector:run_detect_test"),
+    "export": Job(ExportConfig, "pcdarts.ship.export:run_export"),
+    "predict": Job(PredictConfig, "pcdarts.jobs.predict:run_predict"),
+    "show": Job(ShowConfig, "pcdarts.jobs.show:run_show"),
+    "score": Job(ScoreConfig, "pcdarts.jobs.score:run_score"),
+    "tables": Job(TablesConfig, "pcdarts.bench.paper_tables:run_tables"),
+    "status": Job(StatusConfig, "pcdarts.jobs.status:run_status"),
+    "study run": Job(StudyRunConfig, "pcdarts.study.study_run:run_study"),
+    "study status": Job(StudyStatusConfig, "pcdarts.study.study_status:run_study_status"),
+    "report": Job(ReportConfig, "pcdarts.report.page:run_report"),
+    "bench": Job(BenchConfig, "pcdarts.bench.bench:run_bench"),
+    "data split": Job(DataSplitConfig, "pcdarts.learn.splits:run_data_split"),
+}
+"""By name, as it is typed."""
