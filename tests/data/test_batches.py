@@ -163,7 +163,7 @@ def test_another_device_gives_the_same_batches():
 
 @pytest.mark.parametrize(("batch_size", "drop_last"), [(0, False), (11, True)])
 def test_a_batch_size_that_gives_no_batch_is_refused(batch_size, drop_last):
-    with pytest.raises(InputError, match=rf"batch_size is {batch_size}, but the 'weight' images are 10: use"):
+    with pytest.raises(InputError, match=rf"batch_size is {batch_size}, but there are 10 'weight' images: use"):
         batches_of(some_images(10), batch_size=batch_size, drop_last=drop_last)
 
 

@@ -32,7 +32,7 @@ def test_an_edited_manifest_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format": 1}', "{" * 9999, '{"sha256": 1, "format": 2}'])
 def test_something_else_than_a_manifest_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no manifest of splits"):
+    with pytest.raises(InputError, match="is not a manifest of splits"):
         read(text)
 
 
@@ -62,6 +62,6 @@ def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the manifest '.*nowhere.json' cannot be read .No such file"):
         SplitManifest.from_file(tmp_path / "nowhere.json")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="is no manifest"):
+    with pytest.raises(InputError, match="is not a manifest"):
         SplitManifest.from_file(tmp_path / "binary")
     assert json.loads(MANIFEST.to_json())["weight_fraction"] == 0.5

@@ -235,7 +235,7 @@ def test_bad_images_are_left_out_counted_and_listed_where_that_is_wanted(save_im
     with pytest.raises(InputError, match="cannot be read"):
         load_data("folder", root=root)
     data = load_data("folder", root=root, on_bad_image="skip")
-    reason = "it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image"
+    reason = "it is not an image of type AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP"
     assert data.skipped == (f"'{root}/train/a/2.png': {reason}", f"'{root}/test/b/0.png': {reason}")
     for images, before, left in (
         (data.train, whole.train, [0, 1, 3, 4, 5, 6, 7]),
@@ -304,7 +304,7 @@ def test_a_class_may_have_any_name(save_images, name):
 
 @pytest.mark.parametrize("name", ["folder", "cifar10"])
 def test_the_home_of_nobody_is_refused(name):
-    with pytest.raises(InputError, match=r"'~nobody-here/images' names the home folder of nobody known here"):
+    with pytest.raises(InputError, match=r"'~nobody-here/images' names the home folder of an unknown user"):
         load_data(name, root="~nobody-here/images")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from coco_set import box, write_set
 from hostile import cases, new_folder
 from pcdarts.data.coco.coco import load_coco_test
-from pcdarts.data.coco.coco_images import CocoImages, joined
+from pcdarts.data.coco.coco_images import CocoImages, join_sets
 from pcdarts.data.coco.coco_sets import with_classes
 from pcdarts.detect.average_precision import average_precision, write_submission
 from pcdarts.errors import InputError
@@ -200,13 +200,13 @@ def test_an_object_of_a_class_that_nobody_finds_counts_as_in_pycocotools(tmp_pat
 def test_sets_that_were_joined_are_not_measured_by_ids_that_are_there_twice(tmp_path: Path) -> None:
     images = some_images(tmp_path, [[SMALL]])
     with pytest.raises(InputError, match="images of 'set and set' have the same ids"):
-        average_precision(joined([images, images]), [found(1, [0, 0, 10, 10])])
+        average_precision(join_sets([images, images]), [found(1, [0, 0, 10, 10])])
 
 
 @pytest.mark.parametrize(
     ("detection", "words"),
     [
-        (found(9, [0, 0, 1, 1]), "detections in image 9 are not of 'set'"),
+        (found(9, [0, 0, 1, 1]), "image 9, which has detections, is not in 'set'"),
         (found(1, [0, 0, 1, 1], label=4), "has label 4, but 'set' has the classes 1 to 3"),
         (found(1, [0, 0, 1, 1], label=0), "has label 0, but"),
     ],

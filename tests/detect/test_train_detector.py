@@ -206,7 +206,7 @@ def test_what_is_odd_about_the_data_is_said_on_screen_and_in_the_log(place: Path
     printed = done(place, "detect", "test", "export", "--test-set", "train", "--workers", "0")
     about = ABOUT_TRAIN[0].replace("left out", "measured as they are, so that no detection matches")
     assert printed.splitlines()[1].startswith(about)
-    assert "warning: the run export was trained on images of 'train', so that the measurement flatters" in printed
+    assert "warning: the run export was trained on images of 'train', so the measured precision is too high" in printed
 
 
 # Beginning with a classifier
@@ -345,7 +345,7 @@ def test_two_processes_learn_and_find_what_one_does(place: Path) -> None:
         ),
         ("--data-root nowhere", "check --data-root"),
         ("--train-sets train --test-set valid", "whose sets are 'learn', 'look' and 'look-dev': name them with"),
-        ("--test-set look-dev", "the objects in 'look-dev' are not known, or there are none: use another set"),
+        ("--test-set look-dev", "the objects in 'look-dev' are unknown, or there are none: use another set"),
         ("--genotype darts_v9", "darts_v1"),
         ("--channels 5", "an even number of channels"),
     ],

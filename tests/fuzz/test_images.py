@@ -17,7 +17,7 @@ from hostile import cases, check_words, damaged, new_folder, outcome
 from pcdarts.data.disk.decode import OnBadImage, read_images
 from pcdarts.data.disk.depth import may_be_deep
 from pcdarts.data.disk.image_files import ImagePaths
-from pcdarts.data.disk.pixel_range import settle_range
+from pcdarts.data.disk.pixel_range import find_pixel_range
 from pcdarts.errors import InputError
 
 SUFFIXES = {"AVIF": "avif", "BMP": "bmp", "GIF": "gif", "JPEG": "jpg", "JPEG2000": "jp2", "PNG": "png", "PPM": "ppm"}
@@ -134,7 +134,7 @@ def test_of_files_of_anything_a_pixel_range_is_found_that_holds_all_values_or_on
         for path, content in zip(paths, files, strict=True):
             path.write_bytes(content)
         sources = ImagePaths(folder, paths)
-        settled = outcome(lambda: settle_range(sources, ImagePaths(folder, []), None, on_bad_image), suffix)
+        settled = outcome(lambda: find_pixel_range(sources, ImagePaths(folder, []), None, on_bad_image), suffix)
         if settled is None:
             return
         pixel_range, notes = settled

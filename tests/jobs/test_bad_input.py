@@ -156,7 +156,7 @@ def images_of_several_sizes(root: Path) -> None:
         (unreadable_image, "image 'images/bee/0.png' cannot be read"),
         (
             other_classes_in_test,
-            "'images/test' has not the classes of the training set: it lacks 'bee' and adds 'wasp'",
+            "'images/test' does not have the classes of the training set: it lacks 'bee' and adds 'wasp'",
         ),
         (class_without_images, "class folder 'images/bee' has no images"),
         (images_of_several_sizes, "give --image-size"),

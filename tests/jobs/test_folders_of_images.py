@@ -158,7 +158,9 @@ def test_a_split_of_the_layout_of_imagenet_is_drawn_of_its_training_set(tmp_path
     assert "ignored 'test' (1 image)" in printed
     assert "3 classes: ant, bee and wasp" in printed
     before, following = printed.splitlines()[-2:]
-    assert before.startswith("before a search: 'val' in 'images' is to be the test set, but its images are in no class")
+    assert before.startswith(
+        "before a search: 'val' in 'images' would be the test set, but its images are not in class"
+    )
     assert following.startswith("next: pcdarts search --recipe imagenet --data-root images --split-file split.json")
 
     shutil.rmtree(tmp_path / "images" / "val")

@@ -64,7 +64,7 @@ def test_bad_images_are_named_after_the_others_have_been_predicted(
     assert ended.out.count("\n") == 1
     assert ended.err.splitlines() == [
         "pcdarts: error: 3 of 4 images cannot be used:",
-        "  'photos/broken.png': it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image",
+        "  'photos/broken.png': it is not an image of type AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP",
         "  'photos/colour.png': it has colours, but the network knows greyscale images alone",
         "  'gone': No such file or directory",
     ]
@@ -95,7 +95,7 @@ def test_what_cannot_predict_is_refused(tmp_path: Path, exported: Path, finished
     (tmp_path / "empty").mkdir()
     assert "model.safetensors does not exist" in refused(tmp_path, "predict", "empty", "photos")
     assert "configures the job search, not train" in refused(tmp_path, "predict", str(finished_search), "photos")
-    assert "a.png is no file of weights: give one" in refused(tmp_path, "predict", "photos/a.png", "photos")
+    assert "a.png is not a file of weights: give one" in refused(tmp_path, "predict", "photos/a.png", "photos")
     assert "there are no images below 'empty'" in refused(tmp_path, "predict", str(exported), "photos", "empty")
     assert refused(tmp_path, "predict", str(exported)) == "images is missing: image files, and folders of image files"
 

@@ -75,7 +75,7 @@ def test_another_genotype_is_refused_with_the_tensors_that_differ_and_the_cell_t
         ({"stem.0.weight": torch.zeros(12, 3, 3, 3).int()}, "no plain tensor of floating-point numbers"),
         ({"classifier.weight": torch.zeros(2, 2).to_sparse()}, "no plain tensor"),
         ({"module.stem.0.weight": torch.zeros(1)}, "two tensors for stem.0.weight"),
-        ({"classifier.weight": 3}, "its classifier.weight is no tensor"),
+        ({"classifier.weight": 3}, "its classifier.weight is not a tensor"),
     ],
 )
 def test_weights_of_something_else_are_refused(change, message):

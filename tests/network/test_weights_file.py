@@ -85,7 +85,7 @@ def test_files_of_other_kinds_are_refused_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "empty.pt").write_bytes(b"")
     assert refusal(tmp_path / "empty.pt") == "is empty: give a file of weights"
     (tmp_path / "page.pt").write_bytes(b"<html>404</html>")
-    assert refusal(tmp_path / "page.pt").startswith("is no file of weights: give one that torch.save wrote")
+    assert refusal(tmp_path / "page.pt").startswith("is not a file of weights: give one that torch.save wrote")
     assert refusal(tmp_path / "gone.pt") == "cannot be read (No such file or directory)"
     with tarfile.open(tmp_path / "old.pt", "w") as archive:
         archive.addfile(tarfile.TarInfo("storages"), io.BytesIO())

@@ -154,13 +154,13 @@ def test_the_python_of_the_card_runs(tmp_path: Path, run: Path, grey_images: Pat
 def test_nothing_is_overwritten(tmp_path: Path, run: Path, two_seeds: Path) -> None:
     done(tmp_path, "export", "run")
     assert refused(tmp_path, "export", "run") == (
-        "run/export/model.safetensors is there already: remove it, or choose another folder with --out"
+        "run/export/model.safetensors exists already: remove it, or choose another folder with --out"
     )
     card = run / "export" / "README.md"
     card.write_text(card.read_text() + "\nMy own words.\n")
     edited = card.read_text()
     printed = done(tmp_path, "export", "run", "--format", "torch-export")
-    assert "\nrun/export/README.md is not as pcdarts wrote it, and stays as it is\n" in printed
+    assert "\nrun/export/README.md differs from what pcdarts wrote, and is kept as it is\n" in printed
     assert card.read_text() == edited
     message = refused(tmp_path, "export", str(two_seeds / "seed-1"), "--format", "torch-export", "--out", "run/export")
     assert "run/export/model.pt2 is there already" in message
@@ -168,7 +168,7 @@ def test_nothing_is_overwritten(tmp_path: Path, run: Path, two_seeds: Path) -> N
     message = refused(tmp_path, "export", str(two_seeds / "seed-1"), "--format", "torch-export", "--out", "run/export")
     assert message == "run/export/config.json belongs to another network: choose another folder with --out"
     (run / "export" / "config.json").write_text("{}")
-    assert "run/export/config.json is not of pcdarts" in refused(tmp_path, "export", "run", "--format", "torch-export")
+    assert "config.json was not written by pcdarts" in refused(tmp_path, "export", "run", "--format", "torch-export")
 
 
 def test_a_file_that_fails_the_check_is_not_left_behind(
@@ -237,4 +237,5 @@ def test_an_export_can_be_pushed_at_once_and_again(tmp_path: Path, run: Path, mo
     ended = run_in(tmp_path, "export", "run", "--push", "me/net")  # the server has gone
     assert ended.code == 1
     assert error_line(ended).startswith("run/export cannot be uploaded to me/net (")
-    assert "not a name is no name of a repository" in refused(tmp_path, "export", "run", "--push", "not a name")
+    message = refused(tmp_path, "export", "run", "--push", "not a name")
+    assert "not a name is not a valid name of a repository" in message

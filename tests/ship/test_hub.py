@@ -82,7 +82,9 @@ def test_an_export_goes_to_the_hub_and_comes_back_also_offline(tmp_path: Path, e
     ended = python(FETCH_ALL, "me/net", "me/other", "me/planted", HF_HUB_OFFLINE="1", HF_HOME=str(cache))
     again, unknown, planted = ended.out.splitlines()
     assert again == bias
-    assert unknown.startswith("me/other is no folder here, and model.safetensors cannot be had from the Hugging Face")
+    assert unknown.startswith(
+        "me/other is not a folder here, and model.safetensors cannot be downloaded from the Hugging"
+    )
     assert "model.safetensors is refused (" in planted
     assert not Path("ran").exists()
     assert SECRET not in ended.out + ended.err
@@ -106,5 +108,5 @@ def test_a_failed_upload_is_one_line(exported: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(RunError, match="cannot be uploaded to me/net ") as failure:
         pcdarts.push_to_hub(exported, "me/net", token=SECRET)
     assert SECRET not in str(failure.value)
-    with pytest.raises(InputError, match="no name is no name of a repository"):
+    with pytest.raises(InputError, match="no name is not a valid name of a repository"):
         pcdarts.push_to_hub(exported, "no name", token=SECRET)

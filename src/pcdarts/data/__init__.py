@@ -1,1 +1,1 @@
-"""Images in: data sets by name, splits, random streams, and batches made on the device."""
+"""Images as data: data sets by name, their splits, random streams, and batches made on the device."""

@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads: read where they are, fetched whole or not at all, never over a user's files."""
+"""Data sets that torchvision downloads: completely or not at all, and never over a user's files."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from pcdarts.data.images import Images
 from pcdarts.errors import InputError
 
 TITLES = {"fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-"""The data sets of torchvision that are known here, as people write them."""
+"""The supported data sets of torchvision, with their usual names."""
 
 _CLASSES = {"fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 _FILES = {
@@ -26,11 +26,10 @@ _FILES = {
 
 
 def read_torchvision(name: str, folder: Path) -> tuple[tuple[str, ...], Images, Images]:
-    """Classes, training and test images of the data set `name` below `folder`; downloaded if nothing of it is there.
+    """Classes, training and test images of the data set `name` below `folder`; downloaded if none of its files exists.
 
     Raises:
-        InputError: it cannot be downloaded, or what is there is damaged, incomplete or something else: all stays as it
-            is, and nothing is downloaded.
+        InputError: the download failed, or there are damaged, incomplete or other files, which are left unchanged.
     """
     from torchvision import datasets  # type: ignore[import-untyped]  # slow to import, and only needed here
 
@@ -46,7 +45,7 @@ def read_torchvision(name: str, folder: Path) -> tuple[tuple[str, ...], Images, 
         return tuple(sets[0].classes), train, test
     except InputError:
         raise
-    except Exception as error:  # a failed download, a damaged file, a full disk: torchvision raises nearly anything
+    except Exception as error:  # a failed download, a damaged file, a full disk: errors of many types
         raise InputError(
             f"data {name!r} could not be read from or downloaded to {quoted(folder)} ({reason(error)}): put "
             f"{_FILES[name]} there, or give another --data-root"
@@ -54,7 +53,7 @@ def read_torchvision(name: str, folder: Path) -> tuple[tuple[str, ...], Images, 
 
 
 def _files_of(source: Any) -> tuple[dict[str, str | None], dict[str, str]]:
-    """The unpacked files and the archives of a data set: paths below the root and MD5 sums, where these are known."""
+    """The unpacked files and the archives of a data set: paths below the root with MD5 sums, None if unknown."""
     if hasattr(source, "base_folder"):  # the CIFARs
         known = [*source.train_list, *source.test_list, [source.meta["filename"], source.meta["md5"]]]
         return {f"{source.base_folder}/{file}": md5 for file, md5 in known}, {source.filename: source.tgz_md5}
@@ -63,18 +62,18 @@ def _files_of(source: Any) -> tuple[dict[str, str | None], dict[str, str]]:
 
 
 def _is_there(source: Any, folder: Path) -> bool:
-    """Whether torchvision would read the data set as it is."""
+    """Whether the data set is complete, so that torchvision can read it."""
     from torchvision.datasets.utils import check_integrity  # type: ignore[import-untyped]
 
     unpacked, _ = _files_of(source)
     if all(check_integrity(folder / file, md5) for file, md5 in unpacked.items()):
         return True
-    old_format = folder / source.__name__ / "processed"  # of MNIST's kin
+    old_format = folder / source.__name__ / "processed"  # of MNIST and similar sets
     return all(os.path.isfile(old_format / file) for file in ("training.pt", "test.pt"))
 
 
 def _check_nothing_is_in_the_way(name: str, source: Any, folder: Path) -> None:
-    """Make sure that the download would overwrite nothing, and would complete nothing that somebody has damaged."""
+    """Refuse a download that would overwrite files or complete a damaged data set."""
     from torchvision.datasets.utils import check_integrity
 
     unpacked, archives = _files_of(source)
@@ -100,11 +99,12 @@ def _check_nothing_is_in_the_way(name: str, source: Any, folder: Path) -> None:
 
 
 def _fetch(name: str, source: Any, folder: Path) -> None:
-    """Download and unpack into a temporary folder, of which the files are moved into place when all are there.
+    """Download and unpack into a temporary folder, and move the files into place when all are there.
 
-    Archives that lie in `folder` are not downloaded again.
+    Archives that are in `folder` already are not downloaded again.
     """
-    made = _make(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
             for archive in _files_of(source)[1]:
@@ -116,20 +116,13 @@ def _fetch(name: str, source: Any, folder: Path) -> None:
     finally:
         for path in made:
             with suppress(OSError):
-                path.rmdir()  # if nothing came of it
+                path.rmdir()  # only if it is empty, because the download failed
     if not _is_there(source, folder):
         _check_nothing_is_in_the_way(name, source, folder)
 
 
-def _make(folder: Path) -> list[Path]:
-    """Make a folder; return which ones were made for it, the innermost first."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return made
-
-
 def _move(source: Path, target: Path) -> None:
-    """Move what is in the folder `source` into the folder `target`, where whatever is there stays as it is."""
+    """Move the contents of the folder `source` into the folder `target`, without replacing anything there."""
     for entry in sorted(source.iterdir()):
         place = target / entry.name
         if not os.path.lexists(place):

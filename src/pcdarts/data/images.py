@@ -1,4 +1,4 @@
-"""Labelled images in memory, and a data set: what a job learns from and what it is measured on."""
+"""Labelled images in memory, and a data set: training and test images with what is known about them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Images:
     """Labelled images: `pixels` uint8 `[N, C, H, W]`, `labels` int64 `[N]`.
 
     Raises:
-        InputError: not one label for each image.
+        InputError: there is not one label per image.
     """
 
     pixels: Tensor
@@ -46,11 +46,11 @@ class Images:
         return Images(self.pixels, labels)
 
     def with_channels(self, channels: int) -> "Images":
-        """The same images; greyscale ones get so many equal channels, as beside colour images in a data set."""
+        """The same images; greyscale ones are repeated in so many channels, as in a data set with colour images."""
         return Images(self.pixels.expand(-1, channels, -1, -1), self.labels) if self.shape[0] == 1 else self
 
     def update(self, found: blake2b) -> None:
-        """Add all pixels and labels to a fingerprint."""
+        """Add all pixels and labels to a digest."""
         for tensor in (self.pixels, self.labels):
             found.update(repr(tuple(tensor.shape)).encode())
             for part in tensor.split(1024):
@@ -59,11 +59,10 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """What a job learns from (`train`) and is measured on (`test`).
+    """Training and test images.
 
     Raises:
-        InputError: a set without images, a label that is no index of `classes`, or two sets whose images differ in
-            shape.
+        InputError: a set has no images, a label is not an index of `classes`, or the shapes of the two sets differ.
     """
 
     name: str
@@ -74,17 +73,17 @@ class DataSet:
     """Per channel, of pixels scaled to [0, 1], as is `std`."""
     std: tuple[float, ...]
     left_out: tuple[str, ...] = ()
-    """A line for each image that could not be read when all were: its path and the reason."""
+    """A line for each image that could not be read when the data was loaded: its path and the reason."""
     train_sources: ImageSources | None = None
-    """The files of the training images, in their order, if they are files."""
+    """The files of the training images in their order, if they come from files."""
     pixel_range: PixelRange | None = None
-    """What was black and white in the images of more than 8 bits; None if there are none."""
+    """Black and white in the images with more than 8 bits; None if there are none."""
     test_is: str = "its test set"
-    """Which images `test` are, in words. Of data that is only measured, `train` is the same images."""
+    """Which images `test` are, in words. In data that is only measured, `train` is the same images."""
     files: str | None = None
-    """A fingerprint of the names, sizes in bytes and classes of the files that it was read from, if it was."""
+    """A digest of the names, sizes in bytes and classes of the files, if the data comes from files."""
     notes: tuple[str, ...] = ()
-    """What every job says about the data at its start, a line each."""
+    """Lines that every job prints about the data at its start."""
 
     def __post_init__(self) -> None:
         for what, images in (("training", self.train), ("test", self.test)):
@@ -117,12 +116,12 @@ class DataSet:
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """A line for each image that was left out so far because it cannot be read: its path and the reason."""
+        """A line for each image left out so far because it cannot be read: its path and the reason."""
         streams = [images for images in (self.train, self.test) if isinstance(images, StreamedImages)]
         return (*self.left_out, *(line for images in streams for line in images.skipped.values()))
 
     def digest(self) -> str:
-        """A fingerprint of all images and labels, of streamed ones by their names and sizes: other data has another."""
+        """A digest of all images and labels; of streamed images, of their names and sizes."""
         found = blake2b(digest_size=16)
         for images in (self.train, self.test):
             images.update(found)
@@ -134,7 +133,7 @@ class DataSet:
 
 
 def classes_line(classes: Sequence[str]) -> str:
-    """How many classes there are and what they are called: all of a few, of more the first ten."""
+    """The number of classes and the names of at most ten."""
     names = first_of([shown(name, 40) for name in classes], 10)
     return f"{counted(len(classes), 'class', 'classes')}: {listed(names, 'and')}"
 
@@ -142,10 +141,10 @@ def classes_line(classes: Sequence[str]) -> str:
 def pixel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel of uint8 `[N, C, H, W]`, of pixels scaled to [0, 1].
 
-    Counted, not summed: 256 exact counts per channel give both in float64 with no copy of the images.
+    Computed in float64 from a histogram of each channel, without a copy of the images.
 
     Raises:
-        InputError: a channel with the same value everywhere, which cannot be normalised.
+        InputError: a channel has one value everywhere, so it cannot be normalised.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     mean, std = [], []

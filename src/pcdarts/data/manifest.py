@@ -1,4 +1,4 @@
-"""The weight and the arch split as a file: drawn once, used by any later run, which finds out whether it still fits."""
+"""A file with the weight and the arch split: drawn once, and checked by every run that uses it."""
 
 import json
 from collections.abc import Sequence
@@ -14,13 +14,14 @@ from pcdarts.data.disk.decode import quoted
 from pcdarts.errors import InputError
 
 FORMAT = 1
+_OTHER = "is not a manifest of splits: make one with `pcdarts data split`"
 MAX_BYTES = 2**30
-"""More than ten times what a manifest of all of ImageNet needs."""
+"""More than ten times the size of a manifest of all of ImageNet."""
 
 
 @dataclass(frozen=True)
 class SplitManifest:
-    """Which training images are in which split, by the names of their files below the folder of the data set."""
+    """The training images in each split, by their file names below the folder of the data set."""
 
     seed: int
     weight_fraction: float
@@ -30,7 +31,7 @@ class SplitManifest:
     arch: tuple[str, ...]
 
     def to_json(self) -> str:
-        """A JSON object with a line for each image, and a checksum over all of it."""
+        """A JSON object with a line per image, and a checksum of all of it."""
         fields = {"format": FORMAT, **asdict(self)}
         return json.dumps(fields | {"sha256": _checksum(fields)}, indent=1) + "\n"
 
@@ -39,25 +40,22 @@ class SplitManifest:
         """Read what `to_json` wrote; `where` names it in messages.
 
         Raises:
-            InputError: it is something else, was changed, or puts an image into both splits.
+            InputError: it is something else, was changed, or has an image twice or an empty split.
         """
         try:
             fields: dict[str, Any] = json.loads(text)
             checksum = fields.pop("sha256")
             if fields.pop("format") != FORMAT:
                 raise ValueError
-            numbers = {"seed": int(fields["seed"])} | {
-                name: float(fields[name]) for name in ("weight_fraction", "arch_fraction")
-            }
-            names = {name: tuple(map(str, fields[name])) for name in ("classes", "weight", "arch")}
-            manifest = cls(**numbers, **names)  # type: ignore[arg-type]  # by name
+            fractions = (float(fields[name]) for name in ("weight_fraction", "arch_fraction"))
+            names = (tuple(map(str, fields[name])) for name in ("classes", "weight", "arch"))
+            manifest = cls(int(fields["seed"]), *fractions, *names)  # type: ignore[call-arg,arg-type]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-            raise InputError(f"{where} is no manifest of splits: make one with `pcdarts data split`") from None
+            raise InputError(f"{where} {_OTHER}") from None
         if checksum != _checksum({"format": FORMAT, **asdict(manifest)}):
             raise InputError(f"{where} was changed or damaged since it was made: restore it, or make another one")
-        both = set(manifest.weight) & set(manifest.arch)
-        several = len(set(manifest.weight)) < len(manifest.weight) or len(set(manifest.arch)) < len(manifest.arch)
-        if both or several or not manifest.weight or not manifest.arch:
+        images = manifest.weight + manifest.arch
+        if len(set(images)) < len(images) or not manifest.weight or not manifest.arch:
             raise InputError(f"{where} has an empty split, or an image twice: make one with `pcdarts data split`")
         return manifest
 
@@ -79,18 +77,19 @@ class SplitManifest:
                 f"the manifest {quoted(path)} cannot be read ({error.strerror}): make one with `pcdarts data split`"
             ) from None
         except UnicodeDecodeError:
-            raise InputError(f"{quoted(path)} is no manifest of splits: make one with `pcdarts data split`") from None
+            raise InputError(f"{quoted(path)} {_OTHER}") from None
 
     def indices(
         self, classes: Sequence[str], names: Sequence[str], where: str, may_lack: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """The weight and the arch split as indices, int64, of training images with these `names`.
+        """The weight and the arch split as indices, int64, into the training images with these `names`.
 
         Args:
-            may_lack: so many images may be missing, because they could not be read.
+            where: the name of the manifest, for messages.
+            may_lack: how many images may be missing, because they could not be read.
 
         Raises:
-            InputError: the classes are others, an image is not there, or nothing is left of a split.
+            InputError: the classes differ, an image is missing, or a split would be empty.
         """
         if tuple(classes) != self.classes:
             raise InputError(

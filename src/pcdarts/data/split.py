@@ -1,4 +1,4 @@
-"""Which image goes where: the two halves of a search, stratified subsets, and a test set where none is given."""
+"""Random splits of images: the two splits of a search, stratified subsets, and a test set if none is given."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from pcdarts.errors import InputError
 
 
 def split_indices(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Split the training set into the `weight` and the `arch` split (Sec. 4.2), disjoint and together all of it.
+    """Split the training set into the disjoint `weight` and `arch` splits, which together are all of it (Sec. 4.2).
 
     A plain random permutation, not a stratified one. (The authors take the first and the second half of the files.)
 
@@ -36,7 +36,7 @@ def split_indices(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, T
 def split_each_class(labels: Tensor, weight_fraction: float, arch_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Draw disjoint `weight` and `arch` splits as fractions of each class (Sec. 4.3: 10 % and 2.5 % of ImageNet).
 
-    Of a class of n images, `fraction * n` rounded, and one at least, go to either.
+    Each split gets `fraction * n`, rounded, and at least one, of the n images of a class.
 
     Args:
         labels: int64 `[N]`.
@@ -45,7 +45,7 @@ def split_each_class(labels: Tensor, weight_fraction: float, arch_fraction: floa
         The weight and the arch indices, int64, class by class, in random order within a class.
 
     Raises:
-        InputError: the fractions are more than there is, or a class has a single image.
+        InputError: the fractions add up to more than 1, or a class has a single image.
     """
     if weight_fraction + arch_fraction > 1 + 1e-9:
         raise InputError(
@@ -66,15 +66,15 @@ def split_each_class(labels: Tensor, weight_fraction: float, arch_fraction: floa
 
 
 def stratified_subset(labels: Tensor, count: int, draw: torch.Generator) -> Tensor:
-    """Indices, ascending, of `count` of the images `[N]`, as equally many of each class as there are."""
+    """Indices, ascending, of `count` of N images, equally many of each class as far as possible."""
     order, rank = _shuffled_classes(labels, draw)
     return order[rank.argsort(stable=True)[:count]].sort().values
 
 
 def stratified_split(labels: Tensor, fraction: float, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Indices, ascending, of two disjoint parts of the images; the second has `fraction` of each class.
+    """Indices, ascending, of two disjoint parts that together are all images; the second has `fraction` of each class.
 
-    The second part has at least one image of each class, and so has the first where a class has two images.
+    The second part has at least one image of each class; so has the first, if the class has two images.
     """
     order, rank = _shuffled_classes(labels, draw)
     taken = (labels.bincount() * fraction).round().clamp(min=1)

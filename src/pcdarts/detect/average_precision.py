@@ -1,4 +1,4 @@
-"""Average precision as COCO measures it, by COCO's own tools, and the file that its evaluation server wants."""
+"""COCO's average precision, computed by COCO's own tools, and the results file for its evaluation server."""
 
 import contextlib
 import io
@@ -16,21 +16,22 @@ from pcdarts.extras import import_extra
 from pcdarts.run.whole_files import write_text
 
 _MEASURED = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
-"""In the order of pycocotools: over overlaps of 0.5 to 0.95; at 0.5; at 0.75; objects under 32², up to 96², larger."""
+"""In the order of pycocotools: mean over IoU thresholds of 0.5 to 0.95; at 0.5; at 0.75; for objects with areas below
+32², up to 96², and larger."""
 
 
 def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> dict[str, float]:
-    """Measure detections against the objects known, crowds ignored.
+    """Compare detections with the known objects; crowds are ignored.
 
     Args:
-        detections: for an image "image_id", "boxes" (left, top, right, bottom in pixels of the stored image) `[n, 4]`,
-            "scores" `[n]` and "labels" `[n]`; several for one image add up, and an image without any found nothing.
+        detections: dicts with "image_id", "boxes" (left, top, right, bottom in pixels of the stored image) `[n, 4]`,
+            "scores" `[n]` and "labels" `[n]`; an image may have several dicts, or none if nothing was found in it.
 
     Returns:
-        AP, AP50, AP75, AP_S, AP_M and AP_L in %; NaN where there is no object of that size to find.
+        AP, AP50, AP75, AP_S, AP_M and AP_L in %; NaN if there is no object of that size.
 
     Raises:
-        InputError: pycocotools is missing, the objects are not known, or a detection is of another image or class.
+        InputError: pycocotools is missing, the objects are unknown, or a detection has another image or class.
     """
     if not images.has_annotations:
         raise InputError(f"the objects in {images.name!r} are not known: write a submission instead of measuring")
@@ -38,17 +39,10 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
     cocoeval = import_extra("pycocotools.cocoeval", "detection", "average precision")
     objects = images.objects
     owners = np.repeat(images.image_ids, np.diff(images.ends, prepend=0))
-    known = [
-        {"image_id": owner, "category_id": label, "bbox": box, "area": area, "iscrowd": crowd}
-        for owner, label, box, area, crowd in zip(
-            owners.tolist(),
-            objects.labels.tolist(),
-            objects.boxes.tolist(),
-            objects.areas.tolist(),
-            objects.crowd.astype(int).tolist(),
-            strict=True,
-        )
-    ]
+    columns = (owners, objects.labels, objects.boxes, objects.areas, objects.crowd.astype(int))
+    names = ("image_id", "category_id", "bbox", "area", "iscrowd")
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    known = [dict(zip(names, row, strict=True)) for row in rows]
     labels = range(1, len(images.classes) + 1)
     found = [
         one | {"area": one["bbox"][2] * one["bbox"][3], "iscrowd": 0} for one in _results(images, detections, labels)
@@ -58,7 +52,7 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    figures: NDArray[np.float64] = evaluation.stats[: len(_MEASURED)]  # -1 where nothing is to be found
+    figures: NDArray[np.float64] = evaluation.stats[: len(_MEASURED)]  # -1 if there is no such object
     return {
         name: 100 * float(figure) if figure >= 0 else float("nan")
         for name, figure in zip(_MEASURED, figures, strict=True)
@@ -66,14 +60,14 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
 
 
 def write_submission(path: Path, images: CocoImages, detections: list[dict[str, Any]]) -> int:
-    """Write detections, as `average_precision` takes them, as a file of COCO's results format.
+    """Write detections, as described in `average_precision`, to a file in COCO's results format.
 
     Returns:
-        How many detections are not in it, since the annotation file of these images has no category for them.
+        How many detections are left out because the annotation file has no category for their class.
 
     Raises:
-        InputError: a detection is of another image or class.
-        RunError: it cannot be saved.
+        InputError: a detection has another image or class.
+        RunError: the file cannot be written.
     """
     results = list(_results(images, detections, images.category_ids))
     known = [result for result in results if result["category_id"] is not None]
@@ -87,11 +81,11 @@ def _results(
     """The detections one by one in COCO's results format; label l becomes `category_ids[l - 1]`."""
     image_ids = set(images.image_ids)
     if len(image_ids) < len(images):
-        raise InputError(f"images of {images.name!r} have the same ids: measure one set after the other")
+        raise InputError(f"images of {images.name!r} have the same ids: measure the sets one by one")
     for of_image in detections:
         image_id = of_image["image_id"]
         if image_id not in image_ids:
-            raise InputError(f"detections in image {image_id} are not of {images.name!r}: give the images they are of")
+            raise InputError(f"image {image_id}, which has detections, is not in {images.name!r}: give its image set")
         boxes, scores, labels = (of_image[name].tolist() for name in ("boxes", "scores", "labels"))
         for (left, top, right, bottom), score, label in zip(boxes, scores, labels, strict=True):
             if not 1 <= label <= len(images.classes):
@@ -108,7 +102,7 @@ def _results(
 
 
 def _indexed(coco: Any, images: CocoImages, category_ids: Sequence[int], annotations: list[dict[str, Any]]) -> Any:
-    """Annotations as pycocotools wants them: with ids from 1, since its matching takes 0 for none."""
+    """Annotations in the form of pycocotools: with ids from 1, since its matching uses 0 for "none"."""
     index = coco.COCO()
     index.dataset = {
         "images": [{"id": image_id} for image_id in images.image_ids],

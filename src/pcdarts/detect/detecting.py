@@ -1,4 +1,4 @@
-"""What learning to detect and measuring it share: the data, the detector, and what it finds in a set of images."""
+"""What training and testing a detector share: the data, the batches, the detector, its detections and losses."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,16 +18,17 @@ from pcdarts.learn.job_batches import reading_processes, shared_batch_size
 from pcdarts.run.processes import ALONE, Processes
 
 Detections = dict[str, Any]
-"""Of one image: "image_id"; "boxes" [n, 4] (left, top, right, bottom in stored pixels), "scores" [n], "labels" [n]."""
+"""For one image: "image_id", "boxes" [n, 4] (left, top, right, bottom in pixels of the stored image), "scores" [n] and
+"labels" [n]."""
 
 
 def detection_data(config: DetectTrainConfig) -> CocoData:
     """The data that `config` names.
 
     Raises:
-        InputError: it is not there or cannot be used, or what measures on it is not installed.
+        InputError: it is missing or cannot be used, or pycocotools is not installed.
     """
-    import_extra("pycocotools.cocoeval", "detection", "average precision")  # said now, not after the first epochs
+    import_extra("pycocotools.cocoeval", "detection", "average precision")  # fails now, not after the first epochs
     if config.data_root is None:
         raise InputError(
             "data_root is not given, but a detector needs images with boxes: name a folder in COCO's layout"
@@ -44,7 +45,7 @@ def detection_data(config: DetectTrainConfig) -> CocoData:
     )
     for images in (data.train, data.test):
         if images.objects.crowd.all():  # or if there are none
-            raise InputError(f"the objects in {images.name!r} are not known, or there are none: use another set")
+            raise InputError(f"the objects in {images.name!r} are unknown, or there are none: use another set")
     return data
 
 
@@ -56,7 +57,7 @@ def learning_batches(
     device: torch.device,
     processes: Processes,
 ) -> BoxBatches:
-    """Shuffled batches to learn from.
+    """Shuffled, augmented batches for training.
 
     Raises:
         InputError: as in `shared_batch_size`.
@@ -88,7 +89,7 @@ def measuring_batches(
     device: torch.device,
     processes: Processes = ALONE,
 ) -> BoxBatches:
-    """Batches for a measurement: in order, and nothing done to the images but resizing and normalising."""
+    """Batches for a measurement: in order, with images that are only resized and normalised."""
     return BoxBatches(
         images,
         batch_size=config.batch_size,
@@ -126,14 +127,15 @@ def find_objects(
     processes: Processes = ALONE,
     between: Callable[[], None] = lambda: None,
 ) -> list[Detections]:
-    """What `detector` finds in the images of one epoch, by image id; images in which it finds nothing are left out.
+    """The detections in the images of one epoch, by image id; images without detections are left out.
 
-    Every process looks at its share of each batch, and is told what all have found; `between` is called after each one.
+    Every process handles its share of each batch and returns the detections of all. `between` is called after each
+    batch.
     """
     detector.eval()
     rows = [torch.empty(0, 7, dtype=torch.float64)]
     seen = 0
-    for seen, batch in enumerate(batches.epoch(0), 1):  # noqa: B007  # counted for below
+    for seen, batch in enumerate(batches.epoch(0), 1):  # noqa: B007  # used below
         found = detector(batch.images)
         for image_id, objects, size in zip(batch.image_ids, found, batch.sizes, strict=True):
             scale = (size.flip(0).double() / detector.image_size).repeat(2)  # width, height, width, height
@@ -141,7 +143,7 @@ def find_objects(
             scores, labels = (objects[name].cpu().double().unsqueeze(1) for name in ("scores", "labels"))
             rows.append(torch.cat([torch.full_like(scores, image_id), boxes, scores, labels], dim=1))
         between()
-    for _ in range(seen, len(batches)):  # of small batches a process may have no share, but all must meet
+    for _ in range(seen, len(batches)):  # a process may have no share of a small batch, but all must call this equally
         between()
     together = processes.gather(torch.cat(rows))
     together = together[together[:, 0].argsort(stable=True)]
@@ -157,8 +159,8 @@ def find_objects(
     ]
 
 
-def looked_at(images: CocoImages, batches: BoxBatches, processes: Processes = ALONE) -> CocoImages:
-    """Those of `images` that no process has skipped, since it could not read them; every process must call this.
+def drop_unreadable(images: CocoImages, batches: BoxBatches, processes: Processes = ALONE) -> CocoImages:
+    """The images without those that a process skipped because they cannot be read; every process must call this.
 
     Raises:
         RunError: none is left.
@@ -169,13 +171,13 @@ def looked_at(images: CocoImages, batches: BoxBatches, processes: Processes = AL
     left = sorted(set(range(len(images))) - set(skipped))
     if not left:
         raise RunError(
-            f"none of the {len(images)} images of {images.name!r} can be read: mend them, or use another set"
+            f"none of the {len(images)} images of {images.name!r} can be read: repair them, or use another set"
         )
     return images.subset(left)
 
 
 class BoxLosses:
-    """The losses of an epoch so far, per default box that was matched, over all processes."""
+    """The losses of an epoch so far, per matched default box, over all processes."""
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
@@ -186,18 +188,18 @@ class BoxLosses:
         self.sums: Tensor = torch.zeros(3, dtype=torch.float64)
 
     def add(self, losses: dict[str, Tensor], left_out: Tensor | None = None) -> None:
-        """Count what `Detector` gives for a batch, unless the boolean `left_out` says that it does not count."""
+        """Add the losses that `Detector` returns for a batch, unless the boolean tensor `left_out` is true."""
         matched = losses["num_matched"].double()
         of_batch = [losses[name].detach().double() * matched for name in ("bbox_regression", "classification")]
         sums = torch.stack([*of_batch, matched])
         self.sums = self.sums.to(matched.device) + (sums if left_out is None else sums.masked_fill(left_out, 0))
 
     def so_far(self) -> dict[str, Tensor]:
-        """`train_loss` and its parts `train_box_loss` and `train_class_loss`, of this process, still on the device."""
+        """`train_loss` and its parts `train_box_loss` and `train_class_loss`, of this process, on its device."""
         return _per_match(self.sums)
 
     def named(self) -> dict[str, float]:
-        """The same of all processes, as plain numbers."""
+        """The same over all processes, as plain numbers."""
         return {name: float(loss) for name, loss in _per_match(self.state_dict()["sums"]).items()}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -205,7 +207,7 @@ class BoxLosses:
         return {"sums": self._processes.total(self.sums.cpu())}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from saved sums, which the first process keeps for all."""
+        """Continue from saved sums; the first process holds those of all."""
         self.clear()
         if self._processes.is_first:
             self.sums = state["sums"]

@@ -1,6 +1,6 @@
-"""A single-shot detector (SSD) on a derived network (Sec. 4.5): torchvision's SSD, with our cells as its backbone.
+"""A single-shot detector (SSD) on a derived network (Sec. 4.5): torchvision's SSD with our cells as the backbone.
 
-Default boxes, their matching, the loss with hard negatives and the suppression of overlapping boxes are torchvision's.
+Default boxes, their matching, the loss with hard negatives and non-maximum suppression are torchvision's.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,16 +30,15 @@ SMALLEST_IMAGE_SIDE = 64
 
 _ASPECT_RATIOS = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
 _SCALES = [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05]
-"""Default boxes of SSD300 on COCO (Liu et al., 2016; `ssd300_vgg16` in torchvision): 4, 6, 6, 6, 4, 4 at a place."""
+"""Default boxes of SSD300 on COCO (Liu et al., 2016; `ssd300_vgg16` in torchvision): 4, 6, 6, 6, 4, 4 per position."""
 
 
 class FeatureMaps(nn.Module):
-    """Images `[B, 3, H, W]` to six maps by name: three of the network, made narrow, and three smaller ones.
+    """Images `[B, 3, H, W]` to six feature maps by name: three of the network with fewer channels, and three smaller.
 
-    The network's maps, of strides 8, 16 and 32, pass a 1x1 convolution each, to `head_channels` and twice and four
-    times as many: a head of SSD has outputs for every class, and on wide maps would cost as much as the network.
-    From the last one, three extra blocks of SSDLite make maps of half the size each: of images of 320 x 320, maps of
-    40, 20, 10, 5, 3 and 2.
+    A 1x1 convolution each reduces the network's maps of strides 8, 16 and 32 to 1, 2 and 4 times `head_channels`: the
+    head has outputs for every class, and on wide maps would cost as much as the network. Three extra blocks of SSDLite
+    follow, each of which halves the size: for images of 320 x 320 the maps have sides of 40, 20, 10, 5, 3 and 2.
     """
 
     def __init__(self, network: Network, head_channels: int) -> None:
@@ -67,18 +66,18 @@ class FeatureMaps(nn.Module):
 class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
     """SSD with the network of a genotype (kind "imagenet", without its classifier) as the backbone.
 
-    `detector(images, targets)` with images `[B, 3, image_size, image_size]`, normalised as for the network, gives in
-    training the losses by name, "bbox_regression" and "classification", per default box that was matched, and
-    "num_matched", the number of these; targets are one dict per image of "boxes" [n, 4] (x1, y1, x2, y2 in pixels) and
-    "labels" [n]. In evaluation it gives one dict per image of "boxes", "labels" and "scores", best first.
+    `detector(images, targets)` takes images `[B, 3, image_size, image_size]`, normalised as for the network. In
+    training it returns the losses "bbox_regression" and "classification", per matched default box, and "num_matched",
+    the number of these boxes; targets are one dict per image with "boxes" [n, 4] (x1, y1, x2, y2 in pixels) and
+    "labels" [n]. In evaluation it returns one dict per image with "boxes", "labels" and "scores", best first.
 
     Args:
         genotype: the normal and the reduction cell.
-        channels, num_cells: those of `Network`; 48 and 14 in the paper.
-        num_classes: kinds of objects; their labels are 1 to `num_classes`, 0 is background.
+        channels, num_cells: as in `Network`; 48 and 14 in the paper.
+        num_classes: number of object classes; their labels are 1 to `num_classes`, 0 is background.
         image_size: height and width of the images in pixels.
-        head_channels: channels of the map of stride 8 that the head sees (`FeatureMaps`).
-        amp: the precision of the network. All that follows is float32: a twentieth of the work, and on maps of 1x1 the
+        head_channels: channels of the map of stride 8 before the head (`FeatureMaps`).
+        amp: the precision of the network. Everything after it is float32: a twentieth of the work, and on 1x1 maps the
             gradient of PyTorch's depthwise convolutions in bfloat16 is wrong on a CPU (seen with PyTorch 2.14.1).
         synchronize: as in `Network`.
 
@@ -114,7 +113,7 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
             boxes,
             (image_size, image_size),
             num_classes + 1,
-            # Images come resized and normalised: torchvision is to do neither again.
+            # The images are resized and normalised already.
             image_mean=[0.0, 0.0, 0.0],
             image_std=[1.0, 1.0, 1.0],
             _skip_resize=True,
@@ -136,15 +135,15 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
         anchors: list[Tensor],
         matched_idxs: list[Tensor],
     ) -> dict[str, Tensor]:
-        """torchvision's losses, and the number of matches that these were divided by (0: both losses are)."""
+        """torchvision's losses, and the number of matches by which they were divided (if it is 0, both losses are)."""
         losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
         return losses | {"num_matched": torch.stack([(matched >= 0).sum() for matched in matched_idxs]).sum()}
 
     def load_backbone(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a trained classifier's cells and stem, from its state dict.
+        """Load the stem and cells of a trained classifier from its state dict.
 
         Raises:
-            InputError: they are those of another network.
+            InputError: they do not fit this network.
         """
         own = {name: x for name, x in state.items() if not name.startswith(("classifier.", "auxiliary_head."))}
         try:
@@ -156,16 +155,16 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
 
 
 def detector_complexity(detector: Detector) -> dict[str, Complexity]:
-    """What inference on one image costs: "backbone", "extras" (all that makes maps of its features), "heads", "all".
+    """The cost of inference on one image: of "backbone", "extras" (from its features to the maps), "heads" and "all".
 
-    Counted as in `network/complexity.py`; decoding and suppression of boxes are not. Nothing is computed.
+    Counted as in `network/complexity.py`, without decoding and suppression of boxes. Nothing is computed.
     """
     skeleton = skeleton_of(detector)
     maps, head = skeleton.backbone, skeleton.head
     images = torch.empty(1, 3, detector.image_size, detector.image_size, device="meta")
-    _, backbone = _counted(lambda: maps.network.features(images))
-    made, backbone_and_extras = _counted(lambda: maps(images))
-    _, heads = _counted(lambda: head(list(made.values())))
+    _, backbone = _count(lambda: maps.network.features(images))
+    features, backbone_and_extras = _count(lambda: maps(images))
+    _, heads = _count(lambda: head(list(features.values())))
     return {
         "backbone": Complexity(_size(maps.network), backbone),
         "extras": Complexity(_size(maps) - _size(maps.network), backbone_and_extras - backbone),
@@ -179,8 +178,8 @@ def _size(module: nn.Module) -> int:
 
 
 @torch.no_grad()
-def _counted(compute: Callable[[], Any]) -> tuple[Any, int]:
-    """What `compute` returns, and the mult-adds that it takes."""
+def _count(compute: Callable[[], Any]) -> tuple[Any, int]:
+    """The result of `compute`, and its mult-adds."""
     with FlopCounterMode(display=False) as counter:
         result = compute()
     return result, counter.get_total_flops() // 2

@@ -1,4 +1,4 @@
-"""Pictures of detections: images side by side, with what is in them and what was found."""
+"""Pictures of detections: images side by side, with the known objects and the detections drawn in."""
 
 import colorsys
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from pcdarts.data.coco.coco_images import CocoImages
-from pcdarts.data.disk.decode import warnings_settled
+from pcdarts.data.disk.decode import strict_warnings
 from pcdarts.errors import InputError, shown
 from pcdarts.run.whole_files import write_bytes
 
 TILE = 320
-"""Pixels of the longer side of an image in the sheet."""
+"""The longer side of an image on the sheet, in pixels."""
 
 MOST_DRAWN = 15
-"""Detections, and likewise objects, in one image: more of them hide the image and each other."""
+"""The most detections, and the most objects, drawn in one image: more would hide the image and each other."""
 
 _NAME_LENGTH = 20
 _FONT_SIZE = 11
 _GOLDEN = 0.618034
-"""Of a turn around the colour circle, from one class to the next: neighbours differ, and no hue comes again."""
+"""The step around the colour circle from one class to the next: neighbours differ, and hues do not repeat."""
 
 Box = Sequence[float]
 """Left, top, right, bottom."""
@@ -34,18 +34,18 @@ WHITE: Colour = (255, 255, 255)
 def draw_detections(
     images: CocoImages, detections: list[dict[str, Any]], path: Path, *, threshold: float, columns: int
 ) -> int:
-    """Draw all `images` on one sheet, a PNG: objects in white, detections in the colour of their class, with its name.
+    """Draw all `images` on one PNG sheet: objects in white, detections in the colour of their class with its name.
 
-    Of an image the `MOST_DRAWN` detections of the highest scores are drawn, and as many objects, the largest; a line
-    at its bottom says how many are not. A name that would cover that of a better detection is left out.
+    In each image the `MOST_DRAWN` best detections and the `MOST_DRAWN` largest objects are drawn; a line at its bottom
+    counts the others. A name that would cover the name of a better detection is left out.
 
     Args:
-        detections: as `average_precision` takes them; those of other images are not drawn.
-        threshold: the least score that is drawn.
-        columns: images in a row.
+        detections: as described in `average_precision`; those of other images are not drawn.
+        threshold: the lowest score that is drawn.
+        columns: images per row.
 
     Returns:
-        How many detections of that score are not drawn.
+        How many detections with at least that score are not drawn.
 
     Raises:
         InputError: no image, no column, or an image that cannot be read.
@@ -61,7 +61,7 @@ def draw_detections(
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (min(columns, len(images)) * TILE, rows * TILE), WHITE)
     undrawn = 0
-    with warnings_settled():
+    with strict_warnings():
         for index, image_id in enumerate(images.image_ids):
             of_it = sorted(found.get(image_id, []), key=lambda one: -one[0])
             undrawn += len(of_it[MOST_DRAWN:])
@@ -84,7 +84,7 @@ def class_colour(label: int) -> Colour:
 
 
 def _tile(images: CocoImages, index: int, found: list[_Found]) -> Image.Image:
-    """One image with its boxes, no side longer than `TILE`; `found` by falling score."""
+    """One image with its boxes, no side longer than `TILE`; `found` in descending order of scores."""
     image = images.read(index)
     scale = TILE / max(image.size)
     tile = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
@@ -98,7 +98,7 @@ def _tile(images: CocoImages, index: int, found: list[_Found]) -> Image.Image:
             [box[0] + 1, box[1] + 1, max(box[0], box[2] - 2) + 1, max(box[1], box[3] - 2) + 1], outline=WHITE
         )
     drawn = [(_on_tile(box, scale, tile), score, label) for score, label, box in found[:MOST_DRAWN]]
-    for box, _, label in reversed(drawn):  # the best on top
+    for box, _, label in reversed(drawn):  # so that the best is on top
         draw.rectangle(box, outline=class_colour(label), width=2)
     left_out = [(len(found) - MOST_DRAWN, "detections"), (len(objects) - MOST_DRAWN, "objects")]
     lines = [f"{count} more {what}" for count, what in left_out if count > 0]
@@ -119,14 +119,14 @@ def _on_tile(box: Box, scale: float, tile: Image.Image) -> list[float]:
 
 
 def _printable(name: str) -> str:
-    """A class's name in letters that the font has."""
+    """The name of a class in characters that the font has."""
     return shown(name, _NAME_LENGTH).encode("latin-1", "replace").decode("latin-1")
 
 
 def _write(draw: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], ground: Colour, taken: list[Box]) -> None:
-    """Write `text` on a `ground` of one colour, with its left top `corner` there or as near as the image has room.
+    """Write `text` on a `ground` colour, with its top left at `corner` or as near as the image allows.
 
-    Nothing is written over what is `taken` by other texts; this one is added.
+    Does nothing if it would overlap a box in `taken`; otherwise adds its own box there.
     """
     font = ImageFont.load_default(_FONT_SIZE)
     _, _, right, bottom = draw.textbbox((0, 0), text, font=font)

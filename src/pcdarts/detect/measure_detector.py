@@ -1,4 +1,4 @@
-"""`pcdarts detect test`: the average precision of a trained detector, its detections for COCO's server, and drawn."""
+"""`pcdarts detect test`: measure a trained detector, write its detections for COCO's server, or draw them."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from pcdarts.data.coco.coco import CocoData, load_coco_test
 from pcdarts.data.coco.coco_sets import with_classes
 from pcdarts.data.images import classes_line
 from pcdarts.detect.average_precision import average_precision, write_submission
-from pcdarts.detect.detecting import detection_data, find_objects, looked_at, make_detector, measuring_batches
+from pcdarts.detect.detecting import detection_data, drop_unreadable, find_objects, make_detector, measuring_batches
 from pcdarts.detect.detector import Detector
 from pcdarts.detect.draw_boxes import MOST_DRAWN, draw_detections
 from pcdarts.errors import InputError
@@ -19,14 +19,14 @@ from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import refuse_existing
 
 DRAWN_IMAGES = 16
-"""On one sheet, in columns of four."""
+"""The most images on one sheet."""
 
 
 def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
-    """Print and return the average precision of a trained detector; write or draw its detections, as asked.
+    """Print and return the average precision of a trained detector; write or draw its detections if asked to.
 
     Raises:
-        InputError: there is no finished detect train run, or the data does not fit what it was trained on.
+        InputError: there is no finished detect train run, or the data does not fit its training data.
         RunError: a file cannot be saved.
     """
     refuse_existing("--submission", config.submission)
@@ -34,22 +34,22 @@ def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
     run = RunFolder.open(config.run)
     trained = resolve(DetectTrainConfig, file=run.config)
     run.read_result()
-    learnt = restored_detector(trained, run)
-    data = _test_data(config, trained, tuple(learnt.classes), f"the run {run.path}")
+    known = load_detector(trained, run)
+    data = _test_data(config, trained, tuple(known.classes), f"the run {run.path}")
     images = data.test
     if not images.has_annotations and not (config.submission or config.draw):
         raise InputError(f"{images.name} has no annotations to measure against: give --submission FILE, or --draw FILE")
-    for note in (classes_line(learnt.classes), *data.notes):
+    for note in (classes_line(known.classes), *data.notes):
         print(note)
     device = choose_device(config.device, config.threads)
-    batches = measuring_batches(config, images, trained.image_size, learnt.mean, learnt.std, device)
-    found = find_objects(learnt.detector.to(device), batches)
-    images = looked_at(images, batches)
+    batches = measuring_batches(config, images, trained.image_size, known.mean, known.std, device)
+    found = find_objects(known.detector.to(device), batches)
+    images = drop_unreadable(images, batches)
     for line in [*data.skipped, *batches.skipped.values()]:
         print(f"skipped: {line}")
     if config.submission:
         left_out = write_submission(config.submission, images, found)
-        without = f", without {left_out} of categories that it does not have" if left_out else ""
+        without = f", without {left_out} of categories that {images.name} does not have" if left_out else ""
         print(f"{config.submission}: the detections in {len(images)} images of {images.name}{without}")
     if config.draw:
         drawn = images.subset(range(min(DRAWN_IMAGES, len(images))))
@@ -71,13 +71,13 @@ def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
 
 
 def _test_data(config: DetectTestConfig, trained: DetectTrainConfig, classes: tuple[str, ...], whose: str) -> CocoData:
-    """The images that `config` names, or those of the run, with the classes that `whose` detector knows."""
+    """The images that `config` names, or the test set of the run, labelled by the `classes` of `whose` detector."""
     update = {"data_root": config.data_root, "test_images": config.test_images, "on_bad_image": config.on_bad_image}
     like = trained.model_copy(update={name: value for name, value in update.items() if value is not None})
     if config.test_set is None and (like.test_set is None or like.train_sets == (like.test_set,)):
-        data = detection_data(like)  # which images these are, the training sets decide
+        data = detection_data(like)  # the test images depend on the training sets
         return replace(data, test=with_classes(data.test, classes, whose))
-    assert like.data_root is not None  # else it would not have been trained
+    assert like.data_root is not None  # no run is trained without it
     data = load_coco_test(
         like.data_root,
         config.test_set or like.test_set or "",
@@ -88,14 +88,14 @@ def _test_data(config: DetectTestConfig, trained: DetectTrainConfig, classes: tu
         whose=whose,
     )
     if config.data_root is None and config.test_set in trained.train_sets:
-        note = f"warning: {whose} was trained on images of {config.test_set!r}, so that the measurement flatters"
+        note = f"warning: {whose} was trained on images of {config.test_set!r}, so the measured precision is too high"
         data = replace(data, notes=(*data.notes, note))
     return data
 
 
 @dataclass(frozen=True)
-class LearntDetector:
-    """What a finished training leaves in its checkpoint."""
+class TrainedDetector:
+    """The content of the checkpoint of a finished training."""
 
     detector: Detector
     classes: list[str]
@@ -103,8 +103,8 @@ class LearntDetector:
     std: list[float]
 
 
-def restored_detector(trained: DetectTrainConfig, run: RunFolder) -> LearntDetector:
-    """The detector trained in `run`, and what it knows of its images.
+def load_detector(trained: DetectTrainConfig, run: RunFolder) -> TrainedDetector:
+    """The detector trained in `run`, its classes, and the statistics of its images.
 
     Raises:
         InputError: the checkpoint is missing, damaged, or not of this run.
@@ -119,6 +119,6 @@ def restored_detector(trained: DetectTrainConfig, run: RunFolder) -> LearntDetec
         detector.load_state_dict(state["detector"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         raise InputError(
-            f"{run.checkpoint} does not fit the detector of its run: restore the file from a copy, or train anew"
+            f"{run.checkpoint} does not fit the detector of its run: restore the file from a copy, or train again"
         ) from None
-    return LearntDetector(detector, classes, mean, std)
+    return TrainedDetector(detector, classes, mean, std)

@@ -23,9 +23,9 @@ from pcdarts.detect.average_precision import average_precision
 from pcdarts.detect.detecting import (
     BoxLosses,
     detection_data,
+    drop_unreadable,
     find_objects,
     learning_batches,
-    looked_at,
     make_detector,
     measuring_batches,
 )
@@ -149,7 +149,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 processes.share_buffers(detector)
                 objects = find_objects(detector, test_batches, processes, job.save_if_due)
-                measured_on = looked_at(data.test, test_batches, processes)
+                measured_on = drop_unreadable(data.test, test_batches, processes)
                 if processes.is_first:
                     measured = average_precision(measured_on, objects)
                     record |= {name: None if math.isnan(value) else value for name, value in measured.items()}

@@ -113,7 +113,7 @@ def classifier_of(
     names, names_known = _classes(path, weights.sizes, options.classes)
     blueprint = _assumed(weights.sizes, genotype, names, options.image_size)
     try:
-        classifier = Classifier(blueprint, weights.fitted_to(genotype, f"the genotype {shown(options.genotype)}"))
+        classifier = Classifier(blueprint, weights.fit_to(genotype, f"the genotype {shown(options.genotype)}"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     said = _used(state)

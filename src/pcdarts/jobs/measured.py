@@ -12,7 +12,7 @@ from pcdarts.data.disk.image_files import FileId, file_ids, files_digest
 from pcdarts.data.disk.image_folder import ImageFolder
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import DataSet
-from pcdarts.data.sources import load_data, load_measured
+from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError, counted
 from pcdarts.learn.job_batches import how_to_read, reading_processes
 
@@ -79,7 +79,8 @@ def data_to_measure(config: TestConfig, trained: TrainConfig, learnt: WhatIsKnow
         places = {"root": trained.data_root, "hub_name": trained.hub_name}
     options: dict[str, Any] = {**places, **reading, **how_to_read(trained if name in FILES else None)}
     options["learnt"] = learnt_files(trained) if name in ("folder", "imagenet") else ()
-    return load_measured(name, test_set=config.test_set, test_images=config.test_images, seed=trained.seed, **options)
+    options |= {"test_set": config.test_set, "test_images": config.test_images, "seed": trained.seed}
+    return load_data(name, to_measure=True, **options)
 
 
 def has_moved_to(places: dict[str, Any], name: str, trained: TrainConfig, learnt: WhatIsKnown) -> bool:

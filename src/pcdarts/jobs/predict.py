@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pcdarts.config.configs import PredictConfig, TrainConfig
 from pcdarts.config.recipes import resolve
-from pcdarts.data.disk.decode import BadImage, decoded, fitted, quoted, warnings_settled
-from pcdarts.data.disk.image_folder import images_under
+from pcdarts.data.disk.decode import BadImage, decode, fit_to_square, quoted, strict_warnings
+from pcdarts.data.disk.image_folder import list_images
 from pcdarts.data.disk.listing import ignored_lines
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.jobs.foreign_weights import classifier_of, is_file_of_weights, refuse_options
@@ -108,7 +108,7 @@ def all_images(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
             continue
         ignored: Counter[str] = Counter()
-        found = images_under(path, ignored)
+        found = list_images(path, ignored)
         for line in ignored_lines(ignored):
             print(in_one_line(f"{path}: {line}"), file=sys.stderr, flush=True)
         if not found:
@@ -154,11 +154,11 @@ def read_pixels(path: Path, blueprint: Blueprint) -> Tensor:
     Raises:
         InputError: it cannot be read, or has colours that the network does not know.
     """
-    with warnings_settled():
-        image = decoded(path, pixel_range=blueprint.pixel_range)
+    with strict_warnings():
+        image = decode(path, pixel_range=blueprint.pixel_range)
     if image.mode != "L" and blueprint.image_channels == 1:
         raise InputError(f"{quoted(path)}: it has colours, but the network knows greyscale images alone")
-    image = fitted(
+    image = fit_to_square(
         image.convert("L" if blueprint.image_channels == 1 else "RGB"), blueprint.image_size, blueprint.border
     )
     return torch.from_numpy(np.array(image).reshape(*image.size, -1)).permute(2, 0, 1)

@@ -14,7 +14,7 @@ from pcdarts.config.values import DataName
 from pcdarts.data.disk.depth import SIXTEEN_BITS, PixelRange
 from pcdarts.data.disk.encoded import FILES
 from pcdarts.data.images import DataSet, Images
-from pcdarts.data.sources import load_measured
+from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError, in_one_line, in_short
 from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
@@ -115,7 +115,7 @@ def test_file(config: TestConfig) -> float:
             f"the data of {config.run} is not known: name images of its {len(blueprint.classes)} classes, as in "
             "--data folder --data-root FOLDER"
         )
-    data = load_measured(
+    data = load_data(
         name,
         root=config.data_root,
         hub_name=config.hub_name,
@@ -123,6 +123,7 @@ def test_file(config: TestConfig) -> float:
         image_size=config.image_size or blueprint.image_size,
         test_images=config.test_images,
         on_bad_image=config.on_bad_image or "stop",
+        to_measure=True,
         border=blueprint.border if name in FILES else 0.0,
         pixel_range=config.pixel_range or blueprint.pixel_range,
         workers=reading_processes(config.workers, device),

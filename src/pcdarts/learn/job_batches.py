@@ -9,7 +9,7 @@ import torch
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.disk.depth import in_words
+from pcdarts.data.disk.depth import range_text
 from pcdarts.data.disk.encoded import Loading
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import DataSet, Images
@@ -43,7 +43,7 @@ def training_data(config: SearchConfig | TrainConfig, device: torch.device, proc
         **how_to_read(config),
     )
     if config.pixel_range is not None and data.pixel_range is None:
-        unused = f"no image has more than 8 bits: --pixel-range {in_words(config.pixel_range)} changes nothing"
+        unused = f"no image has more than 8 bits: --pixel-range {range_text(config.pixel_range)} changes nothing"
         data = replace(data, notes=(*data.notes, unused))
     return data
 

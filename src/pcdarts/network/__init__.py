@@ -1,1 +1,1 @@
-"""What a genotype becomes: the network that is trained, its size, and its files of weights."""
+"""Evaluation networks: the network of a genotype, its cost, and its files of weights."""

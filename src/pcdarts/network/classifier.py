@@ -1,4 +1,4 @@
-"""A trained network as it ships: with what it knows of its images and classes, in one safetensors file."""
+"""A trained network with what is known about its images and classes, in one safetensors file."""
 
 import math
 from collections.abc import Mapping
@@ -18,17 +18,17 @@ from pcdarts.errors import InputError, check_path, shown, wrong_type
 from pcdarts.network.network import Network, network_without_data
 
 WEIGHTS = "model.safetensors"
-"""What a file of weights is called in an export folder."""
+"""The name of the file of weights in an export folder."""
 
 _KEY = "pcdarts"
-"""Where the metadata of such a file keeps the blueprint."""
+"""The key of the blueprint in the metadata of such a file."""
 
 _MAX_FIELD = 1_000_000
-"""Characters of a blueprint; a thousand classes with long names need a tenth."""
+"""The most characters of a blueprint; a thousand classes with long names need a tenth."""
 
 
 class Blueprint(BaseModel):
-    """All that a trained network is but its weights: what builds it, and what it knows of its images and classes."""
+    """A trained network without its weights: how it is built, and what is known about its images and classes."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -39,17 +39,17 @@ class Blueprint(BaseModel):
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     """Their names, in the order of the logits."""
     mean: Annotated[tuple[float, ...], Field(min_length=1)]
-    """Per channel, of pixels scaled to [0, 1], as is `std`: what images were normalised with in training."""
+    """The mean that normalised images in training, per channel, of pixels scaled to [0, 1]; likewise `std`."""
     std: tuple[Annotated[float, Field(gt=0)], ...]
     image_size: Annotated[int, Field(ge=1, le=4096)]
-    """Side of the square images in pixels, to which others are resized."""
+    """Side of the square images in pixels; other images are resized to it."""
     border: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """The share of an image that is cut off at either side before it is resized."""
+    """The share cut off each side of an image before it is resized."""
     pixel_range: tuple[float, float] | None = (0.0, 65535.0)
-    """The values that are black and white in images of more than 8 bits, and become 0 and 255; None if the network has
-    seen no such images. A file without it was written when all were taken for these."""
+    """Black and white in images with more than 8 bits, which become 0 and 255; None if there were no such images in
+    training. The default is what older files, which lack this field, mean."""
     version: str = pcdarts.__version__
-    """That of pcdarts which wrote it."""
+    """The version of pcdarts that wrote it."""
 
     @model_validator(mode="after")
     def _channels_agree(self) -> Self:
@@ -67,12 +67,12 @@ class Blueprint(BaseModel):
         return len(self.mean)
 
     def build(self, weights: Mapping[str, Tensor]) -> Network:
-        """The network, made of `weights` (a state dict of float32, not copied), without an auxiliary head.
+        """The network with these `weights` (a state dict of float32, not copied), without an auxiliary head.
 
         Raises:
-            InputError: there can be no such network, or it has other weights.
+            InputError: such a network is impossible, or the weights do not fit it.
         """
-        if self.num_cells > len(weights):  # before a thousand cells are built for nothing
+        if self.num_cells > len(weights):  # checked before a thousand cells are built
             raise InputError(f"{self.num_cells} cells cannot be made of {len(weights)} tensors")
         network = network_without_data(
             self.genotype,
@@ -100,16 +100,16 @@ def _form(tensor: Tensor) -> str:
 
 
 class Classifier(nn.Module):
-    """A network that normalises its images itself: it takes pixels in [0, 1] and gives logits.
+    """A network that normalises its images itself, in evaluation mode.
 
-    `[B, image_channels, H, W]` to `[B, num_classes]`, in evaluation mode.
+    Pixels in [0, 1] `[B, image_channels, H, W]` to logits `[B, num_classes]`.
 
     Args:
-        blueprint: what the network is.
-        weights: its state dict; those of an auxiliary head are left out.
+        blueprint: the description of the network.
+        weights: its state dict; the weights of an auxiliary head are ignored.
 
     Raises:
-        InputError: the network has other weights.
+        InputError: the weights do not fit the network.
     """
 
     mean: Tensor
@@ -146,10 +146,10 @@ class Classifier(nn.Module):
 
 
 def load_classifier(path: Path | str) -> Classifier:
-    """The classifier in a safetensors file that `pcdarts export` wrote, or in the folder of one; nothing is unpickled.
+    """The classifier in a safetensors file that `pcdarts export` wrote, or in its folder; nothing is unpickled.
 
     Raises:
-        InputError: there is no such file, or it is damaged, or holds something else than the network it describes.
+        InputError: there is no such file, it is damaged, or its weights do not fit its description.
     """
     check_path("path", path, "the file or folder that pcdarts export wrote")
     path = Path(path)
@@ -162,7 +162,7 @@ def load_classifier(path: Path | str) -> Classifier:
     try:
         with safe_open(file, framework="pt") as opened:
             blueprint = _read_blueprint(opened.metadata() or {})
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a mapping
         return Classifier(blueprint, weights)
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror or error})") from None
@@ -170,7 +170,7 @@ def load_classifier(path: Path | str) -> Classifier:
         if file.read_bytes()[:4].startswith((b"PK\x03\x04", b"\x80")):
             raise InputError(
                 f"{file} is refused (it is a file of PyTorch): give the safetensors file that pcdarts export wrote; "
-                f"`pcdarts export {file} --genotype CELL` makes one of weights that PyTorch saved"
+                f"`pcdarts export {file} --genotype CELL` makes one from weights that PyTorch saved"
             ) from None
         raise InputError(
             f"{file} is refused ({error}): give the safetensors file that pcdarts export wrote, undamaged"
@@ -178,7 +178,7 @@ def load_classifier(path: Path | str) -> Classifier:
 
 
 def load_network(path: Path | str) -> Network:
-    """The network alone, in evaluation mode, for images that are normalised already; see `load_classifier`.
+    """As `load_classifier`, but only the network, which takes normalised images.
 
     Raises:
         InputError: as `load_classifier`.
@@ -188,7 +188,7 @@ def load_network(path: Path | str) -> Network:
 
 def _read_blueprint(metadata: dict[str, str]) -> Blueprint:
     if _KEY not in metadata:
-        raise InputError("its metadata describe no network of pcdarts")
+        raise InputError("its metadata do not describe a network of pcdarts")
     if len(metadata[_KEY]) > _MAX_FIELD:
         raise InputError("its metadata are too long")
     try:

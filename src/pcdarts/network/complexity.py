@@ -1,11 +1,11 @@
-"""How large and how costly a network is, counted as the tables of the paper count it."""
+"""Parameters and mult-adds of a network, counted as in the paper's tables."""
 
 import copy
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pcdarts.errors import check_whole, wrong_type
 
@@ -14,14 +14,14 @@ ModuleKind = TypeVar("ModuleKind", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Complexity:
-    """What inference on one image costs."""
+    """The cost of inference on one image."""
 
     params: int
-    """Learned numbers, without those of the auxiliary head, which inference does not run."""
+    """Learnable parameters, without those of the auxiliary head, which inference does not use."""
     mult_adds: int
     """Multiply-adds of the convolutions and linear layers; BatchNorm, ReLU, pooling and additions are not counted.
 
-    Table 2 of the paper gives 2 to 3 % more for the PC-DARTS cells: its figures come out when a BatchNorm counts two
+    Table 2 of the paper gives 2 to 3 % more for the PC-DARTS cells; its figures result if a BatchNorm counts two
     operations per output and a ReLU one.
     """
 
@@ -29,11 +29,11 @@ class Complexity:
 def complexity(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)) -> Complexity:
     """Count the parameters and mult-adds of `model` for one image of `input_shape` (channels, height, width).
 
-    Works on a copy without data (on the `meta` device): nothing is computed and `model` stays as it is. A submodule
+    Works on a copy without data (on the `meta` device): nothing is computed and `model` is not changed. A submodule
     named `auxiliary_head` does not count.
 
     Raises:
-        InputError: it is no module, or no shape of an image.
+        InputError: `model` is not a module, or `input_shape` not the shape of an image.
     """
     if not isinstance(model, nn.Module):
         raise wrong_type("model", model, "a module", "give a network, such as pcdarts.Network(genotype)")
@@ -55,16 +55,12 @@ def complexity(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
 
 
 def skeleton_of(model: ModuleKind) -> ModuleKind:
-    """A copy of `model` for counting: without data (on the `meta` device), in evaluation.
+    """A copy of `model` for counting: without data (on the `meta` device), in evaluation mode.
 
-    Its BatchNorms do nothing: they count nothing, and take longest on such a device.
+    Its BatchNorms do nothing: they are not counted, and are the slowest modules on this device.
     """
     skeleton = copy.deepcopy(model).to("meta").eval()
     for module in skeleton.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
-            module.forward = _unchanged
+            module.forward = nn.Identity().forward
     return skeleton
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x

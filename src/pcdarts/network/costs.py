@@ -1,4 +1,4 @@
-"""What each choice of an edge and an operation adds to the costs of an evaluation network."""
+"""How much each operation on each edge adds to the cost of an evaluation network."""
 
 from functools import cache
 
@@ -29,10 +29,10 @@ def network_costs(
     image_channels: int,
     image_size: int,
 ) -> NetworkCosts:
-    """The costs of all networks of this setting: for any genotype of `space`, exactly those of `complexity`.
+    """The costs of all networks with these sizes: for any genotype of `space`, exactly those of `complexity`.
 
     Raises:
-        InputError: there is no such network, or the images are too small for it.
+        InputError: such a network is impossible, or the images are too small for it.
     """
     # Pools cost nothing: what is left is the rest.
     pools = tuple(

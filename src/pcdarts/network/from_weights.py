@@ -1,4 +1,4 @@
-"""A network from a file of weights alone: its sizes told by the shapes of its tensors, checked against a genotype."""
+"""A network from a file of weights alone: its sizes follow from the shapes of its tensors; the genotype is checked."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _COUNTER = ".num_batches_tracked"
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the shapes of the weights tell of a network: everything but its genotype."""
+    """The sizes of a network, which follow from the shapes of its weights; only the genotype does not."""
 
     kind: NetworkKind
     channels: int
@@ -34,26 +34,26 @@ class Sizes:
         """The network with this genotype, without data (on the `meta` device) and without an auxiliary head.
 
         Raises:
-            InputError: there is no such network.
+            InputError: such a network is impossible.
         """
         return network_without_data(genotype, **asdict(self))
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a classifier, under our names, without those of an auxiliary head."""
+    """The weights of a classifier by our names, without those of an auxiliary head."""
 
     tensors: dict[str, Tensor]
     names: dict[str, str]
-    """What the file calls them."""
+    """Their names in the file, by our names."""
     sizes: Sizes
     auxiliary: bool
     """Whether there was an auxiliary head."""
 
     def misfits(self, genotype: Genotype) -> list[str]:
-        """What keeps them from being those of a network with this genotype, in words.
+        """The reasons why they do not fit a network with this genotype; none if they fit.
 
-        Where an edge has its input from cannot be seen, only what it computes.
+        The weights show the operation of an edge, but not its input.
         """
         return misfits(self.sizes.network(genotype).state_dict(), self.tensors, self.names)
 
@@ -61,11 +61,11 @@ class Weights:
         """The published cells whose operations they fit."""
         return [name for name, genotype in PUBLISHED.items() if not self.misfits(genotype)]
 
-    def fitted_to(self, genotype: Genotype, called: str = "the genotype") -> dict[str, Tensor]:
-        """The state dict of the network with this genotype, in float32, which the error is to call so.
+    def fit_to(self, genotype: Genotype, called: str = "the genotype") -> dict[str, Tensor]:
+        """The state dict of the network with this genotype, in float32; `called` names the genotype in the error.
 
         Raises:
-            InputError: they do not fit it, or hold values that are no numbers, naming the tensors.
+            InputError: they do not fit, or a tensor holds values that are not finite; it is named.
         """
         problems = self.misfits(genotype)
         if problems:
@@ -74,7 +74,7 @@ class Weights:
             raise InputError(f"its tensors do not fit {called}: {told(problems)}; {fitting}")
         wanted = self.sizes.network(genotype).state_dict()
         counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in self.tensors}
-        # A state dict whose every tensor was halved has halved its batch counters as well.
+        # In a state dict converted to float16 the batch counters are float16 as well.
         tensors = {name: x.long() if name.endswith(_COUNTER) else x.float() for name, x in self.tensors.items()}
         bad = next((name for name, x in tensors.items() if not x.isfinite().all()), None)
         if bad is not None:
@@ -83,7 +83,7 @@ class Weights:
 
 
 def weights_of(state: Any) -> Weights:
-    """What a checkpoint of the authors' training scripts holds, or a state dict of ours.
+    """The weights in a checkpoint of the authors' training scripts, or in a state dict of ours.
 
     Raises:
         InputError: it holds something else, such as a search network.
@@ -92,10 +92,10 @@ def weights_of(state: Any) -> Weights:
     names: dict[str, str] = {}
     for key, value in weights_in(state):
         if not isinstance(value, Tensor):
-            raise InputError(f"its {shown(key)} is no tensor: it holds no weights of a network")
+            raise InputError(f"its {shown(key)} is not a tensor: it does not hold the weights of a network")
         counts = key.endswith(_COUNTER)
         if value.layout != torch.strided or value.is_quantized or not (value.is_floating_point() or counts):
-            raise InputError(f"its {shown(key)} is no plain tensor of floating-point numbers, but {value.dtype}")
+            raise InputError(f"its {shown(key)} is not a plain tensor of floating-point numbers, but {value.dtype}")
         name = translate_key(key)
         if name in tensors:
             raise InputError(f"it holds two tensors for {shown(name)}: keep the weights of one network in it")
@@ -114,6 +114,8 @@ def weights_of(state: Any) -> Weights:
 
 
 def _sizes(tensors: Mapping[str, Tensor]) -> Sizes:
+    """The sizes of the network with these weights, from their shapes."""
+
     def shape(name: str, axes: int) -> list[int]:
         if name not in tensors or tensors[name].dim() != axes:
             raise InputError(

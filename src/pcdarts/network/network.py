@@ -1,4 +1,4 @@
-"""The network that a genotype becomes: stem, cells, global average pooling and a linear classifier."""
+"""The network of a genotype: stem, cells, global average pooling and a linear classifier."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -27,22 +27,22 @@ from pcdarts.ops.synchronize import process_count, synchronize_norms
 class Network(nn.Module):
     """The evaluation network of Sec. 4.2 (CIFAR: 36 channels, 20 cells) and 4.3 (ImageNet: 48 channels, 14 cells).
 
-    Images of any size from a few pixels on will do; at 32 x 32 (CIFAR) and 224 x 224 (ImageNet) the network is the
+    Images may have any size from a few pixels; for 32 x 32 (CIFAR) and 224 x 224 (ImageNet) the network is the
     authors'.
 
     Args:
         genotype: the normal and the reduction cell.
         kind: the stem: "cifar" (a 3x3 convolution), "stride2" (one of stride 2), "stride4" (two) or "imagenet" (three).
-        channels: channels of the nodes of the first cell; they double at each reduction cell.
-        num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells.
+        channels: channels of the nodes in the first cell; they double at each reduction cell.
+        num_cells: number of cells; those at 1/3 and 2/3 of the depth are reduction cells.
         num_classes: number of logits.
-        auxiliary: whether a second classifier, fed by the cell at 2/3 of the depth, helps in training.
+        auxiliary: whether there is a second classifier for training, on the output of the cell at 2/3 of the depth.
         image_channels: 3 for colour, 1 for greyscale.
-        drop_path: the probability that an operation is dropped for a sample in training; set the attribute to ramp it.
-        amp: "bf16" and "fp16" compute in mixed precision in training; evaluation and logits are float32 in any case.
-            The gradients of "fp16" vanish unless the loss is scaled up.
-        synchronize: whether BatchNorm takes its statistics of the images of all processes of `torch.distributed`. See
-            `ops/synchronize.py` for what gradients then are.
+        drop_path: the probability that an operation is dropped for a sample in training; a settable attribute.
+        amp: "bf16" and "fp16" train in mixed precision; evaluation and logits are always float32. With "fp16" the loss
+            must be scaled, or gradients vanish.
+        synchronize: whether BatchNorm uses the statistics of all processes of `torch.distributed`; see
+            `ops/synchronize.py` about the gradients.
 
     Raises:
         InputError: an argument is out of range.
@@ -63,7 +63,7 @@ class Network(nn.Module):
         synchronize: bool = False,
     ) -> None:
         super().__init__()
-        stem_stride(kind)  # refuses a kind that does not exist before anything else
+        stem_stride(kind)  # refuses an unknown kind before all other checks
         if not isinstance(genotype, Genotype):
             raise wrong_type(
                 "genotype",
@@ -71,9 +71,10 @@ class Network(nn.Module):
                 "a Genotype",
                 "give pcdarts.published(NAME), pcdarts.Genotype.from_text(TEXT) or pcdarts.Genotype.from_file(FILE)",
             )
-        check_whole(channels=channels, num_cells=num_cells, num_classes=num_classes, image_channels=image_channels)
         sizes = {"channels": channels, "num_cells": num_cells, "num_classes": num_classes}
-        for name, size in (sizes | {"image_channels": image_channels}).items():
+        sizes["image_channels"] = image_channels
+        check_whole(**sizes)
+        for name, size in sizes.items():
             least = 2 if name == "num_classes" else 1
             if size < least:
                 raise InputError(f"{name} is {size}, but a network needs at least {least}")
@@ -115,8 +116,8 @@ class Network(nn.Module):
         In training with an auxiliary head, return the pair (logits, auxiliary logits).
 
         Raises:
-            InputError: something else than images of `image_channels` channels, or too small for the reductions; or a
-                precision that their device does not have.
+            InputError: the images do not have `image_channels` channels, or are too small for the reduction cells; or
+                the device does not support the precision.
         """
         check_images(images, self.image_channels, self.smallest_image_side)
         if self.amp == "off" or not self.training:
@@ -126,10 +127,10 @@ class Network(nn.Module):
         return outputs.float() if isinstance(outputs, Tensor) else (outputs[0].float(), outputs[1].float())
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The last map of each resolution, after its ReLU: what a detector reads.
+        """The last feature map of each resolution, after ReLU, for a detector.
 
-        Of images `[B, image_channels, H, W]`, with the stem for ImageNet: `[B, feature_channels[i], H/s, W/s]` (ceiled)
-        for s = 8, 16 and 32; float32 whatever `amp` is.
+        For images `[B, image_channels, H, W]` and the ImageNet stem: `[B, feature_channels[i], H/s, W/s]`, rounded up,
+        for s = 8, 16 and 32; always float32.
 
         Raises:
             InputError: as `forward`.
@@ -143,46 +144,47 @@ class Network(nn.Module):
 
     @property
     def feature_positions(self) -> list[int]:
-        """The cells whose outputs are `features`: those before each reduction cell, and the last one."""
+        """The cells whose outputs are `features`: the one before each reduction cell, and the last one."""
         before = [position - 1 for position in sorted(reduction_positions(len(self.cells))) if position > 0]
         return [*before, len(self.cells) - 1]
 
     @property
     def feature_channels(self) -> list[int]:
-        """How many channels each of `features` has."""
+        """The number of channels of each of the `features`."""
         return [self.cells[position].out_channels for position in self.feature_positions]
 
     def _classify(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         auxiliary_logits: Tensor | None = None
         output = images
-        for position, (output, last) in enumerate(self._cell_outputs(images)):  # noqa: B007  # the last one counts
+        for position, (output, last) in enumerate(self._cell_outputs(images)):  # noqa: B007  # the last one is used
             if position == self.auxiliary_position and self.auxiliary_head is not None and self.training:
                 auxiliary_logits = self.auxiliary_head(last)
         logits: Tensor = self.classifier(dense_gradient(output).mean(dim=(2, 3)))
         return logits if auxiliary_logits is None else (logits, auxiliary_logits)
 
     def _cell_outputs(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Compute one cell after the other: its output, and that after ReLU."""
+        """Compute the cells in order; yields the output of each, before and after ReLU."""
         compiled = self.training and images.shape == self._compiled_for
-        # Whatever reads the output of the stem or of a cell, but the classifier, begins with a ReLU: one serves all.
+        # All readers of a stem's or cell's output, except the classifier, start with a ReLU: it is computed once here.
         larger, output = self.stem(images.contiguous(memory_format=torch.channels_last))
         last = F.relu(output)
         before_last = last if larger is output else F.relu(larger)
         for cell in self.cells:
             compute = cell if compiled or self._compiled_for is None else cell.forward
-            drops = compiled or (self.training and self.drop_path > 0)  # one code for all probabilities
+            drops = compiled or (self.training and self.drop_path > 0)  # the same compiled code for all probabilities
             output = compute(before_last, last, cell.draw_shares(last, self.drop_path) if drops else None)
             before_last, last = last, F.relu(output)
             yield output, last
 
     def compile_parts(self, batch_shape: Sequence[int], backend: str = "inductor") -> None:
-        """Let `torch.compile` make code of the cells, for training with batches of `batch_shape` [B, C, H, W].
+        """Compile the cells with `torch.compile`, for training with batches of `batch_shape` [B, C, H, W].
 
-        The first such pass makes it, which takes minutes. Other batches and evaluation run as before: code for them
-        would take as long again. State dict, random numbers and, but for rounding, results stay the same.
+        The code is compiled in the first such pass, which takes minutes. Other batches and evaluation run without it,
+        since each would take as long again. The state dict, random numbers and, except for rounding, results do not
+        change.
 
         Raises:
-            InputError: BatchNorm takes statistics over several processes, which compiled code cannot.
+            InputError: BatchNorm is synchronised over several processes, which compiled code does not support.
         """
         if self.synchronize and process_count() > 1:
             raise InputError("batch statistics over all processes cannot be compiled: drop one of the two")
@@ -190,9 +192,9 @@ class Network(nn.Module):
         self._compiled_for = tuple(batch_shape)
 
     def load_authors_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load what the DARTS and PC-DARTS training scripts save (`cells.0._ops.3.op.1.weight`, ...).
+        """Load a state dict saved by the training scripts of DARTS or PC-DARTS (`cells.0._ops.3.op.1.weight`, ...).
 
-        The weights of an auxiliary head are left out where this network has none.
+        The weights of an auxiliary head are ignored if this network has none.
 
         Raises:
             InputError: a key is missing, unexpected or of another shape; nothing is loaded then.
@@ -204,13 +206,13 @@ class Network(nn.Module):
 
 
 def network_without_data(genotype: Genotype, **sizes: Any) -> Network:
-    """A network without an auxiliary head whose weights have shapes alone (on the `meta` device): to count or to fill.
+    """A network without an auxiliary head whose weights have shapes but no values (on the `meta` device).
 
     Args:
-        sizes: what `Network` takes besides.
+        sizes: the other arguments of `Network`.
 
     Raises:
-        InputError: as `Network`, or there are more numbers than can be counted.
+        InputError: as `Network`, or the number of weights overflows.
     """
     try:
         with torch.device("meta"):

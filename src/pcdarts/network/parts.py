@@ -1,4 +1,4 @@
-"""The parts of a derived network: its cells, drop-path, and the auxiliary head."""
+"""The parts of a derived network: cells, drop-path and the auxiliary head."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
 
 
 class Cell(nn.Module):
-    """The cell that `genotype` describes: each intermediate node adds up operations on earlier nodes, two in DARTS.
+    """The cell that `genotype` describes: each intermediate node is the sum of operations on earlier nodes, two in DARTS.
 
     In a reduction cell the operations on the two inputs have stride 2.
     """
@@ -38,33 +38,33 @@ class Cell(nn.Module):
         )
 
     def forward(self, before_last: Tensor, last: Tensor, shares: Sequence[Tensor | None] | None = None) -> Tensor:
-        """Compute `[B, out_channels, H', W']` from what ReLU makes of the outputs of the two cells before.
+        """Compute `[B, out_channels, H', W']` from the outputs of the two cells before, after ReLU.
 
-        `shares` says what drop-path leaves of every operation (see `draw_shares`); all of it when absent.
+        `shares` are the factors of drop-path for each operation (see `draw_shares`); None applies no drop-path.
         """
         nodes: list[Tensor] = [self.preprocess0.after_relu(before_last)] if self.num_inputs == 2 else []
         nodes.append(self.preprocess1.after_relu(last))
         rectified: dict[int, Tensor] = {}
-        left = [None] * len(self.ops) if shares is None else shares
+        factors = [None] * len(self.ops) if shares is None else shares
         index = 0
         for count in self.entering:
-            node = self._edge(index, nodes, rectified, left[index])
+            node = self._edge(index, nodes, rectified, factors[index])
             for other in range(index + 1, index + count):
-                node = node + self._edge(other, nodes, rectified, left[other])
+                node = node + self._edge(other, nodes, rectified, factors[other])
             nodes.append(dense_gradient(node))
             index += count
         return torch.cat([nodes[node] for node in self.concat], dim=1)
 
     def draw_shares(self, like: Tensor, drop_path: float) -> list[Tensor | None]:
-        """What drop-path with this probability leaves of each operation; nothing ever drops the identity.
+        """The factors of drop-path `[B, 1, 1, 1]` for each operation (see `draw_share`); None for the identity.
 
-        For a batch `like` [B, ...]: [B, 1, 1, 1], see `draw_share`. Drawn outside of `forward`, which may be compiled:
-        so compiled or not, the numbers are the same, and another probability needs no other code.
+        They are drawn outside of `forward`, so that compiled code gives the same numbers and need not be compiled again
+        for another probability.
         """
         return [None if isinstance(op, nn.Identity) else draw_share(like, drop_path) for op in self.ops]
 
     def _edge(self, index: int, nodes: list[Tensor], rectified: dict[int, Tensor], share: Tensor | None) -> Tensor:
-        """What operation `index` sends to its node; `rectified` collects the nodes after ReLU, each computed once."""
+        """The output of operation `index`; `rectified` caches the nodes after ReLU."""
         op, source = self.ops[index], self.sources[index]
         if isinstance(op, nn.Identity):
             return nodes[source]
@@ -78,18 +78,18 @@ class Cell(nn.Module):
 
 
 def draw_share(like: Tensor, drop_path: float) -> Tensor:
-    """Drop-path: 0 with this probability for each sample of `like` `[B, ...]`, else 1 / (1 - drop_path); [B, 1, 1, 1].
+    """Drop-path: for each sample of `like` `[B, ...]` 0 with this probability, else 1 / (1 - drop_path); [B, 1, 1, 1].
 
-    Multiplied by this, an operation keeps its mean.
+    Multiplication by it does not change the mean of an operation's output.
     """
     keep = 1 - drop_path
     return like.new_empty(len(like), 1, 1, 1).bernoulli_(keep).div_(keep)
 
 
 def dense_gradient(x: Tensor) -> Tensor:
-    """x itself, whose gradient is made contiguous in channels-last format, as the fast kernels want it.
+    """x itself; makes its gradient contiguous in channels-last format, which the fast kernels need.
 
-    Those of concatenations and means arrive as strided and expanded views.
+    The gradients of concatenations and means are strided and expanded views.
     """
     same: Tensor = _DenseGradient.apply(x)
     return same
@@ -108,8 +108,8 @@ class _DenseGradient(torch.autograd.Function):
 class AuxiliaryHead(nn.Module):
     """A second classifier, used in training, on the output of the last reduction cell after its ReLU.
 
-    `[B, C, H, W]` to `[B, num_classes]`. As in the authors' scripts, all heads but ImageNet's normalise after the 2x2
-    convolution.
+    `[B, C, H, W]` to `[B, num_classes]`. As in the authors' scripts, there is a BatchNorm after the 2x2 convolution,
+    except for ImageNet.
     """
 
     def __init__(self, channels: int, num_classes: int, kind: NetworkKind) -> None:
@@ -136,7 +136,7 @@ class AuxiliaryHead(nn.Module):
 
 
 class PoolTo2x2(nn.Module):
-    """Average to 2 x 2: the authors' 5x5 windows where these give that (8 x 8 for CIFAR), else adaptive ones."""
+    """Average pooling to 2 x 2: with the authors' 5x5 windows if they give that (8 x 8 for CIFAR), else adaptive."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -145,8 +145,8 @@ class PoolTo2x2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if all((side - 5) // self.stride == 1 for side in x.shape[2:]):
             return F.avg_pool2d(x, 5, self.stride)
-        # Adaptive pooling, whose gradient on a GPU differs from time to time, in words of the other.
+        # Equal to adaptive pooling, whose gradient is not deterministic on a GPU.
         windows = [(side + 1) // 2 for side in x.shape[2:]]
         apart = [max(side // 2, 1) for side in x.shape[2:]]
         pooled = F.avg_pool2d(x, windows, apart)
-        return pooled.expand(-1, -1, 2, 2)  # of a single row or column, both are that
+        return pooled.expand(-1, -1, 2, 2)  # a single row or column is repeated

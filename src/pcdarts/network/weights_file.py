@@ -1,4 +1,4 @@
-"""Files of weights that other programs saved: read without running anything that is in them."""
+"""Read files of weights that other programs saved, without running any code in them."""
 
 import io
 import pickle
@@ -16,9 +16,9 @@ from pcdarts.errors import InputError, shown
 
 
 class _Ignored:
-    """What stands in a checkpoint beside its weights: a NumPy number, the script's arguments.
+    """A placeholder for other objects in a checkpoint, such as a NumPy number or the script's arguments.
 
-    Such an object becomes one of these instead: of NumPy's and Python's own classes none is made.
+    It is created in place of the object, so that no class of NumPy or Python is instantiated.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -39,10 +39,10 @@ _REMEDY = "in the script that made it, torch.save(model.state_dict(), ...) saves
 
 
 def read_weights(path: Path) -> Any:
-    """What `torch.save` or safetensors saved at `path`: tensors and plain values, on the CPU, nothing else.
+    """Tensors (on the CPU) and plain values from a file that `torch.save` or safetensors wrote.
 
     Raises:
-        InputError: it cannot be read, is damaged, or holds more than that, such as a whole pickled module.
+        InputError: it cannot be read, is damaged, or holds other objects, such as a whole pickled module.
     """
     try:
         content = path.read_bytes()
@@ -58,7 +58,7 @@ def read_weights(path: Path) -> Any:
     if content[257:262] == b"ustar":
         raise InputError(f"{path} is of the .tar format that PyTorch wrote before 2017, which runs code: {_REMEDY}")
     if not content.startswith((b"PK\x03\x04", b"\x80")):
-        raise InputError(f"{path} is no file of weights: give one that torch.save wrote, such as weights.pt")
+        raise InputError(f"{path} is not a file of weights: give one that torch.save wrote, such as weights.pt")
     return _loaded(path, content)
 
 
@@ -66,11 +66,11 @@ def _loaded(path: Path, content: bytes) -> Any:
     damaged = InputError(f"{path} is truncated or damaged, or torch.save did not write it: fetch or save it again")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of files that it then refuses
+            warnings.simplefilter("ignore")  # torch warns about files before it refuses them
             if content.startswith(b"PK"):
                 with zipfile.ZipFile(io.BytesIO(content)) as archive:
                     if sum(member.file_size for member in archive.infolist()) > len(content):
-                        raise damaged  # compressed, as torch never does: it could fill the memory
+                        raise damaged  # torch does not compress, and such a file could fill the memory
                     if any(member.filename.endswith("/constants.pkl") for member in archive.infolist()):
                         raise InputError(f"{path} is a TorchScript program, which is not read: {_REMEDY}")
             with torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED]):
@@ -82,8 +82,8 @@ def _loaded(path: Path, content: bytes) -> Any:
         if found is None:
             raise damaged from None
         raise InputError(
-            f"{path} is refused: it holds a whole model or other objects ({found[1]}), not weights alone, and to read "
+            f"{path} is refused: it holds a whole model or other objects ({found[1]}), not weights alone, and reading "
             f"those would run code: {_REMEDY}"
         ) from None
-    except Exception:  # a damaged or hostile file may fail in any way
+    except Exception:  # a damaged or hostile file may raise any error
         raise damaged from None

@@ -1,1 +1,1 @@
-"""Networks for others: exported files and their model card, and the Hugging Face Hub."""
+"""Trained networks for other programs: exported files with a model card, and the Hugging Face Hub."""

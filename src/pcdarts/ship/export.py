@@ -1,4 +1,4 @@
-"""`pcdarts export`: a trained network as a file that others can use, checked, with a model card."""
+"""`pcdarts export`: write a trained network to a file for other programs, check it, and add a model card."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from torch import Tensor
 from pcdarts.cell.genotype import Genotype
 from pcdarts.config.configs import ExportConfig, TrainConfig
 from pcdarts.config.recipes import resolve
-from pcdarts.data.disk.depth import number
+from pcdarts.data.disk.depth import number_text
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, RunError, shown
 from pcdarts.extras import import_extra
@@ -36,7 +36,7 @@ from pcdarts.ship import hub
 from pcdarts.ship.formats import FORMATS, check, timm_settings
 
 CHECKED_IMAGES = 32
-"""Test images that an exported file and the network must agree on."""
+"""The number of test images on which the exported file and the network must agree."""
 
 _DATASETS = {
     "cifar10": "uoft-cs/cifar10",
@@ -45,15 +45,15 @@ _DATASETS = {
     "fashion-mnist": "zalando-datasets/fashion_mnist",
     "imagenet": "ILSVRC/imagenet-1k",
 }
-"""What the Hugging Face Hub calls the data sets that are there."""
+"""The names of the data sets on the Hugging Face Hub."""
 
 
 def run_export(config: ExportConfig) -> None:
-    """Write the network of a run to a file, check it on test images, and put a card, settings and drawings beside it.
+    """Write the network of a run to a file, check it on test images, and add a card, settings and drawings.
 
     Raises:
-        InputError: there is no finished train run, its data is gone, a library is missing, or the file is there.
-        RunError: the file does not give the network's logits, it cannot be saved, or not be uploaded.
+        InputError: there is no finished train run, its data or a library is missing, or the file exists already.
+        RunError: the file does not give the network's logits, or cannot be saved or uploaded.
     """
     if config.push is not None:
         hub.check_repository(config.push, "--push")
@@ -63,14 +63,14 @@ def run_export(config: ExportConfig) -> None:
     if not os.path.lexists(target):
         export_one(config, folder, target)
     elif config.push is None:
-        raise InputError(f"{target} is there already: remove it, or choose another folder with --out")
+        raise InputError(f"{target} exists already: remove it, or choose another folder with --out")
     if config.push is not None:
         print(f"uploading {folder}", flush=True)
         print(hub.push_to_hub(folder, config.push, private=config.private))
 
 
 def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
-    """Export to `target` in `folder`, which keeps the other formats that are there."""
+    """Export to `target` in `folder`, which keeps its files in other formats."""
     choose_device("cpu", config.threads)
     form = FORMATS[config.format]
     for library in form.libraries:
@@ -89,15 +89,15 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
             draw_cells(blueprint.genotype, RunFolder(folder))
             timm = timm_settings(blueprint, source.network) if WEIGHTS in files else {}
             describe(folder, about, files, timm)
-            beside.replace(target)  # last: its presence means done
+            beside.replace(target)  # last, because its existence means that the export is complete
     except (InputError, RunError):
         raise
-    except Exception as error:  # of the disk, or of the exporters, which may fail in any way
+    except Exception as error:  # errors of the disk or of the exporters, of many types
         reason = shown(" ".join(str(error).split()) or type(error).__name__, 300)
         raise RunError(f"{target} cannot be exported: {reason}") from error
     finally:
         with suppress(OSError):
-            folder.rmdir()  # if nothing came of it
+            folder.rmdir()  # only if it is empty, because the export failed
     print(
         f"{target}: {target.stat().st_size / 1e6:.2f} MB, logits of {len(pixels)} {source.images} within "
         f"{difference:.2g} of the network's; {folder / hub.CARD} says how to load it"
@@ -106,19 +106,19 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Source:
-    """What is exported, and what its file is checked on."""
+    """A classifier to export, and the images on which its file is checked."""
 
     classifier: Classifier
     network: Network
-    """The one that it was made of."""
+    """The network of the classifier, for normalised images."""
     pixels: Tensor
     """[B, C, H, W] in [0, 1]."""
     normalized: Tensor
-    """The same as the network takes them."""
+    """The same images, normalised."""
     images: str
-    """What they are."""
+    """Which images these are, in words."""
     about: dict[str, Any]
-    """For the card."""
+    """The content of the card."""
 
 
 def of_run(config: ExportConfig) -> Source:
@@ -137,7 +137,7 @@ def of_run(config: ExportConfig) -> Source:
     if not is_known(data, learnt.known_by):
         print(
             f"warning: these are not the images that {run.path} was trained and tested on; the exported file is "
-            "checked on them all the same, and the card has the error that the run has measured"
+            "checked on them all the same, and the card has the error that the run measured"
         )
     pixels, normalized = some_images(data, learnt)
     about = {
@@ -151,7 +151,7 @@ def of_run(config: ExportConfig) -> Source:
 
 
 def of_file(config: ExportConfig) -> Source:
-    """The network of a file of weights, whose data may not be here: random images will do for the check."""
+    """The network of a file of weights; checked on random images, since its data may not be available."""
     if is_exported(config.run):
         raise InputError(f"{config.run} is exported already: export the run or the file of weights that it came from")
     classifier = classifier_of(config.run, config).classifier
@@ -168,11 +168,11 @@ def of_file(config: ExportConfig) -> Source:
 
 
 def training_of(trained: TrainConfig, run: RunFolder) -> dict[str, Any]:
-    """The settings of a training as others may read them: of weights that it began with the checksum, not the place."""
+    """The settings of a training for the card: initial weights by their checksum, since their path is private."""
     settings = trained.fingerprint()
     if settings.pop("init") is not None:
-        begun_with = run.read_result().get("init")
-        settings["init"] = begun_with.get("sha256") if isinstance(begun_with, dict) else None
+        init = run.read_result().get("init")
+        settings["init"] = init.get("sha256") if isinstance(init, dict) else None
     return settings
 
 
@@ -189,7 +189,7 @@ def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
 
 
 def errors_of(run: RunFolder) -> dict[str, float]:
-    """How many test images a run has measured, and the errors in %: top-1, and top-5 where it is known."""
+    """The number of test images that a run measured, and the top-1 error in %, with the top-5 error if it is known."""
     result = run.read_result()
     known = {name: result.get(f"test_{name}") for name in ("images", "top1_error", "top5_error")}
     if not all(isinstance(known[name], float | int) for name in ("images", "top1_error")):
@@ -198,16 +198,16 @@ def errors_of(run: RunFolder) -> dict[str, float]:
 
 
 def counts(network: Network, shape: tuple[int, int, int]) -> dict[str, int]:
-    """Parameters and mult-adds, for one image of this shape."""
+    """Parameters, and mult-adds for one image of this shape."""
     size = complexity(network, shape)
     return {"params": size.params, "mult_adds": size.mult_adds}
 
 
 def files_beside(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """What an export folder holds so far: a record of each exported file.
+    """The records of the files already exported to a folder.
 
     Raises:
-        InputError: it belongs to another network, or to something else.
+        InputError: the folder belongs to another network, or to something else.
     """
     earlier = settings_of(folder)
     if earlier is None:
@@ -218,10 +218,10 @@ def files_beside(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(folder: Path) -> dict[str, Any] | None:
-    """What `describe` wrote there, None if there is nothing.
+    """The settings that `describe` wrote to a folder; None if there are none.
 
     Raises:
-        InputError: something else is there.
+        InputError: the file of settings is another program's.
     """
     path = folder / hub.SETTINGS
     try:
@@ -231,12 +231,12 @@ def settings_of(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict) or not isinstance(settings.get("files"), dict):
-        raise InputError(f"{path} is not of pcdarts: choose another folder with --out")
+        raise InputError(f"{path} was not written by pcdarts: choose another folder with --out")
     return settings
 
 
 def describe(folder: Path, about: dict[str, Any], files: dict[str, Any], timm: dict[str, Any]) -> None:
-    """Write card and settings, with what timm reads there; a card that somebody has edited stays as it is.
+    """Write the card and the settings, which include those for timm; a card that was edited by hand is kept.
 
     Raises:
         RunError: they cannot be saved.
@@ -244,7 +244,7 @@ def describe(folder: Path, about: dict[str, Any], files: dict[str, Any], timm: d
     card = folder / hub.CARD
     earlier = settings_of(folder)
     if card.exists() and (earlier is None or card.read_text("utf-8", "replace") != model_card(earlier)):
-        print(f"{card} is not as pcdarts wrote it, and stays as it is")
+        print(f"{card} differs from what pcdarts wrote, and is kept as it is")
     else:
         write_text(card, model_card({**about, "files": files}))
     settings = {"library_name": "pcdarts", **about, "files": files, **timm}
@@ -252,7 +252,7 @@ def describe(folder: Path, about: dict[str, Any], files: dict[str, Any], timm: d
 
 
 def model_card(about: dict[str, Any]) -> str:
-    """The card in the form of the Hugging Face Hub: Markdown with YAML before it."""
+    """The card in the format of the Hugging Face Hub: Markdown with a YAML header."""
     network, training = about["network"], about.get("training")
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -260,7 +260,7 @@ def model_card(about: dict[str, Any]) -> str:
     template = environment.from_string(resources.files("pcdarts.ship").joinpath("model_card.md.j2").read_text("utf-8"))
     source = training["data"] if training else "folder"
     if source == "imagenet" and len(network["classes"]) != IMAGENET_CLASSES:
-        source = "folder"  # something else in its layout
+        source = "folder"  # another data set in the layout of ImageNet
     name = "Image" if source in ("folder", "huggingface") else source
     return template.render(
         **{"training": None, **about},
@@ -269,7 +269,7 @@ def model_card(about: dict[str, Any]) -> str:
         dataset=_DATASETS.get(source),
         size=network["image_size"],
         genotype=Genotype(**network["genotype"]).to_text(),
-        number=number,
+        number=number_text,
         rounded=lambda values: [round(value, 4) for value in values],
         settings=yaml.safe_dump(training, sort_keys=False, width=1000),
     )

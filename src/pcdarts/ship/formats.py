@@ -1,7 +1,7 @@
-"""A classifier in the forms that others run: safetensors, ONNX, PyTorch's exported programs; and the check of a file.
+"""The formats of exported classifiers (safetensors, ONNX, PyTorch's exported programs), and the check of a file.
 
-Every form takes pixels in [0, 1], `[B, C, H, W]` float32 with any B and the H and W of its blueprint, and normalises
-them itself. (The network of a safetensors file alone, `load_network`, takes normalised images.)
+In every format the classifier takes pixels in [0, 1], `[B, C, H, W]` float32 with any B and the H and W of its
+blueprint, and normalises them itself. (`load_network` gives the network alone, for normalised images.)
 """
 
 import copy
@@ -26,31 +26,31 @@ from pcdarts.network.network import Network
 FormatName = Literal["safetensors", "onnx", "torch-export"]
 
 BLUEPRINT = "pcdarts.json"
-"""Where an exported program and an ONNX model keep the blueprint, beside the graph."""
+"""The key under which an exported program and an ONNX model store the blueprint."""
 
 TOLERANCE = 1e-4
-"""The largest difference of logits that passes the check, relative to the largest logit if that is more than 1."""
+"""The largest difference of logits that the check accepts, relative to the largest logit if that is above 1."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: its name, how a classifier becomes one (given two images), and how it is run."""
+    """A file format: the file's name, a function that saves a classifier (given two images), and one that loads it."""
 
     file_name: str
     save: Callable[[Classifier, Tensor, Path], None]
     load: Callable[[Path], Callable[[Tensor], Tensor]]
     libraries: tuple[str, ...] = ()
-    """What it needs of the optional dependencies of its name, to be written and checked."""
+    """The optional libraries that it needs to be written and checked."""
 
 
 def check(path: Path, form: Format, network: Network, pixels: Tensor, normalized: Tensor) -> float:
-    """The largest difference between the logits of a file and those of the network that it was made of.
+    """The largest difference between the logits of an exported file and those of its network.
 
-    In batches of 1, of 2 and of all of `pixels` [B, C, H, W] in [0, 1], B >= 2; `normalized` are the same images, as
-    the network (in evaluation mode) takes them, so that the file's own normalisation is checked too.
+    Compared in batches of 1, of 2 and of all `pixels` [B, C, H, W] in [0, 1], B >= 2. The network (in evaluation mode)
+    gets the same images `normalized`, so that the file's own normalisation is checked too.
 
     Raises:
-        RunError: they differ by more than `TOLERANCE`, or something is not finite.
+        RunError: they differ by more than `TOLERANCE`, or a logit is not finite.
     """
     run = form.load(path)
     largest = 0.0
@@ -59,7 +59,7 @@ def check(path: Path, form: Format, network: Network, pixels: Tensor, normalized
             expected, found = network(normalized[batch]), run(pixels[batch])
         allowed = TOLERANCE * max(1.0, expected.abs().max().item())
         difference = (found - expected).abs().max().item() if found.shape == expected.shape else float("inf")
-        if not difference <= allowed:  # nor if it is not a number
+        if not difference <= allowed:  # also true for NaN
             raise RunError(
                 f"the exported {path.name} differs from the network: its logits for {len(expected)} images by up to "
                 f"{difference:.3g}, where {allowed:.1g} is allowed; nothing is exported"
@@ -69,11 +69,11 @@ def check(path: Path, form: Format, network: Network, pixels: Tensor, normalized
 
 
 def timm_settings(blueprint: Blueprint, network: Network) -> dict[str, Any]:
-    """What timm reads in the `config.json` of a model: how to build `network`, and what its images are like."""
+    """The fields that timm reads in a model's `config.json`: how to build `network`, and how to prepare images."""
     side = blueprint.image_size
     first_conv = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
     return {
-        "architecture": "pcdarts",  # of `pcdarts.timm_models`
+        "architecture": "pcdarts",  # registered by `pcdarts.timm_models`
         "num_classes": len(blueprint.classes),
         "model_args": {
             "genotype": blueprint.genotype.to_text(),
@@ -129,9 +129,9 @@ def _save_onnx(classifier: Classifier, pixels: Tensor, path: Path) -> None:
 
 
 def _with_folded_norms(classifier: Classifier) -> Classifier:
-    """A copy in which the BatchNorm behind a convolution is part of it.
+    """A copy in which each BatchNorm after a convolution is folded into it.
 
-    The exporter would do the same in the end; done before, it has far fewer operations to work on.
+    The exporter would do the same, but is much faster with the smaller graph.
     """
     folded = copy.deepcopy(classifier)
     for layers in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
@@ -156,7 +156,7 @@ def _any_batch() -> dict[str, dict[int, torch.export.Dim]]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing of what exporters say of their own insides."""
+    """Hide the warnings of exporters about their internals."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -175,4 +175,4 @@ FORMATS: dict[FormatName, Format] = {
     "onnx": Format("model.onnx", _save_onnx, _load_onnx, ("onnx", "onnxscript", "onnxruntime")),
     "torch-export": Format("model.pt2", _save_program, _load_program),
 }
-"""In the order in which a card lists them."""
+"""In the order in which the card lists them."""

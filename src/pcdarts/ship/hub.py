@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: networks from there, and export folders to there; nothing from there is unpickled."""
+"""Download networks from the Hugging Face Hub and upload export folders to it; nothing is unpickled."""
 
 import os
 from pathlib import Path
@@ -11,25 +11,25 @@ from pcdarts.network.network import Network
 from pcdarts.ship.formats import FORMATS
 
 CARD, SETTINGS = "README.md", "config.json"
-"""What an export folder holds beside the network."""
+"""The files in an export folder beside the network."""
 
 UPLOADED = (CARD, SETTINGS, "cell_normal.svg", "cell_reduce.svg", *(form.file_name for form in FORMATS.values()))
-"""Everything that is ever uploaded, whatever else lies in the folder."""
+"""The only files that are uploaded from a folder."""
 
 
 def from_pretrained(name_or_folder: str | Path, *, revision: str | None = None, token: str | None = None) -> Network:
     """The network in an export folder (or its safetensors file), or in a repository of the Hugging Face Hub.
 
-    In evaluation mode, for normalised images; `load_classifier(download(name))` gives one that normalises and knows
-    its classes.
+    It is in evaluation mode and takes normalised images; `load_classifier(download(name))` gives a classifier that
+    normalises images itself and knows its classes.
 
     Args:
-        name_or_folder: what exists on this machine, else `OWNER/NAME`.
+        name_or_folder: a path that exists on this machine, otherwise `OWNER/NAME`.
         revision: branch, tag or commit of the repository.
-        token: for a private repository (none: that of `hf auth login`).
+        token: for a private repository; None uses that of `hf auth login`.
 
     Raises:
-        InputError: there is no such network, it cannot be had from the Hub, or what is there is refused.
+        InputError: there is no such network, it cannot be downloaded, or its file is refused.
     """
     check_path("name_or_folder", name_or_folder, "an export folder, or OWNER/NAME of the Hugging Face Hub")
     local = os.path.exists(name_or_folder)
@@ -37,36 +37,36 @@ def from_pretrained(name_or_folder: str | Path, *, revision: str | None = None, 
 
 
 def download(repo_id: str, *, revision: str | None = None, token: str | None = None) -> Path:
-    """The safetensors file of a repository, in the cache of huggingface-hub; offline what is there already.
+    """The path of a repository's safetensors file in the cache of huggingface-hub; offline, if it is there already.
 
     Raises:
-        InputError: no such repository, revision or file, or no way to it.
+        InputError: there is no such repository, revision or file, or it cannot be reached.
     """
     hub = _hub("a network from the Hugging Face Hub")
     try:
         return Path(hub.hf_hub_download(repo_id, WEIGHTS, revision=revision, token=token))
-    except Exception as error:  # of the Hub, of the network, of the disk: a dozen kinds
+    except Exception as error:  # errors of the Hub, the network or the disk, of many types
         raise InputError(
-            f"{shown(repo_id)} is no folder here, and {WEIGHTS} cannot be had from the Hugging Face Hub "
+            f"{shown(repo_id)} is not a folder here, and {WEIGHTS} cannot be downloaded from the Hugging Face Hub "
             f"({_reason(error)}): check name and revision, `hf auth login` for a private one, and the connection"
         ) from None
 
 
 def push_to_hub(folder: Path | str, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-    """Upload what `pcdarts export` wrote, a run's `export/` or another folder; returns the address.
+    """Upload the files that `pcdarts export` wrote; returns the address of the repository.
 
-    Only the exported files, the card, its settings and drawings are sent, in one commit. A repository that is not there
-    is made; one that is there keeps its other files.
+    Only the exported files, the card, its settings and drawings are uploaded, in one commit. The repository is created
+    if it does not exist; an existing one keeps its other files.
 
     Args:
         folder: an export folder, or a run that has one.
         repo_id: `OWNER/NAME`.
         private: whether a new repository is private.
-        token: one that may write (none: that of `hf auth login`).
+        token: a token with the right to write; None uses that of `hf auth login`.
 
     Raises:
-        InputError: nothing is exported there.
-        RunError: it cannot be uploaded.
+        InputError: the folder holds no exported network.
+        RunError: the upload failed.
     """
     check_path("folder", folder, "the folder that `pcdarts export` wrote")
     exported = export_folder(Path(folder))
@@ -88,10 +88,10 @@ def push_to_hub(folder: Path | str, repo_id: str, *, private: bool = False, toke
 
 
 def check_repository(repo_id: str, purpose: str = "an upload to the Hugging Face Hub") -> None:
-    """Make sure that a repository may have this name.
+    """Check that a repository can have this name.
 
     Raises:
-        InputError: it may not, or `huggingface_hub` is not installed.
+        InputError: it cannot, or `huggingface_hub` is not installed.
     """
     _hub(purpose)
     from huggingface_hub.errors import HFValidationError
@@ -100,14 +100,14 @@ def check_repository(repo_id: str, purpose: str = "an upload to the Hugging Face
     try:
         validate_repo_id(repo_id)
     except HFValidationError:
-        raise InputError(f"{shown(repo_id)} is no name of a repository: write OWNER/NAME") from None
+        raise InputError(f"{shown(repo_id)} is not a valid name of a repository: write OWNER/NAME") from None
 
 
 def export_folder(path: Path) -> Path:
-    """`path` if it is an export folder, else that of the run at `path`.
+    """`path` if it is an export folder, otherwise the export folder of the run at `path`.
 
     Raises:
-        InputError: neither.
+        InputError: there is neither.
     """
     for folder in (path, path / "export"):
         if (folder / SETTINGS).is_file() and any((folder / form.file_name).is_file() for form in FORMATS.values()):

@@ -119,7 +119,7 @@ def test_sets_are_merged_and_some_of_the_last_one_held_out(tmp_path: Path) -> No
 @pytest.mark.parametrize("count", [0, 4, 5, -1])
 def test_what_is_held_out_must_be_some_and_not_all(tmp_path: Path, count: int) -> None:
     write_set(tmp_path, "train2017", OBJECTS)
-    with pytest.raises(InputError, match="of the 4 images of 'train2017' are to be held out"):
+    with pytest.raises(InputError, match="of the 4 images of 'train2017' cannot be held out"):
         load_coco(tmp_path, train_sets=("train2017",), held_out=count)
 
 
@@ -129,7 +129,7 @@ def test_a_number_of_images_is_drawn_by_seed(tmp_path: Path) -> None:
     assert len(drawn) > 1
     assert {len(ids) for ids in drawn} == {2}
     assert loaded(tmp_path, train_images=2, seed=3).digest() == loaded(tmp_path, train_images=2, seed=3).digest()
-    assert "'train2017': 2 of 4 images are taken (--train-images 2)" in loaded(tmp_path, train_images=2).notes
+    assert "'train2017': 2 of 4 images are used (--train-images 2)" in loaded(tmp_path, train_images=2).notes
     all_there_are = loaded(tmp_path, train_images=99, test_images=99)
     assert len(all_there_are.train) == 4
     assert all_there_are.notes == loaded(tmp_path).notes
@@ -143,7 +143,7 @@ def test_test_dev_has_no_objects_and_lies_in_the_folder_of_test(tmp_path: Path) 
     assert test.target(0)[0].shape == (0, 4)
     assert test.read(0).size == (60, 40)
     assert load_coco(tmp_path, train_sets=("train2017",), test_set="test-dev2015").test.digest() == test.digest()
-    with pytest.raises(InputError, match=r"no boxes to learn from, which would be in .*instances_test-dev2015\.json"):
+    with pytest.raises(InputError, match=r"no boxes to train on, which would be in .*instances_test-dev2015\.json"):
         load_coco(tmp_path, train_sets=("test-dev2015",), test_set="train2017")
 
 
@@ -208,27 +208,27 @@ def test_an_image_of_another_size_than_its_record_says_is_refused(tmp_path: Path
 def test_a_missing_file_ends_it_or_is_left_out(tmp_path: Path) -> None:
     data = write_both(tmp_path)
     data.train.files[1].unlink()
-    with pytest.raises(InputError, match=r"0002\.png' cannot be read \(it is not there\).*--on-bad-image skip"):
+    with pytest.raises(InputError, match=r"0002\.png' cannot be read \(it does not exist\).*--on-bad-image skip"):
         loaded(tmp_path)
     skipping = loaded(tmp_path, on_bad_image="skip")
     assert skipping.train.image_ids == (1, 3, 4)
     assert skipping.train.target(2)[1].tolist() == [1]
-    assert [line.endswith("0002.png': it is not there") for line in skipping.skipped] == [True]
+    assert [line.endswith("0002.png': it does not exist") for line in skipping.skipped] == [True]
 
 
 def test_a_set_of_which_no_file_is_there_is_refused(tmp_path: Path) -> None:
     data = write_both(tmp_path)
     data.test.files[0].unlink()
-    with pytest.raises(
-        InputError, match=r"'val2017' has no image whose file is there; .* '1000\.png' and is not in .*"
-    ):
+    with pytest.raises(InputError, match=r"'val2017' has no image whose file exists; .* '1000\.png' and is not in .*"):
         loaded(tmp_path, on_bad_image="skip")
     kept = data.train.files[0]
     for path in list(data.train.files)[1:]:
         path.unlink()
     write_set(tmp_path, "val2017", [[RED]], first_id=1000)
     assert loaded(tmp_path, on_bad_image="skip").train.files[0] == kept
-    with pytest.raises(InputError, match=r"'train2017' has no image that can be read; the first is .*it is not there"):
+    with pytest.raises(
+        InputError, match=r"'train2017' has no image that can be read; the first is .*it does not exist"
+    ):
         loaded(tmp_path, on_bad_image="skip", train_images=1, seed=seed_without_the_first_image())
 
 
@@ -264,14 +264,14 @@ BAD_RECORDS = {
     "a negative width": (set_in("images", 0, "width", -1), "has width -1, but 1 to 65536 pixels is expected"),
     "huge height": (set_in("images", 0, "height", 10**9), "has height 1000000000, but"),
     "height of half a pixel": (set_in("images", 0, "height", 40.5), "has height 40.5, but"),
-    "an id that is a text": (set_in("images", 0, "id", "a"), "has id 'a', but a whole number of at most 53 bits is"),
+    "an id that is a text": (set_in("images", 0, "id", "a"), "has id 'a', but an integer of at most 53 bits is"),
     "half an id": (set_in("images", 0, "id", 1.5), "has id 1.5, but a whole number"),
     "no id": (without("images", "id"), r"images\[0\] has no id"),
     "a huge id": (set_in("images", 0, "id", 2**53 + 1), "has id 9007199254740993, but"),
     "an id that is true": (set_in("images", 0, "id", True), "has id True, but"),
-    "an image twice": (set_in("images", 1, "id", 1), "the id 1 is there twice"),
-    "a category twice": (set_in("categories", 1, "id", 7), "the id 7 is there twice"),
-    "an image twice, once as a text": (set_in("images", 1, "id", "01"), "the id 1 is there twice"),
+    "an image twice": (set_in("images", 1, "id", 1), "the id 1 occurs twice"),
+    "a category twice": (set_in("categories", 1, "id", 7), "the id 7 occurs twice"),
+    "an image twice, once as a text": (set_in("images", 1, "id", "01"), "the id 1 occurs twice"),
     "an unknown image": (set_in("annotations", 0, "image_id", 77), "has image_id 77, but there is no such image"),
     "an unknown category": (set_in("annotations", 0, "category_id", 1), "has category_id 1, but there is no such"),
     "a box of NaN": (set_in("annotations", 0, "bbox", [0, 0, float("nan"), 1]), "has bbox .*nan.*, but"),
@@ -382,7 +382,7 @@ def test_a_missing_box_is_that_around_the_polygon(tmp_path: Path, absent: object
 
     data = write_both(tmp_path, change=change)
     assert data.notes[:2] == (
-        "'train2017': 2 objects without a box, but with a polygon: the box around that is taken",
+        "'train2017': 2 objects without a box, but with a polygon: the box around that is used",
         "'train2017': 1 objects with neither a box nor a polygon: left out",
     )
     assert data.train.target(0)[0].tolist() == [[10, 5, 30, 15]]

@@ -144,7 +144,7 @@ def test_some_corners_among_others_are_said(tmp_path: Path) -> None:
     (note,) = loaded(tmp_path, scattered(40) + corners(moved)).notes
     assert note == (
         "'learn': 5 of 45 boxes reaching out of their image by a pixel or more: cut off at its border (5 of them would "
-        "fit as [left, top, right, bottom]: look at how they were written)"
+        "fit as [left, top, right, bottom]: check how they were written)"
     )
 
 

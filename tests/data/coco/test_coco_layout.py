@@ -143,7 +143,9 @@ def test_a_folder_without_any_set_says_what_is_expected(tmp_path: Path) -> None:
         InputError, match=r"no COCO set in .*: expected annotations/instances_learn\.json .* learn/_ann"
     ):
         loaded(tmp_path)
-    with pytest.raises(InputError, match=r"'learn' is not there, since .*nowhere' is no folder: check --data-root"):
+    with pytest.raises(
+        InputError, match=r"'learn' does not exist, since .*nowhere' is not a folder: check --data-root"
+    ):
         loaded(tmp_path / "nowhere")
     official(tmp_path)
     with pytest.raises(InputError, match="whose sets are"):
@@ -165,7 +167,7 @@ def test_images_that_are_nowhere_are_refused_with_the_folders_looked_in(tmp_path
     with pytest.raises(InputError) as caught:
         loaded(tmp_path)
     assert str(caught.value) == (
-        "the COCO set 'look' has no image whose file is there; the first of 2 is called '0001.png' and is not in "
+        "the COCO set 'look' has no image whose file exists; the first of 2 is called '0001.png' and is not in "
         f"'{tmp_path}/images' and '{tmp_path}': check --data-root"
     )
 

@@ -64,7 +64,7 @@ def test_a_training_and_a_test_set_with_image_files_in_common_are_refused(tmp_pa
     with pytest.raises(InputError) as caught:
         loaded(tmp_path)
     assert str(caught.value) == (
-        f"2 of 3 image files of 'look' are also in 'learn', the first is '{tmp_path}/look/0101.png': take them out of "
+        f"2 of 3 image files of 'look' are also in 'learn', the first is '{tmp_path}/look/0101.png': remove them from "
         "one of the two"
     )
     with pytest.raises(InputError, match="are also in 'learn'"):
@@ -78,8 +78,8 @@ def test_copies_of_training_images_in_the_test_set_are_said_with_their_number(tm
     write_set(tmp_path, "learn", [[RED], [GREEN], [BLUE]])
     write_set(tmp_path, "look", [[RED], [BLUE], [BLUE]])
     assert loaded(tmp_path).notes[0] == (
-        "2 of 3 images of 'look' are also in the training data, under the same name and with the same content, so that "
-        f"the measurement flatters; the first is '{tmp_path}/look/0001.png'"
+        "2 of 3 images of 'look' are also in the training data, under the same name and with the same content, so "
+        f"the measured precision is too high; the first is '{tmp_path}/look/0001.png'"
     )
 
 

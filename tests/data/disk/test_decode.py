@@ -308,9 +308,9 @@ no_images = pytest.mark.parametrize(
         (make_dangling_link, "No such file or directory"),
         (make_link_to_itself, "Too many levels of symbolic links"),
         (make_huge_hole, "its 1099511627776 bytes are more than any image needs"),
-        (make_garbage, "it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image"),
+        (make_garbage, "it is not an image of type AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP"),
         (make_heic, "it is HEIC, which Pillow alone cannot read: convert it to JPEG"),
-        (make_empty, "it is no AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP image"),
+        (make_empty, "it is not an image of type AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF or WEBP"),
     ],
 )
 

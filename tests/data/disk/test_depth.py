@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from deep_images import colour_png, save_deep, tiff
-from pcdarts.data.disk.decode import decoded, opened, read_images
-from pcdarts.data.disk.depth import PixelRange, has_deep_colours, is_deep, may_be_deep, scaled, values_of
+from pcdarts.data.disk.decode import decode, open_image, read_images
+from pcdarts.data.disk.depth import PixelRange, has_deep_colours, is_deep, may_be_deep, scale_to_bytes, values_of
 from pcdarts.data.disk.hf_data import HubImage
 from pcdarts.errors import InputError
 
@@ -29,7 +29,7 @@ def test_scaling_is_monotone_and_takes_black_to_0_and_white_to_255(pixel_range: 
     low, high = pixel_range
     values = np.clip(low + image.astype(np.float64) * (high - low), low, high)
     values.flat[:2] = low, high
-    pixels = scaled(values, pixel_range)
+    pixels = scale_to_bytes(values, pixel_range)
     assert pixels.dtype == np.uint8
     assert pixels.flat[:2].tolist() == [0, 255]
     in_order = values.ravel().argsort()
@@ -38,9 +38,9 @@ def test_scaling_is_monotone_and_takes_black_to_0_and_white_to_255(pixel_range: 
 
 def test_scaled_values_are_rounded_to_the_nearest() -> None:
     values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
-    assert np.abs(scaled(values, (0, 4095)) - values * (255 / 4095)).max() <= 0.5
-    assert len(np.unique(scaled(values, (0, 4095)))) == 256
-    assert scaled(np.arange(256, dtype=np.int32).reshape(16, 16), (0, 255)).ravel().tolist() == list(range(256))
+    assert np.abs(scale_to_bytes(values, (0, 4095)) - values * (255 / 4095)).max() <= 0.5
+    assert len(np.unique(scale_to_bytes(values, (0, 4095)))) == 256
+    assert scale_to_bytes(np.arange(256, dtype=np.int32).reshape(16, 16), (0, 255)).ravel().tolist() == list(range(256))
 
 
 @given(st.one_of(st.none(), ranges), st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"]))
@@ -49,11 +49,11 @@ def test_an_image_of_8_bits_is_the_same_whatever_the_range(pixel_range: PixelRan
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
     Image.fromarray(pixels).convert(mode).save(buffer, "TIFF")
     source = HubImage("image", buffer.getvalue())
-    assert np.array_equal(decoded(source, pixel_range=pixel_range), decoded(source))
+    assert np.array_equal(decode(source, pixel_range=pixel_range), decode(source))
 
 
 def values_in(content: bytes) -> list[float]:
-    with opened(HubImage("image", content)) as image:
+    with open_image(HubImage("image", content)) as image:
         image.load()
         assert is_deep(image)
         return values_of(image).ravel().tolist()
@@ -97,7 +97,7 @@ def test_a_pgm_says_itself_what_is_white(largest: int) -> None:
 
 def refusal(source: HubImage, pixel_range: PixelRange | None = None) -> str:
     with pytest.raises(InputError) as error:
-        decoded(source, pixel_range=pixel_range)
+        decode(source, pixel_range=pixel_range)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -113,12 +113,12 @@ def test_values_outside_of_the_range_are_refused_and_so_are_those_without_one() 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_refused_whatever_the_range(value: float) -> None:
     source = HubImage("photo", tiff(np.array([[0.5, value]], "<f4")))
-    assert "(some of its values are no numbers (NaN or infinite)):" in refusal(source, (0.0, 1.0))
+    assert "(some of its values are not finite (NaN or infinite)):" in refusal(source, (0.0, 1.0))
 
 
 def test_16_bits_that_count_from_white_to_black_are_refused() -> None:
     source = HubImage("photo", tiff(np.array([[1, 2]], "<u2"), photometric=0))
-    assert "(its zero means white, which is known of 8 bits alone:" in refusal(source, (0.0, 65535.0))
+    assert "(its zero means white, which is supported with 8 bits only:" in refusal(source, (0.0, 65535.0))
 
 
 DEEP_COLOURS: list[Callable[[np.ndarray], bytes]] = [colour_png, lambda values: tiff(values.astype("<u2"))]
@@ -130,12 +130,13 @@ def test_of_16_bits_a_colour_the_upper_8_are_read_where_that_is_what_the_range_m
 ) -> None:
     values = np.random.default_rng(0).integers(0, 65536, (4, 5, 3))
     source = HubImage("photo", encode(values))
-    with opened(source) as image:
+    with open_image(source) as image:
         assert has_deep_colours(image)
     for pixel_range in (None, (0.0, 65535.0)):
-        assert np.array_equal(decoded(source, pixel_range=pixel_range), values >> 8)
-    assert "(of its 16 bits a colour only the upper 8 can be read, but the pixel range is 0 to 4095)" in refusal(
-        source, (0.0, 4095.0)
+        assert np.array_equal(decode(source, pixel_range=pixel_range), values >> 8)
+    assert (
+        "(it has 16 bits per colour, of which only the upper 8 can be read, but the pixel range is 0 to 4095)"
+        in refusal(source, (0.0, 4095.0))
     )
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pcdarts.data.disk.decode import BadImage, read_images
 from pcdarts.data.disk.hf_data import find_hub_images
-from pcdarts.data.disk.pixel_range import settle_range
+from pcdarts.data.disk.pixel_range import find_pixel_range
 from pcdarts.errors import InputError
 
 datasets = pytest.importorskip("datasets")
@@ -133,7 +133,7 @@ def test_images_of_12_bits_have_a_range_too(tmp_path):
     found = find_hub_images(name)
     train, test = found.train.sources, found.test.sources
     assert [len(head) for head in train.heads()] == [26, 26, 0, 26]
-    pixel_range, notes = settle_range(train.subset(torch.tensor([2, 1, 0])), test, None, "stop")
+    pixel_range, notes = find_pixel_range(train.subset(torch.tensor([2, 1, 0])), test, None, "stop")
     assert pixel_range == (0, 4095)
     assert notes[0] == "1 of 5 images have more than 8 bits; their values 0 to 4095 become 0 to 255"
 
@@ -144,7 +144,7 @@ def test_the_files_of_a_folder_of_class_folders_are_looked_into(tmp_path):
         for number in range(3):
             Image.fromarray(np.full((9, 9), 300, np.uint16)).save(tmp_path / "pets" / "train" / name / f"{number}.png")
     found = find_hub_images(str(tmp_path / "pets"))
-    assert settle_range(found.train.sources, found.test.sources, None, "stop")[0] == (0, 1023)
+    assert find_pixel_range(found.train.sources, found.test.sources, None, "stop")[0] == (0, 1023)
 
 
 def test_an_image_has_an_identity_that_changes_with_it(tmp_path):

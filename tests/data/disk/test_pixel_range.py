@@ -15,7 +15,7 @@ from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.disk.decode import OnBadImage, read_images
 from pcdarts.data.disk.depth import PixelRange
 from pcdarts.data.disk.image_files import ImagePaths
-from pcdarts.data.disk.pixel_range import settle_range
+from pcdarts.data.disk.pixel_range import find_pixel_range
 from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError
 
@@ -28,7 +28,7 @@ def settled(
     """Of the files in `folder`, where those that match `test` are test images."""
     tests = sorted(folder.glob(test))
     train = [path for path in sorted(folder.rglob("*.*")) if path not in tests]
-    return settle_range(ImagePaths(folder, train), ImagePaths(folder, tests), given_range, on_bad_image)
+    return find_pixel_range(ImagePaths(folder, train), ImagePaths(folder, tests), given_range, on_bad_image)
 
 
 def refusal(folder: Path, **options: object) -> str:
@@ -123,9 +123,13 @@ def test_images_of_8_bits_have_no_range_and_nothing_to_say(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        ("i4", (-1000, 3000), "'{}' (values -1000 to 3000) has negative values, and nobody knows what is black then"),
+        ("i4", (-1000, 3000), "'{}' (values -1000 to 3000) has negative values, so it is unknown which value is black"),
         ("f4", (-0.5, 1), "'{}' (values -0.5 to 1) has negative values"),
-        ("f4", (0, 1000), "'{}' (values 0 to 1000) has floating-point values beyond 255, and nobody knows what is"),
+        (
+            "f4",
+            (0, 1000),
+            "'{}' (values 0 to 1000) has floating-point values above 255, so it is unknown which value is",
+        ),
     ],
 )
 def test_what_cannot_be_scaled_honestly_is_refused_until_the_range_is_given(
@@ -143,7 +147,7 @@ def test_whole_numbers_and_fractions_have_one_range_only_where_both_mean_0_to_25
     save_deep(tmp_path / "b.tif", row(0, 200, kind="f4"))
     assert settled(tmp_path)[0] == (0, 255)
     save_deep(tmp_path / "b.tif", row(0, 1, kind="f4"))
-    assert "some images have whole numbers, others fractions, such as " in refusal(tmp_path)
+    assert "some images have integers, others floating-point values, such as " in refusal(tmp_path)
 
 
 def test_values_outside_of_the_range_are_counted_and_named(tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ def test_values_outside_of_the_range_are_counted_and_named(tmp_path: Path) -> No
     for options in ({"given_range": (0.0, 4095.0)}, {"test": "[bc].tif"}):
         assert refusal(tmp_path, **options) == (
             f"2 images have values outside of the pixel range 0 to 4095, the first is '{tmp_path / 'b.tif'}' (values 7 "
-            "to 5000): --pixel-range 0 5000 would hold all, or scale these images"
+            "to 5000): use --pixel-range 0 5000, which holds all values, or scale these images"
         )
 
 
@@ -199,8 +203,8 @@ def test_colours_of_16_bits_have_the_range_of_16_bits(tmp_path: Path) -> None:
     assert settled(tmp_path)[0] == (0, 65535)
     (tmp_path / "a.png").write_bytes(colour_png(np.full((4, 4, 3), 4095)))
     assert refusal(tmp_path).endswith(
-        "a.png' has 16 bits a colour, of which only the upper 8 can be read, but the pixel range is 0 to 4095: convert "
-        "such images to 8 bits, or take them as they are with --pixel-range 0 65535"
+        "a.png' has 16 bits per colour, of which only the upper 8 can be read, but the pixel range is 0 to 4095: "
+        "convert such images to 8 bits, or read them as they are with --pixel-range 0 65535"
     )
     found, (_, warning) = settled(tmp_path, (0.0, 65535.0))
     assert found == (0, 65535)
@@ -211,7 +215,7 @@ def test_an_image_that_cannot_be_read_stops_or_tells_nothing(tmp_path: Path) -> 
     save_deep(tmp_path / "a.tif", row(0, 300))
     save_deep(tmp_path / "b.tif", row(0, np.nan, kind="f4"))
     (tmp_path / "c.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-10])
-    assert "b.tif' cannot be read (some of its values are no numbers (NaN or infinite))" in refusal(tmp_path)
+    assert "b.tif' cannot be read (some of its values are not finite (NaN or infinite))" in refusal(tmp_path)
     found, notes = settled(tmp_path, on_bad_image="skip")
     assert found == (0, 1023)
     assert notes[0].startswith("1 of 3 images have more than 8 bits")

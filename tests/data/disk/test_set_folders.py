@@ -78,7 +78,7 @@ def test_a_test_set_with_a_longer_name_may_be_unlabelled(save_images):
     root = save_images(*in_classes("asl_train/asl_train", 5), *flat("asl_test/asl_test"))
     found = find_images(root)
     assert (found.classes, len(found.train)) == (CLASSES, 12)
-    assert "ignored 'asl_test' (2 images): they are in no class folders" in found.notes[1]
+    assert "ignored 'asl_test' (2 images): they are not in class folders" in found.notes[1]
     assert len(find_images_to_measure(root).test) == 15
 
 
@@ -115,9 +115,7 @@ def test_what_was_done_with_every_folder_is_said(save_images):
 def test_sets_with_names_that_nobody_knows_are_refused_and_named(save_images):
     root = save_images(*in_classes("one"), *in_classes("two"))
     message = refusal(root)
-    assert message.startswith(
-        "'one' and 'two' hold the same folders ('cat', 'dog', 'emu'), so that they seem to be sets"
-    )
+    assert message.startswith("'one' and 'two' hold the same folders ('cat', 'dog', 'emu'), so they seem to be sets")
     assert "--train-set and --test-set, or that they are classes with --train-set ." in message
     found = find_images(root, "two", "one")
     assert (names(found.train, root), names(found.test, root)) == (sorted(in_classes("two")), sorted(in_classes("one")))
@@ -144,8 +142,8 @@ def test_classes_with_one_folder_of_images_each_are_classes(save_images):
 def test_a_folder_with_the_name_of_a_set_beside_class_folders_is_not_guessed_at(save_images, name):
     root = save_images(*in_classes("."), *flat(name))
     message = refusal(root)
-    assert f"nobody can tell whether '{name}' in '{root}', beside 'cat', 'dog', 'emu', is a set or a class" in message
-    assert f"say --test-set {name} for a set, or --train-set . if all folders are classes" in message
+    assert f"it is not clear whether '{name}' in '{root}', beside 'cat', 'dog', 'emu', is a set or a class" in message
+    assert f"give --test-set {name} for a set, or --train-set . if all folders are classes" in message
     assert find_images(root, ".").classes == tuple(sorted((*CLASSES, name)))
 
 
@@ -173,7 +171,7 @@ def test_an_unlabelled_test_set_is_ignored_and_val_takes_its_place(save_images):
     assert len(found.train) == 6
     assert found.notes == (
         "training set: 'train' (6 images); test set: 'val' (3 images)",
-        "ignored 'test' (5 images): they are in no class folders, so that nobody knows what they show",
+        "ignored 'test' (5 images): they are not in class folders, so their classes are unknown",
     )
     assert found.test_is == "the validation set 'val'"
 
@@ -182,7 +180,7 @@ def test_a_test_set_in_a_single_folder_that_is_no_class_is_unlabelled_too(save_i
     root = save_images(*in_classes("train", 5), *flat("test/unknown"))
     found = find_images(root)
     assert (len(found.train), len(found.test)) == (12, 3)
-    assert "ignored 'test' (2 images): they are in no class folders" in found.notes[1]
+    assert "ignored 'test' (2 images): they are not in class folders" in found.notes[1]
 
 
 def test_a_validation_set_without_class_folders_is_refused_where_it_would_be_the_test_set(save_images):
@@ -214,10 +212,10 @@ def test_chosen_sets_are_folders_in_any_layout(save_images):
     ("name", "words"),
     [
         ("nowhere", "has no such folder: it has 'cat', 'dog', 'emu'"),
-        ("../images", "it is a folder inside --data-root"),
-        ("/", "it is a folder inside --data-root"),
+        ("../images", "it must be a folder inside --data-root"),
+        ("/", "it must be a folder inside --data-root"),
         ("cat/0.png", "has no such folder"),
-        ("a\0b", "it is a folder inside --data-root"),
+        ("a\0b", "it must be a folder inside --data-root"),
     ],
 )
 def test_a_chosen_set_that_is_not_there_is_refused(save_images, name, words):
@@ -257,9 +255,7 @@ def test_a_single_folder_that_is_no_class_of_the_training_set_is_not_measured(sa
     root = save_images(*in_classes("train"), *in_classes("val"), *flat("test/images"))
     found = find_images_to_measure(root)
     assert found.test_is == "the validation set 'val'"
-    assert found.notes == (
-        "ignored 'test' (2 images): they are in no class folders, so that nobody knows what they show",
-    )
+    assert found.notes == ("ignored 'test' (2 images): they are not in class folders, so their classes are unknown",)
 
 
 # What is ignored

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pcdarts.data.batches import Augmentation, Batches
-from pcdarts.data.disk.decode import decoded, fitted
+from pcdarts.data.disk.decode import decode, fit_to_square
 from pcdarts.data.disk.encoded import RESIDENT_BYTES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import DataSet, Images
@@ -73,10 +73,10 @@ def test_the_shares_of_two_processes_are_the_batch_of_one(folder: Path) -> None:
 
 
 def test_photographs_are_measured_on_the_middle_of_seven_eighths_of_their_side(folder: Path) -> None:
-    image = decoded(folder / NAMES[0])
+    image = decode(folder / NAMES[0])
     middle = image.crop((16 // 2 - 6, 0, 16 // 2 + 6, 12))  # the largest square
     inner = middle.resize((12, 12), 2, (0.75, 0.75, 11.25, 11.25))
-    shown = fitted(image, 12, 1 / 16)
+    shown = fit_to_square(image, 12, 1 / 16)
     difference = torch.tensor(list(shown.tobytes())).sub(torch.tensor(list(inner.tobytes()))).abs()
     assert difference.float().mean() < 3  # of 255, in noise: the crop of an oblong image is rounded otherwise
     streamed = load(folder, border=1 / 16)

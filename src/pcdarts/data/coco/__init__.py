@@ -1,1 +1,1 @@
-"""Data sets in COCO's format, checked, and their batches for detection."""
+"""Data sets in COCO's format: found, read and checked, and their batches for detection."""

@@ -1,4 +1,4 @@
-"""Batches for detection: images decoded and augmented together with their boxes, in worker processes."""
+"""Batches for detection: images are decoded and augmented together with their boxes, in worker processes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,47 +7,43 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pcdarts.data.batches import Order
 from pcdarts.data.coco.coco_images import CocoImages
-from pcdarts.data.disk.decode import BadImage, warnings_settled
+from pcdarts.data.disk.decode import BadImage, strict_warnings
 from pcdarts.data.disk.streaming import complete
 from pcdarts.data.disk.workers import in_workers
-from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 from pcdarts.ops.sending import send
 
 
 @dataclass(frozen=True, eq=False)
 class BoxBatch:
-    """Images and what is in them."""
+    """Images and their objects."""
 
     images: Tensor
     """`[B, 3, S, S]`, float32, normalised, in channels_last memory format."""
     targets: list[dict[str, Tensor]]
     """For each image "boxes" (left, top, right, bottom) in pixels of `images`, float32 `[n, 4]`, and "labels", int64
-    `[n]`, from 1; n may be 0."""
+    `[n]`, starting at 1; n may be 0."""
     image_ids: list[int]
     sizes: Tensor
     """Height and width of the stored images in pixels, int64 `[B, 2]`, on the CPU."""
 
 
 class BoxBatches:
-    """An endless supply of epochs over `images`, as `Batches` for classification.
+    """An endless supply of epochs over `images`, as `Batches` for classification; it documents the other arguments.
 
     Batch b of epoch e is a pure function of (seed, stream, e, b): the same after a resume and with any number of
     workers.
 
     Args:
         image_size: S; an image is resized to a square, whatever its shape.
-        mean, std: per channel, of pixels scaled to [0, 1].
-        augment: what SSD does to training images (Liu et al., 2016, Sec. 2.2, and torchvision's reference): colours
-            distorted, zoomed out on a canvas of the mean colour, cropped with some overlap with the boxes, mirrored.
-        shuffle: a new random order every epoch; otherwise the order of `images`.
-        drop_last: leave out the last batch when it is smaller than the others.
-        stream: the name that keeps these random numbers apart from others of the same seed.
-        share: (which, of how many): of every batch only this part, for one of several processes, as in `Batches`.
+        augment: use SSD's augmentation (Liu et al., 2016, Sec. 2.2, and torchvision's reference): distort the colours,
+            zoom out on a canvas of the mean colour, crop with some overlap with the boxes, mirror.
         workers: processes that read; 0 reads in this one.
 
-    Where bad images are skipped, another image of the batch stands in for one if `shuffle`, or else it is left out.
+    If bad images are skipped, another image of the batch is repeated in their place (with `shuffle`), or they are
+    missing.
 
     Raises:
         InputError: a batch size below 1, or no image.
@@ -75,15 +71,11 @@ class BoxBatches:
                 f"batch_size is {batch_size} for {len(images)} images of {images.name!r}: both must be 1 or more"
             )
         self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.drop_last = drop_last
-        self.seed = seed
-        self.stream = stream
+        self.order = Order(len(images), batch_size, shuffle, drop_last, seed, stream, share)
         self.device = torch.device(device)
-        self.share = share
         self.workers = workers
         self.skipped: dict[int, str] = {}
-        """A line for each image that could not be read so far, by its place among the images."""
+        """A line for each image that could not be read so far, by its index."""
         self._images = images
         self._reading = _Reading(images, image_size, tuple(mean) if augment else None)
         self._mean = torch.tensor(mean, device=self.device)
@@ -92,36 +84,29 @@ class BoxBatches:
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        whole, rest = divmod(len(self._images), self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        return len(self.order)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[BoxBatch]:
         """Yield batches `start`, `start + 1`, ... of an epoch.
 
         Raises:
-            InputError: an image that cannot be read, unless these are skipped.
-            RunError: a worker was lost, or nothing of a batch can be read.
+            InputError: an image cannot be read, and such images are not skipped.
+            RunError: a worker was lost, or no image of a batch can be read.
         """
         requests = self._requests(epoch, start)
         for read in in_workers(self._reading, requests, self.workers, self.device.type == "cuda"):
             self.skipped |= read.bad
             count = len(read.kept) + len(read.bad)
-            if read.bad and self.shuffle:
+            if read.bad and self.order.shuffle:
                 yield self._batch(read, complete(torch.arange(len(read.kept)), count, self._images.name).tolist())
             elif read.kept:
                 yield self._batch(read, list(range(len(read.kept))))
 
     def _requests(self, epoch: int, start: int) -> Iterator["_Request"]:
-        """This process's share of each batch: which images, and the seed of what happens to each."""
-        order = torch.arange(len(self._images))
-        if self.shuffle:
-            order = torch.randperm(len(order), generator=generator(self.seed, self.stream, epoch, "order"))
-        which, of_how_many = self.share
-        for batch in range(start, len(self)):
-            indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            seeds = torch.randint(2**32, indices.shape, generator=generator(self.seed, self.stream, epoch, batch))
-            count = len(indices) - (len(indices) % of_how_many if self.shuffle else 0)
-            own = torch.stack([indices, seeds])[:, :count].tensor_split(of_how_many, dim=1)[which]
+        """This process's share of each batch: the indices of the images, and a seed for each."""
+        for indices, draw in self.order.batches(epoch, start):
+            seeds = torch.randint(2**32, indices.shape, generator=draw)
+            own = self.order.own(torch.stack([indices, seeds]))
             if own.numel():
                 yield own[0].tolist(), own[1].tolist()
 
@@ -143,19 +128,19 @@ _Request = tuple[list[int], list[int]]
 
 
 class _Read(NamedTuple):
-    """What a worker returns for a batch: few tensors, because each is a file descriptor on its way."""
+    """A worker's result for a batch: few tensors, because each takes a file descriptor."""
 
     pixels: Tensor  # uint8 [M, S, S, 3]
     boxes: Tensor  # [sum(counts), 4]
     labels: Tensor
     counts: list[int]
-    kept: list[int]  # which images these are
-    bad: dict[int, str]  # and a line for each of the others
+    kept: list[int]  # the indices of these images
+    bad: dict[int, str]  # a line for each image that cannot be read
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a worker does for a batch."""
+    """A worker's task: the indices and seeds of a batch to its images."""
 
     images: CocoImages
     image_size: int
@@ -167,14 +152,14 @@ class _Reading:
         read: list[tuple[Tensor, Tensor, Tensor]] = []
         kept: list[int] = []
         bad: dict[int, str] = {}
-        with warnings_settled(), torch.random.fork_rng(devices=[]):
+        with strict_warnings(), torch.random.fork_rng(devices=[]):
             for index, seed in zip(*request, strict=True):
                 try:
                     read.append(self._one(transform, index, seed))
                     kept.append(index)
                 except BadImage as error:
                     if self.images.on_bad_image == "stop":
-                        raise error.met_at_work() from None
+                        raise error.during_job() from None
                     bad[index] = error.line
         if not read:
             return _Read(torch.empty(0), torch.empty(0), torch.empty(0), [], kept, bad)

@@ -1,4 +1,4 @@
-"""Data sets in COCO's format: what a detector learns from, and what it is measured on."""
+"""Load data sets in COCO's format: the training and the test images of a detector."""
 
 import os
 from collections import Counter
@@ -12,17 +12,17 @@ import torch
 
 from pcdarts.data.coco.coco_boxes import check_boxes
 from pcdarts.data.coco.coco_file import CocoFile, read_coco_file
-from pcdarts.data.coco.coco_images import CocoImages, joined
+from pcdarts.data.coco.coco_images import CocoImages, join_sets
 from pcdarts.data.coco.coco_layout import find_annotations, find_image_folder
 from pcdarts.data.coco.coco_sets import (
-    check_apart,
-    compared,
-    copies,
-    unknown_classes,
+    check_no_shared_files,
+    compare_classes,
+    find_copies,
+    note_unknown_classes,
     with_classes,
     with_equal_classes,
 )
-from pcdarts.data.disk.decode import BadImage, OnBadImage, quoted, stored_size, warnings_settled
+from pcdarts.data.disk.decode import BadImage, OnBadImage, quoted, stored_size, strict_warnings
 from pcdarts.data.disk.image_files import ImagePaths
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, listed
@@ -30,21 +30,21 @@ from pcdarts.errors import InputError, listed
 
 @dataclass(frozen=True, eq=False)
 class CocoData:
-    """What a detector learns from (`train`) and is measured on (`test`): the same images, or none in both."""
+    """The training and the test images of a detector: either the same images, or disjoint."""
 
     train: CocoImages
     test: CocoImages
     skipped: tuple[str, ...] = ()
-    """A line for each image that was left out because its file is missing: its path and the reason."""
+    """A line for each image left out because its file is missing: its path and the reason."""
     notes: tuple[str, ...] = ()
-    """A line for each thing about the data that its users should know, with numbers."""
+    """Lines about the data for the user, with numbers."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.train.classes
 
     def digest(self) -> str:
-        """A fingerprint of both sets."""
+        """A digest of both sets."""
         return blake2b((self.train.digest() + self.test.digest()).encode(), digest_size=16).hexdigest()
 
 
@@ -59,25 +59,24 @@ def load_coco(
     seed: int = 0,
     on_bad_image: OnBadImage = "stop",
 ) -> CocoData:
-    """Read the annotations of some sets; no image is opened yet.
+    """Read the annotations of some sets; images are opened only to find a missing size.
 
-    `coco_layout.py` says where a set may lie, and which files do without objects, for testing alone. The images of
-    test-dev lie in the folder of test. Classes are those of the training sets, matched by name. A size that the
-    annotations do not have is read from the head of the image.
+    `find_annotations` says where sets are looked for, and which files without objects can be tested on. The images of
+    test-dev are in the folder of test. The classes are those of the training sets, matched by name.
 
     Args:
         train_sets: their images together are the training set.
-        test_set: None takes `held_out` images out of the last training set, the same for every seed: no run trains on
-            what another one was tested on. The paper's "trainval minus 5k" is train2014 and val2014 with 5,000 held
-            out; train2017 and val2017 are the official form of it.
-            The only training set takes the training images themselves: how well a detector remembers them.
-        train_images, test_images: keep so many if there are more, drawn by `seed`.
-        on_bad_image: what a missing image file does: "stop" raises, "skip" leaves the image out.
+        test_set: None holds out `held_out` images of the last training set, the same for every seed: no run trains on
+            test images of another one. The paper's "trainval minus 5k" is train2014 and val2014 with 5,000 held out, of
+            which train2017 and val2017 are the official form. The name of the only training set measures on the
+            training images.
+        train_images, test_images: the most images to keep, drawn by `seed`.
+        on_bad_image: what happens if an image file is missing: "stop" raises, "skip" leaves the image out.
 
     Raises:
-        InputError: annotations that are missing or cannot be used (one line says which record), or boxes that cannot be
-            meant (see `check_boxes`); sets without a common category, or with image files in common; a missing image
-            file; a set without images.
+        InputError: annotations that are missing or cannot be used (one line names the record), boxes that must be a
+            mistake (see `check_boxes`), sets without a common category or with image files in common, a missing image
+            file, a set without images.
     """
     folder = Path(root).expanduser()
     notes: list[str] = []
@@ -91,15 +90,15 @@ def load_coco(
         test = _load_set(folder, test_set, on_bad_image, notes, sets[0].classes)
     if test is not None:
         test = with_classes(test, sets[0].classes, listed([repr(images.name) for images in sets], "and"))
-    notes += check_apart(sets if test is None else [*sets, test])
-    train = joined([_ready(each, True, skipped, notes) for each in _some(sets, train_images, "train", seed, notes)])
+    notes += check_no_shared_files(sets if test is None else [*sets, test])
+    train = join_sets([_ready(each, True, skipped, notes) for each in _some(sets, train_images, "train", seed, notes)])
     if test is None:
         return CocoData(train, train, tuple(skipped), tuple(notes))
     (measured,) = _some([test], test_images, "test", seed, notes)
     measured = _ready(measured, False, skipped, notes)
-    notes += copies(sets, measured)
+    notes += find_copies(sets, measured)
     if measured.has_annotations:
-        notes += compared(train, measured)
+        notes += compare_classes(train, measured)
     return CocoData(train, measured, tuple(skipped), tuple(notes))
 
 
@@ -113,16 +112,17 @@ def load_coco_test(
     classes: tuple[str, ...] | None = None,
     whose: str = "",
 ) -> CocoData:
-    """The test set that `load_coco` would give with these arguments, where the training sets need not be.
+    """The test set of `load_coco` with these arguments, without the training sets.
 
     Args:
-        classes: those that a detector knows, and `whose` data had them (None: those of the set).
+        classes: the classes of a detector; None uses those of the set.
+        whose: the owner of these classes, for messages.
 
     Returns:
-        Data whose `train` is the test set too.
+        Data in which `train` and `test` are the test set.
 
     Raises:
-        InputError: as there.
+        InputError: as `load_coco`.
     """
     notes: list[str] = []
     skipped: list[str] = []
@@ -132,17 +132,17 @@ def load_coco_test(
     (images,) = _some([images], test_images, "test", seed, notes)
     images = _ready(images, False, skipped, notes)
     if classes is not None:
-        notes += unknown_classes(images, classes, whose)
+        notes += note_unknown_classes(images, classes, whose)
     return CocoData(images, images, tuple(skipped), tuple(notes))
 
 
 def _some(sets: Sequence[CocoImages], count: int | None, which: str, seed: int, notes: list[str]) -> list[CocoImages]:
-    """`count` of the images of all sets, drawn by `seed`, without sets of which none is left; all, if it is None."""
+    """At most `count` images of all sets together, drawn by `seed`; sets of which none is left are dropped."""
     total = sum(map(len, sets))
     if count is None or count >= total:
         return list(sets)
     names = listed([repr(images.name) for images in sets], "and")
-    notes.append(f"{names}: {count} of {total} images are taken (--{which}-images {count})")
+    notes.append(f"{names}: {count} of {total} images are used (--{which}-images {count})")
     drawn = torch.randperm(total, generator=generator(seed, which, "images kept"))[:count].sort().values
     ends = np.cumsum([len(images) for images in sets])
     starts = ends - [len(images) for images in sets]
@@ -153,15 +153,16 @@ def _some(sets: Sequence[CocoImages], count: int | None, which: str, seed: int, 
 def _load_set(
     root: Path, name: str, on_bad_image: OnBadImage, notes: list[str], classes: tuple[str, ...] | None = None
 ) -> CocoImages:
-    """A set as its files have it; lines about it are added to `notes`.
+    """A set as it is in its files; appends lines about it to `notes`.
 
-    `classes`: those of the training data, if the set is one to test on.
+    Args:
+        classes: None for a training set; for a test set, the classes of the training data.
     """
     content = read_coco_file(find_annotations(root, name, classes is None), needs_objects=classes is None)
     folder = find_image_folder(root, name, content.names)
     if content.from_polygons:
         notes.append(
-            f"{name!r}: {content.from_polygons} objects without a box, but with a polygon: the box around that is taken"
+            f"{name!r}: {content.from_polygons} objects without a box, but with a polygon: the box around that is used"
         )
     if content.without_box and not len(content.objects):
         raise InputError(
@@ -182,7 +183,7 @@ def _load_set(
         content.has_annotations,
         on_bad_image,
     )
-    if content.heading is None or not _is_in_the_way(content, content.heading, classes):
+    if content.heading is None or not _is_unwanted(content, content.heading, classes):
         return images
     if classes is None:
         notes.append(
@@ -192,8 +193,8 @@ def _load_set(
     return _without_heading(images, content.heading)
 
 
-def _is_in_the_way(content: CocoFile, heading: int, classes: tuple[str, ...] | None) -> bool:
-    """Whether a category without objects, which is the supercategory of all others, is none of the classes wanted."""
+def _is_unwanted(content: CocoFile, heading: int, classes: tuple[str, ...] | None) -> bool:
+    """Whether the supercategory of all others, which has no objects, is not one of the wanted classes."""
     name = content.categories[heading]
     return classes is None or Counter(classes)[name] < Counter(content.categories.values())[name]
 
@@ -210,7 +211,7 @@ def _without_heading(images: CocoImages, heading: int) -> CocoImages:
 
 
 def _ready(images: CocoImages, learnt_from: bool, skipped: list[str], notes: list[str]) -> CocoImages:
-    """The images whose files are there, with all sizes known and boxes looked at; lines are added to the lists."""
+    """The images whose files exist, with all sizes known and boxes checked; appends lines to the lists."""
     images = _sized(_present(images, skipped), skipped, notes)
     if images.has_annotations:
         notes += check_boxes(images, learnt_from)
@@ -218,10 +219,10 @@ def _ready(images: CocoImages, learnt_from: bool, skipped: list[str], notes: lis
 
 
 def _without(images: CocoImages, count: int) -> tuple[CocoImages, CocoImages]:
-    """All but `count` of the images, and these."""
+    """The images without `count` of them, and these."""
     if not 0 < count < len(images):
         raise InputError(
-            f"{count} of the {len(images)} images of {images.name!r} are to be held out for testing: "
+            f"{count} of the {len(images)} images of {images.name!r} cannot be held out for testing: "
             f"use 1 to {len(images) - 1}, or give a test set"
         )
     order = torch.randperm(len(images), generator=generator(0, "images held out"))
@@ -230,22 +231,21 @@ def _without(images: CocoImages, count: int) -> tuple[CocoImages, CocoImages]:
 
 
 def _present(images: CocoImages, skipped: list[str]) -> CocoImages:
-    """The images whose files are there; a line for each of the others is added to `skipped`."""
-    missing = {
-        index: BadImage(path, "it is not there") for index, path in enumerate(images.files) if not os.path.isfile(path)
-    }
-    return _readable(images, missing, skipped)
+    """The images whose files exist; appends a line for each other image to `skipped`."""
+    files = enumerate(images.files)
+    missing = {index: BadImage(path, "it does not exist") for index, path in files if not os.path.isfile(path)}
+    return _without_bad(images, missing, skipped)
 
 
 def _sized(images: CocoImages, skipped: list[str], notes: list[str]) -> CocoImages:
-    """The images with sizes read from their files where the annotations have none."""
+    """The images with all sizes; those that the annotations lack are read from the files."""
     unknown = np.flatnonzero((images.sizes == 0).any(axis=1)).tolist()
     if not unknown:
         return images
     sizes = images.sizes.copy()
     unreadable: dict[int, BadImage] = {}
     turned = 0
-    with warnings_settled():
+    with strict_warnings():
         for index in unknown:
             try:
                 sizes[index], is_turned = stored_size(images.files[index])
@@ -254,15 +254,13 @@ def _sized(images: CocoImages, skipped: list[str], notes: list[str]) -> CocoImag
                 unreadable[index] = error
     line = f"{images.name!r}: {len(unknown)} of {len(images)} images without a size on record: read from the files"
     if turned:
-        line += (
-            f" ({turned} of them are turned by their EXIF data when shown; boxes are taken to mean the stored pixels)"
-        )
+        line += f" ({turned} of them are turned by their EXIF data when shown; boxes are read as stored pixels)"
     notes.append(line)
-    return _readable(replace(images, sizes=sizes), unreadable, skipped)
+    return _without_bad(replace(images, sizes=sizes), unreadable, skipped)
 
 
-def _readable(images: CocoImages, bad: dict[int, BadImage], skipped: list[str]) -> CocoImages:
-    """The images without the `bad` ones, a line for each of which is added to `skipped`."""
+def _without_bad(images: CocoImages, bad: dict[int, BadImage], skipped: list[str]) -> CocoImages:
+    """The images without the `bad` ones; appends a line for each of these to `skipped`."""
     if not bad:
         return images
     if images.on_bad_image == "stop":

@@ -1,21 +1,21 @@
-"""What is odd about the boxes of a COCO set: counted and said, and refused where they can hardly be meant."""
+"""Implausible boxes of a COCO set: counted and reported, and refused if most of them must be a mistake."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pcdarts.data.coco.coco_images import MIN_SIDE, CocoImages, inside
+from pcdarts.data.coco.coco_images import MIN_SIDE, CocoImages, clip_boxes
 from pcdarts.errors import InputError, listed
 
 _FEW = 0.01
-"""Share of boxes that may be an exception to what a whole file is found to be."""
+"""Share of boxes that may be exceptions when the format of a whole file is judged."""
 
 _SOME = 0.05
-"""Share of boxes that is no accident."""
+"""Share of boxes that cannot be due to chance."""
 
 _FAR = 0.1
-"""Share of an image's side by which no careless stroke reaches over its border."""
+"""Share of an image's side by which a carelessly drawn box does not reach over the border."""
 
 _NORMALISED = (
     "all values between 0 and 1, as in normalised coordinates, but pixels are expected: multiply left and width by the "
@@ -24,22 +24,21 @@ _NORMALISED = (
 
 
 def check_boxes(images: CocoImages, learnt_from: bool) -> list[str]:
-    """A line for each kind of box that cannot be used as it is, with how many there are.
+    """A line, with a count, for each kind of box that cannot be used as it is.
 
-    Crowds are not looked at. The sizes of all images must be known.
+    Crowds are not checked. The sizes of all images must be known.
 
     Args:
-        learnt_from: whether the set is trained on, where such boxes are left out or clipped; in a measurement all
-            objects are what the file says, as in COCO's own tools.
+        learnt_from: whether the set is for training, where such boxes are left out or clipped. In a measurement all
+            objects are used as they are in the file, as COCO's own tools do.
 
     Raises:
-        InputError: no box can be used, or most cannot; or they look like corners. The line says how many there are of
-            which kind, and names the likely cause.
+        InputError: most boxes cannot be used, or they look like corners; the line gives counts and the likely cause.
     """
     single = ~images.objects.crowd
     objects = images.objects[single]
     total = len(objects)
-    sizes = np.repeat(images.sizes, np.diff(images.ends, prepend=0), axis=0)[single]
+    sizes = images.size_of_each_object()[single]
     kinds = _Kinds.of(objects.boxes, sizes)
     unusable = {
         "without an area (a width or height of 0 or less)": kinds.without_area,
@@ -74,33 +73,33 @@ def check_boxes(images: CocoImages, learnt_from: bool) -> list[str]:
         )
         fitting = int((kinds.reaching_far & kinds.fit_as_corners).sum())
         if fitting and fitting >= (1 - _SOME) * far:
-            line += f" ({fitting} of them would fit as [left, top, right, bottom]: look at how they were written)"
+            line += f" ({fitting} of them would fit as [left, top, right, bottom]: check how they were written)"
         lines.append(line)
     return lines
 
 
 @dataclass(frozen=True, eq=False)
 class _Kinds:
-    """Which boxes are odd in which way; the first three exclude each other."""
+    """Which boxes `[M]` are implausible in which way; the first three exclude each other."""
 
     without_area: NDArray[np.bool_]
     outside: NDArray[np.bool_]
     too_small: NDArray[np.bool_]
-    """Less than a pixel of the image in width or height."""
+    """Visible in less than a pixel of width or height."""
     reaching_out: NDArray[np.bool_]
-    """By a pixel or more: less is a matter of rounding."""
+    """Over the border by a pixel or more; less may be rounding."""
     reaching_far: NDArray[np.bool_]
     normalised: NDArray[np.bool_]
     """All four values between 0 and 1."""
     fit_as_corners: NDArray[np.bool_]
-    """If taken for left, top, right and bottom."""
+    """Plausible if read as left, top, right and bottom."""
 
     @classmethod
     def of(cls, boxes: NDArray[np.float64], sizes: NDArray[np.int64]) -> "_Kinds":
-        """Those of boxes `[M, 4]` (left, top, width, height) in images of `sizes` `[M, 2]` (height, width)."""
+        """The kinds of boxes `[M, 4]` (left, top, width, height) in images of `sizes` `[M, 2]` (height, width)."""
         limits = sizes[:, ::-1].astype(np.float64)
         start, extent = boxes[:, :2], boxes[:, 2:]
-        visible = inside(boxes, sizes)
+        visible = clip_boxes(boxes, sizes)
         shown = visible[:, 2:] - visible[:, :2]
         over = np.maximum(-start, start + extent - limits)
         without_area = _any(extent <= 0)
@@ -119,17 +118,18 @@ class _Kinds:
 
 
 def _any(facts: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each row of `[M, n]`, whether any of its facts is so."""
+    """Whether any element is true, for each row of `[M, n]`."""
     return np.asarray(facts.any(axis=1))
 
 
 def _as_corners(
     boxes: NDArray[np.float64], areas: NDArray[np.float64], sizes: NDArray[np.int64], kinds: _Kinds
 ) -> str | None:
-    """Why boxes look like corners, if they do.
+    """The reason why boxes look like corners; None if they do not.
 
-    Either most reach out of their image, and fit as corners; or all fit (which few true boxes do), and some reach out
-    far; or the areas on record are those of corners, which tells even where all objects are at the top left.
+    Either most reach far out of their image but fit as corners; or nearly all fit as corners (which is rare for true
+    boxes) and some reach far out; or the areas on record are those of corners, which is conclusive even if all objects
+    are at the top left.
     """
     total, far, fitting = len(boxes), int(kinds.reaching_far.sum()), int(kinds.fit_as_corners.sum())
     both = int((kinds.reaching_far & kinds.fit_as_corners).sum())

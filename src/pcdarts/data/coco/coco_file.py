@@ -1,4 +1,4 @@
-"""The JSON of a COCO data set, checked: nothing in it is trusted."""
+"""Read and check COCO's annotation files; every field is checked before it is used."""
 
 import json
 import os
@@ -15,29 +15,30 @@ from pcdarts.data.disk.decode import quoted
 from pcdarts.errors import InputError
 
 MAX_SIDE = 2**16
-"""Pixels; no image format that is read here has a longer side for less than gigabytes."""
+"""Pixels; a longer side would take gigabytes in every format that is read here."""
 
 MAX_ID = 2**53
-"""What JSON can be trusted with: some readers take every number for a floating-point one."""
+"""Larger integers are not safe in JSON, since some programs read all numbers as floating-point."""
 
 _POLYGON_NUMBERS = 6
-"""x and y of three corners, the fewest that a polygon has."""
+"""x and y of three corners, the fewest of a polygon."""
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Objects in images, as the file has them; the same number M of each."""
+    """M objects in images, as they are in the file."""
 
     boxes: NDArray[np.float64]
-    """`[M, 4]`: left, top, width and height in pixels of the stored image, whether or not that makes sense."""
+    """`[M, 4]`: left, top, width and height in pixels of the stored image, not checked for plausibility."""
     labels: NDArray[np.int64]
-    """1 to the number of classes."""
+    """`[M]`: 1 to the number of classes."""
     areas: NDArray[np.float64]
-    """Of the object, not of its box, in square pixels: what COCO's small, medium and large mean."""
+    """`[M]`: area of the object (not of its box) in square pixels, which decides whether it is small, medium or large
+    for COCO's metrics."""
     crowd: NDArray[np.bool_]
-    """Whether it is a region full of objects rather than one."""
+    """`[M]`: whether it is a region with many objects."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,47 +49,46 @@ class Objects:
 
 @dataclass(frozen=True, eq=False)
 class CocoFile:
-    """What one annotation file says; images in its order, objects by image."""
+    """The content of an annotation file: images in its order, objects ordered by image."""
 
     categories: dict[int, str]
-    """Name by id, by ascending id."""
+    """Name by id, in ascending order of ids."""
     heading: int | None
-    """The id of a category of which there is no object and which all others name as their supercategory, if any."""
+    """The id of a category without objects that is the supercategory of all others; None if there is none."""
     image_ids: tuple[int, ...]
     names: tuple[str, ...]
     """Paths below the folder of images."""
     sizes: NDArray[np.int64]
-    """`[N, 2]`: height and width in pixels; 0 where the file does not say."""
+    """`[N, 2]`: height and width in pixels; 0 if the file does not give them."""
     counts: NDArray[np.int64]
-    """`[N]`: objects in each image."""
+    """`[N]`: number of objects in each image."""
     objects: Objects
     has_annotations: bool
-    """Whether the file has a list of objects, be it empty."""
+    """Whether the file has a list of objects, even an empty one."""
     from_polygons: int
-    """Objects without a box, whose box is that around their polygon."""
+    """Number of objects without a box whose box was computed from their polygon."""
     without_box: int
-    """Objects that were left out: they have neither a box nor a polygon."""
+    """Number of objects left out because they have neither a box nor a polygon."""
 
 
 def read_coco_file(path: Path, needs_objects: bool = True) -> CocoFile:
     """Read an annotation file.
 
-    Ids may be written as 1, 1.0 or "1". Those of annotations are not looked at: nothing needs them.
+    Ids may be written as 1, 1.0 or "1". The ids of annotations are not needed and not read.
 
     Args:
-        needs_objects: refuse a file without a list of annotations, as those of test sets may be.
+        needs_objects: refuse a file without a list of annotations, such as that of a test set.
 
     Raises:
-        InputError: it cannot be read, is no JSON, or a record in it cannot be used: a field missing or of another kind,
-            an id that is there twice, an object of an unknown image or category, a box that is none, a path that leads
-            out of the folder.
+        InputError: it cannot be read, is not JSON, or has an unusable record: a field that is missing or of the wrong
+            type, a duplicate id, an object of an unknown image or category, an invalid box, a path outside the folder.
     """
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"annotations {quoted(path)} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"annotations {quoted(path)} are no JSON ({error}): download or write them again") from None
+        raise InputError(f"annotations {quoted(path)} are not JSON ({error}): download or write them again") from None
     except MemoryError:
         raise InputError(f"there is not enough memory left to read the annotations {quoted(path)}") from None
     if not isinstance(content, dict):
@@ -104,8 +104,14 @@ def read_coco_file(path: Path, needs_objects: bool = True) -> CocoFile:
     except _Unusable as error:
         raise InputError(f"annotations {quoted(path)}: {error}: repair or remove that record") from None
     position = {image_id: place for place, image_id in enumerate(images)}
-    places = np.array([position[owner] for owner in found.owners], dtype=np.int64)
-    objects = found.objects()
+    owners, labels, boxes, areas, crowd = zip(*found.rows, strict=True) if found.rows else ((),) * 5
+    places = np.array([position[owner] for owner in owners], dtype=np.int64)
+    objects = Objects(
+        np.array(boxes, np.float64).reshape(-1, 4),
+        np.array(labels, np.int64),
+        np.array(areas, np.float64),
+        np.array(crowd, np.bool_),
+    )
     return CocoFile(
         categories,
         _heading(named, objects.labels),
@@ -121,14 +127,14 @@ def read_coco_file(path: Path, needs_objects: bool = True) -> CocoFile:
 
 
 class _Unusable(ValueError):
-    """What is wrong with a record, without the name of the file."""
+    """The fault of a record, without the name of the file."""
 
 
 _NEEDED = object()
 
 
 class _Record:
-    """One object of a JSON list: its fields, checked when they are taken."""
+    """One object in a JSON list; its fields are checked when they are read."""
 
     def __init__(self, where: str, fields: Any) -> None:
         if not isinstance(fields, dict):
@@ -136,7 +142,7 @@ class _Record:
         self._where, self._fields = where, fields
 
     def take(self, key: str, is_right: Callable[[Any], bool], expected: str, default: Any = _NEEDED) -> Any:
-        """The value of a field; a `default` is for one that is missing or null."""
+        """The value of a field, or the `default`, if given, when it is missing or null."""
         value = self._fields.get(key, _NEEDED)
         if default is not _NEEDED and (value is _NEEDED or value is None):
             return default
@@ -147,7 +153,7 @@ class _Record:
         return value
 
     def take_whole(self, key: str, low: int, high: int, expected: str, default: Any = _NEEDED) -> int:
-        """An integer within limits, which may be written as 1, 1.0 or "1"."""
+        """An integer from `low` to `high`, which may be written as 1, 1.0 or "1"."""
 
         def is_right(value: Any) -> bool:
             whole = _whole(value)
@@ -156,7 +162,7 @@ class _Record:
         return int(self.take(key, is_right, expected, default))
 
     def take_id(self, key: str = "id") -> int:
-        return self.take_whole(key, -MAX_ID, MAX_ID, "a whole number of at most 53 bits")
+        return self.take_whole(key, -MAX_ID, MAX_ID, "an integer of at most 53 bits")
 
     def take_known(self, key: str, known: dict[int, Any], what: str) -> int:
         value = self.take_id(key)
@@ -165,23 +171,18 @@ class _Record:
         return value
 
     def take_pixels(self, key: str) -> int:
-        """A side of an image; 0 where the record does not say."""
+        """A side of an image; 0 if the record does not give it."""
         return self.take_whole(key, 0, MAX_SIDE, f"1 to {MAX_SIDE} pixels", 0)
 
-    def take_box(self) -> list[float] | None:
-        """None where there is none, which some tools write as an empty list."""
-        box: list[float] = self.take("bbox", _is_box, "[left, top, width, height] in pixels", [])
-        return box or None
-
-    def box_around_polygon(self) -> list[float] | None:
-        """None where there is no polygon."""
+    def box_around_polygon(self) -> list[float]:
+        """The box around the polygons; empty if there are none."""
         polygons = self._fields.get("segmentation")
         if not isinstance(polygons, list):
-            return None
-        if not any(isinstance(part, list) for part in polygons):  # some tools do not nest the only one
+            return []
+        if not any(isinstance(part, list) for part in polygons):  # some tools do not nest a single polygon
             polygons = [polygons]
         if not all(map(_is_polygon, polygons)):
-            return None
+            return []
         x, y = ([number for part in polygons for number in part[start::2]] for start in (0, 1))
         return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
 
@@ -198,20 +199,20 @@ def _by_id(records: Iterator[tuple[int, Value]]) -> Iterator[tuple[int, Value]]:
     seen: set[int] = set()
     for record_id, value in records:
         if record_id in seen:
-            raise _Unusable(f"the id {record_id} is there twice")
+            raise _Unusable(f"the id {record_id} occurs twice")
         seen.add(record_id)
         yield record_id, value
 
 
 def _category(record: _Record) -> tuple[int, tuple[str, str | None]]:
-    """An id; the name and that of the supercategory, if there is one."""
+    """The id; the name and the supercategory's name, None if there is none."""
     name = record.take("name", lambda name: isinstance(name, str), "a text")
     supercategory = record.take("supercategory", lambda _: True, "a text", None)
     return record.take_id(), (name, supercategory if isinstance(supercategory, str) else None)
 
 
 def _heading(named: dict[int, tuple[str, str | None]], labels: NDArray[np.int64]) -> int | None:
-    """See `CocoFile`; `labels` are those of the objects."""
+    """The id of the heading category (see `CocoFile`); `labels` are those of the objects."""
     used = {list(named)[label - 1] for label in np.unique(labels).tolist()}
     for category_id, (name, _) in named.items():
         others = {supercategory for other_id, (_, supercategory) in named.items() if other_id != category_id}
@@ -228,24 +229,12 @@ def _image(record: _Record) -> tuple[int, tuple[str, int, int]]:
 
 @dataclass
 class _Found:
-    """The objects of a file while they are read."""
+    """The objects read so far."""
 
-    owners: list[int] = field(default_factory=list)
-    """The ids of the images in which they are."""
-    labels: list[int] = field(default_factory=list)
-    boxes: list[list[float]] = field(default_factory=list)
-    areas: list[float] = field(default_factory=list)
-    crowd: list[bool] = field(default_factory=list)
+    rows: list[tuple[int, int, list[float], float, bool]] = field(default_factory=list)
+    """The image id, label, box, area and crowd flag of each."""
     from_polygons: int = 0
     without_box: int = 0
-
-    def objects(self) -> Objects:
-        return Objects(
-            np.array(self.boxes, np.float64).reshape(-1, 4),
-            np.array(self.labels, np.int64),
-            np.array(self.areas, np.float64),
-            np.array(self.crowd, np.bool_),
-        )
 
 
 def _objects(content: dict[str, Any], images: dict[int, Any], categories: dict[int, str]) -> _Found:
@@ -255,20 +244,18 @@ def _objects(content: dict[str, Any], images: dict[int, Any], categories: dict[i
     def read(record: _Record) -> None:
         owner = record.take_known("image_id", images, "image")
         label = label_of[record.take_known("category_id", categories, "category")]
-        box = record.take_box()
-        if box is None:
+        box = record.take("bbox", _is_box, "[left, top, width, height] in pixels", [])
+        if not box:  # some tools write an empty list
             box = record.box_around_polygon()
-            if box is None:
+            if not box:
                 found.without_box += 1
                 return
             found.from_polygons += 1
-        is_turned = min(box[2:]) < 0  # and so may its area be: it has none
-        of_box = 0 if is_turned else box[2] * box[3]
-        found.owners.append(owner)
-        found.labels.append(label)
-        found.boxes.append(box)
-        found.areas.append(0 if is_turned else record.take("area", _is_area, "a number of square pixels", of_box))
-        found.crowd.append(record.take("iscrowd", lambda value: value in (0, 1), "0 or 1", 0))
+        area = 0
+        if min(box[2:]) >= 0:  # the area on record may be negative as well
+            area = record.take("area", _is_area, "a number of square pixels", box[2] * box[3])
+        crowd = record.take("iscrowd", lambda value: value in (0, 1), "0 or 1", 0)
+        found.rows.append((owner, label, box, area, crowd))
 
     for _ in _records(content, "annotations", read):
         pass
@@ -276,7 +263,7 @@ def _objects(content: dict[str, Any], images: dict[int, Any], categories: dict[i
 
 
 def _whole(value: Any) -> int | None:
-    """An integer, if the value is one or is written as 1.0 or "1"."""
+    """The value as an integer, if it is one or is written as 1.0 or "1"; otherwise None."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_ID)):
@@ -285,7 +272,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _is_number(value: Any, below: float = 1e15) -> bool:
-    """A finite one, so small that sums and products of it are."""
+    """Whether it is a number so small that sums and products stay finite."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < below
 
 
@@ -307,7 +294,7 @@ def _is_polygon(value: Any) -> bool:
 
 
 def _is_inside(name: Any) -> bool:
-    """Whether a path stays in its folder, and is one that a file can have."""
+    """Whether it is a valid path that stays below its folder."""
     if not isinstance(name, str) or not name or "\0" in name:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Where the sets of a COCO data set lie: the official layout, Roboflow's, and others that tools write."""
+"""Find the files of COCO sets: in the official layout, Roboflow's, and those of other tools."""
 
 import os
 import shlex
@@ -12,21 +12,21 @@ from pcdarts.errors import InputError, closest, first_of, listed
 _ROBOFLOW = "_annotations.coco.json"
 
 _SETS_NAMED = 12
-"""In a message, of all that are there."""
+"""The most names in a message."""
 
 
 def find_annotations(root: Path, name: str, needs_objects: bool) -> Path:
-    """The annotation file of the set `name`, the first of these that is there.
+    """The annotation file of the set `name`, the first of these that exists.
 
     `root/annotations/instances_NAME.json`, `root/annotations/NAME.json`, the same two in `root`,
-    `root/NAME/_annotations.coco.json` (Roboflow), the only JSON file in `root/NAME`; and, unless a set `needs_objects`,
+    `root/NAME/_annotations.coco.json` (Roboflow), the only JSON file in `root/NAME`; and, unless `needs_objects`,
     `root/annotations/image_info_NAME.json`.
 
     Raises:
-        InputError: none is there (the message says which sets are), or several lie in `root/NAME`.
+        InputError: none exists (the message lists the sets that do), or there are several in `root/NAME`.
     """
     if not name or "/" in name or "\0" in name or name in (".", ".."):
-        raise InputError(f"the COCO set {quoted(name)} is no name of a folder: use one such as train2017")
+        raise InputError(f"the COCO set {quoted(name)} is not a valid name of a folder: use one such as train2017")
     for folder in (root / "annotations", root):
         for path in (folder / f"instances_{name}.json", folder / f"{name}.json"):
             if os.path.isfile(path):
@@ -45,27 +45,27 @@ def find_annotations(root: Path, name: str, needs_objects: bool) -> Path:
         raise _not_there(root, name)
     if needs_objects:
         raise InputError(
-            f"the COCO set {name!r} has no boxes to learn from, which would be in "
+            f"the COCO set {name!r} has no boxes to train on, which would be in "
             f"{quoted(root / 'annotations' / f'instances_{name}.json')}: train on another set"
         )
     return without_objects
 
 
 def find_image_folder(root: Path, name: str, file_names: Sequence[str]) -> Path:
-    """The folder below which the images of a set lie, the first one that has any of them.
+    """The folder of the images of a set: the first candidate that has any of them.
 
     Raises:
-        InputError: no folder has.
+        InputError: no candidate has any.
     """
     names = dict.fromkeys([name, name.replace("-dev", "")])  # test-dev2015 is a part of test2015
-    below = [root / place for each in names for place in (each, f"images/{each}", f"{each}/images", f"{each}/data")]
+    below = [root / path for each in names for path in (each, f"images/{each}", f"{each}/images", f"{each}/data")]
     folders = [folder for folder in [*below, root / "images", root] if os.path.isdir(folder)]
     for folder in folders:
         if any(os.path.isfile(os.path.join(folder, file_name)) for file_name in file_names):
             return folder
     looked_in = listed([quoted(folder) for folder in folders], "and")
     raise InputError(
-        f"the COCO set {name!r} has no image whose file is there; the first of {len(file_names)} is called "
+        f"the COCO set {name!r} has no image whose file exists; the first of {len(file_names)} is called "
         f"{quoted(file_names[0])} and is not in {looked_in}: check --data-root"
     )
 
@@ -81,14 +81,16 @@ def sets_in(root: Path) -> list[str]:
             for prefix in ("instances_", "image_info_")
             if stem.startswith(prefix)
         ]
-        found.update(official or stems)  # beside captions and keypoints of the same images
+        found.update(official or stems)  # official files lie beside captions and keypoints of the same images
     found.update(folder.name for folder in _entries(root) if len(_beside_images(folder)) == 1)
     return sorted(found - {"annotations"})
 
 
 def _not_there(root: Path, name: str) -> InputError:
     if not os.path.isdir(root):
-        return InputError(f"the COCO set {name!r} is not there, since {quoted(root)} is no folder: check --data-root")
+        return InputError(
+            f"the COCO set {name!r} does not exist, since {quoted(root)} is not a folder: check --data-root"
+        )
     sets = sets_in(root)
     if not sets:
         return InputError(
@@ -107,7 +109,7 @@ def _not_there(root: Path, name: str) -> InputError:
 
 
 def _flags_of(sets: Sequence[str]) -> str | None:
-    """The flags for sets of which one is called after training, and another after validation or testing."""
+    """Example flags, if one set's name means training and another one's validation or testing."""
     by_meaning = {meaning(name): name for name in reversed(sets)}
     test = by_meaning.get("val") or by_meaning.get("test")
     if test is None or "train" not in by_meaning:
@@ -116,7 +118,7 @@ def _flags_of(sets: Sequence[str]) -> str | None:
 
 
 def _beside_images(folder: Path) -> list[Path]:
-    """JSON files in a folder of images; Roboflow's alone if it is among them."""
+    """The JSON files in a folder of images; only Roboflow's if there is one."""
     files = _json_files(folder)
     return [path for path in files if path.name == _ROBOFLOW] or files
 
@@ -126,7 +128,7 @@ def _json_files(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder but hidden files; nothing where it cannot be listed, or is none."""
+    """The entries of a folder without hidden ones; empty if it cannot be listed or does not exist."""
     try:
         names = os.listdir(folder)
     except OSError:

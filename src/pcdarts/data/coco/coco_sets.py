@@ -1,4 +1,4 @@
-"""COCO sets side by side: the same classes in all of them, and no image file in two."""
+"""Compare COCO sets: all must have the same classes, and no image file may be in two of them."""
 
 import filecmp
 from collections import Counter
@@ -15,18 +15,18 @@ from pcdarts.data.disk.image_files import FileId, file_ids
 from pcdarts.errors import InputError, first_of, listed
 
 _NAMED = 5
-"""Categories named in a line, of all that it is about."""
+"""The most categories named in a line."""
 
 
 def with_classes(images: CocoImages, classes: Sequence[str], whose: str) -> CocoImages:
-    """The same images with `classes`, matched by name: ids and order may differ between files.
+    """The same images labelled by `classes`, matched by name: ids and order may differ between files.
 
-    Categories that only this set has come after them, where it has objects of them.
+    Categories that only this set has, and has objects of, are added after `classes`.
 
     Raises:
         InputError: no category of this set is among the classes, which are those of `whose` data.
     """
-    own, wanted = _distinct(images.classes), _distinct(classes)
+    own, wanted = _number_equal_names(images.classes), _number_equal_names(classes)
     if not set(own) & set(wanted):
         raise InputError(
             f"the categories of {images.name!r} ({_some([quoted(name) for name, _ in own])}) and of {whose} "
@@ -49,10 +49,10 @@ def with_classes(images: CocoImages, classes: Sequence[str], whose: str) -> Coco
 
 
 def with_equal_classes(sets: Sequence[CocoImages]) -> list[CocoImages]:
-    """All sets with the classes of the first one, and then those that others have objects of.
+    """All sets with the classes of the first one, followed by those that only others have objects of.
 
     Raises:
-        InputError: a set has no category in common with those before it.
+        InputError: a set has no category in common with the sets before it.
     """
     last = sets[0]
     for images in sets[1:]:
@@ -60,8 +60,8 @@ def with_equal_classes(sets: Sequence[CocoImages]) -> list[CocoImages]:
     return [with_classes(images, last.classes, f"{last.name!r}") for images in sets]
 
 
-def compared(train: CocoImages, test: CocoImages) -> list[str]:
-    """A line each about classes that are learnt and not measured, and the other way round; crowds are neither."""
+def compare_classes(train: CocoImages, test: CocoImages) -> list[str]:
+    """A line about classes that are learnt but not measured, and one about the reverse; crowds do not count."""
     counts = [
         np.bincount(images.objects.labels[which], minlength=len(test.classes) + 1)[1:]
         for images, which in ((train, train.targets()), (test, ~test.objects.crowd))
@@ -81,7 +81,7 @@ def compared(train: CocoImages, test: CocoImages) -> list[str]:
     return lines
 
 
-def unknown_classes(images: CocoImages, classes: Sequence[str], whose: str) -> list[str]:
+def note_unknown_classes(images: CocoImages, classes: Sequence[str], whose: str) -> list[str]:
     """A line about the objects of classes that come after `classes`, which are those of `whose` data."""
     counts = np.bincount(images.objects.labels[~images.objects.crowd], minlength=len(images.classes) + 1)[1:]
     unknown = counts * (np.arange(len(counts)) >= len(classes))
@@ -93,17 +93,17 @@ def unknown_classes(images: CocoImages, classes: Sequence[str], whose: str) -> l
     ]
 
 
-def _of(some: NDArray[np.bool_], every: NDArray[np.bool_], images: CocoImages, is_one: str, are_many: str) -> str:
-    """How many categories of all, and the verb that agrees."""
-    verb = is_one if some.sum() == 1 else are_many
+def _of(some: NDArray[np.bool_], every: NDArray[np.bool_], images: CocoImages, singular: str, plural: str) -> str:
+    """How many of all categories, with the matching form of the verb."""
+    verb = singular if some.sum() == 1 else plural
     return f"{some.sum()} of the {every.sum()} categories with boxes in {images.name!r} {verb}"
 
 
-def check_apart(sets: Sequence[CocoImages]) -> list[str]:
+def check_no_shared_files(sets: Sequence[CocoImages]) -> list[str]:
     """A line for each set that has an image file more than once.
 
-    Files are the same if the file system says so, whatever they are called: image ids say nothing, since most tools
-    number the images of each set from 0 or 1.
+    Files are compared by the file system's ids, not by image ids, since most tools number the images of each set from
+    0 or 1.
 
     Raises:
         InputError: two sets have image files in common.
@@ -113,14 +113,17 @@ def check_apart(sets: Sequence[CocoImages]) -> list[str]:
     for place, images in enumerate(sets):
         ids = file_ids(images.files)
         own = [one for one in ids if one is not None and seen.setdefault(one, place) == place]
-        shared: dict[int, list[Path]] = {}
-        for path, one in zip(images.files, ids, strict=True):
-            if one is not None and seen[one] != place:
-                shared.setdefault(seen[one], []).append(path)
-        for other, files in shared.items():
+        shared = [
+            (seen[one], path)
+            for path, one in zip(images.files, ids, strict=True)
+            if one is not None and seen[one] != place
+        ]
+        if shared:
+            other = shared[0][0]
+            files = [path for which, path in shared if which == other]
             raise InputError(
                 f"{len(files)} of {len(images)} image files of {images.name!r} are also in {sets[other].name!r}, the "
-                f"first is {quoted(files[0])}: take them out of one of the two"
+                f"first is {quoted(files[0])}: remove them from one of the two"
             )
         twice = len(own) - len(set(own))
         if twice:
@@ -128,8 +131,8 @@ def check_apart(sets: Sequence[CocoImages]) -> list[str]:
     return lines
 
 
-def copies(sets: Sequence[CocoImages], test: CocoImages) -> list[str]:
-    """A line if images of `test` are copies of images of the other sets: another file of the same name and content."""
+def find_copies(sets: Sequence[CocoImages], test: CocoImages) -> list[str]:
+    """A line if images of `test` are copies (with the same file name and content) of images of the other sets."""
     by_name: dict[str, list[Path]] = {}
     for images in sets:
         for path in images.files:
@@ -139,7 +142,7 @@ def copies(sets: Sequence[CocoImages], test: CocoImages) -> list[str]:
         return []
     return [
         f"{len(found)} of {len(test)} images of {test.name!r} are also in the training data, under the same name and "
-        f"with the same content, so that the measurement flatters; the first is {quoted(found[0])}"
+        f"with the same content, so the measured precision is too high; the first is {quoted(found[0])}"
     ]
 
 
@@ -150,8 +153,8 @@ def _equal(one: Path, other: Path) -> bool:
         return False
 
 
-def _distinct(names: Sequence[str]) -> list[tuple[str, int]]:
-    """Each name, and how often it has been there before: some files have a name twice."""
+def _number_equal_names(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name with the number of earlier ones like it, because some files use a name twice."""
     before: Counter[str] = Counter()
     keys = []
     for name in names:

@@ -1,1 +1,1 @@
-"""Images that are files: found in folders or from the Hugging Face hub, decoded, and streamed in worker processes."""
+"""Images in files: found in folders or on the Hugging Face Hub, decoded, and streamed by worker processes."""

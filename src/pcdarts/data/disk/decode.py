@@ -1,4 +1,4 @@
-"""Image files to pixels: many files, whatever they hold, as one uint8 tensor."""
+"""Decode image files of any kind and content, one by one or all into one uint8 tensor."""
 
 import os
 import stat
@@ -18,32 +18,21 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from torch import Tensor
 
-from pcdarts.data.disk.depth import (
-    PixelRange,
-    check_deep_colours,
-    has_deep_colours,
-    is_deep,
-    scaled,
-    values_of,
-)
+from pcdarts.data.disk.depth import PixelRange, check_deep_colours, has_deep_colours, is_deep, scale_to_bytes, values_of
 from pcdarts.data.disk.image_files import ImageFile, head_of
-from pcdarts.errors import InputError, RunError
+from pcdarts.errors import InputError, RunError, listed
 
 OnBadImage = Literal["stop", "skip"]
 
 for _plugin in ("Avif", "Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Ppm", "Tiff", "WebP"):
-    import_module(f"PIL.{_plugin}ImagePlugin")  # or Pillow imports all of its forty at the first image
+    import_module(f"PIL.{_plugin}ImagePlugin")  # otherwise the first image makes Pillow import all forty plugins
 
 _OPTIONAL = {"avif": "AVIF", "jpg_2000": "JPEG2000", "webp": "WEBP"}
-"""Formats that a build of Pillow may lack: what it calls the library, and the format."""
+"""Formats that a build of Pillow may lack: Pillow's name of the feature, and the format."""
 
-FORMATS = tuple(
-    sorted(
-        {"BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF"}
-        | {form for name, form in _OPTIONAL.items() if features.check(name)}
-    )
-)
-"""What Pillow may take a file for: nothing that would start another program, as its EPS reader does."""
+_ALWAYS = {"BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF"}
+FORMATS = tuple(sorted(_ALWAYS | {form for name, form in _OPTIONAL.items() if features.check(name)}))
+"""The formats that Pillow may read; none whose reader starts another program, as that of EPS does."""
 
 _SUFFIXES = {
     "AVIF": {".avif"},
@@ -58,19 +47,19 @@ _SUFFIXES = {
 }
 
 SUFFIXES = frozenset().union(*(_SUFFIXES[form] for form in FORMATS))
-"""What image files are called, in lower case."""
+"""The extensions of image files, in lower case."""
 
 MAX_FILE_BYTES = 2**30
-"""More than any image of Pillow's largest number of pixels needs; some decoders read a file whole."""
+"""Some decoders read a file whole. No image within Pillow's limit on pixels needs more."""
 
 _HEIC = "it is HEIC, which Pillow alone cannot read: convert it to JPEG"
 
 THREADS_PAY_FROM = 16_384
-"""Bytes of an image file: a smaller one is decoded before another thread has the interpreter's lock (measured)."""
+"""Size of an image file in bytes from which decoding in threads is faster (measured)."""
 
 
 class BadImage(InputError):
-    """An image that cannot be read; `line` says which and why, without a remedy."""
+    """An image that cannot be read; `line` names it and the reason, without a remedy."""
 
     def __init__(self, source: ImageFile, why: str) -> None:
         super().__init__(
@@ -79,8 +68,8 @@ class BadImage(InputError):
         )
         self.line = f"{quoted(source)}: {why}"
 
-    def met_at_work(self) -> RunError:
-        """What to say of it in the middle of a job, which can be resumed."""
+    def during_job(self) -> RunError:
+        """The error for a running job, which can be resumed."""
         return RunError(
             f"image {self.line}: leave out all such images with --on-bad-image skip, also when a run is resumed"
         )
@@ -88,14 +77,14 @@ class BadImage(InputError):
 
 @dataclass(frozen=True, eq=False)
 class DecodedImages:
-    """Those of some image files that can be read, and what is wrong with the others."""
+    """The images of those files that can be read, and the reasons why the others cannot."""
 
     pixels: Tensor
     """uint8 `[M, C, S, S]` in channels_last memory format: one channel if all are greyscale, else RGB."""
     kept: Tensor
-    """Which files these are: their indices, int64 `[M]`, ascending."""
+    """The indices of the files that can be read, int64 `[M]`, ascending."""
     skipped: tuple[str, ...]
-    """A line for each of the others: its path and the reason."""
+    """A line for each other file: its path and the reason."""
 
 
 def read_images(
@@ -108,15 +97,15 @@ def read_images(
     """Decode image files.
 
     Args:
-        image_size: S; an image's short side is resized to it (antialiased) and the centre cropped. When None, all
-            images must have one square size already.
-        border: what is cut off either side before, see `fitted`.
-        pixel_range: see `decoded`.
-        on_bad_image: what an image that cannot be read does: end it all, or be left out.
+        image_size: S; the short side is resized to it (antialiased) and the centre cropped. If None, all images must
+            be squares of one size.
+        border: the share cut off each side before, see `fit_to_square`.
+        pixel_range: see `decode`.
+        on_bad_image: "stop" raises if an image cannot be read, "skip" leaves it out.
 
     Raises:
-        InputError: an image that cannot be read (it is named), or, where these are skipped, nothing but such images;
-            images of several sizes without `image_size`; more pixels than memory.
+        InputError: an image cannot be read, or with "skip" none can; images of several sizes without `image_size`;
+            they do not fit in memory.
     """
     skipped: dict[int, str] = {}
 
@@ -132,19 +121,24 @@ def read_images(
     def first_readable() -> tuple[ImageFile, int]:
         for index, source in enumerate(sources):
             if (image := read(index)) is not None:
-                _check_square(source, image)
-                return source, len(image)
+                height, width, _ = image.shape
+                if height != width:
+                    raise InputError(f"{quoted(source)} is {width}x{height} pixels, not square: give --image-size")
+                return source, height
         raise InputError(f"none of the {len(sources)} images can be read; the first is {skipped[0]}")
 
     def read_into_place(index: int) -> bool:
         image = read(index)
         if image is None:
             return True
-        _check_size(sources[index], image, first, size)
-        pixels[index] = image  # a single channel becomes three equal ones
-        return bool(image.shape[2] == 1)
+        height, width, channels = image.shape
+        if (height, width) != (size, size):
+            this, that = quoted(sources[index]), quoted(first)
+            raise InputError(f"{this} is {width}x{height} pixels but {that} is {size}x{size}: give --image-size")
+        pixels[index] = image  # a single channel is copied to all three
+        return channels == 1
 
-    with warnings_settled():
+    with strict_warnings():
         first, size = first_readable() if image_size is None else (sources[0], image_size)
         pixels = _allocate(len(sources), size)
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
@@ -153,7 +147,7 @@ def read_images(
     kept = [index for index in range(len(sources)) if index not in skipped]
     if not kept:
         raise InputError(f"none of the {len(sources)} images can be read; the first is {skipped[0]}")
-    pixels = _moved_up(pixels, kept)
+    pixels = _compact(pixels, kept)
     if all(greyscale):
         pixels = np.ascontiguousarray(pixels[..., :1])
     lines = tuple(skipped[index] for index in sorted(skipped))
@@ -161,32 +155,18 @@ def read_images(
 
 
 @contextmanager
-def warnings_settled() -> Iterator[None]:
-    """Where images are decoded: Pillow's warnings are errors or nothing. Not to be entered by several threads."""
+def strict_warnings() -> Iterator[None]:
+    """While images are decoded, Pillow's warnings are ignored or errors. Not thread-safe: enter it in one thread."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # odd metadata, as some ImageNet photographs have
+        warnings.simplefilter("ignore", UserWarning)  # unusual metadata, as in some ImageNet photographs
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
 
 
 def quoted(path: ImageFile | str) -> str:
-    """A path or a part of one for a message: in quotes, on one line of bounded length whatever it holds."""
+    """A path or a part of one for a message: in quotes, on one line of bounded length whatever characters it has."""
     text = repr(str(path))
     return text if len(text) <= 500 else f"{text[:240]}...{text[-240:]}"
-
-
-def _check_square(path: ImageFile, image: NDArray[np.uint8]) -> None:
-    height, width, _ = image.shape
-    if height != width:
-        raise InputError(f"{quoted(path)} is {width}x{height} pixels, not square: give --image-size")
-
-
-def _check_size(path: ImageFile, image: NDArray[np.uint8], first: ImageFile, size: int) -> None:
-    height, width, _ = image.shape
-    if (height, width) != (size, size):
-        raise InputError(
-            f"{quoted(path)} is {width}x{height} pixels but {quoted(first)} is {size}x{size}: give --image-size"
-        )
 
 
 def _is_large(source: ImageFile) -> bool:
@@ -196,8 +176,8 @@ def _is_large(source: ImageFile) -> bool:
         return False
 
 
-def _moved_up(pixels: NDArray[np.uint8], kept: list[int]) -> NDArray[np.uint8]:
-    """The images at the places `kept`, ascending, within the memory that is there."""
+def _compact(pixels: NDArray[np.uint8], kept: list[int]) -> NDArray[np.uint8]:
+    """Move the images at `kept`, ascending, to the front, without more memory."""
     for place, index in enumerate(kept):
         if place != index:
             pixels[place] = pixels[index]
@@ -207,12 +187,12 @@ def _moved_up(pixels: NDArray[np.uint8], kept: list[int]) -> NDArray[np.uint8]:
 def _allocate(count: int, size: int) -> NDArray[np.uint8]:
     try:
         return np.empty((count, size, size, 3), dtype=np.uint8)
-    except (MemoryError, ValueError, OverflowError):  # the others: more bytes than can be counted
-        raise does_not_fit(count, 3, size) from None
+    except (MemoryError, ValueError, OverflowError):  # the last two if the size in bytes overflows
+        raise too_many_pixels(count, 3, size) from None
 
 
-def does_not_fit(count: int, channels: int, size: int) -> InputError:
-    """What to say of more images than memory; shared with the data sets that are resized."""
+def too_many_pixels(count: int, channels: int, size: int) -> InputError:
+    """The error for images that do not fit in memory."""
     return InputError(
         f"{count} images of {size}x{size} pixels do not fit in memory ({channels * count * size**2 // 10**9} GB): "
         "use a smaller --image-size or --train-images"
@@ -222,62 +202,65 @@ def does_not_fit(count: int, channels: int, size: int) -> InputError:
 def _as_array(
     source: ImageFile, image_size: int | None, border: float, pixel_range: PixelRange | None
 ) -> NDArray[np.uint8]:
-    """An image as `[H, W, C]`, of one size if one is given."""
-    image = decoded(source, pixel_range=pixel_range)
+    """An image as `[H, W, C]`, resized if a size is given."""
+    image = decode(source, pixel_range=pixel_range)
     if image_size is not None:
-        image = fitted(image, image_size, border)
+        image = fit_to_square(image, image_size, border)
     return np.asarray(image).reshape(image.height, image.width, -1)
 
 
-def fitted(image: Image.Image, size: int, border: float = 0.0) -> Image.Image:
-    """The short side resized to `size` (bilinear, antialiased), the centre cropped to a square.
+def fit_to_square(image: Image.Image, size: int, border: float = 0.0) -> Image.Image:
+    """Resize the short side to `size` (bilinear, antialiased) and crop the centre to a square.
 
-    Before that, `border` of either side is cut off: 1/16 gives the 224 pixels in the middle of 256.
+    Before that, the share `border` is cut off each side: 1/16 leaves the middle 224 of 256 pixels.
     """
     if image.size == (size, size) and border == 0:
         return image
     return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR, border)
 
 
-def decoded(source: ImageFile, upright: bool = True, pixel_range: PixelRange | None = None) -> Image.Image:
-    """Decode one image, of mode "L" if it is greyscale, else "RGB"; `upright` as its EXIF orientation says.
+def decode(source: ImageFile, upright: bool = True, pixel_range: PixelRange | None = None) -> Image.Image:
+    """Decode one image, to mode "L" if it is greyscale, else "RGB".
 
     Args:
-        pixel_range: what is black and white in images of more than 8 bits, without which they cannot be read.
+        upright: turn the image as its EXIF orientation says.
+        pixel_range: black and white in images with more than 8 bits, which cannot be read without it.
 
     Raises:
         BadImage: it cannot be read.
-        InputError: it can, but not in the memory that is left.
+        InputError: memory is too short for it.
     """
-    with opened(source) as image:
+    with open_image(source) as image:
         if has_deep_colours(image):
             check_deep_colours(pixel_range)
         image.load()
         if upright:
-            with suppress(Exception):  # damaged metadata, which may be all that is damaged
+            with suppress(Exception):  # damaged metadata in an otherwise readable image
                 ImageOps.exif_transpose(image, in_place=True)
-        return Image.fromarray(scaled(values_of(image), pixel_range)) if is_deep(image) else _in_eight_bits(image)
+        return (
+            Image.fromarray(scale_to_bytes(values_of(image), pixel_range)) if is_deep(image) else _in_eight_bits(image)
+        )
 
 
 @contextmanager
-def opened(source: ImageFile) -> Iterator[Image.Image]:
-    """Open an image without decoding it; what goes wrong with it in the context is put in words.
+def open_image(source: ImageFile) -> Iterator[Image.Image]:
+    """Open an image without decoding it; errors in the context are reported as this function's own.
 
     Raises:
         BadImage: it cannot be read.
-        InputError: it can, but not in the memory that is left.
+        InputError: memory is too short for it.
     """
     try:
-        with Image.open(_checked(source), formats=FORMATS) as image:
+        with Image.open(_openable(source), formats=FORMATS) as image:
             yield image
     except MemoryError:
         raise InputError(f"there is not enough memory left to decode the image {quoted(source)}") from None
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+    except Exception as error:  # Pillow's decoders raise errors of many types for damaged files
         raise BadImage(source, _HEIC if _is_heic(source, error) else reason(error)) from error
 
 
 def _is_heic(source: ImageFile, error: Exception) -> bool:
-    """Whether a file that is unknown to Pillow says that it is HEIC, whatever it is called."""
+    """Whether a file that Pillow does not know has the header of HEIC, whatever its extension."""
     if not isinstance(error, UnidentifiedImageError):
         return False
     head = head_of(source) if isinstance(source, Path) else source.read_bytes()
@@ -285,24 +268,24 @@ def _is_heic(source: ImageFile, error: Exception) -> bool:
 
 
 def stored_size(source: ImageFile) -> tuple[tuple[int, int], bool]:
-    """Height and width of an image as it is stored, and whether its EXIF data swap them; no pixel is decoded.
+    """Height and width of an image as stored, and whether its EXIF orientation swaps them; decodes no pixel.
 
     Raises:
         BadImage: it cannot be read.
     """
-    with opened(source) as image:
+    with open_image(source) as image:
         turned = False
         with suppress(Exception):  # damaged metadata
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         return (image.height, image.width), turned
 
 
-def _checked(source: ImageFile) -> Path | BytesIO:
-    """What Pillow may open: a plain file of a size that an image may have, or the bytes of an image."""
+def _openable(source: ImageFile) -> Path | BytesIO:
+    """What Pillow may open: a regular file of a reasonable size, or the bytes of an image."""
     if not isinstance(source, Path):
         return BytesIO(source.read_bytes())
     status = source.stat()
-    if not stat.S_ISREG(status.st_mode):  # a pipe would keep us waiting
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
         raise ValueError("it is not a file")
     if status.st_size > MAX_FILE_BYTES:
         raise ValueError(f"its {status.st_size} bytes are more than any image needs")
@@ -312,7 +295,7 @@ def _checked(source: ImageFile) -> Path | BytesIO:
 def reason(error: Exception) -> str:
     """Why a file cannot be read, on one line of bounded length."""
     if isinstance(error, UnidentifiedImageError):
-        return f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image"
+        return f"it is not an image of type {listed(FORMATS)}"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(text.split())[:200] or type(error).__name__

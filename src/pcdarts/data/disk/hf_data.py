@@ -1,4 +1,4 @@
-"""Image data sets of the Hugging Face hub, or in a folder in one of its layouts; nothing from the hub is ever run."""
+"""Image data sets from the Hugging Face Hub, or in a folder in one of its layouts; no code from the Hub is run."""
 
 import os
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from torch import Tensor
 from pcdarts.data.disk.decode import quoted, reason
 from pcdarts.data.disk.depth import HEAD
 from pcdarts.data.disk.image_files import ImageFile, ImageFiles, head_of
-from pcdarts.data.disk.image_folder import ImageFolder, divided
+from pcdarts.data.disk.image_folder import ImageFolder, split_off_test_set
 from pcdarts.data.disk.set_folders import meaning
 from pcdarts.errors import InputError, counted, listed, shown
 from pcdarts.extras import import_extra
 
 NAMES = ("train", "test", "validation", "val", "valid")
-"""What splits are mostly called: taken before others that mean the same."""
+"""The usual names of splits, preferred to others with the same meaning."""
 
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
-"""What a column of labels is called, best first; ClassLabel columns need not be called so."""
+"""Names of a column of labels, the preferred first; a ClassLabel column may have any name."""
 
 
 @dataclass(frozen=True)
 class HubImage:
-    """An encoded image, in memory; `str()` of it is its name."""
+    """An encoded image in memory; `str()` gives its name."""
 
     name: str
     content: bytes
@@ -41,13 +41,12 @@ class HubImage:
 
 
 class HubImages:
-    """The images of one split (`ImageSources`), read from its Arrow table when they are asked for.
+    """The images of one split (`ImageSources`), read from its Arrow table on access.
 
     Args:
-        dataset: a `datasets.Dataset` with the undecoded images alone.
-        name: of the data set.
-        split: which of its splits this is.
-        indices: int64 `[N]`, the rows meant; all of them when None.
+        dataset: a `datasets.Dataset` whose only column holds the images, not decoded.
+        name, split: the names of the data set and of the split.
+        indices: the rows to use, int64 `[N]`; None uses all.
     """
 
     def __init__(self, dataset: Any, name: str, split: str, indices: NDArray[np.int64] | None = None) -> None:
@@ -75,8 +74,7 @@ class HubImages:
     def heads(self) -> Iterator[bytes]:
         import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-        encoded = self.dataset.with_format("arrow")[:][self.column]
-        heads = pc.binary_slice(pc.struct_field(encoded, "bytes"), 0, HEAD).to_pylist()
+        heads = pc.binary_slice(self._column_of_bytes(), 0, HEAD).to_pylist()
         for index, row in enumerate(self.indices.tolist()):
             head = heads[row]
             if head is None:
@@ -85,11 +83,10 @@ class HubImages:
             yield head
 
     def identities(self) -> Iterator[tuple[str, int]]:
-        """The names with the sizes in bytes; -1 of an image in a file of its own that is not there."""
+        """The names with the sizes in bytes; -1 if the image is in a file of its own that does not exist."""
         import pyarrow.compute as pc
 
-        encoded = self.dataset.with_format("arrow")[:][self.column]
-        sizes = pc.binary_length(pc.struct_field(encoded, "bytes")).to_pylist()
+        sizes = pc.binary_length(self._column_of_bytes()).to_pylist()
         for index, name in enumerate(self.names()):
             size = sizes[int(self.indices[index])]
             if size is None:
@@ -97,24 +94,29 @@ class HubImages:
                 size = file.stat().st_size if isinstance(file, Path) and file.is_file() else -1
             yield name, size
 
+    def _column_of_bytes(self) -> Any:
+        """The encoded images of all rows as an Arrow array; null for images in files of their own."""
+        import pyarrow.compute as pc
+
+        return pc.struct_field(self.dataset.with_format("arrow")[:][self.column], "bytes")
+
 
 def find_hub_images(
     name: str, train_set: str | None = None, test_set: str | None = None, to_measure: bool = False
 ) -> ImageFolder:
-    """The images of a data set, undecoded, with their classes.
+    """The images of a data set with their classes, not decoded.
 
-    `name` is that of a data set on the hub (`ylecun/mnist`; downloaded once, into the cache of `datasets`) or a folder:
-    one that `save_to_disk` wrote, or one of Parquet files, of images or of whatever else `load_dataset` reads.
+    `name` is the name of a data set on the Hub (`ylecun/mnist`; downloaded once, into the cache of `datasets`) or a
+    folder: one written by `save_to_disk`, or one with Parquet files, images or anything else that `load_dataset` reads.
 
-    Images are the first column of images. Classes are a ClassLabel column (`label` or `fine_label` if there are
-    several), or else a column of texts or whole numbers called as in `LABEL_COLUMNS`, whose values in order are the
-    classes. The training set is the split `train`, one with another name that says so, or the only one; the test set is
-    `test` or else `validation`. Without a labelled one of these a fifth of each class becomes the test set, as with
-    image folders. `train_set` and `test_set` are splits that are taken instead. What is found `to_measure` a network
-    that may have learnt from others is as in `find_images_to_measure`.
+    The images are the first column of images. The classes are a ClassLabel column (`label` or `fine_label` if there are
+    several), or else a column of strings or integers with a name in `LABEL_COLUMNS`, whose sorted values are the
+    classes. The training set is the split `train`, another split whose name means that, or the only split; the test set
+    is `test`, or else `validation`. If neither has labels, a fifth of each class becomes the test set, as with image
+    folders. `train_set` and `test_set` name splits to use instead. `to_measure` is as `find_images_to_measure`.
 
     Raises:
-        InputError: `datasets` is not installed, there is no such data set or split or it cannot be had offline, it has
+        InputError: `datasets` is not installed, there is no such data set or split, it is not available offline, it has
             no images, no labels or only one class, or an image has no label.
     """
     splits = _loaded(name)
@@ -152,13 +154,13 @@ def find_hub_images(
     if len(used) == 2:
         notes.insert(0, f"training set: the split {of_splits[0]}; test set: the split {of_splits[1]}")
         return ImageFolder(classes, files[0], files[1], f"the split {quoted(used[1])}", notes=tuple(notes))
-    return divided(classes, files[0], f"the split {quoted(used[0])}", notes)
+    return split_off_test_set(classes, files[0], f"the split {quoted(used[0])}", notes)
 
 
 def _sets(
     name: str, splits: dict[str, Any], train_set: str | None, test_set: str | None, to_measure: bool
 ) -> tuple[str | None, list[str]]:
-    """The split to learn from, and those to test on, the best first."""
+    """The split to train on, and the candidates for the test set, the preferred first."""
     for setting, split in (("train_set", train_set), ("test_set", test_set)):
         if split is not None and split not in splits:
             raise InputError(
@@ -166,8 +168,8 @@ def _sets(
             )
     if train_set is not None and train_set == test_set:
         raise InputError(
-            f"train_set and test_set are both the split {quoted(train_set)}: a network is to be tested on other images "
-            "than it has learnt from"
+            f"train_set and test_set are both the split {quoted(train_set)}: a network must be tested on other images "
+            "than it was trained on"
         )
     by_meaning: dict[str | None, list[str]] = {}
     for split in sorted(splits, key=lambda split: (split not in NAMES, split)):
@@ -183,9 +185,8 @@ def _sets(
             f"data set {quoted(name)} has the splits {listed(sorted(splits), 'and')}, but none called train: say which "
             "it is with --train-set"
         )
-    return (of_training[0] if of_training else None), [
-        split for split in tests if to_measure or split not in of_training
-    ]
+    train = of_training[0] if of_training else None
+    return train, [split for split in tests if to_measure or split not in of_training]
 
 
 def _loaded(name: str) -> dict[str, Any]:
@@ -195,7 +196,7 @@ def _loaded(name: str) -> dict[str, Any]:
     saved = any((folder / file).is_file() for file in ("dataset_dict.json", "state.json"))
     try:
         found = datasets.load_from_disk(str(folder)) if saved else datasets.load_dataset(str(folder))
-    except Exception as error:  # no such name, no network, damaged files: datasets raises nearly anything
+    except Exception as error:  # unknown name, no network, damaged files: datasets raises errors of many types
         raise InputError(
             f"data set {quoted(name)} cannot be read ({reason(error)}): give the name of one on the Hugging Face hub, "
             "or a folder"
@@ -204,7 +205,7 @@ def _loaded(name: str) -> dict[str, Any]:
 
 
 def _columns(name: str, dataset: Any) -> tuple[str, str]:
-    """The names of the columns that hold images and labels."""
+    """The names of the column of images and the column of labels."""
     from datasets import ClassLabel, Image, Value  # type: ignore[import-untyped]
 
     features = dataset.features
@@ -227,7 +228,7 @@ def _columns(name: str, dataset: Any) -> tuple[str, str]:
 
 
 def _values(dataset: Any, column: str) -> list[Any]:
-    """The labels of a split; None where there is none, for which the hub's test sets have -1."""
+    """The labels of a split; None for an image without one, which test sets on the Hub mark by -1."""
     from datasets import ClassLabel
 
     if column not in dataset.features:
@@ -237,7 +238,7 @@ def _values(dataset: Any, column: str) -> list[Any]:
 
 
 def _classes(name: str, features: list[Any], values: list[Any]) -> tuple[tuple[str, ...], dict[Any, int]]:
-    """The names of the classes, and the number of each value of the column of labels."""
+    """The names of the classes, and the class number of each value in the column of labels."""
     from datasets import ClassLabel
 
     if any(feature != features[0] for feature in features):
@@ -251,7 +252,7 @@ def _classes(name: str, features: list[Any], values: list[Any]) -> tuple[tuple[s
 
 
 def _undecoded(dataset: Any, column: str) -> Any:
-    """The images alone, as they were encoded: what decodes them is our own decoder."""
+    """The column of images alone, still encoded: `decode.py` decodes it."""
     from datasets import Image
 
     return dataset.select_columns([column]).cast_column(column, Image(decode=False))

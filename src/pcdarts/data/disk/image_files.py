@@ -1,4 +1,4 @@
-"""Images that are not decoded yet, and their classes."""
+"""Encoded images and their classes: where they are, and how they are told apart."""
 
 import os
 import stat
@@ -14,40 +14,40 @@ from torch import Tensor
 from pcdarts.data.disk.depth import HEAD
 
 _EIGHT_BITS = {".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".webp"}
-"""Formats whose images have 8 bits for each value, or become such when they are decoded."""
+"""Formats with 8 bits per value, at least after decoding."""
 
 
 class ImageFile(Protocol):
-    """An encoded image somewhere; `str()` of it is its name. A `Path` is one."""
+    """One encoded image; `str()` gives its name. A `Path` is one."""
 
     def read_bytes(self) -> bytes: ...
 
 
 class ImageSources(Protocol):
-    """Many encoded images, which can be sent to another process."""
+    """Many encoded images; can be sent to another process."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> ImageFile: ...
 
     def subset(self, indices: Tensor) -> Self:
-        """Those at `indices` `[M]`, in that order."""
+        """The images at `indices` `[M]`, in that order."""
         ...
 
     def names(self) -> list[str]:
-        """Of each image a name that holds wherever the data lies."""
+        """A name for each image that does not depend on where the data set lies."""
         ...
 
     def heads(self) -> Iterator[bytes]:
-        """The first `HEAD` bytes of each; nothing of those that cannot be read, or whose names say 8 bits."""
+        """The first `HEAD` bytes of each image; empty if it cannot be read or its file name implies 8 bits."""
         ...
 
     def identities(self) -> Iterator[tuple[str, int]]:
-        """The names, each with a number that changes when the image does, such as its size in bytes."""
+        """Each name with a number that changes with the image, such as its size in bytes."""
         ...
 
 
 class ImagePaths:
-    """Image files below a folder: of a million of them, Python objects would need ten times the memory.
+    """Image files below a folder. (Python objects would take ten times the memory for a million of them.)
 
     Args:
         root: the folder.
@@ -56,8 +56,10 @@ class ImagePaths:
 
     def __init__(self, root: Path, paths: Sequence[Path]) -> None:
         self.root = root
-        above = os.path.join(root, "")  # relative_to takes as long as all the rest of the listing
-        self._relative = np.array([os.fsencode(os.fspath(path).removeprefix(above)) for path in paths], dtype=np.bytes_)
+        prefix = os.path.join(root, "")  # relative_to would double the time of the listing
+        self._relative = np.array(
+            [os.fsencode(os.fspath(path).removeprefix(prefix)) for path in paths], dtype=np.bytes_
+        )
 
     def __len__(self) -> int:
         return len(self._relative)
@@ -105,9 +107,9 @@ class ImageFiles:
 
 
 def head_of(path: Path) -> bytes:
-    """The first `HEAD` bytes of a file; none if it cannot be read."""
+    """The first `HEAD` bytes of a file; empty if it cannot be read."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would block
             return b""
         with open(path, "rb", buffering=0) as file:
             return file.read(HEAD)
@@ -116,11 +118,11 @@ def head_of(path: Path) -> bytes:
 
 
 FileId = tuple[int, int]
-"""What tells a file from all others on this machine, wherever links lead to it: its device and number there."""
+"""Device and inode number of a file: unique on a machine, the same through every link."""
 
 
 def file_ids(sources: ImageSources) -> list[FileId | None]:
-    """Which file each image is; None of those that are no files of their own, or are gone."""
+    """The id of each image's file; None if the image is not a file of its own, or the file is gone."""
     found: list[FileId | None] = []
     for index in range(len(sources)):
         file = sources[index]
@@ -132,16 +134,16 @@ def file_ids(sources: ImageSources) -> list[FileId | None]:
     return found
 
 
-def add_identities(found: blake2b, sources: ImageSources) -> None:
-    """Add names and sizes of images to a fingerprint."""
+def add_identities(digest: blake2b, sources: ImageSources) -> None:
+    """Add the names and sizes of images to a digest."""
     for name, size in sources.identities():
-        found.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+        digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
 
 
 def files_digest(*parts: ImageFiles) -> str:
-    """A fingerprint of the names, sizes and classes of files, which knows them wherever they are."""
-    found = blake2b(digest_size=16)
+    """A digest of names, sizes and classes, which does not depend on where the files lie."""
+    digest = blake2b(digest_size=16)
     for files in parts:
-        add_identities(found, files.sources)
-        found.update(files.labels.numpy().tobytes())
-    return found.hexdigest()
+        add_identities(digest, files.sources)
+        digest.update(files.labels.numpy().tobytes())
+    return digest.hexdigest()

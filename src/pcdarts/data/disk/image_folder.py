@@ -1,4 +1,4 @@
-"""Image folders: which files are which class and which set, and what becomes of everything else in them."""
+"""Image folders: which files belong to which class and set, and notes about everything else in them."""
 
 import os
 import unicodedata
@@ -13,7 +13,7 @@ import torch
 from pcdarts.data.disk.decode import SUFFIXES, quoted
 from pcdarts.data.disk.image_files import ImageFiles, ImagePaths
 from pcdarts.data.disk.listing import Folder, ignored_lines, images_below
-from pcdarts.data.disk.set_folders import Sets, check_classes_are_no_sets, entered, find_sets
+from pcdarts.data.disk.set_folders import Sets, check_classes_are_no_sets, find_sets, unwrap
 from pcdarts.data.split import stratified_split
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, counted, in_short, listed, shown
@@ -21,7 +21,7 @@ from pcdarts.errors import InputError, counted, in_short, listed, shown
 TEST_FRACTION = 0.2
 """The share of each class that becomes the test set of a folder without one."""
 
-_UNLABELLED = ": they are in no class folders, so that nobody knows what they show"
+_UNLABELLED = ": they are not in class folders, so their classes are unknown"
 
 ByClass = dict[str, list[Path]]
 """The images of each class, by its name in sorted order."""
@@ -29,7 +29,7 @@ ByClass = dict[str, list[Path]]
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """Encoded images with their classes, in a training and a test set."""
+    """Encoded images with their classes: a training and a test set."""
 
     classes: tuple[str, ...]
     train: ImageFiles
@@ -37,46 +37,46 @@ class ImageFolder:
     test_is: str = "the test set"
     """Which images `test` are, in words."""
     undivided: ImageFiles | None = None
-    """All images, where there is no test set and `test` was set aside from them."""
+    """All images, if there is no test set and `test` was taken from them."""
     notes: tuple[str, ...] = ()
-    """What was found, what was done with it, and what was ignored, a line each."""
+    """Lines about what was found, used and ignored."""
 
 
 def find_images(root: Path, train_set: str | None = None, test_set: str | None = None) -> ImageFolder:
     """List the images of a folder in one of these layouts, without opening them.
 
-    * `root/CLASS/...`, or `root/train/CLASS/...` alone: a fifth of each class becomes the test set. Which images are
-      drawn depends on the folder alone, never on a run's seed: no run trains on what another one was tested on.
+    * `root/CLASS/...`, or only `root/train/CLASS/...`: a fifth of each class becomes the test set. Which images these
+      are depends on the folder alone, not on the seed of a run: no run trains on test images of another one.
     * `root/train/CLASS/...` and `root/test/CLASS/...`.
     * `root/train` and `root/val`: `val` is the test set.
-    * `root/train`, `root/val` and `root/test`: `val` joins the training set (the search splits that itself).
+    * `root/train`, `root/val` and `root/test`: `val` is added to the training set (the search splits that itself).
 
-    Sets may be called in other ways that people know (`layout.py`), or are chosen by `train_set` and `test_set`, paths
-    below the root. A `test` without class folders is ignored.
+    Sets may have other usual names (`set_folders.py`), or are given by `train_set` and `test_set`, paths below the
+    root. A `test` without class folders is ignored.
 
     Raises:
-        InputError: a folder that cannot be listed, holds no or only one class, has a class without images, or whose
-            sets have different classes or cannot be told from classes or from one another.
+        InputError: a folder that cannot be listed or has fewer than two classes, a class without images, sets with
+            different classes, or folders of which it is not clear whether they are sets or classes.
     """
-    return _found(find_sets(root, train_set, test_set), training_only=False)
+    return _find(find_sets(root, train_set, test_set), training_only=False)
 
 
 def find_training_images(root: Path, train_set: str | None = None) -> ImageFolder:
-    """The same for jobs that need the training set alone: what is wrong with the test set does not matter."""
-    return _found(find_sets(root, train_set), training_only=True)
+    """As `find_images`, for jobs that need the training set only: a faulty test set does not matter."""
+    return _find(find_sets(root, train_set), training_only=True)
 
 
 def find_images_to_measure(root: Path, test_set: str | None = None) -> ImageFolder:
-    """The images that a network is to be measured on which may have learnt from others: the test set, or else all.
+    """The images on which a network trained elsewhere is measured: the test set, or all images if there is none.
 
-    They are `test`, and `train` too; a folder of nothing but a test or a validation set is enough.
+    `train` and `test` are both these images. A folder with only a test or a validation set is enough.
 
     Raises:
         InputError: as in `find_images`.
     """
     sets = find_sets(root, None, test_set)
     notes = _Notes.around(sets)
-    classes = {inner.name for inner in entered(sets.train).full} if sets.train else ()
+    classes = {inner.name for inner in unwrap(sets.train).full} if sets.train else ()
     folder, test_is = None, f"all images of {quoted(root.name or root)}: it has no test set"
     for which, one in (("test", sets.test), ("validation", sets.val)):
         if one and folder is None and ("test" in sets.chosen or not _is_unlabelled(one, classes)):
@@ -94,37 +94,37 @@ def find_images_to_measure(root: Path, test_set: str | None = None) -> ImageFold
 
 @dataclass(frozen=True)
 class _Notes:
-    """What is to be said of a folder, and the files in it that were ignored, by extension."""
+    """Notes for the user, and a count of ignored files by extension."""
 
     said: list[str]
     ignored: Counter[str]
 
     @classmethod
     def around(cls, sets: Sets) -> Self:
-        """What is to be said before the sets themselves are looked at."""
+        """The notes about what lies around the sets."""
         notes = cls([*sets.notes], Counter())
         for folder in sets.passed:
             notes.add_beside(sets, folder)
         return notes
 
     def add_beside(self, sets: Sets, folder: Folder) -> None:
-        """What else is in a folder of sets or classes."""
+        """Add what lies beside the sets or classes in a folder."""
         self.ignored.update(folder.ignored)
         if folder.images:
             count = counted(len(folder.images), "image")
             self.said.append(f"ignored {count} in {sets.called(folder)} itself, beside its folders")
 
     def add_unused(self, sets: Sets, folder: Folder, why: str = "") -> None:
-        """A set is left out."""
-        self.said.append(
-            f"ignored {sets.called(folder)} ({counted(len(images_below(folder, Counter())), 'image')}){why}"
-        )
+        """Add that a set is not used."""
+        count = counted(len(images_below(folder, Counter())), "image")
+        self.said.append(f"ignored {sets.called(folder)} ({count}){why}")
 
     def lines(self) -> tuple[str, ...]:
         return (*self.said, *ignored_lines(self.ignored))
 
 
-def _found(sets: Sets, training_only: bool) -> ImageFolder:
+def _find(sets: Sets, training_only: bool) -> ImageFolder:
+    """The images of these sets; with `training_only`, `test` is not meaningful."""
     root, notes = sets.root, _Notes.around(sets)
     if sets.train is None:
         others = [sets.called(folder) for folder in (sets.test, sets.val) if folder]
@@ -141,7 +141,7 @@ def _found(sets: Sets, training_only: bool) -> ImageFolder:
         train = {name: paths + joining[name] for name, paths in train.items()}
     files, tested = _labelled(root, train), test or val
     if tested is None:
-        return divided(tuple(train), files, sets.called(sets.train), notes.lines())
+        return split_off_test_set(tuple(train), files, sets.called(sets.train), notes.lines())
     if training_only:
         notes.said.insert(0, f"training set: {used}")
         return ImageFolder(tuple(train), files, files, notes=notes.lines())
@@ -156,10 +156,10 @@ def _test_is(which: str, folder: Folder, sets: Sets) -> str:
 
 
 def _other_sets(sets: Sets, train: ByClass, training_only: bool, notes: _Notes) -> tuple[Folder | None, Folder | None]:
-    """Validation and test set; one without class folders is left out.
+    """The validation and the test set, each None if its images are not in class folders.
 
     Raises:
-        InputError: then there would be no test set.
+        InputError: no test set would be left.
     """
     val, test = sets.val, sets.test
     if test and "test" not in sets.chosen and _is_unlabelled(test, train):
@@ -169,7 +169,7 @@ def _other_sets(sets: Sets, train: ByClass, training_only: bool, notes: _Notes) 
         if not (test or training_only or "train" in sets.chosen):
             train_set = sets.train.path.relative_to(sets.root).as_posix() if sets.train else "."
             raise InputError(
-                f"{sets.called(val)} in {quoted(sets.root)} is to be the test set, but its images are in no class "
+                f"{sets.called(val)} in {quoted(sets.root)} would be the test set, but its images are not in class "
                 f"folders: sort them, or leave it out with --train-set {shown(train_set)}"
             )
         notes.add_unused(sets, val, _UNLABELLED)
@@ -178,15 +178,15 @@ def _other_sets(sets: Sets, train: ByClass, training_only: bool, notes: _Notes) 
 
 
 def _is_unlabelled(folder: Folder, classes: Container[str] = ()) -> bool:
-    """Whether the images of a set are in no class folders, or in a single one that is none of the known classes."""
-    full = entered(folder).full
+    """Whether a set has no class folders, or a single one that is not among the known `classes`."""
+    full = unwrap(folder).full
     return not full or (len(full) == 1 and bool(classes) and full[0].name not in classes)
 
 
 def _images_by_class(folder: Folder, sets: Sets, notes: _Notes, like: ByClass | None = None) -> ByClass:
-    """The images of each class folder of a set, also of folders nested in it; `like` is the training set."""
+    """The images in each class folder of a set, at any depth; its classes must be those of `like`, if given."""
     holds_known = like is not None and any(inner.name in like for inner in folder.folders)
-    if not holds_known and (inner := entered(folder)) is not folder:
+    if not holds_known and (inner := unwrap(folder)) is not folder:
         notes.add_beside(sets, folder)
         folder = inner
     folders = folder.folders
@@ -208,41 +208,38 @@ def _images_by_class(folder: Folder, sets: Sets, notes: _Notes, like: ByClass | 
         _check_same_classes(like, by_class, folder.path)
     for inner in folders:
         if not by_class[inner.name]:
-            raise InputError(
-                f"class folder {quoted(inner.path)} has no images ({', '.join(sorted(SUFFIXES))}): add some or remove "
-                "it"
-            )
+            suffixes = ", ".join(sorted(SUFFIXES))
+            raise InputError(f"class folder {quoted(inner.path)} has no images ({suffixes}): add some or remove it")
     return by_class
 
 
-def images_under(folder: Path, ignored: Counter[str]) -> list[Path]:
-    """All images below a folder, by path; other files are counted in `ignored`, for `ignored_lines`.
+def list_images(folder: Path, ignored: Counter[str]) -> list[Path]:
+    """All images below a folder, by path; counts other files in `ignored`, for `ignored_lines`.
 
     Raises:
-        InputError: a folder that cannot be listed.
+        InputError: a folder cannot be listed.
     """
     return images_below(Folder(folder), ignored)
 
 
 def _check_same_classes(train: ByClass, other: ByClass, folder: Path) -> None:
+    lacking, added = train.keys() - other.keys(), other.keys() - train.keys()
     problems = [
         f"{what} {in_short([shown(repr(name)) for name in sorted(names)])}"
-        for what, names in (("lacks", train.keys() - other.keys()), ("adds", other.keys() - train.keys()))
+        for what, names in (("lacks", lacking), ("adds", added))
         if names
     ]
     if problems:
-        alike = {_spelt(name) for name in train.keys() - other.keys()} & {
-            _spelt(name) for name in other.keys() - train.keys()
-        }
-        hint = " (some differ in capitals or in the encoding of accents alone)" if alike else ""
+        alike = set(map(_normalise, lacking)) & set(map(_normalise, added))
+        hint = " (some differ only in capitals or in the encoding of accents)" if alike else ""
         raise InputError(
-            f"{quoted(folder)} has not the classes of the training set: it {' and '.join(problems)}{hint}; "
+            f"{quoted(folder)} does not have the classes of the training set: it {' and '.join(problems)}{hint}; "
             "both need the same class folders"
         )
 
 
-def _spelt(name: str) -> str:
-    """A name without what people do not see, or do not care about."""
+def _normalise(name: str) -> str:
+    """The name in lower case and in one form of Unicode."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -256,8 +253,8 @@ def _labelled(root: Path, by_class: ByClass) -> ImageFiles:
     return ImageFiles(ImagePaths(root, [path for paths in by_class.values() for path in paths]), labels)
 
 
-def divided(classes: tuple[str, ...], files: ImageFiles, place: str, notes: Sequence[str]) -> ImageFolder:
-    """A fifth of each class becomes the test set, whatever the seed of a run; `place` says where they lie.
+def split_off_test_set(classes: tuple[str, ...], files: ImageFiles, place: str, notes: Sequence[str]) -> ImageFolder:
+    """Make a fifth of each class the test set, the same for every seed; `place` names where the files lie.
 
     Raises:
         InputError: a class has a single image.
@@ -267,8 +264,8 @@ def divided(classes: tuple[str, ...], files: ImageFiles, place: str, notes: Sequ
         index = sizes.index(1)
         of_class = int((files.labels == index).nonzero())
         raise InputError(
-            f"class {quoted(classes[index])} has only one image, {quoted(files.sources[of_class])}: it takes one to "
-            "train and one to test, or a test set"
+            f"class {quoted(classes[index])} has only one image, {quoted(files.sources[of_class])}: add a second one, "
+            "so that one is for training and one for testing, or add a test set"
         )
     train, test = stratified_split(files.labels, TEST_FRACTION, generator(0, "test set of an image folder"))
     note = (

@@ -1,4 +1,4 @@
-"""Folders as they are found on the disk: sub-folders, image files, and a count of all that is ignored."""
+"""Folders on the disk: their sub-folders and image files, and a count of what is ignored."""
 
 import errno
 import os
@@ -12,24 +12,23 @@ from pcdarts.errors import InputError, counted, listed, shown
 
 _HIDDEN = "hidden"
 _MADE_BY_SYSTEMS = frozenset({"__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost+found"})
-"""Folders that archives and file systems add, and nobody made."""
+"""Folders that archivers and file systems create."""
 
 _REMEDIES = dict.fromkeys((".heic", ".heif"), "Pillow alone cannot read HEIC: convert them to JPEG") | dict.fromkeys(
     (".avif", ".j2k", ".jp2", ".webp"), "this build of Pillow cannot read them: convert them to JPEG"
 )
 MOST_LINES = 10
-"""Lines about ignored files, and about ignored folders."""
+"""The most lines about ignored files, and about ignored folders."""
 
 
 class Folder:
-    """A folder, listed when something in it is first asked for; links are followed.
+    """A folder, listed when its contents are first needed; links are followed.
 
     Args:
-        path: where it is.
-        without: the real paths of sub-folders that are left out.
+        without: the real paths of sub-folders to leave out.
 
     Raises:
-        InputError: at the first question, if it cannot be listed.
+        InputError: on first use, if the folder cannot be listed.
     """
 
     def __init__(self, path: Path, without: frozenset[str] = frozenset()) -> None:
@@ -52,12 +51,12 @@ class Folder:
 
     @property
     def ignored(self) -> Counter[str]:
-        """How many other files there are in the folder itself, by extension; and what is hidden."""
+        """How many other files there are in the folder itself, by extension, and how many hidden entries."""
         return self._contents[2]
 
     @cached_property
     def holds_images(self) -> bool:
-        """Whether there is an image anywhere below."""
+        """Whether there is an image at any depth."""
         return any(folder.images for folder in self.walk())
 
     @property
@@ -66,7 +65,7 @@ class Folder:
         return [folder for folder in self.folders if folder.holds_images]
 
     def walk(self, visited: set[str] | None = None) -> Iterator["Folder"]:
-        """This folder and all below it, each once; `visited` ones are not entered, so that links in a circle end."""
+        """This folder and all folders below it, each once. Skips `visited` real paths, so circular links end."""
         visited = set() if visited is None else visited
         pending = [self]
         while pending:
@@ -96,7 +95,7 @@ class Folder:
 
 
 def images_below(folder: Folder, ignored: Counter[str], visited: set[str] | None = None) -> list[Path]:
-    """All image files below `folder`, by path; other files are counted in `ignored`."""
+    """All image files below `folder`, by path; counts other files in `ignored`."""
     found: list[Path] = []
     for inner in folder.walk(visited):
         found += inner.images
@@ -105,7 +104,7 @@ def images_below(folder: Folder, ignored: Counter[str], visited: set[str] | None
 
 
 def ignored_lines(ignored: Counter[str]) -> list[str]:
-    """What was ignored, a line for each extension, the most frequent first; the last line counts the rest."""
+    """What was ignored: a line per extension, the most frequent first, then a line about the rest."""
     lines = []
     extensions = sorted((-count, key) for key, count in ignored.items() if key != _HIDDEN and not key.startswith("/"))
     for count, suffix in extensions[:MOST_LINES]:
@@ -121,7 +120,7 @@ def ignored_lines(ignored: Counter[str]) -> list[str]:
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, Path, bool]]:
-    """Name and path of everything in a folder, and whether it is a folder."""
+    """Name and path of each entry, and whether it is a folder."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -133,13 +132,13 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path, bool]]:
     except OSError as error:
         raise InputError(f"image folder {quoted(folder)} cannot be read: {error.strerror}") from error
     except ValueError:  # a null byte, for instance
-        raise InputError(f"{quoted(folder)} is no path that a folder can have: check --data-root") from None
+        raise InputError(f"{quoted(folder)} is not a valid path: check --data-root") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself leads nowhere, as one to a file that is gone
+        if error.errno == errno.ELOOP:  # a link to itself is treated like a broken link
             return False
         raise

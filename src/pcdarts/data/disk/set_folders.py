@@ -1,4 +1,4 @@
-"""Which folder is which set: by the names that people give them, or as they say; never by a guess."""
+"""Which folder is the training, validation or test set: by the usual names, or as the user says; never guessed."""
 
 import os
 import re
@@ -23,7 +23,7 @@ WHAT_TO_SAY = "say which folder is which with --train-set and --test-set"
 
 
 def meaning(name: str) -> str | None:
-    """`train`, `val` or `test` where that is what a name says, as `Training`, `train_set` and `val2017` do."""
+    """`train`, `val` or `test` if a name means that, as `Training`, `train_set` and `val2017` do."""
     match = _SET_NAME.fullmatch("".join(_words(name)))
     return _SET_OF[match[1]] if match else None
 
@@ -33,25 +33,25 @@ def _words(name: str) -> list[str]:
 
 
 def _meaning_in(name: str) -> str | None:
-    """What the only word for a set in a name says: `train` of `flowers_train`."""
+    """The meaning of the only word for a set in a name: `train` in `flowers_train`."""
     found = {meaning(word) for word in _words(name)} - {None}
     return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
 class Sets:
-    """The folders of the sets; where there is no test set, `val` takes its place, or a part of `train`."""
+    """The folders of the sets. Without `test`, `val` becomes the test set, or else a part of `train`."""
 
     root: Path
     train: Folder | None
     val: Folder | None
     test: Folder | None
     notes: tuple[str, ...] = ()
-    """What was ignored, and which folders were entered."""
+    """What was ignored, and which wrapping folders were entered."""
     chosen: tuple[str, ...] = ()
-    """Which of them the user has named."""
+    """Which of the sets ("train", "test") the user has named."""
     passed: tuple[Folder, ...] = ()
-    """The folders around them, in which other files may lie."""
+    """The folders around the sets, which may hold other files."""
 
     def called(self, folder: Folder) -> str:
         """The folder's path below the root, for a message."""
@@ -59,7 +59,7 @@ class Sets:
 
 
 def called(path: Path, root: Path) -> str:
-    """A path below the root as it is written in messages; the root by its name."""
+    """A path for messages: relative to the root; the root itself by its name."""
     return quoted(root.name or root) if path == root else quoted(path.relative_to(root).as_posix())
 
 
@@ -67,31 +67,31 @@ def find_sets(root: Path, train_set: str | None = None, test_set: str | None = N
     """Find the sets in a folder, without looking at images.
 
     Args:
-        root: the folder; one that holds nothing but another one, as archives unpack, is entered.
-        train_set, test_set: paths below the root of the folders that the user has chosen; `.` is the root itself.
+        root: the folder. If it holds only another folder, as unpacked archives often do, that one is searched.
+        train_set, test_set: the folders that the user has chosen, as paths below the root; `.` is the root itself.
 
     Raises:
-        InputError: a folder that cannot be listed, a chosen one that is not there, two folders that mean the same set,
-            or folders of which nobody can tell whether they are sets or classes.
+        InputError: a folder cannot be listed, a chosen folder does not exist, two folders mean the same set, or it is
+            not clear whether folders are sets or classes.
     """
     test = _chosen(root, test_set, "test_set")
     left_out = frozenset({os.path.realpath(test.path)}) if test else frozenset[str]()
     train = _chosen(root, train_set, "train_set", left_out)
     if train and test and os.path.realpath(train.path) in left_out:
         raise InputError(
-            f"train_set and test_set are both the folder {called(train.path, root)}: a network is to be tested on "
-            "other images than it has learnt from"
+            f"train_set and test_set are both the folder {called(train.path, root)}: a network must be tested on "
+            "other images than it was trained on"
         )
     chosen = tuple(which for which, folder in (("train", train), ("test", test)) if folder)
     top = Folder(root, left_out)
     if train and (test or train.path == root):
         return Sets(root, train, None, test, (), chosen, () if train.path == root else (top,))
     *passed, base = _down_to_base(top)
-    named = _named(base) if chosen else _settled(base, root)
+    named = _named(base) if chosen else _find_named(base, root)
     found = _by_meaning({folder: which for folder, which in named.items() if which not in chosen}, root)
     found |= {which: folder for which, folder in (("train", train), ("test", test)) if folder}
     if train and "test" in found:
-        found.pop("val", None)  # what is to be learnt from has been said
+        found.pop("val", None)  # the user has said what to train on
     if "train" not in found and (chosen or not named):
         found = {"train": base} | ({"test": test} if test else {})
     notes = [] if base.path == root else [f"the images are in the folder {called(base.path, root)}"]
@@ -102,14 +102,14 @@ def find_sets(root: Path, train_set: str | None = None, test_set: str | None = N
     return Sets(root, train, val, test, tuple(notes), chosen, tuple(passed))
 
 
-def entered(folder: Folder) -> Folder:
-    """The only folder with images in `folder`, if there is one and it holds folders of images; else `folder`."""
+def unwrap(folder: Folder) -> Folder:
+    """The only folder with images in `folder` if that one holds folders of images; otherwise `folder` itself."""
     full = folder.full
     return full[0] if len(full) == 1 and not full[0].images and full[0].full else folder
 
 
 def check_classes_are_no_sets(folder: Folder, root: Path) -> None:
-    """Make sure that the folders in `folder` are not sets which all hold the same classes.
+    """Check that the folders in `folder` do not all hold the same sub-folders, as sets do.
 
     Raises:
         InputError: they do.
@@ -126,7 +126,7 @@ def check_classes_are_no_sets(folder: Folder, root: Path) -> None:
         )
     itself = folder.path.relative_to(root).as_posix()
     raise InputError(
-        f"{names}{more} hold the same folders ({_some(alike)}), so that they seem to be sets and not classes: "
+        f"{names}{more} hold the same folders ({_some(alike)}), so they seem to be sets and not classes: "
         f"{WHAT_TO_SAY}, or that they are classes with --train-set {shown(itself)}"
     )
 
@@ -137,7 +137,9 @@ def _chosen(root: Path, name: str | None, setting: str, without: frozenset[str] 
         return None
     parts = PurePath(name).parts
     if PurePath(name).is_absolute() or ".." in parts or "\0" in name:
-        raise InputError(f"{setting} is {shown(name)}, but it is a folder inside --data-root: name it from there")
+        raise InputError(
+            f"{setting} is {shown(name)}, but it must be a folder inside --data-root: give its path from there"
+        )
     if not os.path.isdir(root / name):
         there = [folder.name for folder in Folder(root).folders]
         known = f"it has {_some(there)}" if there else "it has no folders"
@@ -146,27 +148,27 @@ def _chosen(root: Path, name: str | None, setting: str, without: frozenset[str] 
 
 
 def _down_to_base(folder: Folder) -> list[Folder]:
-    """The folders from `folder` to that of the sets or classes: always the only one with images in it."""
-    way = [folder]
-    while not any(meaning(inner.name) for inner in way[-1].full):
-        further = entered(way[-1])
-        if further is way[-1]:
+    """The folders from `folder` down to the one that holds the sets or classes, through wrapping folders."""
+    folders = [folder]
+    while not any(meaning(inner.name) for inner in folders[-1].full):
+        inner = unwrap(folders[-1])
+        if inner is folders[-1]:
             break
-        way.append(further)
-    return way
+        folders.append(inner)
+    return folders
 
 
 def _named(base: Folder) -> dict[Folder, str]:
-    """The folders whose names say which set they are; those of tests and validations must hold images."""
+    """The folders whose names mean a set; a test or validation set must hold images."""
     named = {folder: which for folder in base.folders if (which := meaning(folder.name))}
     return {folder: which for folder, which in named.items() if which == "train" or folder.holds_images}
 
 
-def _settled(base: Folder, root: Path) -> dict[Folder, str]:
-    """Which folders in `base` are sets; none where they are classes.
+def _find_named(base: Folder, root: Path) -> dict[Folder, str]:
+    """Which folders in `base` are which sets; empty if they are classes.
 
     Raises:
-        InputError: nobody can tell.
+        InputError: it is not clear.
     """
     named = _named(base)
     others = [folder for folder in base.full if folder not in named]
@@ -176,31 +178,35 @@ def _settled(base: Folder, root: Path) -> dict[Folder, str]:
     are_flat = all(folder.images for folder, which in named.items() if which == "train")
     if "train" in meanings and len(meanings) > 1 and not are_flat:
         return named
-    told = {folder: which for folder in base.full if (which := _meaning_in(folder.name))}
-    learnt = [folder for folder, which in told.items() if which == "train"]
-    if learnt and len(set(told.values())) > 1 and all(len(entered(folder).full) > 1 for folder in learnt):
-        return told  # seg_train and seg_test, also beside an unlabelled seg_pred
+    partly = {folder: which for folder in base.full if (which := _meaning_in(folder.name))}
+    train = [folder for folder, which in partly.items() if which == "train"]
+    if train and len(set(partly.values())) > 1 and all(len(unwrap(folder).full) > 1 for folder in train):
+        return partly  # seg_train and seg_test, also beside an unlabelled seg_pred
     check_classes_are_no_sets(base, root)
-    if not named or (meanings == {"train"} and are_flat):  # trains, beside buses
+    if not named or (meanings == {"train"} and are_flat):  # a class "train" beside others, such as "bus"
         return {}
     raise _cannot_tell(named, others, base, root)
 
 
 def _cannot_tell(named: dict[Folder, str], others: Sequence[Folder], base: Folder, root: Path) -> InputError:
-    """What to say of folders with names of sets beside others."""
+    """The error for folders with names of sets beside others."""
     one = len(named) == 1
     names = listed([called(folder.path, root) for folder in list(named)[:3]], "and")
     flags = {f"--{'train' if which == 'train' else 'test'}-set": folder for folder, which in named.items()}
     sets = " ".join(f"{flag} {shown(folder.path.relative_to(root).as_posix())}" for flag, folder in flags.items())
     return InputError(
-        f"nobody can tell whether {names} in {quoted(root)}, beside {_some([folder.name for folder in others])}, "
-        f"{'is a set or a class' if one else 'are sets or classes'}: say {sets} for {'a set' if one else 'sets'}, or "
+        f"it is not clear whether {names} in {quoted(root)}, beside {_some([folder.name for folder in others])}, "
+        f"{'is a set or a class' if one else 'are sets or classes'}: give {sets} for {'a set' if one else 'sets'}, or "
         f"--train-set {shown(base.path.relative_to(root).as_posix())} if all folders are classes"
     )
 
 
 def _by_meaning(named: dict[Folder, str], root: Path) -> dict[str, Folder]:
-    """The folder of each set."""
+    """The folder of each set.
+
+    Raises:
+        InputError: two folders mean the same set.
+    """
     found = {which: folder for folder, which in named.items()}
     if len(found) < len(named):
         meanings = list(named.values())
@@ -213,16 +219,16 @@ def _by_meaning(named: dict[Folder, str], root: Path) -> dict[str, Folder]:
 
 
 def _alike(folders: Sequence[Folder]) -> list[str]:
-    """The names of the folders that all `folders` hold, if that is most of what they hold."""
+    """The names of the sub-folders that all `folders` have in common, if these are most of their sub-folders."""
     if len(folders) < 2 or any(folder.images for folder in folders):
         return []
-    inner = [{one.name for one in entered(folder).full} for folder in folders]
+    inner = [{one.name for one in unwrap(folder).full} for folder in folders]
     common = set.intersection(*inner)
     return sorted(common) if len(common) > 1 and 2 * len(common) >= len(set.union(*inner)) else []
 
 
 def _ignored(base: Folder, used: Iterable[Folder], root: Path) -> list[str]:
-    """Notes about the folders in `base` that are not read: a line for each of the first ones, then one for the rest."""
+    """Notes about the folders in `base` that are not used: a line for each of the first ones, one for the rest."""
     paths = [folder.path for folder in used]
     unused = [
         (called(folder.path, root), sum(len(inner.images) for inner in folder.walk()))

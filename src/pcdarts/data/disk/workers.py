@@ -1,4 +1,4 @@
-"""Reading in other processes: batches come in the order of their requests, whoever read them."""
+"""Read ahead in worker processes; results come in the order of the requests."""
 
 import signal
 import warnings
@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 from pcdarts.errors import InputError, RunError
 
 PREFETCHED = 2
-"""Requests that each worker is given ahead of the one whose result is awaited."""
+"""How many requests each worker is ahead of the result that is needed."""
 
 _PRELOADED = ["torchvision.transforms.v2", __name__]
-"""What a worker need not import any more when it starts."""
+"""Modules imported once, before the workers are forked."""
 
 _SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
@@ -30,20 +30,20 @@ Result = TypeVar("Result")
 def in_workers(
     read: Callable[[Request], Result], requests: Iterable[Request], workers: int, pin_memory: bool = False
 ) -> Iterator[Result]:
-    """Yield `read(request)` for each request, in order, computed by `workers` processes ahead of time.
+    """Yield `read(request)` for each request, in order, computed ahead of time by `workers` processes.
 
-    The processes live as long as the iterator (close it to end them), are deaf to SIGINT, SIGTERM and SIGHUP, which
-    the main process heeds when its step is done, and end with the main process if that is killed. Tensors come back in
-    shared memory, a file descriptor each: return few large ones.
+    The processes live as long as the iterator (close it to end them) and end if the main process is killed. They ignore
+    SIGINT, SIGTERM and SIGHUP, which the main process handles after its step. Tensors come back in shared memory and
+    take a file descriptor each: return few large ones.
 
     Args:
-        read: can be pickled, as can requests; it is sent to a worker once, so it may hold much.
-        requests: drawn from lazily, at most `PREFETCHED` for each worker ahead of the result that is awaited.
-        workers: 0 reads in this process, each request when its result is asked for.
-        pin_memory: put tensors in page-locked memory, from which a GPU copies faster (only by workers).
+        read: must be picklable, as must the requests; it is sent to each worker once, so it may be large.
+        requests: consumed lazily, at most `PREFETCHED` per worker ahead of the result that is needed.
+        workers: 0 reads in this process, when a result is needed.
+        pin_memory: put tensors in page-locked memory, from which a GPU copies faster (with workers only).
 
     Raises:
-        InputError, RunError: what `read` raised; or a worker was killed (RunError).
+        InputError, RunError: `read` raised it; or a worker was killed (RunError).
     """
     if workers == 0:
         yield from map(read, requests)
@@ -57,14 +57,14 @@ def in_workers(
         collate_fn=_unchanged,
         pin_memory=pin_memory,
         multiprocessing_context=_forkserver(),
-        generator=torch.Generator(),  # else starting the workers would draw from the global one
+        generator=torch.Generator(),  # otherwise starting the workers would draw from the global one
     )
-    with _losses_explained(workers), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more than cores, as was asked
+    with _explain_lost_worker(workers), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores
         results: Any = iter(loader)
     try:
         while True:
-            with _losses_explained(workers):
+            with _explain_lost_worker(workers):
                 result: Any = next(results, _END)
             if result is _END:
                 return
@@ -72,7 +72,7 @@ def in_workers(
                 raise result.kind(result.line)
             yield result
     finally:
-        results._shutdown_workers()  # what its destructor does, but now
+        results._shutdown_workers()  # now, instead of when it is garbage-collected
 
 
 _END = object()
@@ -80,14 +80,14 @@ _END = object()
 
 @dataclass(frozen=True)
 class _Failure:
-    """An error on its way: as an exception, DataLoader would wrap its line in a traceback."""
+    """An error to be raised in the main process. (DataLoader would wrap an exception in a traceback.)"""
 
     kind: type[InputError] | type[RunError]
     line: str
 
 
 class _Reading(Dataset[Any], Generic[Request, Result]):
-    """A data set whose item at a request is what is read for it."""
+    """A data set that maps a request to its result."""
 
     def __init__(self, read: Callable[[Request], Result]) -> None:
         self._read = read
@@ -95,10 +95,8 @@ class _Reading(Dataset[Any], Generic[Request, Result]):
     def __getitem__(self, request: Request) -> Result | _Failure:
         try:
             return self._read(request)
-        except InputError as error:
-            return _Failure(InputError, str(error))
-        except RunError as error:
-            return _Failure(RunError, str(error))
+        except (InputError, RunError) as error:
+            return _Failure(InputError if isinstance(error, InputError) else RunError, str(error))
 
 
 def _unchanged(result: Result) -> Result:
@@ -106,28 +104,28 @@ def _unchanged(result: Result) -> Result:
 
 
 @contextmanager
-def _losses_explained(workers: int) -> Iterator[None]:
-    """Say in one line that a worker is gone; all other errors of `DataLoader` stay what they are."""
+def _explain_lost_worker(workers: int) -> Iterator[None]:
+    """Turn the errors that `DataLoader` raises if a worker is lost into one line."""
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
         if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
             raise
         raise RunError(
-            f"one of the {workers} processes that read images has ended or was killed, perhaps for want of memory "
+            f"one of the {workers} processes that read images has ended or was killed, perhaps because memory ran out "
             f"({str(error) or type(error).__name__}): resume with fewer --workers"
         ) from error
 
 
 def _forkserver() -> BaseContext:
-    """How workers are started: forked from a process that has imported what they need and has no threads.
+    """The context that forks workers from a process without threads that has imported what they need.
 
-    It is started with its signals blocked, which it and the workers keep: a signal to the whole group of processes
-    leaves them alone.
+    The server is started with signals blocked, and the workers inherit that: a signal to the whole process group does
+    not reach them.
     """
     context = cast(BaseContext, multiprocessing.get_context("forkserver"))
     context.set_forkserver_preload(_PRELOADED)
-    resource_tracker.ensure_running()  # which would unblock the signals
+    resource_tracker.ensure_running()  # before, because it unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         forkserver.ensure_running()
