@@ -119,7 +119,7 @@ def test_the_rows_of_another_kind_are_looked_up_and_said(known_table, tmp_path):
     printed = done(tmp_path, "score", "random:1:4", "--table", "kinds.csv").splitlines()
     assert printed[-1] == "random:1:4: listed with 97.10 % among the rows of kind whole, which may be another scale"
     assert (
-        "fitted on the 60 rows of kind short alone: the others (1 of kind whole) may be on another scale" in printed[2]
+        "fitted only on the 60 rows of kind short: the others (1 of kind whole) may be on another scale" in printed[2]
     )
     found = json.loads(done(tmp_path, "score", "random:1:4", "--table", "kinds.csv", "--kind", "short", "--json"))
     assert found["table"]["kind"] == "short"

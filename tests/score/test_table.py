@@ -103,7 +103,7 @@ def test_rows_of_one_graph_are_one_cell_with_their_mean_by_weight(tmp_path):
     table = read_table(path)
     assert len(table.fitted) == 60
     assert (table.fitted[0].accuracy, table.fitted[0].weight) == (83, 4)
-    assert table.notes[1] == "1 row of a cell that is listed already (the same graph): means are taken"
+    assert table.notes[1] == "1 row of a cell that is listed already (the same graph): means are used"
 
 
 def test_the_kind_with_most_rows_is_fitted_and_the_others_are_looked_up(tmp_path):
@@ -117,7 +117,7 @@ def test_the_kind_with_most_rows_is_fitted_and_the_others_are_looked_up(tmp_path
     table = read_table(path)
     assert (table.kind, len(table.fitted), len(table.others)) == ("short", 60, 52)
     assert table.notes[1] == (
-        "fitted on the 60 rows of kind short alone: the others (51 of kind whole, 1 without a kind) may be on another "
+        "fitted only on the 60 rows of kind short: the others (51 of kind whole, 1 without a kind) may be on another "
         "scale, and are only looked up"
     )
     first, other = table.listed(CELLS[0]), table.listed(more[0])
@@ -149,18 +149,18 @@ def test_the_column_of_accuracies_is_found_by_its_name(tmp_path, name):
 def test_a_column_of_errors_is_never_taken_for_accuracies(tmp_path):
     path = saved(tmp_path / "cells.csv", ["genotype", *GENOTYPES], ["test_error", *["2.57"] * 60])
     unclear = (
-        "TABLE: which column holds the accuracies is not clear (besides genotypes: test_error): name it with --column "
-        "(in a study's file: column)"
+        "TABLE: it is not clear which column holds the accuracies (besides genotypes: test_error): name it with "
+        "--column (in a study's file: column)"
     )
     assert refusal(path) == unclear
     assert refusal(path, column="test_error") == (
-        "TABLE: its column test_error holds errors or losses, by its name: give a column of accuracies"
+        "TABLE: by its name, the column test_error holds errors or losses: give a column of accuracies"
     )
 
 
 def test_of_two_columns_of_accuracies_one_has_to_be_named(tmp_path):
     path = saved(tmp_path / "cells.csv", ["genotype", *GENOTYPES], ["val_acc", *NUMBERS], ["test_acc", *["9"] * 60])
-    assert "(val_acc, test_acc could all be it): name it with --column" in refusal(path)
+    assert "(val_acc, test_acc are possible): name it with --column" in refusal(path)
     assert read_table(path, column="val_acc").fitted[0].accuracy == float(NUMBERS[0])
     assert "has no column acc besides the genotypes: did you mean" in refusal(path, column="acc")
 
@@ -172,13 +172,13 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path, name):
 
 
 def test_a_table_of_genotypes_alone_is_refused(tmp_path):
-    assert "has no column but that of the genotypes" in refusal(saved(tmp_path / "a", ["genotype", *GENOTYPES]))
+    assert "has no column besides the genotypes" in refusal(saved(tmp_path / "a", ["genotype", *GENOTYPES]))
 
 
 def test_a_table_of_another_space_is_refused(tmp_path):
     path = saved(tmp_path / "cells.csv", ["architecture", "|nor_conv_1x1~0|+|none~0|"], ["accuracy", "93"])
     assert refusal(path).startswith(
-        "TABLE is no table of cells of this space: none of its columns (architecture, accuracy) holds genotypes"
+        "TABLE is not a table of cells of this space: none of its columns (architecture, accuracy) holds genotypes"
     )
 
 
@@ -245,7 +245,7 @@ def test_a_genotype_that_is_not_of_the_space_is_refused_with_its_line(tmp_path, 
 def test_fifty_different_cells_are_enough_and_fewer_are_not(tmp_path):
     assert len(read_table(write_table(tmp_path / "cells.csv", cells=50)).fitted) == 50
     repeated = saved(tmp_path / "c.csv", ["g", *GENOTYPES[:49], GENOTYPES[0]], ["acc", *NUMBERS[:49], "80"])
-    assert refusal(repeated) == "TABLE has 49 different cells, but a regressor needs 50 at least: give a larger table"
+    assert refusal(repeated) == "TABLE has 49 different cells, but a regressor needs at least 50: give a larger table"
     kinds = table_of(tmp_path, ["kind", *["few"] * 29, *["more"] * 31])
     assert "has 31 different cells of kind more, but a regressor needs 50" in refusal(kinds)
 
@@ -269,8 +269,8 @@ ROWS = "genotype,accuracy\n" + "".join(f'"{text}",{number}\n' for text, number i
         (b"genotype,accuracy\n", "TABLE lists no cells: expected"),
         (b"\0\0\0\0", "TABLE lists no cells: expected"),
         (ROWS.replace("\n", "\n\0", 1).encode(), "TABLE, line 2: "),
-        (ROWS.encode("utf-16"), "TABLE is not a CSV file: it is no text in UTF-8"),
-        (b"PK\x03\x04\xff", "TABLE is not a CSV file: it is no text in UTF-8"),
+        (ROWS.encode("utf-16"), "TABLE is not a CSV file: it is not text in UTF-8"),
+        (b"PK\x03\x04\xff", "TABLE is not a CSV file: it is not text in UTF-8"),
         ((ROWS + "93.4\n").encode(), "TABLE, line 62: 1 value, but the header names 2 columns"),
         ((ROWS + ",,,\n").encode(), "TABLE, line 62: 4 values, but the header names 2 columns"),
         ((ROWS + '"Genotype(').encode(), "TABLE is not a CSV file: line 62: unexpected end of data"),

@@ -183,7 +183,7 @@ def test_cells_of_another_space_than_the_tables_are_named_and_have_no_score(know
         (DESCRIPTION + "column: acc", (), "has no table that column could be about: give --table FILE"),
         (UNTRAINED, ("--table", "none.csv"), "none.csv: No such file or directory"),
         (UNTRAINED + "\ntable: none.csv", (), "none.csv: No such file or directory"),
-        (DESCRIPTION, ("--table", "few.csv"), "few.csv has 20 different cells, but a regressor needs 50 at least"),
+        (DESCRIPTION, ("--table", "few.csv"), "few.csv has 20 different cells, but a regressor needs at least 50"),
         (UNTRAINED + "\ntable: 3", (), "table is 3, but it must be a path"),
         (
             UNTRAINED.replace("num_nodes: 4", "num_nodes: 5"),

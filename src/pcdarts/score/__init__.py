@@ -1,1 +1,1 @@
-"""A yardstick for cells: a table of cells with known accuracy, and a regressor for those that it does not list."""
+"""Scores of cells: a table of cells with known accuracy, and a regressor fitted on it for all other cells."""

@@ -1,4 +1,4 @@
-"""What a regressor is told of a genotype: numbers that do not depend on how its nodes are numbered."""
+"""The features of a genotype for a regressor; they do not depend on the numbering of its nodes."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from pcdarts.cell.space import CellKind, CellSpace
 
 
 def features(genotypes: Sequence[Genotype], costs: NetworkCosts) -> npt.NDArray[np.float64]:
-    """One row for each genotype (at least one), `[genotypes, features]`, the same for two forms of one graph.
+    """One row per genotype (at least one), `[genotypes, features]`; equal graphs have equal rows.
 
-    For each cell: operations by edge, by target and by kind of source, their counts, the depth of the nodes counted in
-    edges and in convolutions, and the number of paths; for both together the mult-adds and parameters of the network
-    that `costs` is about, whose space is that of the genotypes.
+    For each cell: operations by edge, by target and by kind of source, their counts, the depth of the nodes in edges
+    and in convolutions, and the number of paths; for both cells together the mult-adds and parameters of the network,
+    from `costs`, whose space must be that of the genotypes.
     """
     forms = [canonical(genotype) for genotype in genotypes]
     sizes = np.array([[cost["mult_adds"], cost["params"]] for cost in map(costs.of, forms)], dtype=np.float64)

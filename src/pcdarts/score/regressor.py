@@ -1,4 +1,4 @@
-"""What predicts the accuracy of a cell from its features: fitted on a table, judged by cross-validation."""
+"""A regressor that predicts the accuracy of a cell from its features: fitted on a table and cross-validated."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Quality:
-    """How well cells are predicted that a regressor was not fitted on: five-fold cross-validation on the table."""
+    """The quality of predictions for cells outside the training data, by five-fold cross-validation on the table."""
 
     cells: int
     rank_correlation: float
@@ -23,7 +23,7 @@ class Quality:
     mean_error: float
     """Mean absolute error, in points of accuracy."""
     reach: float
-    """Half the width of the interval around a prediction that held 95 % of the true accuracies."""
+    """Half the width of the interval around a prediction that contains 95 % of the true accuracies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +40,12 @@ class Regressor:
 
 
 def fit(features: Array, accuracies: Array, weights: Array) -> Regressor:
-    """Fit the regressor, after each fifth of the cells was predicted from all others.
+    """Fit the regressor; its quality is that of predicting each fifth of the cells from all others.
 
     Args:
         features: `[cells, features]`.
         accuracies: `[cells]`, in %.
-        weights: `[cells]`: how much each counts, compared with the others.
+        weights: `[cells]`, relative.
 
     Raises:
         InputError: scikit-learn is not installed.
@@ -53,10 +53,10 @@ def fit(features: Array, accuracies: Array, weights: Array) -> Regressor:
     selection = import_extra("sklearn.model_selection", "score", "scoring cells")
     from scipy.stats import spearmanr
 
-    weights = weights / weights.mean()  # the linear model's penalty has a size of its own
+    weights = weights / weights.mean()  # because the linear model's penalty has a fixed scale
     predicted = np.empty_like(accuracies)
     for others, fold in selection.KFold(_FOLDS, shuffle=True, random_state=0).split(features):
-        predicted[fold] = _predict(*_fitted(features[others], accuracies[others], weights[others]), features[fold])
+        predicted[fold] = _predict(*_fit_models(features[others], accuracies[others], weights[others]), features[fold])
     errors = np.abs(predicted - accuracies)
     count = len(errors)
     constant = np.ptp(predicted) == 0 or np.ptp(accuracies) == 0
@@ -66,14 +66,14 @@ def fit(features: Array, accuracies: Array, weights: Array) -> Regressor:
         mean_error=float(errors.mean()),
         reach=float(np.sort(errors)[min(count, math.ceil(_CONFIDENCE * (count + 1))) - 1]),
     )
-    return Regressor(*_fitted(features, accuracies, weights), quality)
+    return Regressor(*_fit_models(features, accuracies, weights), quality)
 
 
 def _predict(trees: Trees, linear: Linear, features: Array) -> Array:
     return np.clip((trees.predict(features) + linear.predict(features)) / 2, 0.0, 100.0)
 
 
-def _fitted(features: Array, accuracies: Array, weights: Array) -> tuple[Trees, Linear]:
+def _fit_models(features: Array, accuracies: Array, weights: Array) -> tuple[Trees, Linear]:
     ensemble, linear_model, preprocessing = (
         import_module(f"sklearn.{name}") for name in ("ensemble", "linear_model", "preprocessing")
     )

@@ -1,4 +1,4 @@
-"""A table of cells with known accuracy, read from a CSV file and checked."""
+"""A table of cells with known accuracy: read from a CSV file and checked."""
 
 import bz2
 import csv
@@ -23,20 +23,20 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError, counted, did_you_mean, in_short, shown
 
 FEWEST = 50
-"""Cells that a regressor needs."""
+"""The fewest cells on which a regressor is fitted."""
 _MOST_ROWS = 100_000
 _MOST_BYTES = 100 * 2**20
 """Decompressed."""
 _MOST_NODES = 20
 _LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-9, 1e9
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
-"""By the bytes that a file begins with."""
+"""By the first bytes of a file."""
 _EXPECTED = 'a header such as genotype,accuracy, and rows such as "Genotype(normal=[...], ...)",93.4'
 
 
 @dataclass(frozen=True)
 class KnownCell:
-    """A row of the table, or the mean of rows that are one graph."""
+    """A row of the table, or the mean of rows with the same graph."""
 
     genotype: Genotype
     """In canonical form."""
@@ -44,7 +44,7 @@ class KnownCell:
     """In %."""
     weight: float
     kind: str
-    """Which figures are on one scale; empty in a table that has only one."""
+    """The scale of the accuracy; empty in a table without a column for it."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ class CellTable:
 
     path: Path
     checksum: str
-    """Of the file and of what was read from it, in hexadecimal digits."""
+    """A hexadecimal digest of the file and of the choices in reading it."""
     space: CellSpace
     kind: str
-    """That of the cells which a regressor is fitted on."""
+    """The kind of the cells on which the regressor is fitted."""
     fitted: tuple[KnownCell, ...]
-    """Those of this kind, each graph once."""
+    """The cells of this kind, each graph once."""
     others: tuple[KnownCell, ...]
-    """Those of other kinds, whose figures are on other scales."""
+    """The cells of other kinds, whose accuracies are on other scales."""
     notes: tuple[str, ...]
-    """What is to be said about how the file was read."""
+    """Lines for the user about how the file was read."""
 
     def listed(self, genotype: Genotype) -> KnownCell | None:
-        """The cell of the table that is the same graph, if there is one; those of the fitted kind come first."""
+        """The cell of the table with the same graph, preferably of the fitted kind; None if there is none."""
         return self._by_form.get(canonical(genotype))
 
     @cached_property
@@ -77,16 +77,16 @@ def read_table(path: Path, kind: str | None = None, column: str | None = None) -
     """Read a table of cells: a CSV file with a header, plain or compressed (gzip, xz, bzip2).
 
     One column holds genotypes, printed or as JSON. Accuracies, in % or as fractions, are in the column with `accuracy`
-    or `acc` in its name; a column `kind` tells rows on different scales apart, and a column `weight` says how much a
-    row counts.
+    or `acc` in its name; a column `kind` distinguishes rows on different scales, and a column `weight` gives relative
+    weights.
 
     Args:
-        kind: which rows a regressor is to be fitted on (none: the kind with most rows).
-        column: the accuracies' column (none: found by its name).
+        kind: the rows on which the regressor is fitted; None uses the kind with most rows.
+        column: the column of accuracies; None finds it by its name.
 
     Raises:
-        InputError: naming the file: it cannot be read, a column is missing or could be several, a row is malformed, the
-            cells are of several spaces or not searched in any, fewer than 50, or all of one accuracy.
+        InputError: naming the file: it cannot be read, a column is missing or ambiguous, a row is malformed, the cells
+            are of several sizes or in no search space, fewer than 50, or all have the same accuracy.
     """
     content = _content(path)
     header, rows = _rows(path, content)
@@ -119,7 +119,7 @@ def _check_one_space(path: Path, cells: Mapping[int, KnownCell]) -> None:
 
 
 def _chosen_kind(path: Path, cells: Mapping[int, KnownCell], kind: str | None, *, any_kind: bool) -> str:
-    """The kind that is fitted."""
+    """The kind on which the regressor is fitted."""
     kinds = Counter(cell.kind for cell in cells.values())
     if kind is not None and not any_kind:
         raise InputError(f"{path} has no column kind, so there is no kind {shown(kind)}: leave kind out")
@@ -160,22 +160,22 @@ def _table(
     if len(fitted) < FEWEST:
         of_kind = f" {_of_kind(chosen)}" if len(kinds) > 1 else ""
         raise InputError(
-            f"{path} has {counted(len(fitted), 'different cell')}{of_kind}, but a regressor needs {FEWEST} at least: "
+            f"{path} has {counted(len(fitted), 'different cell')}{of_kind}, but a regressor needs at least {FEWEST}: "
             "give a larger table"
         )
     low, high = min(cell.accuracy for cell in fitted), max(cell.accuracy for cell in fitted)
     if high - low < 1e-9:
-        raise InputError(f"{path}: all cells have the accuracy {low:g} %, which teaches nothing: give another table")
+        raise InputError(f"{path}: all cells have the accuracy {low:g} %, so nothing can be learnt: give another table")
     notes = [
         f"{counted(len(cells), 'row')} of {path}: accuracies, from {low:.2f} to {high:.2f} %, are its column "
         f"{shown(column)}{' (fractions there)' if fractions else ''}"
     ]
     if repeated := kinds[chosen] - len(fitted):
-        notes.append(f"{counted(repeated, 'row')} of a cell that is listed already (the same graph): means are taken")
+        notes.append(f"{counted(repeated, 'row')} of a cell that is listed already (the same graph): means are used")
     if len(kinds) > 1:
         rest = [f"{number:,} {_of_kind(name)}" for name, number in kinds.items() if name != chosen]
         notes.append(
-            f"fitted on the {counted(kinds[chosen], 'row')} {_of_kind(chosen)} alone: the others "
+            f"fitted only on the {counted(kinds[chosen], 'row')} {_of_kind(chosen)}: the others "
             f"({in_short(rest)}) may be on another scale, and are only looked up"
         )
     space = CellSpace(cells[0].genotype.num_nodes("normal"))
@@ -188,10 +188,10 @@ def _of_kind(name: str) -> str:
 
 
 def check_searched(genotype: Genotype) -> None:
-    """Make sure that a genotype is one that a search of this space can find.
+    """Check that a search in this space can find the genotype.
 
     Raises:
-        InputError: cells of two sizes, an operation that is not searched, or a node that is not concatenated.
+        InputError: its cells differ in size, or have an operation outside the space or a node that is not concatenated.
     """
     space = CellSpace(genotype.num_nodes("normal"))
     if {genotype.num_nodes(kind) for kind in space.kinds} != {space.num_nodes}:
@@ -208,14 +208,14 @@ def _searched(where: str, text: str) -> Genotype:
         genotype = Genotype.from_json(text) if text.lstrip().startswith("{") else Genotype.from_text(text)
         check_searched(genotype)
         if genotype.num_nodes("normal") > _MOST_NODES:
-            raise InputError(f"a cell of more than {_MOST_NODES} nodes, for which no regressor is made")
+            raise InputError(f"the cell has more than {_MOST_NODES} nodes, but a regressor supports no more")
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return canonical(genotype)
 
 
 def _distinct(cells: Sequence[KnownCell]) -> list[KnownCell]:
-    """Each graph of each kind once, with the mean of its accuracies by weight and all the weight."""
+    """Each graph of each kind once, with the weighted mean of its accuracies and the sum of its weights."""
     groups: dict[tuple[str, Genotype], list[KnownCell]] = {}
     for cell in cells:
         groups.setdefault((cell.kind, cell.genotype), []).append(cell)
@@ -234,7 +234,7 @@ def _distinct(cells: Sequence[KnownCell]) -> list[KnownCell]:
 
 
 def _content(path: Path) -> bytes:
-    """What the file holds, decompressed."""
+    """The content of the file, decompressed."""
     try:
         if not (S_ISREG(mode := path.stat().st_mode) or S_ISDIR(mode)):
             raise InputError(f"cannot read the table {path}: a pipe or a device: give a CSV file, plain or compressed")
@@ -244,7 +244,7 @@ def _content(path: Path) -> bytes:
         with opened(path, "rb") as file:
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        why = error.strerror or "damaged"  # a damaged archive has no system's word for it
+        why = error.strerror or "damaged"  # an error about a damaged archive has no strerror
         raise InputError(f"cannot read the table {path}: {why}: give a CSV file, plain, .gz, .bz2 or .xz") from None
     except (EOFError, lzma.LZMAError, zlib.error):
         raise InputError(f"cannot read the table {path}: damaged or cut off: make or fetch it again") from None
@@ -256,11 +256,11 @@ def _content(path: Path) -> bytes:
 
 
 def _rows(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and all other rows with the lines that they end in."""
+    """The header, and all other rows, each with the number of its last line."""
     try:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not a CSV file: it is no text in UTF-8") from None
+        raise InputError(f"{path} is not a CSV file: it is not text in UTF-8") from None
     rows: list[tuple[int, list[str]]] = []
     try:
         for row in filter(None, reader):
@@ -281,26 +281,26 @@ def _rows(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[s
 
 
 def _genotype_column(path: Path, header: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]]) -> int:
-    """The first column whose first value is a genotype, or begins like one, so that what is wrong with it is said."""
+    """The first column whose first value looks like a genotype, even an invalid one, so that its error is reported."""
     for index, value in enumerate(rows[0][1]):
         if "Genotype(" in value or value.lstrip().startswith("{"):
             return index
     raise InputError(
-        f"{path} is no table of cells of this space: none of its columns ({in_short(list(header))}) holds genotypes; "
-        f"expected {_EXPECTED}"
+        f"{path} is not a table of cells of this space: none of its columns ({in_short(list(header))}) holds "
+        f"genotypes; expected {_EXPECTED}"
     )
 
 
 def _accuracy_column(path: Path, header: Sequence[str], column: str | None, genotype_at: int) -> int:
     others = [name for index, name in enumerate(header) if index != genotype_at]
     if not others:
-        raise InputError(f"{path} has no column but that of the genotypes: expected {_EXPECTED}")
+        raise InputError(f"{path} has no column besides the genotypes: expected {_EXPECTED}")
     if column is None:
         fitting = [name for name in others if re.search("acc(?![a-z])|accurac", name, re.IGNORECASE)]
         if len(set(fitting)) != 1:
-            found = f"{in_short(fitting)} could all be it" if fitting else f"besides genotypes: {in_short(others)}"
+            found = f"{in_short(fitting)} are possible" if fitting else f"besides genotypes: {in_short(others)}"
             raise InputError(
-                f"{path}: which column holds the accuracies is not clear ({found}): name it with --column (in a "
+                f"{path}: it is not clear which column holds the accuracies ({found}): name it with --column (in a "
                 "study's file: column)"
             )
         column = fitting[0]
@@ -308,7 +308,7 @@ def _accuracy_column(path: Path, header: Sequence[str], column: str | None, geno
         raise InputError(f"{path} has no column {shown(column)} besides the genotypes: {did_you_mean(column, others)}")
     if re.search("err(?![a-z])|error|loss", column, re.IGNORECASE):
         raise InputError(
-            f"{path}: its column {shown(column)} holds errors or losses, by its name: give a column of accuracies"
+            f"{path}: by its name, the column {shown(column)} holds errors or losses: give a column of accuracies"
         )
     if header.count(column) > 1:
         raise InputError(f"{path}: {header.count(column)} columns are called {shown(column)}: keep one of them")
@@ -316,7 +316,7 @@ def _accuracy_column(path: Path, header: Sequence[str], column: str | None, geno
 
 
 def _optional(path: Path, header: Sequence[str], name: str) -> int | None:
-    """Where a column is that a table may have; None if it has none."""
+    """The index of an optional column; None if the table does not have it."""
     places = [index for index, found in enumerate(header) if found.lower() == name]
     if len(places) > 1:
         raise InputError(f"{path}: {len(places)} columns are called {shown(name)}: keep one of them")

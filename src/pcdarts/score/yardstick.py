@@ -1,4 +1,4 @@
-"""How good is this cell? What a table says of it, or a regressor that was fitted on the table."""
+"""Score cells: by their accuracy in a table, or by a regressor that was fitted on the table."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,26 +20,26 @@ from pcdarts.score.regressor import Quality, Regressor, fit
 from pcdarts.score.table import CellTable, check_searched, read_table
 
 RANDOM_CELLS = 1000
-"""Cells drawn without looking at data, among which a cell has its percentile."""
+"""The number of randomly drawn cells among which a cell has its percentile."""
 PERCENTILE = (
     f"percentile: how many of {RANDOM_CELLS:,} random cells have a lower predicted accuracy, in %; 50 is chance"
 )
-"""What the percentile of a `Score` is, for those who read one."""
+"""The explanation of the percentile of a `Score`, for its readers."""
 _POOR = 0.5
 
 
 @dataclass(frozen=True)
 class Score:
-    """What is known of one cell."""
+    """The score of one cell."""
 
     accuracy: float
-    """In %, on the table's scale: as listed, or predicted."""
+    """In %, on the table's scale: listed or predicted."""
     interval: tuple[float, float] | None
-    """Where the true accuracy of 95 % of the cells is that are predicted so; None where it is listed."""
+    """The 95 % interval of a predicted accuracy; None if it is listed."""
     percentile: float
-    """How many of 1,000 random cells of the space have a lower accuracy, as predicted, in %; 50 is chance."""
+    """How many of 1,000 random cells of the space have a lower predicted accuracy, in %; 50 is chance."""
     listed: bool
-    """Whether the accuracy is the table's own, of rows of its kind that is fitted; if not, it is predicted."""
+    """Whether the accuracy is from the table (rows of the fitted kind) rather than predicted."""
 
 
 @dataclass(frozen=True)
@@ -50,31 +50,27 @@ class Yardstick:
     regressor: Regressor
     costs: NetworkCosts
     random: Array
-    """`[random cells]`: their predicted accuracies, in rising order."""
+    """`[RANDOM_CELLS]`: the predicted accuracies of random cells, ascending."""
 
     @property
     def quality(self) -> Quality:
-        """How well the regressor predicts."""
+        """The quality of the regressor's predictions."""
         return self.regressor.quality
 
     def scores(self, genotypes: Sequence[Genotype]) -> list[Score]:
         """The scores of genotypes, in their order.
 
-        Accuracies of other kinds than the fitted one are on another scale, so those cells are predicted.
+        Cells that are listed only with kinds other than the fitted one are predicted, since scales may differ.
 
         Raises:
-            InputError: a genotype is not of the table's space.
+            InputError: a genotype is not in the table's space.
         """
         for genotype in genotypes:
             self._check(genotype)
         if not genotypes:
             return []
-        return [
-            self._score(genotype, predicted)
-            for genotype, predicted in zip(
-                genotypes, self.regressor.predict(features(genotypes, self.costs)).tolist(), strict=True
-            )
-        ]
+        predicted = self.regressor.predict(features(genotypes, self.costs)).tolist()
+        return list(map(self._score, genotypes, predicted))
 
     def _score(self, genotype: Genotype, predicted: float) -> Score:
         known = self.table.listed(genotype)
@@ -85,7 +81,7 @@ class Yardstick:
         return Score(predicted, interval, self._percentile(predicted), listed=False)
 
     def _percentile(self, accuracy: float) -> float:
-        """Those that are lower, and half of those that are equal."""
+        """The share of random cells with a lower accuracy, plus half of those with an equal one."""
         lower, not_higher = (np.searchsorted(self.random, accuracy, side=side) for side in ("left", "right"))
         return float(100 * (lower + not_higher) / 2 / len(self.random))
 
@@ -96,7 +92,7 @@ class Yardstick:
             raise InputError(f"it has {nodes} nodes, but the cells of {self.table.path} have {wanted}")
 
     def words(self) -> list[str]:
-        """What is to be said of the yardstick before any of its scores."""
+        """Lines about the table and the quality of predictions, to be printed before any score."""
         quality = self.quality
         lines = [
             *self.table.notes,
@@ -111,10 +107,10 @@ class Yardstick:
 def make_yardstick(
     path: Path, kind: str | None = None, column: str | None = None, say: Callable[[str], None] = print
 ) -> Yardstick:
-    """The yardstick that a table makes (see `read_table`): fitted now, or as it was kept on this machine.
+    """The yardstick of a table (see `read_table`): fitted now, or read from this machine's cache.
 
     Raises:
-        InputError: scikit-learn is not installed and would have to fit it, or the table cannot be used.
+        InputError: scikit-learn is needed to fit it but not installed, or the table cannot be used.
     """
     table = read_table(path, kind, column)
     file = kept_file(table)
@@ -123,13 +119,13 @@ def make_yardstick(
         with one_at_a_time(file.parent):
             if (fitted := read_kept(file, table.space)) is None:
                 say(f"fitting a regressor on {len(table.fitted):,} cells, six times for the cross-validation")
-                fitted = _fitted(table)
+                fitted = _fit(table)
                 if why := keep(fitted, file):
                     say(f"cannot keep it in {file.parent} ({why}), so that every start fits it again")
     return Yardstick(table, fitted.regressor, fitted.costs, fitted.random)
 
 
-def _fitted(table: CellTable) -> Fitted:
+def _fit(table: CellTable) -> Fitted:
     costs = _costs(table.space)
     accuracies = np.array([cell.accuracy for cell in table.fitted])
     weights = np.array([cell.weight for cell in table.fitted])
@@ -139,8 +135,8 @@ def _fitted(table: CellTable) -> Fitted:
 
 
 def _costs(space: CellSpace) -> NetworkCosts:
-    """Those of the paper's CIFAR-10 network."""
-    from pcdarts.network.costs import network_costs  # PyTorch, which a report does without where this was kept
+    """The costs of the paper's CIFAR-10 network."""
+    from pcdarts.network.costs import network_costs  # imports PyTorch, which a report with kept models does not need
 
     return network_costs(
         space, kind="cifar", channels=36, num_cells=20, num_classes=10, image_channels=3, image_size=32

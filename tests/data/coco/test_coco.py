@@ -265,7 +265,7 @@ BAD_RECORDS = {
     "huge height": (set_in("images", 0, "height", 10**9), "has height 1000000000, but"),
     "height of half a pixel": (set_in("images", 0, "height", 40.5), "has height 40.5, but"),
     "an id that is a text": (set_in("images", 0, "id", "a"), "has id 'a', but an integer of at most 53 bits is"),
-    "half an id": (set_in("images", 0, "id", 1.5), "has id 1.5, but a whole number"),
+    "half an id": (set_in("images", 0, "id", 1.5), "has id 1.5, but an integer"),
     "no id": (without("images", "id"), r"images\[0\] has no id"),
     "a huge id": (set_in("images", 0, "id", 2**53 + 1), "has id 9007199254740993, but"),
     "an id that is true": (set_in("images", 0, "id", True), "has id True, but"),
