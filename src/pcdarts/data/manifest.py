@@ -49,7 +49,7 @@ class SplitManifest:
                 raise ValueError
             fractions = (float(fields[name]) for name in ("weight_fraction", "arch_fraction"))
             names = (tuple(map(str, fields[name])) for name in ("classes", "weight", "arch"))
-            manifest = cls(int(fields["seed"]), *fractions, *names)  # type: ignore[call-arg,arg-type]
+            manifest = cls(int(fields["seed"]), *fractions, *names)  # type: ignore[arg-type]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             raise InputError(f"{where} {_OTHER}") from None
         if checksum != _checksum({"format": FORMAT, **asdict(manifest)}):

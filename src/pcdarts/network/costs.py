@@ -34,7 +34,7 @@ def network_costs(
     Raises:
         InputError: such a network is impossible, or the images are too small for it.
     """
-    # Pools cost nothing: what is left is the rest.
+    # A network of pools, which cost nothing: its costs are those of everything but the operations.
     pools = tuple(
         ("max_pool_3x3", source) for node in space.intermediate for source in range(space.form.edges_of(node))
     )

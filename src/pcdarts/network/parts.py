@@ -15,7 +15,7 @@ from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
 
 
 class Cell(nn.Module):
-    """The cell that `genotype` describes: each intermediate node is the sum of operations on earlier nodes, two in DARTS.
+    """The cell that `genotype` describes: each intermediate node is a sum of operations on earlier nodes, two in DARTS.
 
     In a reduction cell the operations on the two inputs have stride 2.
     """

@@ -100,19 +100,22 @@ def limit_sets(
 
     Where `train` is `test`, as in data that is only measured, it stays so.
     """
-    kept_test, test_notes = _limit(test, classes, "test", test_images, seed)
-    kept_train, train_notes = (kept_test, ()) if train is test else _limit(train, classes, "train", train_images, seed)
-    test_is = f"{test_is}; {len(test):,} in all" if test_notes else test_is
-    return kept_train, kept_test, test_is, (*train_notes, *test_notes)
+    notes: list[str] = []
+    is_one = train is test
+    if not is_one:
+        train = _limit(train, classes, "train", train_images, seed, notes)
+    count = len(test)
+    test = _limit(test, classes, "test", test_images, seed, notes)
+    if len(test) < count:
+        test_is = f"{test_is}; {count:,} in all"
+    return test if is_one else train, test, test_is, tuple(notes)
 
 
-def _limit(
-    images: Some, classes: tuple[str, ...], which: str, limit: int | None, seed: int
-) -> tuple[Some, tuple[str, ...]]:
+def _limit(images: Some, classes: tuple[str, ...], which: str, limit: int | None, seed: int, notes: list[str]) -> Some:
     """All images, or a stratified subset of `limit` of them and a note that says so."""
     count = len(images)
     if limit is None or limit >= count:
-        return images.subset(torch.arange(count)), ()
+        return images.subset(torch.arange(count))
     if limit < len(classes):
         raise InputError(
             f"{which}_images is {limit}, but there are {len(classes)} classes: use {len(classes)} or more, or none "
@@ -120,7 +123,8 @@ def _limit(
         )
     kept = stratified_subset(images.labels, limit, generator(seed, which, "images kept"))
     kind = "training" if which == "train" else which
-    return images.subset(kept), (f"{limit:,} of {count:,} {kind} images are used (--{which}-images {limit})",)
+    notes.append(f"{limit:,} of {count:,} {kind} images are used (--{which}-images {limit})")
+    return images.subset(kept)
 
 
 def read_files(
