@@ -54,6 +54,11 @@ def test_a_file_alone_gives_the_same_classifier(file: Path) -> None:
     assert load_network(file.parent).state_dict().keys() == trained(auxiliary=False).state_dict().keys()
 
 
+def test_a_file_has_the_fields_of_a_genotype_that_older_versions_can_read() -> None:
+    written = json.loads(BLUEPRINT.model_dump_json())["genotype"]
+    assert list(written) == ["normal", "normal_concat", "reduce", "reduce_concat"]
+
+
 def test_a_loaded_network_can_be_trained_on(file: Path) -> None:
     network = load_network(file).train()
     network(torch.randn(2, 3, 8, 8)).square().sum().backward()

@@ -235,7 +235,7 @@ def test_a_weight_that_counts_nothing_or_all_is_refused(tmp_path, weight):
             random_genotype(CellSpace(6), 0).to_text(),
             "in line 2 has 5 nodes, that in line 61 has 6: keep the cells of one",
         ),
-        (random_genotype(CellSpace(21), 0).to_text(), "TABLE, line 61: a cell of more than 20 nodes"),
+        (random_genotype(CellSpace(21), 0).to_text(), "TABLE, line 61: the cell has more than 20 nodes"),
     ],
 )
 def test_a_genotype_that_is_not_of_the_space_is_refused_with_its_line(tmp_path, genotype, said):
@@ -247,7 +247,7 @@ def test_fifty_different_cells_are_enough_and_fewer_are_not(tmp_path):
     repeated = saved(tmp_path / "c.csv", ["g", *GENOTYPES[:49], GENOTYPES[0]], ["acc", *NUMBERS[:49], "80"])
     assert refusal(repeated) == "TABLE has 49 different cells, but a regressor needs at least 50: give a larger table"
     kinds = table_of(tmp_path, ["kind", *["few"] * 29, *["more"] * 31])
-    assert "has 31 different cells of kind more, but a regressor needs 50" in refusal(kinds)
+    assert "has 31 different cells of kind more, but a regressor needs at least 50" in refusal(kinds)
 
 
 def test_a_table_of_one_accuracy_teaches_nothing(tmp_path):

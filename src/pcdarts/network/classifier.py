@@ -1,12 +1,13 @@
 """A trained network with what is known about its images and classes, in one safetensors file."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self, cast
+from typing import Annotated, Any, Self, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 from torch import Tensor, nn
@@ -60,6 +61,10 @@ class Blueprint(BaseModel):
         if len(self.mean) not in (1, 3):
             raise ValueError(f"images have 1 or 3 channels, not {len(self.mean)}")
         return self
+
+    @field_serializer("genotype")
+    def _plain_genotype(self, genotype: Genotype) -> Any:
+        return json.loads(genotype.to_json())  # without its form, so that older versions can read it
 
     @property
     def image_channels(self) -> int:
