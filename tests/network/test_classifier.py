@@ -99,7 +99,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_weights_of_others_are_refused(file: Path) -> None:
     save_file({"weight": torch.zeros(1)}, file, {"format": "pt"})
-    with pytest.raises(InputError, match="describe no network of pcdarts"):
+    with pytest.raises(InputError, match="do not describe a network of pcdarts"):
         load_classifier(file)
 
 

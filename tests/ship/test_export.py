@@ -163,7 +163,7 @@ def test_nothing_is_overwritten(tmp_path: Path, run: Path, two_seeds: Path) -> N
     assert "\nrun/export/README.md differs from what pcdarts wrote, and is kept as it is\n" in printed
     assert card.read_text() == edited
     message = refused(tmp_path, "export", str(two_seeds / "seed-1"), "--format", "torch-export", "--out", "run/export")
-    assert "run/export/model.pt2 is there already" in message
+    assert "run/export/model.pt2 exists already" in message
     (run / "export" / "model.pt2").unlink()
     message = refused(tmp_path, "export", str(two_seeds / "seed-1"), "--format", "torch-export", "--out", "run/export")
     assert message == "run/export/config.json belongs to another network: choose another folder with --out"
