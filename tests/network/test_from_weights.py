@@ -50,7 +50,7 @@ def test_a_stem_of_stride_4_is_known_by_its_two_convolutions():
 def test_weights_of_half_precision_and_without_batch_counters_are_completed():
     full = authors_state()
     state = {key: x.half() for key, x in full.items() if key != "cells.0.preprocess1.op.2.num_batches_tracked"}
-    fitted = weights_of(state).fitted_to(published("pc_darts_cifar10"))
+    fitted = weights_of(state).fit_to(published("pc_darts_cifar10"))
     assert {x.dtype for name, x in fitted.items() if "num_batches" in name} == {torch.int64}
     assert fitted.keys() == weights_of(full).sizes.network(published("pc_darts_cifar10")).state_dict().keys()
     assert torch.equal(fitted["classifier.weight"], full["classifier.weight"].half().float())
@@ -61,9 +61,9 @@ def test_another_genotype_is_refused_with_the_tensors_that_differ_and_the_cell_t
     state["cells.0._ops.0.op.1.weight"] = torch.zeros(4, 1, 5, 5)
     differs = "cells.0._ops.0.op.1.weight is [4, 1, 5, 5] instead of [4, 1, 3, 3]; no published cell fits"
     with pytest.raises(InputError, match=re.escape(f"its tensors do not fit the genotype: {differs}")):
-        weights_of(state).fitted_to(published("darts_v1"))
+        weights_of(state).fit_to(published("darts_v1"))
     with pytest.raises(InputError, match=r"is missing.*and \d+ more\); of the published cells, p_darts would fit"):
-        weights_of(authors_state("p_darts")).fitted_to(published("darts_v1"))
+        weights_of(authors_state("p_darts")).fit_to(published("darts_v1"))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_weights_that_are_no_numbers_or_none_at_all_are_refused():
     state = authors_state()
     state["classifier.bias"][1] = torch.nan
     with pytest.raises(InputError, match=r"its classifier\.bias holds values that are not finite"):
-        weights_of(state).fitted_to(published("pc_darts_cifar10"))
+        weights_of(state).fit_to(published("pc_darts_cifar10"))
     with pytest.raises(InputError, match="it is empty"):
         weights_of({})
 
