@@ -38,7 +38,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   pcdarts score GENOTYPE... say how good cells are, by a table of cells with known accuracy (--table FILE)
   pcdarts tables          count what Tables 1, 2 and 5 of the paper count, beside its figures
   pcdarts status [RUN...] say how runs stand: running, interrupted, failed or done, their error and the time left
-  pcdarts study run NAME  run a study of the paper (table3, figure3, table4-...) or of a YAML file, or go on with it
+  pcdarts study run NAME  run a study of the paper (table3, figure3, table4-...) or of a YAML file, or continue it
   pcdarts study status    say how studies stand: what is done, running or failed, and the time left
   pcdarts report RUN...   write a page about runs and studies: tables, learning curves, cells and how they came about
   pcdarts data split      draw the weight and the arch split of an image folder once, for many searches
@@ -76,7 +76,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt as interrupt:
         code = getattr(interrupt, "exit_code", 130)
         return _say(str(interrupt) or "interrupted", code) if _is_first_process() else code
-    except BrokenPipeError:  # whoever read our output (`| head`) has gone
+    except BrokenPipeError:  # the program that read our output (`| head`) has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -1,4 +1,4 @@
-"""A job and its run folder, begun or gone on with: locked, watched, in one process or in several."""
+"""Starts or resumes a job in its run folder: locked, watched, in one process or in several."""
 
 import json
 import os

@@ -64,7 +64,7 @@ class SearchConfig(
     )
     edge_normalization: bool = setting(True, "weigh the edges that enter a node by softmaxed betas (Eq. 2)")
     arch_frozen_epochs: NaturalNumber = setting(
-        15, "first epochs, in which alpha and beta stay as they are", after="epochs"
+        15, "number of first epochs in which alpha and beta do not change", after="epochs"
     )
     kernels: Literal["auto", "native", "plain"] = setting(
         "auto", "native (compiled on first use), plain (PyTorch alone), or auto: the faster ones here", after="compile"
@@ -167,7 +167,7 @@ class TrainConfig(
         "with its --genotype; cell, kind, channels and cells are taken too (none: random weights)",
     )
     test_images: Count | None = setting(
-        None, "keep so many test images at most, as many per class (none: all)", after="train_images"
+        None, "largest number of test images, the same number of each class (none: all)", after="train_images"
     )
     drop_path: Probability = setting(
         0.3, "probability of dropping a path, reached linearly at the end", after="gradient_clip"
@@ -196,7 +196,7 @@ class TestConfig(JobConfig, OfWeightsFile, DataPlace, PixelRange, BatchSize, Wor
     )
     image_size: Count | None = setting(None, "side to which images are resized (none: as in the run)")
     test_images: Count | None = setting(
-        None, "keep so many test images at most, as many per class (none: as in the run; of other data all)"
+        None, "largest number of test images, the same number of each class (none: as in the run; of other data all)"
     )
     pixel_range: tuple[float, float] | None = setting(
         None, "values that are black and white in images of more than 8 bits (none: as in the run)"

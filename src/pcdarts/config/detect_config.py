@@ -50,8 +50,8 @@ class DetectTrainConfig(
     )
     test_set: str | None = setting("val2017", "set on which average precision is measured (none: the images held out)")
     held_out: NaturalNumber = setting(0, "images held out of the last training set to test on")
-    train_images: Count | None = setting(None, "keep so many training images at most (none: all)")
-    test_images: Count | None = setting(None, "keep so many test images at most (none: all)")
+    train_images: Count | None = setting(None, "largest number of training images (none: all)")
+    test_images: Count | None = setting(None, "largest number of test images (none: all)")
     image_size: int = setting(320, "height and width to which images are resized, in pixels", ge=64)
     augment: bool = setting(True, "train on random crops, zooms, mirror images and colours, boxes included")
     test_every: Count = setting(
@@ -93,7 +93,7 @@ class DetectTestConfig(JobConfig, BatchSize, Machine, Workers):
         "set of images (none: that of the run); one without annotations, such as test-dev2015, needs "
         "--submission or --draw",
     )
-    test_images: Count | None = setting(None, "keep so many test images at most (none: all)")
+    test_images: Count | None = setting(None, "largest number of test images (none: all)")
     submission: Path | None = setting(None, "file for all detections as COCO's evaluation server wants them")
     draw: Path | None = setting(None, "PNG file for a sheet of test images with what was found")
     threshold: Probability = setting(0.3, "smallest score of what is drawn")

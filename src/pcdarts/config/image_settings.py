@@ -96,10 +96,11 @@ class Images(Data, DataPlace, TrainSet, PixelRange):
     )
     image_size: Count | None = setting(None, "side of the images in pixels, resized to it (none: as they are)")
     train_images: Count | None = setting(
-        None, "keep so many training images at most, as many per class (none: all)", after="pixel_range"
+        None, "largest number of training images, the same number of each class (none: all)", after="pixel_range"
     )
     loading: Literal["auto", "resident", "streaming"] = setting(
-        "auto", "images in files: keep them in memory, decode those of each batch, or the latter above 2 GB"
+        "auto",
+        "image files: keep all in memory (resident), decode those of each batch (streaming), or this above 2 GB (auto)",
     )
 
 

@@ -56,7 +56,7 @@ class JobConfig(Group):
 class RunConfig(JobConfig, Epochs, Sgd, Precision, Safety, Seed, Machine, Determinism):
     """What the configurations of all jobs with a run folder have in common."""
 
-    recipe: str | None = setting(None, "published setting that every other field starts from", after="job")
+    recipe: str | None = setting(None, "published settings, which are the defaults of all others", after="job")
 
 
 def settings(config_class: type[JobConfig]) -> dict[str, FieldInfo]:

@@ -50,7 +50,7 @@ class Schedule(Group):
         "cosine", "how the learning rate falls", after=("learning_rate_min", "learning_rate")
     )
     lr_warmup_epochs: NaturalNumber = setting(
-        0, "first epochs, in which the learning rate rises in equal steps to its initial value"
+        0, "number of first epochs in which the learning rate rises in equal steps to its initial value"
     )
 
     @field_validator("lr_warmup_epochs")

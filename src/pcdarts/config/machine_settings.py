@@ -17,10 +17,10 @@ class Safety(Group):
 
     on_bad_image: Literal["stop", "skip"] = setting("stop", "what to do about an image file that cannot be read")
     max_skipped_batches: NaturalNumber = setting(
-        0, "skip a batch whose loss or gradient is not finite, so often at most (0: stop at once)"
+        0, "largest number of batches to skip because loss or gradient is not finite (0: stop at the first)"
     )
     checkpoint_minutes: Positive | None = setting(
-        10.0, "save a checkpoint so often, and after every epoch (none: only then)"
+        10.0, "minutes between two checkpoints, besides those after each epoch (none: only these)"
     )
     track: Literal["none", "tensorboard", "wandb", "trackio"] = setting(
         "none", "also send the figures of every epoch to TensorBoard, or to a service with wandb's interface"
@@ -53,7 +53,7 @@ class Threads(Group):
 
     changeable = frozenset({"threads"})
 
-    threads: Count | None = setting(None, "CPU threads (none: as many as PyTorch likes)")
+    threads: Count | None = setting(None, "CPU threads (none: PyTorch's default)")
 
 
 class Machine(Device, Threads):
@@ -74,5 +74,5 @@ class Compilation(Group):
     changeable = frozenset({"compile"})
 
     compile: bool = setting(
-        False, "compile what torch.compile makes something of: takes minutes, and seldom pays on a CPU"
+        False, "compile the network with torch.compile: this takes minutes, and is seldom worth it on a CPU"
     )

@@ -7,7 +7,7 @@ from pcdarts.config.values import NotNegative, Positive, Probability
 
 
 class MethodSettings(Group):
-    """The settings of one method; those that do not say `After` stand behind all others in help and YAML."""
+    """The settings of one method; without `after` they come last in help and YAML."""
 
 
 class DartsSettings(MethodSettings):

@@ -78,7 +78,7 @@ class Budget(Group):
     max_params: Amount | None = setting(
         None, "parameters of the network that will be trained, at most, such as 5.3M or 300k"
     )
-    max_skips: NaturalNumber | None = setting(None, "skip-connections in the normal cell, at most")
+    max_skips: NaturalNumber | None = setting(None, "largest number of skip-connections in the normal cell")
 
 
 class OfWeightsFile(Group):

@@ -26,7 +26,7 @@ class Table(Group):
 
 
 class StudyRunConfig(JobConfig, DataPlace, Table, Device):
-    """Run a study: a grid of methods, settings and seeds, each a search, trained or scored; or go on with one."""
+    """Run a study: a grid of methods, settings and seeds, each a search, trained or scored; or continue one."""
 
     job: Literal["study run"] = "study run"
     study: str = argument(
