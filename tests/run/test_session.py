@@ -85,8 +85,10 @@ def work(
             nn.init.constant_(network.weight, 0.1)
             nn.init.constant_(network.bias, 0.0)
             optimizer = torch.optim.SGD(network.parameters(), 0.01, 0.9)
-            parts = {"network": network, "optimizer": optimizer}
-            job.keep(parts | ({"more": Sum()} if more else {}), watch=[network])
+            job.keep(network=network, optimizer=optimizer)
+            if more:
+                job.keep(more=Sum())
+            job.watch(network)
             job.begin("4 images", data.notes)
             for epoch, learning_rate in job.epochs((job.place.stage + 1) * EPOCHS, lambda epoch: 1 / (1 + epoch)):
                 for step, (images, labels) in job.steps(Made(width), epoch):

@@ -115,19 +115,12 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             config, run, resume, processes, device, data, losses=losses, steps=len(train_batches), constants=constants
         ) as job,
     ):
-        job.keep({"detector": detector, "optimizer": optimizer, "scaler": scaler}, watch=[detector])
+        job.keep(detector=detector, optimizer=optimizer, scaler=scaler)
+        job.watch(detector)
         learnt_from = f"{len(data.train)} images of {data.train.name} to learn from"
         tested_on = f"{len(data.test)} of {data.test.name} to test on"
         job.begin(f"{learnt_from}, {tested_on}", [classes_line(data.classes), *data.notes])
-        step_of = WeightStep(
-            detector,
-            optimizer,
-            gradient_clip=config.gradient_clip,
-            parts=1,
-            scaler=scaler,
-            processes=processes,
-            finite=job.finite,
-        )
+        step_of = WeightStep(detector, optimizer, scaler, processes, job.finite, config.gradient_clip)
         for epoch, learning_rate in job.epochs(config.epochs, rate_of):
             optimizer.param_groups[0]["lr"] = learning_rate
             detector.train()

@@ -23,7 +23,7 @@ from pcdarts.learn.job_batches import plain_batches, training_batches, training_
 from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
 from pcdarts.learn.networks import make_network
-from pcdarts.learn.splits import search_splits
+from pcdarts.learn.splits import split_images
 from pcdarts.run.device import prepare_device
 from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
@@ -55,12 +55,11 @@ def run_random_search(
     check_network(config, data)
     most_costly = max(cells, key=lambda cell: sizes[cell]["mult_adds"])
     largest = training.model_copy(update={"genotype": most_costly.to_text()})
-    weight_indices, arch_indices = search_splits(config, data, run, processes)
-    weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
+    weight_images, arch_images = split_images(config, data, run, processes)
     weight_batches = training_batches(training, data, weight_images, "weight", device, processes)
     arch_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
-    average, errors = Average("weight", processes), Errors()
+    average, errors, parts = Average("weight", processes), Errors(), config.gradient_accumulation_steps
 
     def rate_of(epoch: int) -> float:
         return cosine(epoch % config.epochs, config.epochs, config.learning_rate, config.learning_rate_min)
@@ -84,17 +83,10 @@ def run_random_search(
             network = make_network(training, cell, data.num_classes, data.image_channels).to(device)
             network = network.to(memory_format=torch.channels_last)
             optimizer, scaler = make_sgd(network, config), make_scaler(config.amp, device)
-            job.keep({"errors": errors, "network": network, "optimizer": optimizer, "scaler": scaler}, watch=[network])
+            job.keep(errors=errors, network=network, optimizer=optimizer, scaler=scaler)
+            job.watch(network)
             job.begin(f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}", data.notes)
-            weight_step = WeightStep(
-                network,
-                optimizer,
-                gradient_clip=config.gradient_clip,
-                parts=config.gradient_accumulation_steps,
-                scaler=scaler,
-                processes=processes,
-                finite=job.finite,
-            )
+            weight_step = WeightStep(network, optimizer, scaler, processes, job.finite, config.gradient_clip, parts)
             for epoch, learning_rate in job.epochs((number + 1) * config.epochs, rate_of):
                 optimizer.param_groups[0]["lr"] = learning_rate
                 network.train()

@@ -17,7 +17,7 @@ from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
 from pcdarts.learn.networks import make_method, make_supernet
-from pcdarts.learn.splits import search_splits
+from pcdarts.learn.splits import split_images
 from pcdarts.learn.task import ArchBatches, SupernetTask
 from pcdarts.methods.method import At
 from pcdarts.ops import compiling
@@ -43,46 +43,28 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     with processes.in_turn():
         data = training_data(config, device, processes)
     budget = check_network(config, data)
-    weight_indices, arch_indices = search_splits(config, data, run, processes)
-    weight_images, arch_images = data.train.subset(weight_indices), data.train.subset(arch_indices)
+    weight_images, arch_images = split_images(config, data, run, processes)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
-    arch_batches = training_batches(config, data, arch_images, "arch", device, processes)
+    arch_batches = ArchBatches(training_batches(config, data, arch_images, "arch", device, processes), config.epochs)
     measured_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     space = CellSpace(config.num_nodes)
     method = make_method(config, space, device)
     supernet = make_supernet(config, space, data.num_classes, data.image_channels).to(device)
-    weight_optimizer, scaler = make_sgd(supernet, config), make_scaler(config.amp, device)
+    optimizer, scaler = make_sgd(supernet, config), make_scaler(config.amp, device)
     weight_average, arch_average = Average("weight", processes), Average("arch", processes)
-    arch_source = ArchBatches(arch_batches, config.epochs)
 
     def rate_of(epoch: int) -> float:
         return cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
 
+    losses = {"weight_average": weight_average, "arch_average": arch_average}
     with (
         explain_out_of_memory(partial(what_would_fit, config, data, weight_batches.batch_size, run, processes)),
-        session(
-            config,
-            run,
-            resume,
-            processes,
-            device=device,
-            data=data,
-            losses={"weight_average": weight_average, "arch_average": arch_average},
-            steps=len(weight_batches),
-        ) as job,
+        session(config, run, resume, processes, device, data, losses=losses, steps=len(weight_batches)) as job,
     ):
-        job.keep(
-            {
-                "supernet": supernet,
-                "method": method,
-                "weight_optimizer": weight_optimizer,
-                "scaler": scaler,
-                "arch_batches": arch_source,
-            },
-            watch=[supernet, method.arch],
-        )
+        job.keep(supernet=supernet, method=method, weight_optimizer=optimizer, scaler=scaler, arch_batches=arch_batches)
+        job.watch(supernet, method.arch)
         images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
         job.begin(images_used, [*data.notes, *([budget] if budget else [])])
         kernels = kernels_of_search(config, supernet, data, weight_batches.batch_size, job)
@@ -90,19 +72,19 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             compile_modules([supernet], compiling.BACKEND)
         task = SupernetTask(
             supernet,
-            weight_optimizer,
+            optimizer,
             gradient_clip=config.gradient_clip,
             parts=config.gradient_accumulation_steps,
             scaler=scaler,
             processes=processes,
             finite=job.finite,
-            arch_batch=lambda: task.batch("arch", *arch_source.take(job.place.epoch)),
+            arch_batch=lambda: task.batch("arch", *arch_batches.take(job.place.epoch)),
             seed=config.seed,
             measured=measured_batches,
             between=job.save_if_due,
         )
         for epoch, learning_rate in job.epochs(config.epochs, rate_of):
-            weight_optimizer.param_groups[0]["lr"] = learning_rate
+            optimizer.param_groups[0]["lr"] = learning_rate
             supernet.train()
 
             for step, images_and_labels in job.steps(weight_batches, epoch):
@@ -122,6 +104,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             with job.guarded():
                 at = At(epoch, job.place.step, 0, epoch, config.epochs)
                 method.end_epoch(at, task, generator(config.seed, "end of epoch", epoch))
+            job.place.count_time()  # that is part of the search
             processes.check_same(method.arch, "alpha and beta")
             genotype = method.genotype(None, generator(config.seed, "genotype", epoch))
             job.end_epoch(

@@ -35,7 +35,6 @@ from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.progress import duration
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.saving import Stateful
 from pcdarts.run.schedule import drop_path_rate, scheduled
 from pcdarts.run.session import session
 from pcdarts.run.whole_files import write_text
@@ -181,29 +180,23 @@ def train_one(
     def drop_path_of(epoch: int) -> float:
         return drop_path_rate(epoch, config.epochs, config.drop_path)
 
-    losses, constants = {"average": average}, about_images(config, data)
+    parts, losses, constants = config.gradient_accumulation_steps, {"average": average}, about_images(config, data)
     with (
         explain_out_of_memory(partial(what_would_fit, config, data, train_batches.batch_size, run, processes)),
         session(
             config, run, resume, processes, device, data, losses=losses, steps=len(train_batches), constants=constants
         ) as job,
     ):
-        parts: dict[str, Stateful] = {"network": network, "optimizer": optimizer, "scaler": scaler}
-        job.keep(parts | ({"init": beginning} if config.init is not None else {}), watch=[network])
+        job.keep(network=network, optimizer=optimizer, scaler=scaler)
+        if config.init is not None:
+            job.keep(init=beginning)
+        job.watch(network)
         images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
         job.begin(images_used, [*data.notes, *([begins] if begins else [])])
         if config.compile:
-            at_once = images_per_pass(train_batches.batch_size, config.gradient_accumulation_steps, processes)
+            at_once = images_per_pass(train_batches.batch_size, parts, processes)
             network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
-        train_step = WeightStep(
-            network,
-            optimizer,
-            gradient_clip=config.gradient_clip,
-            parts=config.gradient_accumulation_steps,
-            scaler=scaler,
-            processes=processes,
-            finite=job.finite,
-        )
+        train_step = WeightStep(network, optimizer, scaler, processes, job.finite, config.gradient_clip, parts)
         for epoch, learning_rate in job.epochs(config.epochs, rate_of, drop_path_of):
             optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_of(epoch)

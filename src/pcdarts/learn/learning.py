@@ -78,12 +78,11 @@ class WeightStep:
         self,
         network: nn.Module,
         optimizer: torch.optim.SGD,
-        *,
-        gradient_clip: float,
-        parts: int,
         scaler: torch.amp.GradScaler,
         processes: Processes,
         finite: FiniteCheck,
+        gradient_clip: float,
+        parts: int = 1,
     ) -> None:
         self.network = processes.distribute(network)
         self.optimizer, self.scaler, self.finite = optimizer, scaler, finite

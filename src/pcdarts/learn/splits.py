@@ -7,13 +7,26 @@ from torch import Tensor
 from pcdarts.config.configs import DataSplitConfig, SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.disk.image_folder import find_images, find_training_images
-from pcdarts.data.images import DataSet, classes_line
+from pcdarts.data.disk.streaming import StreamedImages
+from pcdarts.data.images import DataSet, Images, classes_line
 from pcdarts.data.manifest import SplitManifest
 from pcdarts.data.split import split_each_class, split_indices
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.run.processes import Processes
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import write_text
+
+
+def split_images(
+    config: SearchConfig | RandomSearchConfig, data: DataSet, run: RunFolder, processes: Processes
+) -> tuple[Images | StreamedImages, Images | StreamedImages]:
+    """The images of the weight and of the arch split.
+
+    Raises:
+        InputError: as in `search_splits`.
+    """
+    weight, arch = search_splits(config, data, run, processes)
+    return data.train.subset(weight), data.train.subset(arch)
 
 
 def search_splits(

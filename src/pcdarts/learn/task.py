@@ -55,15 +55,7 @@ class SupernetTask:
         self.parts, self.scaler, self.processes, self.finite = parts, scaler, processes, finite
         self.arch_batch, self.seed = arch_batch, seed
         self._measured, self._between = measured, between
-        self._weight_step = WeightStep(
-            network,
-            weight_optimizer,
-            gradient_clip=gradient_clip,
-            parts=parts,
-            scaler=scaler,
-            processes=processes,
-            finite=finite,
-        )
+        self._weight_step = WeightStep(network, weight_optimizer, scaler, processes, finite, gradient_clip, parts)
         self._spare: dict[str, Tensor] = {}
 
     def batch(self, stream: str, epoch: int, number: int, images: Tensor, labels: Tensor) -> Batch:

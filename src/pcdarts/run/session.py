@@ -1,7 +1,8 @@
 """A session of a long job: what each of them needs around its loop, which stays in the job.
 
     with session(config, run, resume, processes, device, data, losses={"losses": losses}, steps=len(batches)) as job:
-        job.keep({"network": network, "optimizer": optimizer}, watch=[network])
+        job.keep(network=network, optimizer=optimizer)
+        job.watch(network)
         job.begin("1000 images")
         for epoch, learning_rate in job.epochs(config.epochs, rate_of):
             for step, (images, labels) in job.steps(batches, epoch):
@@ -148,17 +149,20 @@ class Session:
         """Steps until all epochs of the configuration are done."""
         return (self.config.epochs - self.place.epoch) * self.steps_per_epoch - self.place.step
 
-    def keep(self, parts: Mapping[str, Stateful], watch: Sequence[nn.Module]) -> None:
-        """From now on save these parts with the run, and make sure that the modules to `watch` stay finite.
+    def keep(self, **parts: Stateful) -> None:
+        """From now on save these parts with the run, under these names.
 
-        Where the run goes on, the parts are first loaded from its checkpoint. Parts that are kept later, in a further
-        stage, replace those of the same names.
+        Where the run goes on, they are first loaded from its checkpoint. Parts that are kept later, in a further stage,
+        replace those of the same names.
 
         Raises:
             InputError: the checkpoint does not fit the parts.
         """
         self.saving.keep(parts)
-        self.finite.watch(list(watch))
+
+    def watch(self, *modules: nn.Module) -> None:
+        """From now on make sure, before anything is saved, that these modules are finite, and no others."""
+        self.finite.watch(list(modules))
 
     def begin(self, images_used: str, notes: Iterable[str] = ()) -> None:
         """Let metrics and log go on, and say what is worked on and where the run goes on; only the first time.
@@ -226,7 +230,8 @@ class Session:
         Raises:
             RunError: it is not, and no more batches may be skipped.
         """
-        return self.finite.guarded(self.progress, self.place.epoch + 1, self.place.step + 1, self._learning_rate)
+        step = min(self.place.step + 1, self.steps_per_epoch)  # after the last step, what ends the epoch
+        return self.finite.guarded(self.progress, self.place.epoch + 1, step, self._learning_rate)
 
     def measured(self) -> dict[str, float]:
         """The losses and errors of the epoch at hand over all processes, each of which must call this."""
