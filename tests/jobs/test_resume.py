@@ -42,8 +42,8 @@ def test_a_killed_search_ends_as_if_it_had_never_been(
 def test_the_checkpoint_of_a_search_holds_everything_that_moves(finished_search: Path) -> None:
     paths = list(checkpoint_of(finished_search))
     for kind in ("normal", "reduce"):
-        assert f"/state/arch/alpha.{kind}" in paths
-        assert f"/state/arch/beta.{kind}" in paths
+        assert f"/state/method/arch/alpha.{kind}" in paths
+        assert f"/state/method/arch/beta.{kind}" in paths
     assert sum(path.endswith("exp_avg_sq") for path in paths) == 4
     assert sum(path.endswith("momentum_buffer") for path in paths) > 50
 
