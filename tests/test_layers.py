@@ -36,6 +36,8 @@ LAYERS = [
 ]
 SEES_NO_CONFIG = {"ops", "cell", "supernet", "methods", "network", "score"}
 BELOW = {"config", "run", "learn", "jobs"}
+BEING_MENDED = {("pcdarts.jobs.memory", "pcdarts.jobs.search"), ("pcdarts.jobs.memory", "pcdarts.jobs.train")}
+"""Imports that still close a circle."""
 
 
 def imported(path: Path) -> set[str]:
@@ -93,10 +95,12 @@ def test_what_is_searched_and_trained_never_sees_a_configuration():
             assert not imported(path) & BELOW, path.relative_to(PACKAGE)
 
 
-@pytest.mark.parametrize("folder", sorted(SEES_NO_CONFIG))
-def test_what_is_searched_and_trained_has_no_circle_of_imports(folder):
-    imports = imports_inside(folder)
-    assert any(imports.values())
+def test_no_modules_import_each_other_in_a_circle():
+    imports = imports_inside("")
+    del imports["pcdarts.__init__"]  # it only points at others
+    assert len(imports) > 100
+    for module, other in BEING_MENDED:
+        imports[module].discard(other)
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as circle:
@@ -108,3 +112,10 @@ def test_neither_way_of_computing_a_supernet_sees_the_supernet_or_the_other():
     for module in ("plain.per_source", "native.cells", "reference"):
         others = {"supernet", "plain.per_source", "native.cells", "reference"} - {module}
         assert not imports[f"pcdarts.supernet.{module}"] & {f"pcdarts.supernet.{other}" for other in others}
+
+
+def test_what_both_ways_of_computing_a_supernet_share_sees_neither():
+    imports = imports_inside("supernet")
+    ways = {module for module in imports if module.split(".")[2] in ("plain", "native", "supernet")}
+    for module in ("arch", "edges", "masks", "parameters", "reference"):
+        assert not imports[f"pcdarts.supernet.{module}"] & ways

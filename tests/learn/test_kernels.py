@@ -27,7 +27,7 @@ NETWORK, STEP = network_class(4, 2, 3, "first"), "4 images, maps of 8x8"
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine on which nothing was measured, with its library."""
-    library = build.place()
+    library = build.library_path()
     assert library is not None
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "cache" / "pcdarts").mkdir(mode=0o700, parents=True)

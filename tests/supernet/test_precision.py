@@ -11,7 +11,7 @@ from pcdarts.ops.precision import has_bf16
 from pcdarts.ops.synchronize import WholeBatch
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.native import cells as native
-from pcdarts.supernet.plain.gather import parameters
+from pcdarts.supernet.plain.by_source import parameters
 from pcdarts.supernet.plain.per_source import CellPass
 from pcdarts.supernet.supernet import Supernet
 

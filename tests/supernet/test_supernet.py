@@ -9,7 +9,7 @@ from pcdarts.errors import InputError
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.edges import EdgeNorm
 from pcdarts.supernet.native import cells as native
-from pcdarts.supernet.sampling import shuffle
+from pcdarts.supernet.plain.sampling import shuffle
 from pcdarts.supernet.supernet import Supernet
 from per_edge_supernet import PerEdgeSupernet
 

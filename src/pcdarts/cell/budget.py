@@ -20,7 +20,7 @@ from pcdarts.errors import InputError, listed
 RESOURCES = ("mult_adds", "params", "skips")
 """What a budget limits, in the order of every `resources` axis; skips are the skip-connections of the normal cell."""
 
-_BLOCK = 512
+_AT_ONCE = 512
 """Partial choices compared at once: they fit the cache."""
 
 
@@ -214,13 +214,13 @@ def _undominated(
     affordable = np.flatnonzero((surplus <= left).all(axis=1))
     order = affordable[np.argsort(-scores[affordable], kind="stable")]
     kept = order[:0]
-    for start in range(0, len(order), _BLOCK):
-        block = order[start : start + _BLOCK]
-        rivals = np.concatenate([kept, block])
-        undercut = np.tri(len(block), len(rivals), len(kept) - 1, dtype=np.bool_)  # by better ones alone
+    for start in range(0, len(order), _AT_ONCE):
+        some = order[start : start + _AT_ONCE]
+        rivals = np.concatenate([kept, some])
+        undercut = np.tri(len(some), len(rivals), len(kept) - 1, dtype=np.bool_)  # by better ones alone
         for resource in surplus.T:
-            undercut &= resource[rivals] <= resource[block, np.newaxis]
-        kept = np.concatenate([kept, block[undercut.sum(axis=1) < count]])
+            undercut &= resource[rivals] <= resource[some, np.newaxis]
+        kept = np.concatenate([kept, some[undercut.sum(axis=1) < count]])
     return kept
 
 

@@ -111,7 +111,13 @@ class Genotype:
         return self.form.num_inputs + len(self.entering(kind))
 
     def to_text(self) -> str:
-        """One line in the form that papers and the authors' scripts print; `from_text` reads it back."""
+        """One line in the form that papers and the authors' scripts print; `from_text` reads it back.
+
+        Raises:
+            InputError: a genotype of another form than theirs.
+        """
+        if self.form != _FORM:
+            raise InputError("only genotypes of the form of the DARTS papers have a printed form: use to_json")
         return (
             f"Genotype(normal={list(self.normal)}, normal_concat={_printed_nodes(self.normal_concat)}, "
             f"reduce={list(self.reduce)}, reduce_concat={_printed_nodes(self.reduce_concat)})"

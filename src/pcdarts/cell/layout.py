@@ -26,7 +26,7 @@ _SPACING = 13.0
 _MIN_GAP, _MAX_GAP = 44.0, 110.0
 _SIFTINGS = 10
 _SIFTING_BUDGET = 800_000
-"""How many links between blocks may be looked at in all: a fraction of a second, however large the cell."""
+"""How many links between parts may be looked at in all: a fraction of a second, however large the cell."""
 _SOFTNESS = 0.5
 _LEVELLING_ROUNDS, _PROJECTION_ROUNDS = 300, 8
 
@@ -64,10 +64,10 @@ class Wire:
         return range(self.source.column + 1, self.target.column)
 
 
-_Block = Node | Wire
-_Link = tuple[_Block, _Block]
+_Part = Node | Wire
+_Link = tuple[_Part, _Part]
 _Cost = tuple[bool, int, int]
-_Ends = dict[_Block, dict[tuple[int, str], list[_Block]]]
+_Ends = dict[_Part, dict[tuple[int, str], list[_Part]]]
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ def lay_out(genotype: Genotype, kind: CellKind) -> Layout:
     """Place the nodes, labels and wires of one cell: a fifth of a second's work, so the last ones are kept."""
     nodes, wires = _nodes_and_wires(genotype, kind)
     order = _vertical_order(nodes, wires)
-    columns: list[list[_Block]] = [[] for _ in range(nodes[-1].column + 1)]
-    for block in order:
-        for column in [block.column] if isinstance(block, Node) else block.columns:
-            columns[column].append(block)
+    columns: list[list[_Part]] = [[] for _ in range(nodes[-1].column + 1)]
+    for part in order:
+        for column in [part.column] if isinstance(part, Node) else part.columns:
+            columns[column].append(part)
     _assign_ports(wires, order)
     height = _place_vertically(order, columns, wires)
     width = _place_horizontally(nodes, wires)
@@ -116,9 +116,9 @@ def _nodes_and_wires(genotype: Genotype, kind: CellKind) -> tuple[list[Node], li
     return [*nodes, output], wires
 
 
-def _vertical_order(nodes: list[Node], wires: list[Wire]) -> list[_Block]:
+def _vertical_order(nodes: list[Node], wires: list[Wire]) -> list[_Part]:
     """All nodes and wires from top to bottom, with few crossings: the best of several siftings."""
-    order: list[_Block] = []
+    order: list[_Part] = []
     for node in nodes:
         order += [wire for wire in wires if wire.target is node and wire.columns]
         order.append(node)
@@ -137,52 +137,52 @@ def _vertical_order(nodes: list[Node], wires: list[Wire]) -> list[_Block]:
 
 
 def _sifted(
-    order: list[_Block], links: list[list[_Link]], ends: _Ends, nodes: list[Node], budget: int
-) -> tuple[list[_Block], _Cost, int]:
-    """Take every block out in turn and put it back where it costs least; also the cost, and what is left to spend."""
+    order: list[_Part], links: list[list[_Link]], ends: _Ends, nodes: list[Node], budget: int
+) -> tuple[list[_Part], _Cost, int]:
+    """Take every part out in turn and put it back where it costs least; also the cost, and what is left to spend."""
     cost = _cost(order, links, nodes)
     improved = True
     while improved:
         improved = False
-        for block in list(order):
+        for part in list(order):
             budget -= len(order)
             if budget < 0:
                 return order, cost, budget
-            others = [other for other in order if other is not block]
-            costs = _costs_by_place(block, others, links, ends, nodes)
+            others = [other for other in order if other is not part]
+            costs = _costs_by_place(part, others, links, ends, nodes)
             if min(costs) < cost:
                 cost, improved = min(costs), True
                 place = costs.index(cost)
-                order = [*others[:place], block, *others[place:]]
+                order = [*others[:place], part, *others[place:]]
     return order, cost, budget
 
 
 def _costs_by_place(
-    block: _Block, others: list[_Block], links: list[list[_Link]], ends: _Ends, nodes: list[Node]
+    part: _Part, others: list[_Part], links: list[list[_Link]], ends: _Ends, nodes: list[Node]
 ) -> list[_Cost]:
-    """The `_cost` of all orders with a block somewhere among the others, from top to bottom.
+    """The `_cost` of all orders with a part somewhere among the others, from top to bottom.
 
-    From one to the next it changes places with the block below, and only what these two are linked with counts anew.
+    From one to the next it changes places with the part below, and only what these two are linked with counts anew.
     """
-    order = [block, *others]
+    order = [part, *others]
     rank = {one: place for place, one in enumerate(order)}
     costs = [_cost(order, links, nodes)]
     _, crossings, distance = costs[0]
     for place, below in enumerate(others):
-        pair = (block, below)
-        for side, far_from_block in ends[block].items():
-            for end in far_from_block:
+        pair = (part, below)
+        for side, far_from_part in ends[part].items():
+            for end in far_from_part:
                 if end not in pair:
                     distance += 2 * (place - rank[end]) + 1
             for other_end in ends[below].get(side, ()):
-                for end in far_from_block:
+                for end in far_from_part:
                     if end is not other_end and not (end in pair and other_end in pair):
                         crossings += 1 if rank[end] < rank[other_end] else -1
         for far_from_other in ends[below].values():
             for end in far_from_other:
                 if end not in pair:
                     distance -= 2 * (place - rank[end]) + 1
-        rank[block], rank[below] = place + 1, place
+        rank[part], rank[below] = place + 1, place
         costs.append((_upside_down(rank, nodes), crossings, distance))
     return costs
 
@@ -191,15 +191,15 @@ def _links(nodes: list[Node], wires: list[Wire]) -> list[list[_Link]]:
     """For every gap between two columns, what the wires connect across it."""
     links: list[list[_Link]] = [[] for _ in range(nodes[-1].column)]
     for wire in wires:
-        through: list[_Block] = [wire.source, *[wire] * len(wire.columns), wire.target]
+        through: list[_Part] = [wire.source, *[wire] * len(wire.columns), wire.target]
         for gap, link in enumerate(pairwise(through), start=wire.source.column):
             links[gap].append(link)
     return links
 
 
-def _ends_of(blocks: list[_Block], links: list[list[_Link]]) -> _Ends:
-    """What every block is linked with, by gap and side of the gap."""
-    ends: _Ends = {block: {} for block in blocks}
+def _ends_of(parts: list[_Part], links: list[list[_Link]]) -> _Ends:
+    """What every part is linked with, by gap and side of the gap."""
+    ends: _Ends = {part: {} for part in parts}
     for gap, some in enumerate(links):
         for left, right in some:
             ends[left].setdefault((gap, "left"), []).append(right)
@@ -207,9 +207,9 @@ def _ends_of(blocks: list[_Block], links: list[list[_Link]]) -> _Ends:
     return ends
 
 
-def _cost(order: list[_Block], links: list[list[_Link]], nodes: list[Node]) -> _Cost:
+def _cost(order: list[_Part], links: list[list[_Link]], nodes: list[Node]) -> _Cost:
     """Inputs upside down, crossings, and the total way up and down."""
-    rank = {block: place for place, block in enumerate(order)}
+    rank = {part: place for place, part in enumerate(order)}
     crossings = distance = 0
     for gap in links:
         arrivals: list[int] = []
@@ -220,13 +220,13 @@ def _cost(order: list[_Block], links: list[list[_Link]], nodes: list[Node]) -> _
     return _upside_down(rank, nodes), crossings, distance
 
 
-def _upside_down(rank: dict[_Block, int], nodes: list[Node]) -> bool:
+def _upside_down(rank: dict[_Part, int], nodes: list[Node]) -> bool:
     """Whether the second of two inputs would be drawn above the first."""
     return nodes[1].column == 0 and rank[nodes[0]] > rank[nodes[1]]
 
 
-def _assign_ports(wires: list[Wire], order: list[_Block]) -> None:
-    rank = {block: place for place, block in enumerate(order)}
+def _assign_ports(wires: list[Wire], order: list[_Part]) -> None:
+    rank = {part: place for place, part in enumerate(order)}
     entering: dict[Node, list[Wire]] = defaultdict(list)
     for wire in sorted(wires, key=lambda wire: rank[wire if wire.columns else wire.source]):
         entering[wire.target].append(wire)
@@ -235,49 +235,49 @@ def _assign_ports(wires: list[Wire], order: list[_Block]) -> None:
             wire.port = (place - (len(arriving) - 1) / 2) * _PORT_PITCH
 
 
-def _height(block: _Block, column: int) -> float:
-    if isinstance(block, Node):
-        return block.height
-    return LABEL_HEIGHT if block.label_column == column else 0.0
+def _height(part: _Part, column: int) -> float:
+    if isinstance(part, Node):
+        return part.height
+    return LABEL_HEIGHT if part.label_column == column else 0.0
 
 
-def _place_vertically(order: list[_Block], columns: list[list[_Block]], wires: list[Wire]) -> float:
+def _place_vertically(order: list[_Part], columns: list[list[_Part]], wires: list[Wire]) -> float:
     """Pull the ends of wires together, at the distances that the columns ask for; returns the height of all."""
     distances: dict[_Link, float] = {}
-    for column, blocks in enumerate(columns):
-        for above, below in pairwise(blocks):
+    for column, parts in enumerate(columns):
+        for above, below in pairwise(parts):
             distance = (_height(above, column) + _height(below, column)) / 2 + _SPACING
             distances[above, below] = max(distance, distances.get((above, below), 0.0))
-    pulls: dict[_Block, list[tuple[_Block, float]]] = defaultdict(list)
+    pulls: dict[_Part, list[tuple[_Part, float]]] = defaultdict(list)
     for wire in wires:
         for before, after, port in _ends(wire):
             pulls[before].append((after, port))
             pulls[after].append((before, -port))
     pushes = dict.fromkeys(distances, 0.0)
     for _ in range(_LEVELLING_ROUNDS):
-        wanted = {block: _wanted(block, pulls[block]) for block in order}
-        for block in order:
-            block.y = wanted[block]
+        wanted = {part: _wanted(part, pulls[part]) for part in order}
+        for part in order:
+            part.y = wanted[part]
         _keep_distances(distances, pushes)
     for (above, below), distance in sorted(distances.items(), key=lambda item: order.index(item[0][1])):
         below.y = max(below.y, above.y + distance)  # the little that the projection left undone, from top to bottom
-    spans = [(block.y, _height(block, column) / 2) for column, blocks in enumerate(columns) for block in blocks]
+    spans = [(part.y, _height(part, column) / 2) for column, parts in enumerate(columns) for part in parts]
     top = min(y - half for y, half in spans)
-    for block in order:
-        block.y -= top
+    for part in order:
+        part.y -= top
     return max(y + half for y, half in spans) - top
 
 
-def _wanted(block: _Block, pulls: list[tuple[_Block, float]]) -> float:
+def _wanted(part: _Part, pulls: list[tuple[_Part, float]]) -> float:
     """The weighted mean of where its wires pull it; far ends weigh less, so that near ones come out exactly level."""
     if not pulls:
-        return block.y
+        return part.y
     heights = [other.y + offset for other, offset in pulls]
-    weights = [1 / (_SOFTNESS + abs(height - block.y)) for height in heights]
+    weights = [1 / (_SOFTNESS + abs(height - part.y)) for height in heights]
     return sum(weight * height for weight, height in zip(weights, heights, strict=True)) / sum(weights)
 
 
-def _ends(wire: Wire) -> list[tuple[_Block, _Block, float]]:
+def _ends(wire: Wire) -> list[tuple[_Part, _Part, float]]:
     """The pairs that a wire would like to see level, and at which port of the second it enters."""
     if not wire.columns:
         return [(wire.source, wire.target, wire.port)]

@@ -4,6 +4,7 @@ Layers, orders and paddings are those of DARTS. At stride 2 every operation make
 H x W maps, so images of any size can be used; at even sizes all of them equal the authors' operations.
 """
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES
 from pcdarts.errors import InputError, did_you_mean
 from pcdarts.ops.depthwise import DepthwiseConv2d
 
@@ -28,29 +28,9 @@ def make_op(primitive: str, channels: int, stride: int, affine: bool) -> nn.Modu
         raise InputError(
             f"{primitive} with {channels} channels and stride {stride}: use 1 channel or more and stride 1 or 2"
         )
-    match primitive:
-        case "none":
-            return Zero(stride)
-        case "max_pool_3x3":
-            return nn.MaxPool2d(3, stride, padding=1)
-        case "avg_pool_3x3":
-            return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
-        case "skip_connect":
-            return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
-        case "sep_conv_3x3":
-            return sep_conv(channels, 3, stride, affine)
-        case "sep_conv_5x5":
-            return sep_conv(channels, 5, stride, affine)
-        case "sep_conv_7x7":
-            return sep_conv(channels, 7, stride, affine)
-        case "dil_conv_3x3":
-            return dil_conv(channels, 3, stride, affine)
-        case "dil_conv_5x5":
-            return dil_conv(channels, 5, stride, affine)
-        case "conv_7x1_1x7":
-            return conv_7x1_1x7(channels, stride, affine)
-    known = (*PRIMITIVES, *OLDER_PRIMITIVES)
-    raise InputError(f"unknown primitive {primitive!r}: {did_you_mean(primitive, known)}")
+    if primitive not in _OPERATIONS:
+        raise InputError(f"unknown primitive {primitive!r}: {did_you_mean(primitive, _OPERATIONS)}")
+    return _OPERATIONS[primitive](channels, stride, affine)
 
 
 class ReluFirst(nn.Sequential):
@@ -97,6 +77,11 @@ def conv_7x1_1x7(channels: int, stride: int, affine: bool) -> ReluFirst:
         nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False),
         nn.BatchNorm2d(channels, affine=affine),
     )
+
+
+def skip_connect(channels: int, stride: int, affine: bool) -> nn.Module:
+    """The identity, or at stride 2 a `FactorizedReduce`."""
+    return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
 
 
 class Zero(nn.Module):
@@ -178,3 +163,18 @@ class _AlternatePixels(torch.autograd.Function):
         grad[:, :, ::2, ::2] = even
         grad[:, :, 1::2, 1::2] = odd[:, :, : height // 2, : width // 2]
         return grad
+
+
+_OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    "none": lambda channels, stride, affine: Zero(stride),
+    "max_pool_3x3": lambda channels, stride, affine: nn.MaxPool2d(3, stride, padding=1),
+    "avg_pool_3x3": lambda channels, stride, affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),
+    "skip_connect": skip_connect,
+    "sep_conv_3x3": lambda channels, stride, affine: sep_conv(channels, 3, stride, affine),
+    "sep_conv_5x5": lambda channels, stride, affine: sep_conv(channels, 5, stride, affine),
+    "sep_conv_7x7": lambda channels, stride, affine: sep_conv(channels, 7, stride, affine),
+    "dil_conv_3x3": lambda channels, stride, affine: dil_conv(channels, 3, stride, affine),
+    "dil_conv_5x5": lambda channels, stride, affine: dil_conv(channels, 5, stride, affine),
+    "conv_7x1_1x7": conv_7x1_1x7,
+}
+"""What makes the operation of each primitive from its channels, its stride and whether its BatchNorms learn."""

@@ -1,17 +1,24 @@
 """The candidate operations of a whole cell: their weights, stacked over edges.
 
-Weights carry a leading `edges` axis in the order of `CellSpace.edges`. What is computed with them is in `source.py`.
+Weights carry a leading `edges` axis in the order of `CellSpace.edges`. What is computed with them, the reference and
+the two paths say, each in its own way.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from pcdarts.supernet.plain.fold import EPSILON as EPSILON
-from pcdarts.supernet.plain.fold import Statistics
+EPSILON, MOMENTUM = 1e-5, 0.1
+"""Of BatchNorm, as PyTorch has them."""
 
-MOMENTUM = 0.1
+
+class Statistics(NamedTuple):
+    """Mean and (biased) variance of a 1x1 convolution's output, each [..., c]: those of a batch, or running ones."""
+
+    mean: Tensor
+    variance: Tensor
 
 
 class EdgeNorm(nn.Module):

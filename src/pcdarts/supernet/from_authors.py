@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from pcdarts.cell.authors import translate_state
-from pcdarts.cell.space import PRIMITIVES
 from pcdarts.supernet.parameters import SupernetCell
 
 
@@ -31,7 +30,7 @@ def from_authors_state_dict(
     for key in [key for key in found if ".ops." in key and key.endswith("num_batches_tracked")]:
         del found[key]
     for position, cell in enumerate(cells):
-        for ours, theirs in _names(cell.plan.kind == "reduce").items():
+        for ours, theirs in _names(cell.space.primitives, cell.plan.kind == "reduce").items():
             name = f"cells.{position}.operations.{ours}"
             edges = cell.strided_edges if ours.startswith("reduced_skip.") else range(cell.space.num_edges)
             names = [f"cells.{position}.ops.{edge}.ops.{theirs}" for edge in edges]
@@ -41,7 +40,7 @@ def from_authors_state_dict(
     return found
 
 
-def _names(reduce: bool) -> dict[str, str]:
+def _names(primitives: tuple[str, ...], reduce: bool) -> dict[str, str]:
     """Our names under `cells.N.operations` and theirs under `cells.N.ops.EDGE.ops`."""
     stages = {
         "sep_conv_3x3.first": ("sep_conv_3x3", 1),
@@ -53,14 +52,14 @@ def _names(reduce: bool) -> dict[str, str]:
     }
     names: dict[str, str] = {}
     norms = {"max_pool_norm": "max_pool_3x3", "avg_pool_norm": "avg_pool_3x3"}
-    norm_keys = {ours: f"{PRIMITIVES.index(primitive)}.1" for ours, primitive in norms.items()}
+    norm_keys = {ours: f"{primitives.index(primitive)}.1" for ours, primitive in norms.items()}
     for ours, (primitive, first) in stages.items():
-        index = PRIMITIVES.index(primitive)
+        index = primitives.index(primitive)
         names[f"{ours}.depthwise"] = f"{index}.{first}.weight"
         names[f"{ours}.pointwise"] = f"{index}.{first + 1}.weight"
         norm_keys[f"{ours}.norm"] = f"{index}.{first + 2}"
     if reduce:
-        index = PRIMITIVES.index("skip_connect")
+        index = primitives.index("skip_connect")
         names["reduced_skip.even"] = f"{index}.conv_1.weight"
         names["reduced_skip.odd"] = f"{index}.conv_2.weight"
         norm_keys["reduced_skip.norm"] = f"{index}.bn"

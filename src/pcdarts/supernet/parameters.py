@@ -1,6 +1,7 @@
 """What a supernet has to compute with, whichever way it is computed: parameters and the order of edges.
 
-There is no forward pass here: `reference.py`, `plain.py` and `native/cells.py` each have one, over the same parameters.
+There is no forward pass here: `reference.py`, `plain/per_source.py` and `native/cells.py` each have one, over the same
+parameters.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,10 +50,11 @@ class SupernetCell(nn.Module):
     def __init__(self, space: CellSpace, plan: CellPlan, k: int) -> None:
         super().__init__()
         self.space, self.plan, self.k = space, plan, k
-        preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
-        self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=False)
+        if space.num_inputs == 2:
+            preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
+            self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=False)
         self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
-        self.strided_edges = [i for i, edge in enumerate(space.edges) if plan.kind == "reduce" and edge.source < 2]
+        self.strided_edges = [i for i, edge in enumerate(space.edges) if space.form.stride(plan.kind, edge.source) == 2]
         self.operations = CandidateOperations(space.num_edges, self.strided_edges, plan.channels // k)
         order = [edge for source in range(space.num_nodes - 1) for edge in space.edges_from(source)]
         self.source_starts = [0, *accumulate(len(space.edges_from(source)) for source in range(space.num_nodes - 1))]
@@ -66,6 +68,11 @@ class SupernetCell(nn.Module):
             "unstrided": unstrided,
         }.items():
             self.register_buffer(name, torch.tensor(values), persistent=False)
+
+    @property
+    def preprocessing(self) -> "list[FactorizedReduce | ReluConvBN]":
+        """What is done to each input: to the output of the cell before the last, if that is one, and of the last."""
+        return [self.preprocess0, self.preprocess1] if self.space.num_inputs == 2 else [self.preprocess1]
 
 
 def _inverse(order: list[int]) -> list[int]:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pcdarts.cell.space import PRIMITIVES
 from pcdarts.supernet.arch import Computed, Mixture
 from pcdarts.supernet.edges import EPSILON, EdgeNorm, SeparableStage
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
@@ -45,9 +44,10 @@ def cell_output(
     shuffle: bool,
     computed: Computed,
 ) -> Tensor:
-    """Sec. 3.1: concat(x_2, ..., x_{N-1}) of one cell."""
-    nodes = [cell.preprocess0(before_last), cell.preprocess1(last)]
-    for target in range(2, cell.space.num_nodes):
+    """Sec. 3.1: concat(x_2, ..., x_{N-1}) of one cell, or the nodes that its space has for an output."""
+    inputs = (before_last, last)[-cell.space.num_inputs :]
+    nodes = [preprocess(x) for preprocess, x in zip(cell.preprocessing, inputs, strict=True)]
+    for target in cell.space.intermediate:
         edges = cell.space.edges_into(target)
         node = torch.stack(  # Eq. (2)
             [
@@ -57,28 +57,24 @@ def cell_output(
             ]
         ).sum(dim=0)
         nodes.append(channel_shuffle(node, cell.k) if shuffle else node)
-    return torch.cat(nodes[2:], dim=1)
+    return torch.cat([nodes[node] for node in cell.space.outputs], dim=1)
 
 
 def partial_channels(
-    cell: SupernetCell,
-    edge: int,
-    x: Tensor,
-    op_weights: Tensor,
-    mask: Tensor,
-    computed: Sequence[bool] = (True,) * len(PRIMITIVES),
+    cell: SupernetCell, edge: int, x: Tensor, op_weights: Tensor, mask: Tensor, computed: Sequence[bool] | None = None
 ) -> Tensor:
     """Eq. (1): f_PC(x; S) = Σ_o softmax(α)_o · o(S * x) + (1 - S) * x for x [B, C, H, W] and S [C].
 
-    The sum has the operations that are computed: those of weight zero are absent, gradients and all (`Mixture`).
+    The sum has the operations that are computed, all when that is not said: those of weight zero are absent, with their
+    gradients (`Mixture`).
     A stride-2 edge halves the bypassed channels by a 2x2 max-pool (authors' code; the paper is silent).
     """
-    stride = 2 if cell.plan.kind == "reduce" and cell.space.edges[edge].source < 2 else 1
+    stride = cell.space.form.stride(cell.plan.kind, cell.space.edges[edge].source)
     selected = x[:, mask]
     mixed = sum(
         op_weights[index] * operation(cell, edge, primitive, selected, stride)
-        for index, primitive in enumerate(PRIMITIVES)
-        if primitive != "none" and computed[index]
+        for index, primitive in enumerate(cell.space.primitives)
+        if primitive != "none" and (computed is None or computed[index])
     )
     output = x.clone() if stride == 1 else F.max_pool2d(x, 2, ceil_mode=True)
     output[:, mask] = mixed

@@ -14,18 +14,19 @@ from pcdarts.cell.space import (
     macro_plan,
 )
 from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
-from pcdarts.errors import InputError, check_whole, wrong_type
+from pcdarts.errors import InputError, check_whole, listed, wrong_type
 from pcdarts.ops.compiling import never_compiled
 from pcdarts.ops.precision import Amp, mixed_precision
 from pcdarts.ops.sending import send
 from pcdarts.ops.synchronize import synchronize_norms
 from pcdarts.supernet.arch import Mixture, check_mixture
 from pcdarts.supernet.from_authors import from_authors_state_dict
+from pcdarts.supernet.masks import DrawnMasks, fitting_masks
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.answers import kept_kernels, network_class
 from pcdarts.supernet.parameters import SupernetCell
 from pcdarts.supernet.plain import per_source as plain
-from pcdarts.supernet.sampling import DrawnMasks, fitting_masks
+from pcdarts.supernet.plain.groups import PRIMITIVES
 
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
@@ -37,7 +38,8 @@ class Supernet(nn.Module):
     """The over-parameterised network of Sec. 4.2 (CIFAR) or 4.3 (ImageNet), a function of images and mixture.
 
     Args:
-        space: the cell searched.
+        space: the cells searched. The plain kernels compute the paper's primitives, in spaces of any form; the native
+            ones the paper's space alone.
         kind: the stem: "cifar" (a 3x3 convolution), "stride2" (one of stride 2), "stride4" (two) or "imagenet" (three).
         channels: channels of the nodes of the first cell; a multiple of k.
         num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells.
@@ -83,6 +85,8 @@ class Supernet(nn.Module):
             raise InputError(f"a supernet needs a cell and two classes, but num_cells={num_cells}, {num_classes=}")
         if channel_sampling not in ("first", "random"):
             raise InputError(f'channel_sampling is "{channel_sampling}", but must be "first" or "random"')
+        if unknown := [primitive for primitive in space.primitives if primitive not in PRIMITIVES]:
+            raise InputError(f"a supernet has no operation {unknown[0]}: use {listed(PRIMITIVES, 'and')}")
         self.space, self.k, self.channel_sampling = space, k, channel_sampling
         self.channels, self.image_channels = channels, image_channels
         self.amp: Amp = amp
@@ -90,9 +94,9 @@ class Supernet(nn.Module):
         self.kernels = kernels
         self.smallest_side = smallest_image_side(kind, num_cells)
         self.stem = make_stem(kind, STEM_MULTIPLIER * channels, image_channels)
-        width = space.num_intermediate
+        width = len(space.outputs)
         plans = list(
-            macro_plan(kind, channels, num_cells, {"normal": width, "reduce": width}, STEM_MULTIPLIER * channels)
+            macro_plan(kind, channels, num_cells, dict.fromkeys(space.kinds, width), STEM_MULTIPLIER * channels)
         )
         self.cells: list[SupernetCell] = nn.ModuleList(  # type: ignore[assignment]  # a list that registers its items
             SupernetCell(space, plan, k) for plan in plans
@@ -169,17 +173,21 @@ class Supernet(nn.Module):
                 'kernels is "native", but no C++ compiler works here: install g++ or clang, or '
                 "run pip install 'pcdarts[native]', or use \"plain\""
             )
+        if kernels == "native" and not native.has_kernels_for(self.space):
+            raise InputError('kernels is "native", but these compute the cells of the paper alone: use "plain"')
         if kernels == "native" and self.synchronize:
             raise InputError('kernels is "native", but these take batch statistics of one process: use "plain"')
         self._kernels = kernels
 
     @property
     def why_not_native(self) -> str | None:
-        """What the native kernels lack for device, precision or statistics; None where they can compute."""
+        """What the native kernels lack for device, precision, statistics or space; None where they can compute."""
         if self.amp != "off":
             return f"the native ones compute in float32, not in {self.amp}"
         if self.synchronize:
             return "the native ones take batch statistics of one process"
+        if not native.has_kernels_for(self.space):
+            return "the native ones compute the cells of the paper alone"
         if not native.can_compute(self.classifier.weight):
             return "the native ones compute float32 and float64 on a CPU"
         return None

@@ -33,7 +33,7 @@ def never() -> Answer:
 
 
 def written(content: bytes) -> None:
-    build.place().with_suffix(".json").write_bytes(content)
+    build.library_path().with_suffix(".json").write_bytes(content)
     answers._kept.cache_clear()
 
 

@@ -31,7 +31,7 @@ def machine(monkeypatch, tmp_path):
     """Environment variables of a machine on which this process has compiled nothing yet, with an empty cache folder."""
     if build.load() is not None:
         compiler = tmp_path / "quick"
-        compiler.write_text(QUICK.format(compiler=COMPILER[0], library=build.place()))
+        compiler.write_text(QUICK.format(compiler=COMPILER[0], library=build.library_path()))
         compiler.chmod(0o755)
         monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -84,7 +84,7 @@ def test_a_cache_folder_that_cannot_be_written_is_said_and_the_kernels_are_used(
 
 @needs_compiler
 def test_a_damaged_library_is_compiled_again(machine):
-    library = build.place()
+    library = build.library_path()
     library.parent.mkdir(parents=True, mode=0o700)
     library.write_bytes(b"\x7fELF")
     assert use() == ("native", [2, 10])
@@ -97,7 +97,7 @@ def test_a_library_whose_structures_differ_is_compiled_again(machine, tmp_path):
     source = tmp_path / "other.cpp"
     other = protocol.layout().replace("shuffles 56", "mixes 56").replace("\n", "\\n")
     source.write_text(f'extern "C" const char* pcdarts_layout() {{ return "{other}"; }}\n')
-    library = build.place()
+    library = build.library_path()
     library.parent.mkdir(parents=True, mode=0o700)
     subprocess.run([*COMPILER, "-shared", "-fPIC", source, "-o", library], check=True)
     assert use() == ("native", [2, 10])
@@ -118,7 +118,7 @@ def test_headers_of_another_version_are_said_and_the_plain_supernet_does_the_wor
 @needs_compiler
 def test_a_library_that_others_could_have_put_there_is_not_loaded(machine):
     assert use() == ("native", [2, 10])
-    library = build.place()
+    library = build.library_path()
     before = library.stat()
     library.parent.chmod(0o777)
     build.load.cache_clear()

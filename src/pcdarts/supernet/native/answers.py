@@ -13,7 +13,7 @@ import torch
 
 from pcdarts.cache import cache_folder, is_private, one_at_a_time, replace_file
 from pcdarts.ops.compiling import never_compiled
-from pcdarts.supernet.native.build import place
+from pcdarts.supernet.native.build import library_path
 from pcdarts.supernet.native.target import target
 
 LARGEST_FILE = 2**16
@@ -92,7 +92,7 @@ def _kept(folder: Path, name: str) -> dict[str, dict[str, Answer]]:
 
 
 def _file() -> Path | None:
-    library = place()
+    library = library_path()
     return None if library is None else library.with_suffix(".json")
 
 

@@ -61,7 +61,7 @@ def is_missing() -> bool:
         return False
 
 
-def place() -> Path | None:
+def library_path() -> Path | None:
     """Where the library is, or is going to be; None where there is none to be had."""
     compiler = find_compiler()
     try:

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
-from pcdarts.cell.space import CELL_KINDS
+from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError
 from pcdarts.ops.compiling import never_compiled
 from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.masks import selected_channels
 from pcdarts.supernet.native.build import load
 from pcdarts.supernet.native.protocol import (
     NORMS,
@@ -34,7 +35,6 @@ from pcdarts.supernet.native.protocol import (
     fill,
 )
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
-from pcdarts.supernet.sampling import selected_channels
 
 _NAMES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -65,6 +65,11 @@ def _kernels() -> ctypes.CDLL:
     return kernels
 
 
+def has_kernels_for(space: CellSpace) -> bool:
+    """Whether the kernels compute the cells of a space: those of the paper alone, of any number of nodes."""
+    return space == CellSpace(space.num_nodes)
+
+
 def can_compute(x: Tensor) -> bool:
     """Whether the kernels know the device and the precision of a tensor."""
     return x.device.type == "cpu" and x.dtype in _NAMES
@@ -92,7 +97,7 @@ def _logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: lis
     shared = before_last is last
     before_last = pack(before_last)
     last = before_last if shared else pack(last)
-    active = {kind: torch.tensor(mixture.computed(kind), dtype=torch.int64) for kind in CELL_KINDS}
+    active = {kind: torch.tensor(mixture.computed(kind), dtype=torch.int64) for kind in mixture.op_weights}
     for position, cell in enumerate(network.cells):
         kind = cell.plan.kind
         node0, node1 = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)

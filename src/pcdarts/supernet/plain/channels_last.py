@@ -15,22 +15,22 @@ def rectify_gradient(grad: Tensor, rectified: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward.grad_input(grad, rectified, 0, grad_input=grad)
 
 
-def shifted_grids(x: Tensor, blocks: int) -> Tensor:
+def shifted_grids(x: Tensor, parts: int) -> Tensor:
     """The pixels of even rows and columns beside those of odd ones, with zeros for missing ones.
 
-    [B, blocks · C, H, W] to [B, blocks · 2C, ⌈H/2⌉, ⌈W/2⌉]: each block has its even grid first, then its odd one.
+    [B, parts · C, H, W] to [B, parts · 2C, ⌈H/2⌉, ⌈W/2⌉]: each part has its even grid first, then its odd one.
     """
     height, width = x.shape[2:]
     odd = F.pad(x[:, :, 1::2, 1::2], (0, width % 2, 0, height % 2))
-    grids = torch.stack([x[:, :, ::2, ::2].unflatten(1, (blocks, -1)), odd.unflatten(1, (blocks, -1))], dim=2)
+    grids = torch.stack([x[:, :, ::2, ::2].unflatten(1, (parts, -1)), odd.unflatten(1, (parts, -1))], dim=2)
     return channels_last(grids.flatten(1, 3))
 
 
-def shifted_grids_gradient(grad: Tensor, like: Tensor, blocks: int) -> Tensor:
-    """The gradient of x, shaped as `like`, from that of `shifted_grids(x, blocks)`."""
+def shifted_grids_gradient(grad: Tensor, like: Tensor, parts: int) -> Tensor:
+    """The gradient of x, shaped as `like`, from that of `shifted_grids(x, parts)`."""
     height, width = like.shape[2:]
     result = torch.zeros_like(like)
-    grids = grad.unflatten(1, (blocks, 2, -1))
+    grids = grad.unflatten(1, (parts, 2, -1))
     result[:, :, ::2, ::2] = grids[:, :, 0].flatten(1, 2)
     result[:, :, 1::2, 1::2] = grids[:, :, 1].flatten(1, 2)[:, :, : height // 2, : width // 2]
     return result

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from pcdarts.ops.synchronize import WholeBatch
-
-EPSILON = 1e-5
+from pcdarts.supernet.edges import EPSILON, Statistics
 
 
 class Moments(NamedTuple):
@@ -40,15 +39,8 @@ class Fold(NamedTuple):
     """A S [maps, c, c']."""
 
 
-class Statistics(NamedTuple):
-    """Mean and (biased) variance of a 1x1 convolution's output, each [..., c]: those of a batch, or running ones."""
-
-    mean: Tensor
-    variance: Tensor
-
-
 class FoldGradient(NamedTuple):
-    """What g = dL/dz makes of P and d: dP, and dL/dd = Aᵀ g + Q d + u."""
+    """The gradients of P and d from g = dL/dz: dP, and dL/dd = Aᵀ g + Q d + u."""
 
     pointwise: Tensor
     through_covariance: Tensor | None

@@ -12,8 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pcdarts.cell.space import PRIMITIVES
+from pcdarts.cell.space import CellSpace
+from pcdarts.ops.sending import send
 
+PRIMITIVES = CellSpace().primitives
+"""What this path computes, in the order in which it wants a mixture (`in_this_order`): the primitives of the paper."""
 SKIP = PRIMITIVES.index("skip_connect")
 POOLS = (PRIMITIVES.index("max_pool_3x3"), PRIMITIVES.index("avg_pool_3x3"))
 SEPARABLE = (PRIMITIVES.index("sep_conv_3x3"), PRIMITIVES.index("sep_conv_5x5"))
@@ -48,8 +51,22 @@ def groups_of(computed: tuple[tuple[bool, ...], ...], strided: bool) -> tuple[Gr
     return tuple(Group(edges, tuple(primitives)) for edges, primitives in found.items() if edges)
 
 
+def in_this_order(
+    space: CellSpace, op_weights: Tensor, computed: tuple[tuple[bool, ...], ...] | None
+) -> tuple[Tensor, tuple[tuple[bool, ...], ...] | None]:
+    """A mixture [edges, primitives] of a space, and what is computed of it, by the `PRIMITIVES` of this path."""
+    if space.primitives == PRIMITIVES:
+        return op_weights, computed
+    columns = [PRIMITIVES.index(primitive) for primitive in space.primitives]
+    wide = op_weights.new_zeros(len(op_weights), len(PRIMITIVES))
+    everything = ((True,) * len(columns),) * len(op_weights)
+    rows = [dict(zip(columns, row, strict=True)) for row in computed or everything]
+    known = tuple(tuple(row.get(column, False) for column in range(len(PRIMITIVES))) for row in rows)
+    return wide.index_copy(1, send(torch.tensor(columns), wide.device), op_weights), known
+
+
 def take(x: Tensor, places: Sequence[int], dim: int = 0) -> Tensor:
-    """`x` at some ascending places of a dimension: a view where they are neighbours."""
+    """`x` at some ascending indices of a dimension: a view where they are neighbours."""
     if not places:
         return x.narrow(dim, 0, 0)
     if places[-1] - places[0] == len(places) - 1:

@@ -13,16 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pcdarts.cell.space import CELL_KINDS, PRIMITIVES
 from pcdarts.ops.compiling import never_compiled
 from pcdarts.ops.precision import autocast_dtype, without_autocast
 from pcdarts.ops.synchronize import WholeBatch
 from pcdarts.supernet.arch import Computed, Mixture
+from pcdarts.supernet.masks import selected_channels
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 from pcdarts.supernet.plain import source as sources
-from pcdarts.supernet.plain.blocks import sums_over_pixels
-from pcdarts.supernet.plain.channels_last import channels_last
-from pcdarts.supernet.plain.gather import (
+from pcdarts.supernet.plain.by_source import (
     gradients_of_parameters,
     gradients_of_source,
     parameters,
@@ -33,11 +31,24 @@ from pcdarts.supernet.plain.gather import (
     weights_by_source,
     weights_of_group,
 )
-from pcdarts.supernet.plain.groups import CONVOLUTIONS, SKIP, Group, add_rows, add_to_edges, groups_of, take, take_edges
+from pcdarts.supernet.plain.channels_last import channels_last
+from pcdarts.supernet.plain.groups import (
+    CONVOLUTIONS,
+    PRIMITIVES,
+    SKIP,
+    Group,
+    add_rows,
+    add_to_edges,
+    groups_of,
+    in_this_order,
+    take,
+    take_edges,
+)
+from pcdarts.supernet.plain.pointwise import sums_over_pixels
 from pcdarts.supernet.plain.preprocess import preprocess
+from pcdarts.supernet.plain.sampling import FirstChannels, MaskedChannels
 from pcdarts.supernet.plain.saved import put_tensors, take_tensors
 from pcdarts.supernet.plain.source import SourceStatistics, SourceWeights, Trace
-from pcdarts.supernet.sampling import FirstChannels, MaskedChannels, selected_channels
 
 
 def logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list[Tensor] | None) -> Tensor:
@@ -47,7 +58,7 @@ def logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list
     # Two cells read an output, and both through a ReLU: one is enough.
     last = output.relu()
     before_last = last if first is output else first.relu()
-    computed = {kind: mixture.computed(kind) for kind in CELL_KINDS}
+    computed = {kind: mixture.computed(kind) for kind in mixture.op_weights}
     for position, cell in enumerate(network.cells):
         if position > 0:
             before_last, last = last, output.relu()
@@ -71,7 +82,7 @@ def cell_output(
     """Eqs. (1) and (2) for one cell.
 
     Args:
-        inputs: the outputs of the two cells before, rectified.
+        inputs: the outputs of the two cells before, rectified; a cell with one input reads the second.
         op_weights, edge_weights: [edges, primitives] and [edges], of the cell's kind.
         mask: the boolean S of Eq. (1), [edges, C], with C/k channels of each edge selected; or None for the first C/k
             and a shuffle.
@@ -79,10 +90,11 @@ def cell_output(
         computed: the operations that are computed; all, when absent.
 
     Returns:
-        The intermediate nodes side by side, [B, intermediate nodes · C, H', W'].
+        The output nodes of the space side by side, [B, output nodes · C, H', W'].
     """
-    before_last, last = inputs
-    nodes = preprocess(cell.preprocess0, before_last, batch), preprocess(cell.preprocess1, last, batch)
+    read = inputs[-cell.space.num_inputs :]
+    nodes = [preprocess(module, x, batch) for module, x in zip(cell.preprocessing, read, strict=True)]
+    op_weights, computed = in_this_order(cell.space, op_weights, computed)
     cell_pass = CellPass(cell, mask, batch, computed)
     output: Tensor = _Cell.apply(cell_pass, *nodes, op_weights, edge_weights, *parameters(cell.operations))
     return output
@@ -90,18 +102,12 @@ def cell_output(
 
 class _Cell(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        cell_pass: "CellPass",
-        input0: Tensor,
-        input1: Tensor,
-        op_weights: Tensor,
-        edge_weights: Tensor,
-        *tensors: Tensor,
-    ) -> Tensor:
-        dtype = autocast_dtype(input0)
-        with without_autocast(input0):
-            inputs = [channels_last(x.to(dtype)) for x in (input0, input1)]
+    def forward(ctx: Any, cell_pass: "CellPass", *tensors: Tensor) -> Tensor:
+        count = cell_pass.space.num_inputs
+        nodes, (op_weights, edge_weights), tensors = tensors[:count], tensors[count : count + 2], tensors[count + 2 :]
+        dtype = autocast_dtype(nodes[0])
+        with without_autocast(nodes[0]):
+            inputs = [channels_last(x.to(dtype)) for x in nodes]
             output, saved = cell_pass.forward(inputs, op_weights, edge_weights, tensors)
         ctx.cell_pass = cell_pass
         found: list[Tensor] = []
@@ -114,10 +120,10 @@ class _Cell(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         saved: Saved = put_tensors(ctx.saved, ctx.saved_tensors)
         needed = ctx.needs_input_grad
+        mixture = 1 + ctx.cell_pass.space.num_inputs
         with without_autocast(grads[0]):
-            gradients = ctx.cell_pass.backward(
-                saved, grads[0], with_mixture=any(needed[3:5]), with_weights=any(needed[5:])
-            )
+            with_mixture, with_weights = any(needed[mixture : mixture + 2]), any(needed[mixture + 2 :])
+            gradients = ctx.cell_pass.backward(saved, grads[0], with_mixture, with_weights)
         gradients = (*gradients, *[None] * (len(needed) - 1 - len(gradients)))
         wanted = (g if need else None for g, need in zip(gradients, needed[1:], strict=True))
         return None, *wanted
@@ -126,12 +132,12 @@ class _Cell(torch.autograd.Function):
 class Saved(NamedTuple):
     """What the backward pass of a cell needs."""
 
-    nodes: tuple[Tensor, Tensor]
+    nodes: tuple[Tensor, ...]
     """The input nodes [B, C, H, W]."""
     bypassed: tuple[Tensor, ...]
     """The source nodes as they cross to their targets: as they are, or halved by stride-2 edges."""
     halved: tuple[Tensor, ...]
-    """The places of the pixels that crossed stride-2 edges."""
+    """The indices of the pixels that crossed stride-2 edges."""
     traces: tuple[tuple[Trace, ...], ...]
     """Of the groups of each source."""
     weights: tuple[SourceWeights, ...]
@@ -162,7 +168,7 @@ class CellPass:
     def forward(
         self, inputs: list[Tensor], op_weights: Tensor, edge_weights: Tensor, tensors: tuple[Tensor, ...]
     ) -> tuple[Tensor, Saved]:
-        """The cell's output from its input nodes and the values of `gather.parameters`."""
+        """The cell's output from its input nodes and the values of `by_source.parameters`."""
         weights = weights_by_source(self.cell, tensors, inputs[0].dtype)
         small = weights[0].last.dtype
         op_weights, edge_weights = op_weights.to(small), edge_weights.to(small)
@@ -174,13 +180,13 @@ class CellPass:
         nodes, bypassed, halved = list(inputs), list(inputs), []
         if self.cell.strided_edges:
             pairs = [F.max_pool2d(x, 2, ceil_mode=True, return_indices=True) for x in inputs]
-            bypassed, halved = [x for x, _ in pairs], [places for _, places in pairs]
+            bypassed, halved = [x for x, _ in pairs], [winners for _, winners in pairs]
         mixed = self._room_for_mixed(bypassed[0])
         traces: list[tuple[Trace, ...]] = []
         shifts: list[Tensor] = []
         statistics: list[list[SourceStatistics]] = []
         for source in range(self.space.num_nodes - 1):
-            if source >= 2:
+            if source >= self.space.num_inputs:
                 nodes.append(self._assemble(source, bypass, bypassed, mixed, shifts))
                 bypassed.append(nodes[source])
             found, shift = self._leave(
@@ -195,11 +201,11 @@ class CellPass:
             statistics.append([of_batch for _, of_batch in found])
             shifts.append(shift)
         nodes.append(self._assemble(self.space.num_nodes - 1, bypass, bypassed, mixed, shifts))
-        output = channels_last(torch.cat(nodes[2:], dim=1))
+        output = channels_last(torch.cat([nodes[node] for node in self.space.outputs], dim=1))
         if running is None:
             self._update_running(statistics, self.batch.pixels(output))
         saved = Saved(
-            (inputs[0], inputs[1]),
+            tuple(inputs),
             tuple(bypassed),
             tuple(halved),
             tuple(traces),
@@ -257,7 +263,7 @@ class CellPass:
     ) -> Tensor:
         """Eq. (2): the node `target` [B, C, H, W] from what its sources sent."""
         edges = self.space.edges_into(target)
-        shift = torch.stack([shifts[source][self._place(source, target)] for source in range(target)])
+        shift = torch.stack([shifts[source][self._number(source, target)] for source in range(target)])
         factors = bypass.to(bypassed[0].dtype)[:, :, None, None]
         row = self.sampling.spread_shift(shift, edges).to(factors.dtype)[:, None, None]
         passed = torch.addcmul(row, bypassed[0], factors[edges[0]])
@@ -272,17 +278,19 @@ class CellPass:
         ends = saved.bypassed[0]
         of_nodes = [torch.zeros_like(x) for x in saved.nodes]
         outputs = grad.to(ends.dtype).split(self.cell.plan.channels, dim=1)
-        of_nodes += [channels_last(part) for part in outputs]
+        of_outputs = dict(zip(self.space.outputs, outputs, strict=True))
+        for node in self.space.intermediate:
+            of_nodes.append(channels_last(of_outputs[node] if node in of_outputs else torch.zeros_like(outputs[0])))
         of_bypassed = list(of_nodes)
         if self.cell.strided_edges:
-            of_bypassed[:2] = [torch.zeros_like(ends), torch.zeros_like(ends)]
+            of_bypassed[: len(saved.nodes)] = [torch.zeros_like(ends) for _ in saved.nodes]
         of_mixed = self._room_for_mixed(ends)
         of_bypass = torch.zeros_like(saved.bypass)
         of_sources = self._by_source(mixture)
         of_mixtures: list[Tensor] = []
         of_weights: list[SourceWeights] = []
         for source in range(self.space.num_nodes - 2, -1, -1):
-            if source > 0:
+            if source + 1 >= self.space.num_inputs:
                 self._disassemble(source + 1, saved, of_nodes, of_bypassed, of_mixed, of_bypass, with_mixture)
             rows, found = self._return(
                 source, saved, of_sources[source], of_mixed[source], of_nodes[source], with_weights
@@ -290,9 +298,9 @@ class CellPass:
             of_mixtures.append(rows)
             if found is not None:
                 of_weights.append(found)
-        for of_node, of_half, x, places in zip(of_nodes, of_bypassed, saved.nodes, saved.halved, strict=False):
+        for of_node, of_half, x, winners in zip(of_nodes, of_bypassed, saved.nodes, saved.halved, strict=False):
             of_node += torch.ops.aten.max_pool2d_with_indices_backward(
-                of_half, x, [2, 2], [2, 2], [0, 0], [1, 1], True, places
+                of_half, x, [2, 2], [2, 2], [0, 0], [1, 1], True, winners
             )
         of_mixture = torch.cat(of_mixtures[::-1])[self.cell.edge_major]
         of_skip, of_edge_weights = self.sampling.bypass_gradients(of_bypass)
@@ -302,7 +310,7 @@ class CellPass:
                 of_mixture[edge, SKIP] = 0
         of_edge_weights = of_edge_weights + (of_mixture * saved.op_weights).sum(dim=1)
         of_op_weights = of_mixture * saved.edge_weights.unsqueeze(1)
-        gradients = (*of_nodes[:2], of_op_weights, of_edge_weights)
+        gradients = (*of_nodes[: len(saved.nodes)], of_op_weights, of_edge_weights)
         return (*gradients, *gradients_of_parameters(self.cell, of_weights[::-1])) if with_weights else gradients
 
     def _return(
@@ -378,9 +386,9 @@ class CellPass:
         ordered = mixture[self.cell.source_major]
         return [ordered[start:stop] for start, stop in pairwise(self.cell.source_starts)]
 
-    def _place(self, source: int, target: int) -> int:
+    def _number(self, source: int, target: int) -> int:
         """Which of the edges from `source` leads to `target`."""
-        return target - max(2, source + 1)
+        return target - max(self.space.num_inputs, source + 1)
 
     def _part(self, mixed: Tensor, target: int) -> Tensor:
         """The columns of one target in what a source sends."""

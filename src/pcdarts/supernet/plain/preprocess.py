@@ -15,8 +15,8 @@ from torch.autograd.function import once_differentiable
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.ops.precision import autocast_dtype, without_autocast
 from pcdarts.ops.synchronize import WholeBatch
-from pcdarts.supernet.plain.blocks import Blocks, as_image, as_matrix, multiply, products_over_pixels
 from pcdarts.supernet.plain.channels_last import channels_last
+from pcdarts.supernet.plain.pointwise import GroupedWeight, as_image, as_matrix, multiply, products_over_pixels
 
 
 def preprocess(module: ReluConvBN | FactorizedReduce, x: Tensor, batch: WholeBatch) -> Tensor:
@@ -45,7 +45,7 @@ class _Preprocess(torch.autograd.Function):
             x = channels_last(x.to(dtype))
             matrices = [weight.to(dtype).flatten(1) for weight in weights]
             grids = _grids(x, strided)
-            products = [multiply(grid, Blocks(matrix, 1)) for grid, matrix in zip(grids, matrices, strict=False)]
+            products = [multiply(grid, GroupedWeight(matrix, 1)) for grid, matrix in zip(grids, matrices, strict=False)]
             mixed = products[0] if len(products) == 1 else torch.cat(products, dim=1)
             normalized, scale = _normalize(as_matrix(mixed), norm, batch.pixels(mixed), batch)
             output = as_image(normalized.to(dtype), mixed)
@@ -74,7 +74,9 @@ class _Preprocess(torch.autograd.Function):
                 ]
             of_x = None
             if ctx.needs_input_grad[0]:
-                of_grids = [multiply(g, Blocks(matrix.t(), 1)) for g, matrix in zip(parts, matrices, strict=True)]
+                of_grids = [
+                    multiply(g, GroupedWeight(matrix.t(), 1)) for g, matrix in zip(parts, matrices, strict=True)
+                ]
                 of_x = _spread_grids(of_grids, x) if ctx.strided else of_grids[0]
         return of_x, None, None, None, *of_weights
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Taken:
     number: int
 
 
@@ -15,7 +15,7 @@ def take_tensors(value: Any, tensors: list[Tensor]) -> Any:
     """Move the tensors out of nested tuples to the end of `tensors`; return what is left."""
     if isinstance(value, Tensor):
         tensors.append(value)
-        return _Place(len(tensors) - 1)
+        return _Taken(len(tensors) - 1)
     if isinstance(value, tuple):
         items = [take_tensors(item, tensors) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
@@ -24,7 +24,7 @@ def take_tensors(value: Any, tensors: list[Tensor]) -> Any:
 
 def put_tensors(value: Any, tensors: tuple[Tensor, ...]) -> Any:
     """The inverse of `take_tensors`."""
-    if isinstance(value, _Place):
+    if isinstance(value, _Taken):
         return tensors[value.number]
     if isinstance(value, tuple):
         items = [put_tensors(item, tensors) for item in value]

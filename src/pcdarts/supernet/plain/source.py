@@ -14,15 +14,15 @@ from torch import Tensor
 from pcdarts.ops import pooling
 from pcdarts.ops.depthwise import add_convolved, convolve, kernel_gradients, strided_gradients
 from pcdarts.ops.synchronize import WholeBatch
-from pcdarts.supernet.plain.blocks import sums_over_pixels
+from pcdarts.supernet.edges import Statistics
 from pcdarts.supernet.plain.channels_last import (
     channels_last,
     rectify_gradient,
     shifted_grids,
     shifted_grids_gradient,
 )
-from pcdarts.supernet.plain.fold import Statistics
 from pcdarts.supernet.plain.groups import CONVOLUTIONS, POOLS, SKIP, take
+from pcdarts.supernet.plain.pointwise import sums_over_pixels
 from pcdarts.supernet.plain.stages import (
     Stages,
     add_mixture,
@@ -126,7 +126,7 @@ def forward(
         shift += add_mixture(mixed, pools, _columns(mixture, POOLS, primitives))
 
     if weights.skip is not None:
-        grids = shifted_grids(sampled.relu(), _blocks(sampled, weights))
+        grids = shifted_grids(sampled.relu(), _parts(sampled, weights))
         skip, skip_statistics = make_stages((grids,), weights.skip, running and running.skip, batch)
         shift += add_mixture(mixed, skip, _columns(mixture, (SKIP,), primitives))
 
@@ -221,7 +221,7 @@ def backward(
     if trace.skip is not None:
         (grids,), gradients = mixture_backward(trace.skip, _columns(mixture, (SKIP,), primitives), grad, grad_sums)
         _set_columns(of_mixture, (SKIP,), primitives, gradients.weights)
-        unmasked = shifted_grids_gradient(grids, trace.sampled, _blocks(trace.sampled, weights))
+        unmasked = shifted_grids_gradient(grids, trace.sampled, _parts(trace.sampled, weights))
         unmasked = rectify_gradient(unmasked, trace.sampled)
         of_sampled = unmasked if of_sampled is None else of_sampled.add_(unmasked)
         of_skip = gradients.pointwise
@@ -300,6 +300,6 @@ def _identity(like: Tensor, operations: int) -> Tensor:
     return torch.eye(like.shape[-1], dtype=like.dtype, device=like.device).expand(operations, *like.shape[1:])
 
 
-def _blocks(sampled: Tensor, weights: SourceWeights) -> int:
+def _parts(sampled: Tensor, weights: SourceWeights) -> int:
     """1 if the edges share their sampled channels, else n."""
     return sampled.shape[1] // weights.last.shape[-1]

@@ -11,23 +11,23 @@ import torch
 from torch import Tensor
 
 from pcdarts.ops.synchronize import WholeBatch
-from pcdarts.supernet.plain.blocks import (
-    add_product,
-    make_blocks,
-    make_transposed_blocks,
-    multiply,
-    products_over_pixels,
-    sums_over_pixels,
-)
+from pcdarts.supernet.edges import Statistics
 from pcdarts.supernet.plain.fold import (
     Fold,
     FoldGradient,
     Moments,
-    Statistics,
     fold_backward,
     fold_batch,
     fold_running,
     weight_gradient,
+)
+from pcdarts.supernet.plain.pointwise import (
+    add_product,
+    grouped_weights,
+    multiply,
+    products_over_pixels,
+    sums_over_pixels,
+    transposed_weights,
 )
 
 
@@ -73,13 +73,13 @@ def make_stages(
     if running is not None:
         flat = Statistics(running.mean.flatten(0, 1), running.variance.flatten(0, 1))
         return Stages(inputs, fold_running(maps, flat), n, batch), None
-    blocks = inputs[0].shape[1] // width
+    own = inputs[0].shape[1] // width  # 1 if the edges share the input, else n
     pixels = batch.pixels(inputs[0])
     sums, products = batch.sums(
-        torch.stack([sums_over_pixels(d) for d in inputs]), products_over_pixels(inputs, inputs, blocks, shared=False)
+        torch.stack([sums_over_pixels(d) for d in inputs]), products_over_pixels(inputs, inputs, own, shared=False)
     )
-    means, second = (sums / pixels).view(operations, blocks, width), products / pixels
-    if blocks < n:
+    means, second = (sums / pixels).view(operations, own, width), products / pixels
+    if own < n:
         means, second = means.expand(-1, n, -1), second.expand(-1, n, -1, -1)
     fold, statistics = fold_batch(maps, Moments(means.flatten(0, 1), second.flatten(0, 1)))
     by_operation = Statistics(*(value.unflatten(0, (operations, n)) for value in statistics))
@@ -88,7 +88,7 @@ def make_stages(
 
 def outputs(stages: Stages) -> Iterator[Tensor]:
     """z = A d + b of every operation, [B, n·c, H, W]."""
-    matrices = make_blocks(stages.fold.matrix, stages.edges, stages.shared, stages.inputs[0].dtype)
+    matrices = grouped_weights(stages.fold.matrix, stages.edges, stages.shared, stages.inputs[0].dtype)
     shifts = stages.fold.shift.view(len(matrices), -1)
     for d, matrix, shift in zip(stages.inputs, matrices, shifts, strict=True):
         yield multiply(d, matrix, shift)
@@ -100,7 +100,9 @@ def add_mixture(mixed: Tensor, stages: Stages, weights: Tensor) -> Tensor:
     Returns what is missing, Σ w b [n, c].
     """
     matrices = stages.fold.matrix * weights.reshape(-1, 1, 1)
-    for d, matrix in zip(stages.inputs, make_blocks(matrices, stages.edges, stages.shared, mixed.dtype), strict=True):
+    for d, matrix in zip(
+        stages.inputs, grouped_weights(matrices, stages.edges, stages.shared, mixed.dtype), strict=True
+    ):
         add_product(mixed, d, matrix)
     return (stages.fold.shift.view(*weights.shape, -1) * weights.unsqueeze(2)).sum(dim=0)
 
@@ -147,7 +149,7 @@ def _input_gradients(
 ) -> Iterator[Tensor]:
     """Aᵀ g + Q d + u for every operation; where edges share an input, the sum over the edges."""
     dtype, shared, n = stages.inputs[0].dtype, stages.shared, stages.edges
-    direct = make_transposed_blocks(matrix, n, shared, dtype)
+    direct = transposed_weights(matrix, n, shared, dtype)
     if pieces.through_covariance is None or pieces.through_mean is None:
         for g, away in zip(grads, direct, strict=True):
             yield multiply(g, away)
@@ -156,7 +158,7 @@ def _input_gradients(
     if shared:
         curvature, shift = (value.unflatten(0, (-1, n)).sum(dim=1) for value in (curvature, shift))
         n = 1
-    around = make_blocks(curvature, n, False, dtype)
+    around = grouped_weights(curvature, n, False, dtype)
     shifts = shift.reshape(len(grads), -1)
     for g, d, away, back, constant in zip(grads, stages.inputs, direct, around, shifts, strict=True):
         yield add_product(multiply(d, back, constant), g, away)

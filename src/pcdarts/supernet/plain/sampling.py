@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pcdarts.supernet.plain.blocks import Blocks, add_product, multiply
 from pcdarts.supernet.plain.channels_last import channels_last
+from pcdarts.supernet.plain.pointwise import GroupedWeight, add_product, multiply
 
 MOVED_BY_PRODUCT = 32
 """Channels of a node up to which a product with a matrix of zeros and ones is faster than moving single numbers."""
@@ -37,7 +37,7 @@ class FirstChannels:
             return sampled.relu()
         if self.channels > MOVED_BY_PRODUCT:
             return channels_last(torch.cat([sampled.relu()] * n, dim=1))
-        return multiply(sampled, Blocks(_eye(self.width, sampled).repeat(n, 1), 1)).relu_()
+        return multiply(sampled, GroupedWeight(_eye(self.width, sampled).repeat(n, 1), 1)).relu_()
 
     def give_back(
         self, grad: Tensor, of_sampled: Tensor | None, of_rectified: Tensor | None, edges: Sequence[int]
@@ -45,7 +45,7 @@ class FirstChannels:
         """Add to the node's gradient those of `sampled` and, before the ReLU, of `rectified`, where there are any."""
         n = len(edges)
         if of_rectified is not None and n > 1 and self.channels <= MOVED_BY_PRODUCT:
-            add_product(grad, of_rectified, Blocks(_eye(self.channels, grad)[:, : self.width].repeat(1, n), 1))
+            add_product(grad, of_rectified, GroupedWeight(_eye(self.channels, grad)[:, : self.width].repeat(1, n), 1))
         elif of_rectified is not None:
             for part in of_rectified.split(self.width, dim=1):
                 of_sampled = part if of_sampled is None else of_sampled + part
@@ -133,33 +133,6 @@ class MaskedChannels:
         return torch.cat([self.selected[edge] for edge in edges])
 
 
-def selected_channels(mask: Tensor, width: int) -> Tensor:
-    """The indices [edges, width] of the channels that a boolean mask [edges, C] selects, in their order."""
-    # A stable sort: counting what a mask holds would make a GPU wait.
-    return mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :width]
-
-
-class DrawnMasks(list[Tensor]):
-    """Masks that `Supernet.draw_masks` drew, which nobody needs to count on a GPU."""
-
-
-def fitting_masks(masks: Sequence[Tensor], channels: Sequence[int], edges: int, k: int) -> list[bool]:
-    """Which of the masks, one for each cell, are [edges, C] and select C/k channels of every edge.
-
-    On a GPU drawn ones are only measured: to count what they select, it would be waited for in every pass.
-    """
-    if isinstance(masks, DrawnMasks) and any(mask.device.type != "cpu" for mask in masks):
-        return [mask.shape == (edges, width) for mask, width in zip(masks, channels, strict=True)]
-    fits = [
-        (mask.count_nonzero(dim=1) == width // k).all()
-        if mask.shape == (edges, width)
-        else torch.tensor(False, device=mask.device)
-        for mask, width in zip(masks, channels, strict=True)
-    ]
-    found: list[bool] = torch.stack(fits).tolist()  # a GPU waits once, not for every mask
-    return found
-
-
 def shuffle(x: Tensor, k: int) -> Tensor:
     """Shuffle the channels of x [B, C, H, W] in k groups: [k, C/k] becomes [C/k, k], as in ShuffleNet (Sec. 4.1).
 
@@ -170,7 +143,7 @@ def shuffle(x: Tensor, k: int) -> Tensor:
         return x
     if channels <= MOVED_BY_PRODUCT:
         order = torch.arange(channels, device=x.device).view(k, -1).t().flatten()
-        return multiply(x, Blocks(_eye(channels, x)[order], 1))
+        return multiply(x, GroupedWeight(_eye(channels, x)[order], 1))
     pixels = x.permute(0, 2, 3, 1).unflatten(3, (k, -1)).transpose(3, 4)
     return pixels.flatten(3).permute(0, 3, 1, 2)
 

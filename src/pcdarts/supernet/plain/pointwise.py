@@ -2,10 +2,10 @@
 
 An input of c' channels instead of n·c' is one that all n edges share.
 
-On the CPU products run in groups of at least `GROUP` channels. Smaller blocks are joined to block-diagonal matrices,
-although most of their factors are zeros. A single group is a convolution: for as few channels as there are here,
-PyTorch's are up to four times faster than its matrix products. Elsewhere all blocks are one matrix, which costs a GPU
-far less than a batch of small ones, and products are matrix products, never rounded to fewer bits behind one's back.
+On the CPU products run in groups of at least `GROUP` channels. Smaller matrices are joined to one with zeros beside
+them, although most of its factors are zeros. A single group is a convolution: for as few channels as there are here,
+PyTorch's are up to four times faster than its matrix products. Elsewhere all of them are joined to one matrix, which
+costs a GPU far less than a batch of small ones, and products are matrix products, never silently rounded to fewer bits.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from pcdarts.ops.depthwise import add_convolution, fuses_addition
 from pcdarts.ops.precision import onednn_convolves
 
 GROUP = 16
-"""Channels of a group: below, a product with zeros beside the blocks is as fast."""
+"""Channels of a group: below, a product with zeros beside the small matrices is as fast."""
 
 FUSED_UP_TO = 32
 """Channels of a map up to which a product is best added to it by a convolution."""
 
 
-class Blocks(NamedTuple):
+class GroupedWeight(NamedTuple):
     """The weight of a grouped 1x1 convolution."""
 
     weight: Tensor
@@ -33,9 +33,9 @@ class Blocks(NamedTuple):
     groups: int
 
 
-def make_blocks(
+def grouped_weights(
     matrices: Tensor, n: int, shared: bool, dtype: torch.dtype, in_groups: bool | None = None
-) -> list[Blocks]:
+) -> list[GroupedWeight]:
     """For matrices [operations · n, c, c'], what computes M x on every edge, for each operation.
 
     `in_groups` is whether there may be more than one group; by default, whether the device is a CPU.
@@ -44,26 +44,26 @@ def make_blocks(
     _, rows, columns = matrices.shape
     groups = 1 if shared else _groups(n, rows, columns, matrices, in_groups)
     if shared or groups == n:
-        return [Blocks(weight, groups) for weight in matrices.reshape(-1, n * rows, columns).unbind()]
+        return [GroupedWeight(weight, groups) for weight in matrices.reshape(-1, n * rows, columns).unbind()]
     edges = n // groups
-    blocks = matrices.view(-1, groups, edges, rows, columns)
-    dense = matrices.new_zeros(len(blocks), groups, edges, rows, edges, columns)
-    dense.diagonal(dim1=2, dim2=4).copy_(blocks.permute(0, 1, 3, 4, 2))
-    return [Blocks(weight, groups) for weight in dense.view(-1, n * rows, edges * columns).unbind()]
+    small = matrices.view(-1, groups, edges, rows, columns)
+    dense = matrices.new_zeros(len(small), groups, edges, rows, edges, columns)
+    dense.diagonal(dim1=2, dim2=4).copy_(small.permute(0, 1, 3, 4, 2))
+    return [GroupedWeight(weight, groups) for weight in dense.view(-1, n * rows, edges * columns).unbind()]
 
 
-def make_transposed_blocks(matrices: Tensor, n: int, shared: bool, dtype: torch.dtype) -> list[Blocks]:
+def transposed_weights(matrices: Tensor, n: int, shared: bool, dtype: torch.dtype) -> list[GroupedWeight]:
     """What computes Mᵀ x on every edge; for a shared input, summed over the edges."""
     if not shared:
-        return make_blocks(matrices.mT.contiguous(), n, shared, dtype)
+        return grouped_weights(matrices.mT.contiguous(), n, shared, dtype)
     weights = matrices.to(dtype).view(-1, n * matrices.shape[1], matrices.shape[2]).mT
-    return [Blocks(weight, 1) for weight in weights.unbind()]
+    return [GroupedWeight(weight, 1) for weight in weights.unbind()]
 
 
-def multiply(x: Tensor, blocks: Blocks, shift: Tensor | None = None) -> Tensor:
+def multiply(x: Tensor, by: GroupedWeight, shift: Tensor | None = None) -> Tensor:
     """M x + shift at every pixel of x [B, channels, H, W]; shift has a number for every channel of the result."""
     shift = None if shift is None else shift.to(x.dtype)
-    weight, groups = blocks
+    weight, groups = by
     if groups == 1 and onednn_convolves(x):
         return F.conv2d(x, weight[:, :, None, None], shift)
     matrix = as_matrix(x)
@@ -75,9 +75,9 @@ def multiply(x: Tensor, blocks: Blocks, shift: Tensor | None = None) -> Tensor:
     return as_image(result if shift is None else result.add_(shift), x)
 
 
-def add_product(out: Tensor, x: Tensor, blocks: Blocks) -> Tensor:
+def add_product(out: Tensor, x: Tensor, by: GroupedWeight) -> Tensor:
     """Add M x in place to the last channels of `out` [B, channels, H, W], which may have more channels than M rows."""
-    weight, groups = blocks
+    weight, groups = by
     more = out.shape[1] - len(weight)
     if groups == 1 and out.shape[1] <= FUSED_UP_TO and fuses_addition(x):
         weight = F.pad(weight, (0, 0, more, 0))  # zeros cost less than a view of some channels
@@ -98,7 +98,7 @@ def products_over_pixels(
     Args:
         xs: per operation [B, n·c, H, W].
         ys: per operation [B, n·c', H, W], or [B, c', H, W] if the edges share it.
-        in_groups: as for `make_blocks`.
+        in_groups: as for `grouped_weights`.
 
     Summed in float32 at least: these products become statistics.
     """
@@ -108,8 +108,8 @@ def products_over_pixels(
     if shared:
         return products.view(-1, n, rows, columns)
     edges = n // groups
-    blocks = products.view(-1, groups, edges, rows, edges, columns).diagonal(dim1=2, dim2=4)
-    return blocks.permute(0, 1, 4, 2, 3).flatten(1, 2)
+    of_edges = products.view(-1, groups, edges, rows, edges, columns).diagonal(dim1=2, dim2=4)
+    return of_edges.permute(0, 1, 4, 2, 3).flatten(1, 2)
 
 
 def _product(x: Tensor, y: Tensor, groups: int) -> Tensor:
@@ -147,7 +147,7 @@ def _by_group(x: Tensor, n: int) -> Tensor:
 
 
 def _groups(n: int, rows: int, columns: int, like: Tensor, in_groups: bool | None) -> int:
-    """Into how many groups of blocks [rows, columns] the n edges go; 1 if not all would be alike."""
+    """Into how many groups the n edges go, with a matrix [rows, columns] each; 1 if not all would be alike."""
     if not (like.device.type == "cpu" if in_groups is None else in_groups):
         return 1
     edges = -(-GROUP // min(rows, columns))

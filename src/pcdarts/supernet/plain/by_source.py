@@ -10,9 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pcdarts.supernet.edges import CandidateOperations, EdgeNorm
+from pcdarts.supernet.edges import CandidateOperations, EdgeNorm, Statistics
 from pcdarts.supernet.parameters import SupernetCell
-from pcdarts.supernet.plain.fold import Statistics
 from pcdarts.supernet.plain.groups import CONVOLUTIONS, POOLS, SEPARABLE, SKIP, Group, take, take_edges
 from pcdarts.supernet.plain.source import SourceStatistics, SourceWeights
 
