@@ -180,9 +180,9 @@ def _choices(
     of_edges = [
         [
             _Candidate(
-                max(strengths[edge][place], sys.float_info.min), space.primitives[place], source, costs[edge, place]
+                max(strengths[edge][column], sys.float_info.min), space.primitives[column], source, costs[edge, column]
             )
-            for place in space.choices(edge)
+            for column in space.choices(edge)
         ]
         for source, edge in enumerate(space.edges_into(target))
     ]
@@ -231,5 +231,5 @@ def _genotype(space: CellSpace, steps: Sequence[_Step], rank: int) -> Genotype:
         edges[:0] = [(candidate.primitive, candidate.source) for candidate in step.node.kept[step.chosen[rank]]]
         rank = int(step.before[rank])
     of_kind = len(edges) // len(space.kinds)
-    cells = {kind: tuple(edges[place * of_kind : (place + 1) * of_kind]) for place, kind in enumerate(space.kinds)}
+    cells = {kind: tuple(edges[number * of_kind : (number + 1) * of_kind]) for number, kind in enumerate(space.kinds)}
     return Genotype.of_space(space, cells)

@@ -12,7 +12,7 @@ _Edges = tuple[tuple[str, int], ...]
 
 
 def canonical(genotype: Genotype) -> Genotype:
-    """The same genotype with its nodes numbered, and the edges of each node sorted, by a rule of ours alone.
+    """The same genotype with its nodes numbered, and the edges of each node sorted, as the graph alone decides.
 
     Two genotypes are one graph exactly if their canonical forms are equal. Of a cell in which many nodes have the
     same inputs and other uses, at most 10,000 numberings are tried: two forms of it may be told apart.
@@ -26,8 +26,8 @@ def canonical(genotype: Genotype) -> Genotype:
 def _canonical_cell(genotype: Genotype, kind: CellKind) -> tuple[_Edges, tuple[int, ...]]:
     """The smallest of all numberings that take, at every step, the node whose inputs come first.
 
-    Of nodes with equal inputs each is tried in turn, for they may differ in what is made of them; where they do not,
-    one is enough.
+    Of nodes with equal inputs each is tried in turn, because they may differ in which nodes use them; where they do
+    not, one is enough.
     """
     inputs, concat = genotype.entering(kind), genotype.concat(kind)
     before = {node: node for node in range(genotype.form.num_inputs)}

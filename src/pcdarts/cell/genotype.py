@@ -170,12 +170,12 @@ class Genotype:
         """Read what `find_in_file` has found.
 
         Raises:
-            InputError: naming the place, when it is no consistent genotype.
+            InputError: naming the file and the line, when it is no consistent genotype.
         """
         try:
             return cls.from_json(found.text) if found.text.startswith("{") else cls.from_text(found.text)
         except InputError as error:
-            raise InputError(f"{found.place}: {error}") from None
+            raise InputError(f"{found.where}: {error}") from None
 
 
 def _checked_sequence(where: str, value: object) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ _MAX_LINES = 1000
 """Of one genotype."""
 
 _MAX_FILE = 2**32
-"""Characters, so that nobody reads a device for ever."""
+"""Characters, so that reading a device ends."""
 
 _MARK = re.compile(rf"(?i:\bepoch)[\s:,=#\[(]{{0,4}}(?P<epoch>\d{{1,9}})|{CALL.pattern}")
 """Where a log says which epoch it is in, and where a genotype begins."""
@@ -28,10 +28,10 @@ _MARK = re.compile(rf"(?i:\bepoch)[\s:,=#\[(]{{0,4}}(?P<epoch>\d{{1,9}})|{CALL.p
 
 @dataclass(frozen=True)
 class FoundGenotype:
-    """The text of one genotype (a JSON object, or printed), where it stands, and what is to be said of the choice."""
+    """The text of one genotype (a JSON object, or printed), where it was found, and a remark on the choice."""
 
     text: str
-    place: str
+    where: str
     remark: str | None = None
 
 
@@ -141,13 +141,13 @@ def _by_name(path: Path, names: dict[str, _Named], which: str | None) -> FoundGe
             raise InputError(f"{path} has no genotype called {shown(which)}: {did_you_mean(which[:40], names)}")
         which = alike[0]
     named = names[which]
-    place = f"{path}, line {named.call.lineno} ({which})"
+    where = f"{path}, line {named.call.lineno} ({which})"
     try:
         text = ast.unparse(named.call)  # without comments, in which others may stand
     except (RecursionError, ValueError):
-        raise InputError(f"{place}: the genotype is not well formed: expected {EXPECTED}") from None
+        raise InputError(f"{where}: the genotype is not well formed: expected {EXPECTED}") from None
     remark = f"{path}: {which} is {named.name}" if which != named.name else None
-    return FoundGenotype(text, place, remark)
+    return FoundGenotype(text, where, remark)
 
 
 # A log

@@ -37,10 +37,10 @@ def plain(text: str) -> str:
 
 
 def check_length(text: object) -> None:
-    """Refuse what is no text of a genotype, or too long for one.
+    """Refuse what is not a text, or too long for the text of a genotype.
 
     Raises:
-        InputError: so it is.
+        InputError: it is not a text, or too long.
     """
     if not isinstance(text, str):
         raise InputError(f"the text of a genotype is a string, not {shown_value(text)}")

@@ -154,14 +154,14 @@ class CellSpace:
         return [index for index, edge in enumerate(self.edges) if edge.source == source]
 
     def choices(self, edge: int) -> tuple[int, ...]:
-        """What a genotype may have on an edge, as places in `primitives`: `none` only where every edge is kept."""
+        """What a genotype may have on an edge, as indices in `primitives`: `none` only where every edge is kept."""
         return self.choices_among(self.primitives if self.allowed is None else self.allowed[edge])
 
     def choices_among(self, names: Collection[str]) -> tuple[int, ...]:
-        """Those of some primitives that a genotype may have on an edge, as places in `primitives`."""
+        """Those of some primitives that a genotype may have on an edge, as indices in `primitives`."""
         return tuple(
-            place
-            for place, name in enumerate(self.primitives)
+            column
+            for column, name in enumerate(self.primitives)
             if name in names and (name != "none" or self.form.edges_kept is None)
         )
 
@@ -197,7 +197,7 @@ def largest_map(kind: NetworkKind, image_side: int) -> int:
 
 
 def suggested_kind(image_side: int) -> NetworkKind:
-    """The stem of the smallest stride of which the cells' maps are no larger than `LARGEST_MAP`: 224 pixels, imagenet.
+    """The stem with the smallest stride that makes maps no larger than `LARGEST_MAP`; "imagenet" for 224 pixels.
 
     A rule of ours, which keeps cells at about the size of maps that both searches of the paper had.
     """

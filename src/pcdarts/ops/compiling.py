@@ -1,4 +1,4 @@
-"""`torch.compile` for modules of which it makes something, and the word that keeps it off the others."""
+"""`torch.compile` for the modules that it makes faster, and a decorator that excludes the others."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ from torch import nn
 from torch._compile import _disable_dynamo
 
 BACKEND = "inductor"
-"""What makes the code: PyTorch's own, which takes minutes."""
+"""PyTorch's own compiler, which takes minutes."""
 
 _VARIANTS = 64
 """Kinds of cells, by sizes and strides, that one network may have; PyTorch gives up after 8."""
@@ -28,5 +28,5 @@ def compile_modules(modules: Iterable[nn.Module], backend: str) -> None:
 
 
 def never_compiled(function: _Function) -> _Function:
-    """As `torch.compiler.disable`, which would import the compiler at once and not only where somebody compiles."""
+    """As `torch.compiler.disable`, which would import the compiler even if nothing is compiled."""
     return cast(_Function, _disable_dynamo(function))

@@ -42,7 +42,7 @@ def convolve(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> T
 
 
 def convolve_phases(x: Tensor, weight: Tensor) -> Tensor:
-    """As `convolve(x, weight, 1, 2)`, without gaps: rows and columns of one parity meet only their like."""
+    """As `convolve(x, weight, 1, 2)`, without gaps: rows and columns only meet those of the same parity."""
     batch, channels, height, width = x.shape
     found = convolve(_phase_images(x), torch.cat([weight, weight])).permute(0, 2, 3, 1)
     parted = found.unflatten(0, (2, batch)).permute(1, 2, 0, 3, 4)  # [B, rows, 2, columns, 2C]
@@ -67,7 +67,7 @@ class _DepthwiseConv2d(torch.autograd.Function):
         if ctx.stride > 1 and ctx.dilation == 1 and x.dtype != torch.bfloat16:
             return *strided_gradients(x, weight, grad, ctx.stride, ctx.needs_input_grad[1]), None, None
         if ctx.stride > 1:
-            # A strided convolution is an unstrided one of which some pixels are read: the others have no gradient.
+            # A strided convolution is an unstrided one of which only some pixels are read: the others have no gradient.
             spread = torch.zeros_like(x, memory_format=torch.channels_last)
             spread[:, :, :: ctx.stride, :: ctx.stride] = grad
             grad = spread
@@ -87,14 +87,14 @@ def add_convolved(out: Tensor, x: Tensor, weight: Tensor, dilation: int = 1) -> 
 
 
 def fuses_addition(x: Tensor) -> bool:
-    """Whether `add_convolution` can be had for x."""
+    """Whether `add_convolution` can compute with x."""
     return _HAS_FUSED_ADDITION and onednn_convolves(x)
 
 
 def add_convolution(out: Tensor, x: Tensor, weight: Tensor, padding: int, dilation: int, groups: int) -> Tensor:
     """Add `F.conv2d(x, weight, None, 1, padding, dilation, groups)` to `out` in place; return `out`. No gradients.
 
-    It needs no room for a result of its own: a pass over memory less, and no fresh pages, which are dearer still.
+    It needs no memory for a result of its own: one pass over memory fewer, and no new pages, which cost even more.
     """
     added: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
         out, x, weight, None, [padding] * 2, [1, 1], [dilation] * 2, groups, "add", None, None, [], None
@@ -121,7 +121,7 @@ def strided_gradients(
 
 
 def kernel_gradients(x: Tensor, dilation: int = 1) -> "KernelGradients | PlainKernelGradients":
-    """What gives the gradients of kernels that read x, as suits its device."""
+    """Computes the gradients of kernels that read x, in the way that is fast on its device."""
     return KernelGradients(x, dilation) if x.device.type == "cpu" else PlainKernelGradients(x, dilation)
 
 
@@ -147,9 +147,9 @@ class KernelGradients:
     PyTorch's kernels are fast for any number of rows of taps, but for three columns at most. So a 5x5 gradient is put
     together from two of 5x3; the input lies in a buffer with two columns of zeros after (and before) every row, so that
     a shifted window is a view: what it reads past an edge are the zeros of the row before. Maps of fewer rows than the
-    kernel, for which PyTorch is slow, get rows of zeros too. With dilation 2, rows and columns of one parity meet only
-    their like and see an undilated kernel: rows are parted by parity along the batch, and a pair of neighbouring
-    columns is read as one of twice the channels.
+    kernel, for which PyTorch is slow, get rows of zeros too. With dilation 2, rows and columns of one parity only meet
+    those of the same parity and see an undilated kernel: rows are divided by parity along the batch, and a pair of
+    neighbouring columns is read as one of twice the channels.
 
     Args:
         x: [B, C, H, W], channels-last.

@@ -11,8 +11,8 @@ from pcdarts.errors import InputError
 Amp = Literal["off", "bf16", "fp16"]
 """Automatic mixed precision: none, or convolutions (and what PyTorch's autocast counts in) in bfloat16 or float16.
 
-float16 knows no number above 65,504 and hardly any below 6e-8: whoever uses it scales the loss up before the backward
-pass and the gradients down after it (`torch.amp.GradScaler`). Sums over pixels and statistics are float32 in any case.
+float16 has no number above 65,504 and hardly any below 6e-8: so the loss must be scaled up before the backward pass,
+and the gradients down after it (`torch.amp.GradScaler`). Sums over pixels and statistics are float32 in any case.
 """
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,7 +47,7 @@ def check_amp(amp: str, device_type: str) -> None:
     """Refuse a precision that does not exist, or that devices of this type here do not have.
 
     Raises:
-        InputError: just that.
+        InputError: there is no such precision, or not on this device.
     """
     if amp not in get_args(Amp):
         raise InputError(f"amp is {amp!r}, but it must be off, bf16 or fp16")
@@ -72,7 +72,7 @@ def has_fp16(device_type: str) -> bool:
 
 
 def onednn_convolves(x: Tensor) -> bool:
-    """Whether oneDNN's convolutions, which are PyTorch's fast ones on a CPU, take x: bfloat16 only where there is any.
+    """Whether oneDNN's convolutions, PyTorch's fast ones on a CPU, take x: bfloat16 only on processors that have it.
 
     Those of its operators that PyTorch does not choose by itself raise an error for what the processor does not have.
     """

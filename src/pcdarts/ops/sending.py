@@ -1,13 +1,13 @@
-"""How numbers that were made on the CPU get to the device that computes with them."""
+"""Sends tensors that were made on the CPU to the device that computes with them."""
 
 import torch
 from torch import Tensor
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """`values`, which are on the CPU, on `device`: themselves if that is the CPU.
+    """`values`, which are on the CPU, on `device`: the same tensor if that is the CPU.
 
-    Nobody waits for a GPU: it copies from page-locked memory when it has done what it was given before.
+    The caller does not wait for a GPU, which copies from page-locked memory once it has finished its earlier work.
     """
     if device.type == "cuda":
         values = values.pin_memory()

@@ -1,8 +1,8 @@
-"""Batch statistics over the images of all processes, for those who train with several and ask for it.
+"""Batch statistics over the images of all processes, where a training with several processes asks for it.
 
-Every process backpropagates the loss of its own images; gradients then are those of the sum of all losses, as far as
-they reach this process's images and its copy of the weights. Whoever averages or sums them later does what he does
-without synchronised statistics. All processes must make the same passes in the same order. PyTorch's own
+Every process backpropagates the loss of its own images. Its gradients are then those of the sum of all losses, with
+respect to this process's images and its copy of the weights. Averaging or summing them over the processes proceeds as
+without synchronisation. All processes must make the same passes in the same order. PyTorch's own
 `nn.SyncBatchNorm` needs a GPU.
 """
 

@@ -96,10 +96,10 @@ def _check_absent(space: CellSpace, kind: CellKind, weights: Tensor, there: Tens
     if "none" in space.primitives:
         wrong[:, space.primitives.index("none")] = False  # it is never computed
     if wrong.any():
-        edge, place = wrong.nonzero()[0].tolist()
+        edge, column = wrong.nonzero()[0].tolist()
         raise InputError(
-            f"on edge {edge} of the {kind} cells {space.primitives[place]} is not {what}, but has the weight "
-            f"{weights[edge, place].item():.3g}: {remedy}"
+            f"on edge {edge} of the {kind} cells {space.primitives[column]} is not {what}, but has the weight "
+            f"{weights[edge, column].item():.3g}: {remedy}"
         )
 
 

@@ -13,13 +13,13 @@ def selected_channels(mask: Tensor, width: int) -> Tensor:
 
 
 class DrawnMasks(list[Tensor]):
-    """Masks that `Supernet.draw_masks` drew, which nobody needs to count on a GPU."""
+    """Masks that `Supernet.draw_masks` drew: they fit, so that what they select need not be counted on a GPU."""
 
 
 def fitting_masks(masks: Sequence[Tensor], channels: Sequence[int], edges: int, k: int) -> list[bool]:
     """Which of the masks, one for each cell, are [edges, C] and select C/k channels of every edge.
 
-    On a GPU drawn ones are only measured: to count what they select, it would be waited for in every pass.
+    On a GPU only the shapes of drawn masks are checked: counting what they select would wait for the GPU in every pass.
     """
     if isinstance(masks, DrawnMasks) and any(mask.device.type != "cpu" for mask in masks):
         return [mask.shape == (edges, width) for mask, width in zip(masks, channels, strict=True)]

@@ -31,7 +31,7 @@ from pcdarts.supernet.plain.groups import PRIMITIVES
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
 _WIDEST_NATIVE = 32
-"""Sampled channels of the first cell up to which native kernels should be faster, where nobody has measured it."""
+"""Up to so many sampled channels of the first cell native kernels should be faster, where it was not measured."""
 
 
 class Supernet(nn.Module):
@@ -49,9 +49,9 @@ class Supernet(nn.Module):
             draws a fresh mask for every edge of every cell at each call (Eq. 1 to the letter).
         image_channels: 3 for colour, 1 for greyscale.
         kernels: "native" computes the cells with compiled kernels (`supernet/native`), "plain" with PyTorch alone;
-            "auto" is native on a CPU where they can be compiled, if they were the faster ones when a search on this
-            machine measured such networks; where none did, for 32 sampled channels or fewer in the first cell. Nothing
-            is measured here. The attribute of that name may be set at any time.
+            "auto" is native on a CPU where they can be compiled, if a search on this machine has measured such networks
+            and they were faster; if it was not measured, for 32 sampled channels or fewer in the first cell. Nothing is
+            measured here. The attribute of that name may be set at any time.
         amp: "bf16" and "fp16" compute in mixed precision in training, which only the plain kernels can; evaluation and
             logits are float32 in any case. The gradients of "fp16" vanish unless the loss is scaled up.
         synchronize: whether BatchNorm takes its statistics of the images of all processes of `torch.distributed`, which
@@ -137,7 +137,7 @@ class Supernet(nn.Module):
 
     @never_compiled
     def _check_mixing(self, mixture: Mixture, masks: list[Tensor] | None) -> None:
-        """Refuse what the cells would misread, and native kernels read beyond its end."""
+        """Refuse a mixture or masks of wrong shapes, which native kernels would read beyond their end."""
         edges = self.space.num_edges
         check_mixture(mixture, self.space)
         if masks is None:

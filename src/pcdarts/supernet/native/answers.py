@@ -1,4 +1,4 @@
-"""Which kernels were the faster ones here: what was measured, kept beside the library that it is about."""
+"""Which kernels were faster on this machine: what was measured, kept beside the compiled library."""
 
 import functools
 import json
@@ -53,7 +53,7 @@ def network_class(channels: int, k: int, num_nodes: int, sampling: str) -> str:
 def kept_kernels(network: str) -> Literal["native", "plain"] | None:
     """What all that was measured of a class of networks agrees on; None where it does not, or nothing was.
 
-    Answers of processes that came later do not change this one's mind.
+    Later answers of other processes do not change what this process has read.
     """
     found = {answer.kernels for answer in _kept(cache_folder(), target()).get(network, {}).values()}
     return found.pop() if len(found) == 1 else None
@@ -65,9 +65,9 @@ def kept_answer(network: str, step: str) -> Answer | None:
 
 
 def measured_answer(network: str, step: str, measure: Callable[[], Answer]) -> Answer:
-    """Measure, unless another process does just now, and keep the answer if that is possible.
+    """Measure, unless another process is measuring, and keep the answer if that is possible.
 
-    The kernels are loaded already.
+    The kernels must be loaded already.
     """
     file = _file()
     if file is None:
@@ -97,7 +97,7 @@ def _file() -> Path | None:
 
 
 def _read(file: Path) -> dict[str, dict[str, Answer]]:
-    """Empty when there is no such file, a damaged one, or one that somebody else may have put there."""
+    """Empty when the file does not exist, is damaged, or may have been written by another user."""
     with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
         if is_private(file.parent) and file.stat().st_size <= LARGEST_FILE:
             return {

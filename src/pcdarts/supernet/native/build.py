@@ -48,7 +48,7 @@ def load() -> ctypes.CDLL | None:
 
 
 def is_missing() -> bool:
-    """Whether `load` is going to compile.
+    """Whether `load` will compile.
 
     Raises:
         InputError: as `load`.
@@ -62,7 +62,7 @@ def is_missing() -> bool:
 
 
 def library_path() -> Path | None:
-    """Where the library is, or is going to be; None where there is none to be had."""
+    """Where the library is or will be; None where no compiler works."""
     compiler = find_compiler()
     try:
         return None if compiler is None else _library(compiler)
@@ -79,7 +79,7 @@ def _is_kept(library: Path) -> bool:
 
 
 def _open(library: Path) -> ctypes.CDLL | None:
-    """None when there is no such library, a damaged one, one of other structures, or one that is not surely ours."""
+    """None when the library does not exist, is damaged, has other structures, or may be from another user."""
     try:
         found = ctypes.CDLL(str(library)) if _is_kept(library) else None
     except OSError:
@@ -105,7 +105,7 @@ def _fingerprint(compiler: Compiler) -> str:
 
 
 def _compile(compiler: Compiler, library: Path) -> ctypes.CDLL:
-    """Make the library, which appears in one step, also where another process compiles it too.
+    """Make the library. It appears in one step, even if another process compiles it at the same time.
 
     Raises:
         OSError, subprocess.SubprocessError: the compiler does not work.

@@ -1,7 +1,7 @@
 """The supernet computed by the native kernels: autograd functions of tensors [blocks, C, H, W, lanes].
 
 The images of a batch are split into blocks, each of as many images as a vector of the processor has lanes (`lanes.h`);
-these lie innermost. A block that is not full is filled up with zeros. Single and double precision, on the CPU.
+these lie innermost. An incomplete block is filled up with zeros. Single and double precision, on the CPU.
 """
 
 import ctypes
@@ -162,7 +162,7 @@ def _call(name: str, dtype: torch.dtype, *structures: ctypes.Structure) -> None:
     """Call a function of kernels.cpp.
 
     Raises:
-        MemoryError: just that; what the function writes is not to be used then.
+        MemoryError: there is not enough memory; what the function has written must not be used.
     """
     function = getattr(load(), f"{name}_{_NAMES[dtype]}")
     function.restype = ctypes.c_bool
@@ -171,16 +171,16 @@ def _call(name: str, dtype: torch.dtype, *structures: ctypes.Structure) -> None:
 
 
 class _Workspace:
-    """Memory for what a cell keeps until its backward pass, handed from step to step.
+    """Memory for what a cell keeps until its backward pass, reused from step to step.
 
-    Fresh memory of this size would come from the system every time, page by page: a third of the forward pass.
+    New memory of this size would come from the system page by page, which takes a third of the forward pass.
     """
 
     _free: ClassVar[dict[tuple[torch.dtype, int], list[Tensor]]] = {}
     _last_use: ClassVar[dict[tuple[torch.dtype, int], int]] = {}
     _requests: ClassVar[Iterator[int]] = count()
     _KEPT_FOR = 1000
-    """Requests, three per cell and step, after which memory of a size that nobody asks for is given back."""
+    """After so many requests, three per cell and step, memory of a size that is no longer requested is freed."""
 
     def __init__(self, size: int, dtype: torch.dtype) -> None:
         self._key = (dtype, size)
@@ -198,7 +198,7 @@ class _Workspace:
 
 
 def give_back_memory() -> None:
-    """Free the memory that is kept for further steps."""
+    """Free the memory that is kept for later steps."""
     _Workspace._free.clear()
     _Workspace._last_use.clear()
 

@@ -17,7 +17,7 @@ _SHARED = ("libstdc++.so", "libgcc_s.so", "libm.so", "libc.so", "libdl.so")
 
 
 class Compiler(NamedTuple):
-    """How it is called, and what it says of its version."""
+    """The command that starts it, and what it prints as its version."""
 
     command: tuple[str, ...]
     version: bytes
@@ -50,9 +50,9 @@ def make_library(compiler: Compiler, flags: list[str], folder: Path) -> tuple[Pa
     compile_, kernels = [*compiler.command, *flags], str(_HERE / "kernels.cpp")
     if compiler.is_zig:
         compile_ = [_ZIG_NAMES.get(word, word) for word in compile_]
-        compile_.append("-fno-sanitize=undefined")  # which it adds where nobody optimises
-        # To build LLVM's C++ library takes a minute: what PyTorch has loaded does, but for what is in runtime.cpp, as
-        # long as the kernels use nothing of it that is not in headers (no strings or streams).
+        compile_.append("-fno-sanitize=undefined")  # zig adds the sanitiser to unoptimised code
+        # Building LLVM's C++ library takes a minute. The library that PyTorch has loaded is enough, with runtime.cpp,
+        # as long as the kernels use only what is in headers (no strings or streams).
         sources = [kernels, str(_HERE / "runtime.cpp")]
         lean = [[*compile_, "-c", source, "-o", str(at)] for source, at in zip(sources, objects, strict=True)]
         lean.append([*compiler.command, "-shared", "-nostdlib", *map(str, objects), *_loaded(), "-o", str(made)])
@@ -78,7 +78,7 @@ def _try(commands: list[list[str]], made: Path, folder: Path) -> ctypes.CDLL | N
 
 
 def _run(command: list[str], folder: Path) -> None:
-    # In a session of its own: Ctrl-C is for us, and would look like a compiler that does not work.
+    # In a session of its own: Ctrl-C would stop the compiler too, and look like a compiler that does not work.
     subprocess.run(
         command,
         capture_output=True,

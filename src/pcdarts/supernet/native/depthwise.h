@@ -1,6 +1,6 @@
 // Depthwise convolution of one channel, its two gradients, for 3x3 and 5x5 kernels of dilation 1 and 2.
 //
-// The plain equivalent is pcdarts/cell/depthwise.py. Inputs and output gradients are padded planes (lanes.h); `in` and
+// The plain equivalent is pcdarts/ops/depthwise.py. Inputs and output gradients are padded planes (lanes.h); `in` and
 // `grad` point at pixel (0, 0) inside the border. A pixel costs one multiply-add per tap, with the weight in all lanes.
 #pragma once
 

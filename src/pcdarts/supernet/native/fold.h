@@ -1,5 +1,5 @@
 // A 1x1 convolution and the BatchNorm after it as one affine map, and the gradients of that map. docs/fast-supernet.md
-// derives the formulas; pcdarts/supernet/fold.py is the plain equivalent.
+// derives the formulas; pcdarts/supernet/plain/fold.py is the plain equivalent.
 //
 // d [columns] is the input at a pixel, P [rows, columns] the 1x1 convolution, m the mean of d and S its covariance over
 // all n pixels of the batch: BatchNorm(P d) = A d + b with A = diag(r) P, b = -A m, r_i = 1 / sqrt(p_i S p_i + ε).
@@ -26,7 +26,7 @@ template <class T> struct Fold {
     }
 };
 
-// How BatchNorm remembers: lerp towards the batch's mean and unbiased variance.
+// How BatchNorm updates its running statistics: lerp towards the batch's mean and unbiased variance.
 template <class T> inline void remember(T& running_mean, T& running_var, double mean, double variance, double count) {
     running_mean += T(MOMENTUM) * (T(mean) - running_mean);
     running_var += T(MOMENTUM) * (T(variance * count / std::max(count - 1, 1.0)) - running_var);

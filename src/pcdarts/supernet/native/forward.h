@@ -1,4 +1,4 @@
-// The forward pass of a cell: source by source, then each target gathers what its sources sent (Eqs. 1 and 2).
+// The forward pass of a cell: source by source, then each target adds up what its sources sent (Eqs. 1 and 2).
 #pragma once
 
 #include "cell.h"

@@ -2,7 +2,7 @@
 //
 // A tensor [B, C, H, W] is kept as [blocks, C, H, W, LANES]: the innermost axis runs over the images of a block. Every
 // pixel of a channel is then one vector, whatever C, H, W, kernel size, stride and dilation are: no kernel has a
-// shuffle, a tail or a gather, and a channel of a block is one contiguous plane.
+// shuffle, a tail or a gather instruction, and a channel of a block is one contiguous plane.
 #pragma once
 
 #include <algorithm>
@@ -76,7 +76,7 @@ inline void read_anew(const void* pointer) { asm volatile("" : : "r"(pointer) : 
 template <class T> inline Lanes<T> zero() { return Lanes<T>{}; }
 template <class T> inline Lanes<T> broadcast(T value) { return value - zero<T>(); }  // which is exact, also of -0
 
-// Not a number stays what it is, as in PyTorch.
+// NaN propagates, as in PyTorch.
 template <class T> inline Lanes<T> relu(Lanes<T> x) { return x < T(0) ? zero<T>() : x; }
 
 // Copy `count` vectors, rectified.
@@ -114,7 +114,7 @@ template <class T> constexpr std::size_t whole_lines(Index count) {
     return (static_cast<std::size_t>(count) * sizeof(T) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
 
-// Memory of one thread, kept from call to call, in which kernels put what nobody else reads.
+// Memory of one thread, kept from call to call, for values that only this thread reads.
 template <class T> class Scratch {
 public:
     // `count` numbers, aligned to a vector, not initialised, of those that `reset` made room for.
@@ -124,7 +124,7 @@ public:
         if (used_ > capacity_) std::abort();  // to grow here would move what was taken before
         return start;
     }
-    // Forget all; make room for `count` numbers and some vectors of rounding.
+    // Discard everything; make room for `count` numbers and some vectors of rounding.
     void reset(Index count) {
         used_ = 0;
         Index size = count + 64 * LANES;

@@ -26,7 +26,7 @@ template <class T> inline Lanes<T> largest(const T* plane, Index width, const Wi
     for (Index y = window.top; y < window.bottom; ++y)
         for (Index x = window.left; x < window.right; ++x) {
             const Lanes<T> value = load(plane + (y * width + x) * LANES);
-            best = (value > best) | (value != value) ? value : best;  // not a number wins, as in PyTorch
+            best = (value > best) | (value != value) ? value : best;  // NaN wins, as in PyTorch
         }
     return best;
 }

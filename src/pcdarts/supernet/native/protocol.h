@@ -1,4 +1,4 @@
-// What Python hands over: numbers and pointers, each in a field with a name. native/protocol.py has the same
+// What Python gives to the kernels: numbers and pointers, each in a field with a name. native/protocol.py has the same
 // structures, and `layout` says where every field lies, so that a library whose structures differ is never called.
 #pragma once
 
@@ -22,7 +22,7 @@ struct CellShape {
     Index training, weight_gradients, mixture_gradients, input_gradients;
 };
 
-// How many numbers the forward pass saves, and how many the backward pass works with besides.
+// How many numbers the forward pass saves, and how many more the backward pass works with.
 struct CellSizes {
     Index saved, hidden;
 };

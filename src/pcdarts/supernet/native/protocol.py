@@ -1,7 +1,7 @@
-"""What is handed to the kernels: the structures of protocol.h, field by field, and the check that they are the same.
+"""What Python gives to the kernels: the structures of protocol.h, field by field, and a check that they are equal.
 
-A field is given by its name, never by its place. `layout` says where every field lies; a library that says anything
-else was made from other headers, and `build.py` does not use it.
+A field is given by its name, never by its position. `layout` says where every field lies; a library with another
+layout was made from other headers, and `build.py` does not use it.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ class CellShape(ctypes.Structure):
 
 
 class CellSizes(ctypes.Structure):
-    """How many numbers the forward pass saves, and how many the backward pass works with besides."""
+    """How many numbers the forward pass saves, and how many more the backward pass works with."""
 
     _fields_ = _numbers("saved", "hidden")
 
@@ -119,7 +119,7 @@ _STRUCTURES = (
 def fill(structure: type[_Structure], dtype: torch.dtype, **fields: Any) -> _Structure:
     """A structure all of whose fields are given: numbers, other structures, tensors or None, or lists of the latter.
 
-    The tensors must outlive it: it holds their addresses alone.
+    The tensors must outlive it, because it only holds their addresses.
 
     Raises:
         TypeError: a field is missing or unknown, or a tensor is not a contiguous one of `dtype` on the CPU (`selected`
@@ -132,10 +132,10 @@ def fill(structure: type[_Structure], dtype: torch.dtype, **fields: Any) -> _Str
     for name, value in fields.items():
         wanted = torch.int64 if name in ("selected", "active") else dtype
         if isinstance(value, list):
-            places = getattr(filled, name)
-            if len(value) != len(places):
-                raise TypeError(f"{structure.__name__}.{name} takes {len(places)} tensors, not {len(value)}")
-            places[:] = [_address(name, tensor, wanted) for tensor in value]
+            array = getattr(filled, name)
+            if len(value) != len(array):
+                raise TypeError(f"{structure.__name__}.{name} takes {len(array)} tensors, not {len(value)}")
+            array[:] = [_address(name, tensor, wanted) for tensor in value]
         else:
             setattr(filled, name, _address(name, value, wanted) if isinstance(value, Tensor) else value)
     return filled
@@ -155,8 +155,8 @@ def layout() -> str:
     for structure in _STRUCTURES:
         lines.append(f"{structure.__name__} {ctypes.sizeof(structure)}")
         for name, kind, *_ in structure._fields_:
-            place = getattr(structure, name)
-            lines.append(f"{name} {place.offset} {place.size} {_kind(kind)}")
+            at = getattr(structure, name)
+            lines.append(f"{name} {at.offset} {at.size} {_kind(kind)}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""For which processor the kernels are compiled: this one, or a lesser one that an environment variable names.
+"""For which processor the kernels are compiled: this one, or a simpler one that an environment variable names.
 
 The width of the kernels follows from it (`lanes.h`), so that every width can be tested and timed on one machine.
 """
@@ -64,5 +64,5 @@ def _flags_here() -> dict[str, str]:
 
 
 def _runs_avx2() -> bool:
-    """Every Mac of the last ten years does; elsewhere Linux knows."""
+    """Every Mac of the last ten years runs AVX2; Linux lists it among the instructions of the processor."""
     return platform.system() == "Darwin" or {b"avx2", b"fma"} <= set(processor().split())

@@ -71,18 +71,18 @@ def gradients_of_source(weights: SourceWeights, found: Sequence[tuple[Group, Sou
     for group, part in found:
         for stage, kernel in zip(_stages(group), part.depthwise, strict=True):
             _set(kernels[stage].unflatten(0, (n, -1)), group.edges, kernel.unflatten(0, (len(group.edges), -1)))
-        for place, stage_gradient in zip(group.among(SEPARABLE), part.first, strict=True):
-            _set(first[place], group.edges, stage_gradient)
-        for place, stage_gradient in zip(group.among(CONVOLUTIONS), part.last, strict=True):
-            _set(last[place], group.edges, stage_gradient)
+        for index, stage_gradient in zip(group.among(SEPARABLE), part.first, strict=True):
+            _set(first[index], group.edges, stage_gradient)
+        for index, stage_gradient in zip(group.among(CONVOLUTIONS), part.last, strict=True):
+            _set(last[index], group.edges, stage_gradient)
         if skip is not None and part.skip is not None:
             _set(skip[0], group.edges, part.skip[0])
     return SourceWeights(tuple(kernels), first, last, skip)
 
 
 def _stages(group: Group) -> list[int]:
-    """The places of a group's depthwise kernels in `SourceWeights.depthwise`."""
-    return [*group.among(SEPARABLE), *(len(SEPARABLE) + place for place in group.among(CONVOLUTIONS))]
+    """The indices of a group's depthwise kernels in `SourceWeights.depthwise`."""
+    return [*group.among(SEPARABLE), *(len(SEPARABLE) + index for index in group.among(CONVOLUTIONS))]
 
 
 def _set(x: Tensor, edges: Sequence[int], values: Tensor) -> None:
@@ -118,9 +118,9 @@ def running_by_source(cell: SupernetCell, dtype: torch.dtype) -> list[SourceStat
 
 def update_running(cell: SupernetCell, batches: list[SourceStatistics], pixels: int) -> None:
     """Let the running statistics follow those of a batch with `pixels` values per channel."""
-    for place, (norms, _) in enumerate(_norms(cell)):
-        found = [group for batch in batches if (group := batch[place]) is not None]
-        order = cell.edge_major if place < 3 else cell.strided_edge_major
+    for index, (norms, _) in enumerate(_norms(cell)):
+        found = [group for batch in batches if (group := batch[index]) is not None]
+        order = cell.edge_major if index < 3 else cell.strided_edge_major
         mean = torch.cat([group.mean for group in found], dim=1)[:, order]
         variance = torch.cat([group.variance for group in found], dim=1)[:, order]
         for norm, *batch in zip(norms, mean, variance, strict=True):
@@ -143,14 +143,14 @@ def update_running_of_group(
     cell: SupernetCell, source: int, group: Group, batch: SourceStatistics, pixels: int
 ) -> None:
     """As `update_running`, for a group of a source; the running statistics of all others stay as they are."""
-    edges = [cell.space.edges_from(source)[place] for place in group.edges]
+    edges = [cell.space.edges_from(source)[index] for index in group.edges]
     for (norms, _), statistics, kind in zip(_norms(cell), batch, _KINDS, strict=False):
         if statistics is None:
             continue
-        for place, mean, variance in zip(group.among(kind), *statistics, strict=True):
+        for index, mean, variance in zip(group.among(kind), *statistics, strict=True):
             for edge, *of_edge in zip(edges, mean, variance, strict=True):
                 number = cell.strided_edges.index(edge) if kind == (SKIP,) else edge
-                norms[place].update(Statistics(*of_edge), pixels, number)
+                norms[index].update(Statistics(*of_edge), pixels, number)
 
 
 def _norms(cell: SupernetCell) -> list[tuple[list[EdgeNorm], Tensor]]:

@@ -16,7 +16,7 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.ops.sending import send
 
 PRIMITIVES = CellSpace().primitives
-"""What this path computes, in the order in which it wants a mixture (`in_this_order`): the primitives of the paper."""
+"""What this path computes, in the order of the columns of its mixtures (`in_this_order`): the paper's primitives."""
 SKIP = PRIMITIVES.index("skip_connect")
 POOLS = (PRIMITIVES.index("max_pool_3x3"), PRIMITIVES.index("avg_pool_3x3"))
 SEPARABLE = (PRIMITIVES.index("sep_conv_3x3"), PRIMITIVES.index("sep_conv_5x5"))
@@ -28,13 +28,13 @@ class Group(NamedTuple):
     """Operations that the same edges of a source compute."""
 
     edges: tuple[int, ...]
-    """Places among the edges of the source."""
+    """Indices among the edges of the source."""
     primitives: tuple[int, ...]
-    """Places in the mixture, ascending."""
+    """Columns of the mixture, ascending."""
 
     def among(self, primitives: Sequence[int]) -> tuple[int, ...]:
-        """Which of `primitives` it has, by their places in that sequence."""
-        return tuple(place for place, primitive in enumerate(primitives) if primitive in self.primitives)
+        """Which of `primitives` it has, by their indices in that sequence."""
+        return tuple(index for index, primitive in enumerate(primitives) if primitive in self.primitives)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -65,13 +65,13 @@ def in_this_order(
     return wide.index_copy(1, send(torch.tensor(columns), wide.device), op_weights), known
 
 
-def take(x: Tensor, places: Sequence[int], dim: int = 0) -> Tensor:
+def take(x: Tensor, indices: Sequence[int], dim: int = 0) -> Tensor:
     """`x` at some ascending indices of a dimension: a view where they are neighbours."""
-    if not places:
+    if not indices:
         return x.narrow(dim, 0, 0)
-    if places[-1] - places[0] == len(places) - 1:
-        return x.narrow(dim, places[0], len(places))
-    return torch.cat([x.narrow(dim, place, 1) for place in places], dim=dim)
+    if indices[-1] - indices[0] == len(indices) - 1:
+        return x.narrow(dim, indices[0], len(indices))
+    return torch.cat([x.narrow(dim, index, 1) for index in indices], dim=dim)
 
 
 def take_edges(x: Tensor, edges: Sequence[int], n: int, dim: int = 1) -> Tensor:
@@ -82,17 +82,17 @@ def take_edges(x: Tensor, edges: Sequence[int], n: int, dim: int = 1) -> Tensor:
 
 
 def add_to_edges(x: Tensor, part: Tensor, edges: Sequence[int], n: int) -> None:
-    """Add what `take_edges` gives back to its place; the n edges are the last channels of x [B, channels, ...]."""
+    """Add to x, whose last channels are those of the n edges, what `take_edges` gave of some: [B, channels, ...]."""
     width = part.shape[1] // len(edges)
     start = x.shape[1] - n * width
     for edge, piece in zip(edges, part.split(width, dim=1), strict=True):
         x[:, start + edge * width : start + (edge + 1) * width] += piece
 
 
-def add_rows(x: Tensor, rows: Tensor, places: Sequence[int]) -> None:
-    """Add rows [places, ...] to those places of x."""
+def add_rows(x: Tensor, rows: Tensor, indices: Sequence[int]) -> None:
+    """Add rows [indices, ...] to x at those indices."""
     if len(x) == len(rows):
         x += rows
         return
-    for place, row in zip(places, rows, strict=True):
-        x[place] += row
+    for index, row in zip(indices, rows, strict=True):
+        x[index] += row

@@ -1,8 +1,7 @@
 """The supernet with PyTorch alone: every cell a single differentiable function, computed per source node.
 
-Autograd sees one node per cell instead of thousands: nothing is sliced, padded or accumulated behind the scenes, and
-what is kept for the backward pass is chosen (`source.py`). Second derivatives are not to be had; `reference.py` has
-them.
+Autograd sees one node per cell instead of thousands: it slices, pads and accumulates nothing itself, and this code
+chooses what is kept for the backward pass (`source.py`). There are no second derivatives; `reference.py` has them.
 """
 
 from itertools import pairwise
@@ -231,7 +230,7 @@ class CellPass:
         shift = mixture.new_zeros(n, self.sampling.width)
         shared = self.sampling.sampled(node, edges) if self.sampling.sums_mixed else None
         for group in self.groups[source]:
-            own = [edges[place] for place in group.edges]
+            own = [edges[index] for index in group.edges]
             sampled = self.sampling.sampled(node, own) if shared is None else shared
             room = mixed if len(own) == n else self._zeros(mixed, len(own))
             trace, of_group, statistics = sources.forward(
@@ -322,7 +321,7 @@ class CellPass:
         of_mixture = torch.zeros_like(mixture)
         of_weights: list[tuple[Group, SourceWeights]] = []
         for group, trace in zip(self.groups[source], saved.traces[source], strict=True):
-            own = [edges[place] for place in group.edges]
+            own = [edges[index] for index in group.edges]
             found = sources.backward(
                 trace,
                 weights_of_group(saved.weights[source], group),

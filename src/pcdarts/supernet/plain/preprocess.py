@@ -2,7 +2,7 @@
 
 Equal to the modules `ReluConvBN` and `FactorizedReduce` without affine parameters, whose weights and running
 statistics are used. A cell's output is read by two cells, so its ReLU is taken outside, once. BatchNorm's gradient
-comes from its output, which is a node of the cell and kept in any case: only the input is kept besides.
+comes from its output, which is a node of the cell and kept in any case; in addition only the input is kept.
 """
 
 from typing import Any

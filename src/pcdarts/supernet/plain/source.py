@@ -152,12 +152,12 @@ def _columns(mixture: Tensor, kind: Sequence[int], primitives: Sequence[int]) ->
 
 def _set_columns(of_mixture: Tensor, kind: Sequence[int], primitives: Sequence[int], values: Tensor) -> None:
     """Write values [operations, n] to where `_columns` finds them."""
-    places = [primitive for primitive in kind if primitive in primitives]
-    if places[-1] - places[0] == len(places) - 1:
-        of_mixture[:, places[0] : places[-1] + 1] = values.t()
+    indices = [primitive for primitive in kind if primitive in primitives]
+    if indices[-1] - indices[0] == len(indices) - 1:
+        of_mixture[:, indices[0] : indices[-1] + 1] = values.t()
         return
-    for place, value in zip(places, values, strict=True):
-        of_mixture[:, place] = value
+    for index, value in zip(indices, values, strict=True):
+        of_mixture[:, index] = value
 
 
 class SourceGradients(NamedTuple):
