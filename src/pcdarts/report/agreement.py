@@ -1,4 +1,4 @@
-"""How much the searches of several seeds agree, beside what chance alone would give: the stability of Sec. 4.4.3."""
+"""How much the searches of several seeds agree, compared with chance: the stability of Sec. 4.4.3."""
 
 import math
 from collections import Counter
@@ -32,9 +32,9 @@ class Agreement:
 
 
 def agreement(genotypes: Sequence[Genotype], space: CellSpace = _PAPERS) -> Agreement | None:
-    """How far genotypes agree; None where nothing can be compared: fewer than two, or cells of different sizes.
+    """How far genotypes agree; None for fewer than two, or cells of different sizes.
 
-    `space` says what chance would choose from, whatever the size of the cells.
+    `space` gives the operations from which chance would choose, for cells of any size.
     """
     sizes = {tuple(genotype.num_nodes(kind) for kind in genotype.kinds) for genotype in genotypes}
     if len(genotypes) < 2 or len(sizes) > 1:
@@ -68,11 +68,10 @@ def edge_strengths(
 def rank_agreement(space: CellSpace, runs: Sequence[Sequence[float]]) -> float | None:
     """Kendall's tau (tau-b) between the edge strengths of several runs of one kind of cell, as a mean over all pairs.
 
-    Each run is `[edges]` as `edge_strengths` returns it. Only edges that enter the same node are compared with each
-    other, as the derivation does: β̂ is normalised per node, so that all runs agree that an edge of a node with few
-    inputs is strong. 1 is the same order at every node, -1 the reverse; searches that have nothing in common give 0
-    on average, of either sign in a single pair. None for fewer than two runs, cells of different sizes, or a run
-    that finds all edges of every node equal.
+    Each run is `[edges]` as `edge_strengths` returns it. Only edges that enter the same node are compared, as in the
+    derivation: β̂ is normalised per node, so an edge of a node with few inputs is strong in every run. 1 is the same
+    order at every node, -1 the reverse, 0 the average by chance. None for fewer than two runs, cells of different
+    sizes, or a run in which all edges of every node are equal.
     """
     if len(runs) < 2 or any(len(run) != space.num_edges for run in runs):
         return None

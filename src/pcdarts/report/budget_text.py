@@ -1,4 +1,4 @@
-"""What a budget did to the cell of a search, as its `result.json` says it: what the page must tell of it."""
+"""The effect of a budget on the cell of a search, in sentences, from its `result.json`."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +14,7 @@ from pcdarts.report.difference import GenotypeDifference, diff
 from pcdarts.report.history import SearchHistory
 
 WITHOUT = "derived without the budget"
-"""Said of everything that shows cells after single epochs: a budget decides at the end alone."""
+"""For everything that shows cells of single epochs: a budget decides only at the end."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Limited:
     limits: str
     """`at most 50 M mult-adds`."""
     network: str
-    """A sentence: what the network that the limits are for costs with the cell found; empty before the search ends."""
+    """A sentence: the cost of the limited network with the cell found; empty before the search ends."""
     change: GenotypeDifference | None = None
-    """From the best cell of all to the best within the budget; None where that is the same one."""
+    """From the best cell of all to the best within the budget; None if they are the same."""
     without: str = ""
-    """A sentence: what the best cell of all would cost, and how much better it is; empty where it is the same."""
+    """A sentence: the cost of the best cell of all, and how much better it is; empty if it is the same."""
 
     @property
     def sentences(self) -> list[str]:
@@ -42,7 +42,7 @@ class Limited:
 
     @property
     def changes(self) -> str:
-        """What differs from the best cell of all, in lines; empty where nothing does."""
+        """The differences from the best cell of all, in lines; empty if there are none."""
         return f"From the best cell of all to this one:\n{self.change.to_text()}" if self.change else ""
 
     def marked(self, kind: CellKind) -> frozenset[tuple[int, str, int]]:
@@ -51,7 +51,7 @@ class Limited:
 
 
 def limited(search: SearchHistory) -> Limited | None:
-    """What is known of the budget of a search; None where it has none, or its files are damaged."""
+    """The budget of a search; None if it has none, or its files are damaged."""
     with suppress(KeyError, TypeError, ValueError, OverflowError, InputError):
         if not search.result:
             named = _limits(search.settings)
@@ -90,7 +90,7 @@ def _limits(named: Mapping[str, Any]) -> Budget:
     """The limits among settings.
 
     Raises:
-        TypeError: one is no number.
+        TypeError: one is not a number.
     """
     limits = [named.get(name) for name in ("max_mult_adds", "max_params", "max_skips")]
     if not all(limit is None or type(limit) is int for limit in limits):

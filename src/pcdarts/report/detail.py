@@ -1,4 +1,4 @@
-"""One search in detail: its cells, how they came about, and how α̂ and β̂ of every edge moved."""
+"""One search in detail: its cells, their changes, and α̂ and β̂ of every edge by epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Detail:
     changes: str
     """What the budget changed in the cell, in lines, if anything."""
     steps: Sequence[tuple[str, Sequence[Drawing]]]
-    """For each kind of cell: in how many steps it came about, in words, and drawings of some. Only of firsts."""
+    """For each kind of cell: how often it changed, in words, and drawings of some changes. Only if `is_first`."""
     timelines: Sequence[str]
     op_weights: Sequence[str]
     edge_weights: Sequence[str]
@@ -49,12 +49,12 @@ class Detail:
     is_whole: bool = True
 
     def in_part(self) -> "Detail":
-        """Only its cells, and which edges it would have kept: some 30 kB."""
+        """Only its cells, and the edges kept by epoch: about 30 kB."""
         return replace(self, steps=[], op_weights=[], edge_weights=[], is_whole=False)
 
     @property
     def size(self) -> int:
-        """About how many bytes of the page it takes."""
+        """About its size in bytes on the page."""
         drawings = [drawing for _, some in self.steps for drawing in some]
         parts = [drawing.svg for drawing in (*self.cells, *drawings)]
         return _ALLOWANCE + sum(
@@ -63,7 +63,7 @@ class Detail:
 
 
 def details_of(subject: Subject) -> list[Detail]:
-    """Every search of a subject, and every cell that came from elsewhere, once for each group."""
+    """Every search of a subject, and every cell that was not searched, once for each group."""
     details = []
     elsewhere = subject.trained_again
     for group in subject.groups:
@@ -79,7 +79,7 @@ def details_of(subject: Subject) -> list[Detail]:
 
 
 def compared(difference: GenotypeDifference, pair: Sequence[Entry]) -> list[Drawing]:
-    """Both cells of two genotypes side by side, with what only one of them has marked."""
+    """Both cells of two genotypes side by side; the edges that differ are marked."""
     return [
         Drawing(draw_inline(entry.genotype, kind, difference.marked(kind)[side]), entry.name)
         for kind in difference.edges
@@ -93,6 +93,7 @@ def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
     history = search or (entry.trainings[0] if entry.trainings else None)
     known = limited(search) if search else None
     cells = [_drawing(genotype, kind, known) for kind in genotype.kinds] if genotype else []
+    timelines, op_weights, edge_weights = _charts(search) if search else ([], [], [])
     return Detail(
         name=entry.name,
         folder=str(history.run.path) if history else "",
@@ -101,15 +102,15 @@ def _detail(entry: Entry, genotype: Genotype | None, is_first: bool) -> Detail:
         budget=known.sentences if known else [],
         changes=known.changes if known else "",
         steps=[_steps(search, kind) for kind in search.space.kinds] if search and search.genotypes and is_first else [],
-        timelines=_timelines(search) if search else [],
-        op_weights=_op_weights(search) if search else [],
-        edge_weights=_edge_weights(search) if search else [],
+        timelines=timelines,
+        op_weights=op_weights,
+        edge_weights=edge_weights,
         is_first=is_first,
     )
 
 
 def _drawing(genotype: Genotype, kind: CellKind, known: Limited | None) -> Drawing:
-    """The cell that a run ended with; what only a budget has brought into it is marked."""
+    """The final cell of a run; the edges that are there because of a budget are marked."""
     marked = known.marked(kind) if known else frozenset()
     return Drawing(draw_inline(genotype, kind, marked), "bold: what the budget changed" if marked else "")
 
@@ -122,36 +123,26 @@ def _steps(search: SearchHistory, kind: CellKind) -> tuple[str, list[Drawing]]:
         return f"The {name} was the same after every epoch{of_budget}.", []
     chosen = [found[index] for index in thinned(len(found), _MOST_DRAWINGS)]
     drawings = [
-        Drawing(draw_inline(change.genotype, kind, change.new), _step_in_words(change.epoch, len(change.new)))
+        Drawing(draw_inline(change.genotype, kind, change.new), _step_text(change.epoch, len(change.new)))
         for change in chosen
     ]
     shown = "all drawn here" if len(chosen) == len(found) else f"{len(chosen)} of its forms are drawn here"
     return f"The {name} changed {len(found) - 1} times{of_budget}; {shown}, new edges bold.", drawings
 
 
-def _step_in_words(epoch: int, new: int) -> str:
+def _step_text(epoch: int, new: int) -> str:
     return f"after epoch {epoch}" + (f": {new} new edge{'s' * (new != 1)}" if new else "")
 
 
-def _timelines(search: SearchHistory) -> list[str]:
-    if len(search.genotypes) < 2:
-        return []
-    return [genotype_timeline(search.genotypes, kind, frozen=search.frozen) for kind in search.space.kinds]
-
-
-def _op_weights(search: SearchHistory) -> list[str]:
-    if not search.epochs:
-        return []
-    return [
-        op_weights_chart(search.space, search.op_weights[kind], search.epochs, kind, frozen=search.frozen)
-        for kind in search.space.kinds
-    ]
-
-
-def _edge_weights(search: SearchHistory) -> list[str]:
-    if not (search.epochs and search.edge_normalization):
-        return []
-    return [
-        edge_weights_chart(search.space, search.edge_weights[kind], search.epochs, kind, frozen=search.frozen)
-        for kind in search.space.kinds
-    ]
+def _charts(search: SearchHistory) -> tuple[list[str], list[str], list[str]]:
+    """For each kind of cell: the edges kept by epoch, α̂ and β̂; nothing where a search has none of them."""
+    space, epochs, frozen = search.space, search.epochs, search.frozen
+    timelines, op_weights, edge_weights = [], [], []
+    for kind in space.kinds:
+        if len(search.genotypes) > 1:
+            timelines.append(genotype_timeline(search.genotypes, kind, frozen=frozen))
+        if epochs:
+            op_weights.append(op_weights_chart(space, search.op_weights[kind], epochs, kind, frozen=frozen))
+        if epochs and search.edge_normalization:
+            edge_weights.append(edge_weights_chart(space, search.edge_weights[kind], epochs, kind, frozen=frozen))
+    return timelines, op_weights, edge_weights

@@ -1,4 +1,4 @@
-"""What differs between two genotypes, edge by edge: as text, as a table, and as marks for their drawings."""
+"""The differences between two genotypes, edge by edge: as text, as a table, and as marks for drawings."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pcdarts.cell.space import CellForm, CellKind
 from pcdarts.report.study_tables import ABSENT, Table
 
 Change = Literal["kept", "changed", "gone", "new"]
-"""What became of an edge; changed: it has another operation."""
+"""The change of an edge; `changed` means another operation."""
 
 _Kept = tuple[int, int, str]
 
@@ -19,7 +19,7 @@ _TITLES: dict[CellKind, str] = {"normal": "Normal cell", "reduce": "Reduction ce
 
 @dataclass(frozen=True)
 class EdgeDifference:
-    """One edge and what the first and the second cell have on it: an operation, or None where it was not kept."""
+    """One edge and its operation in the first and the second cell; None if it was not kept."""
 
     target: int
     source: int
@@ -94,9 +94,9 @@ class GenotypeDifference:
 
 
 def diff(a: Genotype, b: Genotype) -> GenotypeDifference:
-    """What becomes of the edges of `a` in `b`; cells of different sizes may be compared.
+    """The changes from `a` to `b`; cells of different sizes may be compared.
 
-    Where a node takes the same input twice (NASNet-A), equal operations belong together first.
+    If a node takes the same input twice (NASNet-A), equal operations are paired first.
     """
     return GenotypeDifference(
         edges={kind: _compared(_kept(a, kind), _kept(b, kind)) for kind in a.kinds},

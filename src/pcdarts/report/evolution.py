@@ -1,4 +1,4 @@
-"""When the cell that a search would keep changed, and what was new each time."""
+"""The epochs at which the derived cell of a search changed, and its new edges."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -16,9 +16,9 @@ class Change(NamedTuple):
 
 
 def changes(genotypes: dict[int, Genotype], kind: CellKind) -> list[Change]:
-    """The epochs at which one kind of cell became another, the first epoch (with nothing new) among them.
+    """The epochs at which one kind of cell changed, including the first epoch (with nothing new).
 
-    A node's two edges that only trade places, because the stronger is listed first, are no change.
+    The order of a node's edges (the stronger is listed first) does not count as a change.
     """
     found: list[Change] = []
     before: Counter[tuple[int, str, int]] = Counter()

@@ -1,4 +1,4 @@
-"""What runs have written down about themselves, epoch by epoch; of an unfinished run what there is of it."""
+"""The settings, records and results that runs have saved, finished or not."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class History:
         return str(self.settings.get("job", ""))
 
     def figure(self, *path: str) -> float | None:
-        """A number of the result, by the names that lead to it; None if it is not there."""
+        """The number of the result at this path of names; None if it is missing."""
         found: Any = self.result
         for name in path:
             found = found.get(name) if isinstance(found, dict) else None
@@ -46,14 +46,14 @@ class History:
 
 @dataclass(frozen=True)
 class SearchHistory(History):
-    """A search: also how α̂, β̂ and the derived genotype moved."""
+    """A search: also how α̂, β̂ and the derived genotype changed."""
 
     space: CellSpace
     edge_normalization: bool
     frozen: int
-    """In how many epochs, the first ones, α and β stood still."""
+    """The number of first epochs in which α and β were frozen."""
     epochs: list[int]
-    """Those of `op_weights` and `edge_weights`; none of a random search, which has no weights."""
+    """Those of `op_weights` and `edge_weights`; empty for a random search, which has no weights."""
     op_weights: dict[CellKind, list[list[list[float]]]]
     """α̂ as [epochs][edges][primitives]."""
     edge_weights: dict[CellKind, list[list[float]]]
@@ -61,11 +61,11 @@ class SearchHistory(History):
     genotypes: dict[int, Genotype]
     """After each epoch."""
     genotype: Genotype | None
-    """What came of it, or the newest so far."""
+    """The result, or the newest genotype so far."""
 
 
 def read_run(run: RunFolder, name: str) -> History:
-    """A run of any job; files that are missing or damaged are as if they were empty.
+    """A run of any job; missing or damaged files count as empty.
 
     Raises:
         InputError: there is no run, or its settings cannot be read.
@@ -78,7 +78,7 @@ def read_run(run: RunFolder, name: str) -> History:
 
 
 def read_history(run: RunFolder, name: str) -> SearchHistory:
-    """A search or a random search, finished or not; lines and files that are damaged are left out.
+    """A search or a random search, finished or not, without damaged lines and files.
 
     Raises:
         InputError: there is no run, or its settings cannot be read.
@@ -106,7 +106,7 @@ def read_history(run: RunFolder, name: str) -> SearchHistory:
 
 
 def read_trainings(run: RunFolder, name: str) -> list[History]:
-    """A training, or each of the trainings that one with several seeds has begun.
+    """A training, or the trainings of all seeds that have started.
 
     Raises:
         InputError: there is no run, or its settings cannot be read.
@@ -118,9 +118,7 @@ def read_trainings(run: RunFolder, name: str) -> list[History]:
 
 def _read_records(run: RunFolder) -> list[Record]:
     with suppress(InputError):
-        return [
-            record for record in run.read_metrics() if type(record["epoch"]) is int and 0 <= record["epoch"] < 10**6
-        ]
+        return [known for known in run.read_metrics() if type(known["epoch"]) is int and 0 <= known["epoch"] < 10**6]
     return []
 
 
@@ -140,7 +138,7 @@ def _read_genotypes(run: RunFolder, epochs: Sequence[int]) -> dict[int, Genotype
 
 
 def _has_weights(record: Record, space: CellSpace) -> bool:
-    """Whether a record says all of α̂ and β̂, in the shapes of this search."""
+    """Whether a record has α̂ and β̂ in the shapes of this search."""
 
     def is_row(row: Any, length: int, is_item: Callable[[Any], bool] = _is_number) -> bool:
         return isinstance(row, list) and len(row) == length and all(map(is_item, row))

@@ -7,7 +7,7 @@ from pcdarts.report.study_tables import Table
 from pcdarts.report.view import View
 
 GENERATED = "<!-- pcdarts report -->"
-"""The first line, by which a file is known to be ours, and may be replaced."""
+"""The first line of our files: such a file may be replaced."""
 
 
 def to_markdown(views: Sequence[View]) -> str:
@@ -46,5 +46,5 @@ def _table(table: Table) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text from outside on one line, of which Markdown makes neither HTML nor emphasis nor links in brackets."""
+    """Text from outside on one line, escaped so that Markdown shows it as it is."""
     return re.sub(r"[\\`<>\[\]*_&]", r"\\\g<0>", " ".join(text.split()))

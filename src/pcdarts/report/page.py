@@ -16,17 +16,18 @@ from pcdarts.report.drawing.front import GENERATED as PICTURE_START
 from pcdarts.report.markdown import GENERATED as MARKDOWN_START
 from pcdarts.report.markdown import to_markdown
 from pcdarts.report.scores import read_scores
+from pcdarts.report.study_tables import Table
 from pcdarts.report.subject import Subject, read_subjects
 from pcdarts.report.view import View, view
 from pcdarts.run.whole_files import write_text
-from pcdarts.score.yardstick import Yardstick, make_yardstick
+from pcdarts.score.yardstick import make_yardstick
 
 LIMIT = 1_000_000
 """Bytes that a page may have."""
 GENERATED = '<meta name="generator" content="pcdarts report'
-"""By this in its first lines a page is known to be ours, and may be replaced."""
-_OWN = {".html": GENERATED, ".md": MARKDOWN_START, ".svg": PICTURE_START}
-"""By the end of a name: what a file of ours has in its first lines."""
+"""Marks a page as ours in its first lines: such a page may be replaced."""
+_MARKS = {".html": GENERATED, ".md": MARKDOWN_START, ".svg": PICTURE_START}
+"""The mark in the first lines of our files, by suffix."""
 
 
 def run_report(config: ReportConfig) -> None:
@@ -45,8 +46,9 @@ def run_report(config: ReportConfig) -> None:
     for name in ("report.html", "report.md"):
         _refuse_foreign(out / name)
     scores = [read_scores(subject, yardstick) for subject in subjects]
-    if yardstick and not any(known.cells for known in scores if known):
-        _refuse_unfit(yardstick, [why for known in scores if known for why in known.missing])
+    missing = [why for known in scores if known for why in known.missing]
+    if yardstick and missing and not any(known.cells for known in scores if known):
+        raise InputError(f"{yardstick.table.path} scores no cell here; {missing[0]}: give another --table, or none")
     views = [view(subject, known) for subject, known in zip(subjects, scores, strict=True)]
     files = {"report.html": render(subjects, views), "report.md": to_markdown(views)}
     pictures = [part.scores.picture for part in views if part.scores and part.scores.picture]
@@ -56,23 +58,25 @@ def run_report(config: ReportConfig) -> None:
     for name, content in files.items():
         write_text(out / name, content)
     for part in views:
-        print(part.title, part.summary, *part.remarks, sep="\n", end="\n\n")
-        for table in part.tables:
-            print(table.to_markdown())
+        _print([part.title, part.summary, *part.remarks], part.tables)
         if part.scores:
-            print(part.scores.heading, *part.scores.words, sep="\n", end="\n\n")
-            for table in part.scores.tables:
-                print(table.to_markdown())
+            _print([part.scores.heading, *part.scores.words], part.scores.tables)
     print(f"written: {listed([str(out / name) for name in files], 'and')}")
     if "front.svg" not in files and (out / "front.svg").exists():
         print(f"not written: {out / 'front.svg'}, which is older than this report")
 
 
+def _print(lines: Sequence[str], tables: Sequence[Table]) -> None:
+    print(*lines, sep="\n", end="\n\n")
+    for table in tables:
+        print(table.to_markdown())
+
+
 def render(subjects: Sequence[Subject], views: Sequence[View]) -> str:
     """The page, in less than `LIMIT` bytes.
 
-    It holds every search in detail if there is room for them; else the first one of every group, in part where there is
-    no room for the whole of it. Learning curves are left out where not even they fit.
+    It shows every search in detail if there is room; otherwise the first one of every group, or a part of it.
+    Learning curves are left out if even they do not fit.
 
     Raises:
         InputError: the tables alone are too large.
@@ -80,17 +84,17 @@ def render(subjects: Sequence[Subject], views: Sequence[View]) -> str:
     details = [details_of(subject) for subject in subjects]
     for with_charts in (True, False):
         room = LIMIT - len(_page(views, [[] for _ in views], details, with_charts).encode())
-        shown = _that_fit(details, room)
+        shown = _selected(details, room)
         while room > 0:
             page = _page(views, shown, details, with_charts)
             if len(page.encode()) < LIMIT:
                 return page
-            next(some for some in reversed(shown) if some).pop()  # the estimate of its size was too small
+            next(some for some in reversed(shown) if some).pop()  # the estimated size was too small
     raise InputError("so many runs make a page of more than 1 MB: report fewer of them at once")
 
 
-def _that_fit(details: Sequence[Sequence[Detail]], room: int) -> list[list[Detail]]:
-    """All, if they fit; else the first of every group, in part where there is no room for the whole of it."""
+def _selected(details: Sequence[Sequence[Detail]], room: int) -> list[list[Detail]]:
+    """The details to show: all if they fit, otherwise the first of every group, or a part of it."""
     if sum(detail.size for some in details for detail in some) < room:
         return [list(some) for some in details]
     shown: list[list[Detail]] = []
@@ -127,7 +131,7 @@ def _page(
 
 
 def _environment() -> Environment:
-    """Names come from users' files: everything is escaped but what the template calls `safe`, our own charts."""
+    """Everything is escaped, since names come from users, except our own charts, which the template marks `safe`."""
     return Environment(
         loader=PackageLoader("pcdarts.report", "."),
         autoescape=True,
@@ -137,28 +141,18 @@ def _environment() -> Environment:
     )
 
 
-def _refuse_unfit(yardstick: Yardstick, missing: Sequence[str]) -> None:
-    """Refuse a table that scores no cell; where no search has found one yet, nothing is wrong with the table.
-
-    Raises:
-        InputError: there are cells that the table cannot score.
-    """
-    if missing:
-        raise InputError(f"{yardstick.table.path} scores no cell here; {missing[0]}: give another --table, or none")
-
-
 def _refuse_foreign(path: Path) -> None:
-    """Make sure that writing `path` replaces nothing but an earlier report.
+    """Refuse to replace anything but an earlier report.
 
     Raises:
-        InputError: there is something else.
+        InputError: `path` is something else.
     """
     try:
         if not (path.is_symlink() or path.exists()):
             return
         if path.is_file() and not path.is_symlink():
             with path.open(encoding="utf-8", errors="replace") as file:
-                if _OWN[path.suffix] in file.read(1000):
+                if _MARKS[path.suffix] in file.read(1000):
                     return
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""What a report says about scores: how good cells are among random ones, at what cost, and when searches found them."""
+"""The section of a report about scores: how good cells are, at what cost, and when searches found them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from pcdarts.report.drawing.charts import IntervalRow, interval_chart
 from pcdarts.report.drawing.front import FrontPoint, front, front_chart, front_picture
 from pcdarts.report.drawing.score_charts import CHANCE, LIMITS, Curve, Points, percentile_chart
 from pcdarts.report.scores import Scores
-from pcdarts.report.statistics import Interval, mean_std, percentile_interval
-from pcdarts.report.study_tables import ABSENT, Table, hours_text
+from pcdarts.report.statistics import Interval, percentile_interval
+from pcdarts.report.study_tables import ABSENT, Table, count_text, filled_table, hours_text, mean_std_text
 from pcdarts.report.subject import Entry, Group, Subject, row_name
 from pcdarts.score.yardstick import PERCENTILE
 from pcdarts.study.spec import SOURCES
@@ -36,7 +36,7 @@ _JOBS = {
     "search": ("epoch", "Percentile of the cell that each epoch would give"),
     "random search": ("cell tried", "Random search: percentile of the best cell so far"),
 }
-"""Those that derive a cell again and again: what an epoch of theirs is, and the title of their chart."""
+"""The jobs that derive a cell repeatedly: the name of their epochs, and the title of their chart."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ScoreView:
 
     heading: str
     words: Sequence[str]
-    """Sentences: what the yardstick is worth, and which cells it cannot score."""
+    """Sentences: how good the yardstick is, and which cells it cannot score."""
     parts: Sequence[Table | str] = ()
     """Tables, and charts as HTML, in their order."""
     picture: str = ""
@@ -91,7 +91,7 @@ class _ScoredRow:
 
     @property
     def is_given(self) -> bool:
-        """Whether all its seeds have one cell, which is one value then."""
+        """Whether all its seeds have the same cell, which then counts as one value."""
         return self.row.source not in SOURCES
 
     @property
@@ -109,7 +109,7 @@ class _ScoredRow:
 
     @property
     def point(self) -> FrontPoint | None:
-        """Its place on the front; None as long as it has no score, or a search no time."""
+        """Its place on the front; None if it has no score yet, or a search without a time."""
         is_free = self.is_given or self.row.source == "random"
         if not self.percentiles or not (self.hours or is_free):
             return None
@@ -129,14 +129,12 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
         "setting": [row.row.setting or "" for row in rows],
         "percentile": [_percentile(row) for row in rows],
         "95 % interval": [_limits(row.interval, 1) for row in rows],
-        "accuracy, %": [_accuracy(row) for row in rows],
+        "accuracy, %": [mean_std_text(row.row.accuracies, 2) for row in rows],
         "interval of the accuracy": [_limits(_spread(row.row.accuracies), 2) for row in rows],
         "by": [_source(row) for row in rows],
         "search time": [hours_text(row.hours) for row in rows],
         "on the front": ["yes" if row.name in best else "" for row in rows],
     }
-    filled = {heading: column for heading, column in columns.items() if any(column)}
-    texts = zip(*([text or ABSENT for text in column] for column in filled.values()), strict=True)
     caption = [_sentence(PERCENTILE), f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
     if any(point.minutes is not None for point in points):
         caption.append(
@@ -146,30 +144,17 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
         )
     if outcome.device:
         caption.append(f"Measured on {outcome.device}.")
-    return Table(tuple(filled), tuple(texts), tuple(caption))
+    return filled_table(columns, tuple(caption))
 
 
 def _percentile(row: _ScoredRow) -> str:
-    """`62.1 ± 30.4 (n = 5)`; `n = 2 of 5` where seeds are missing."""
-    n, seeds = len(row.percentiles), len(row.row.cells)
-    if not n:
-        return f"{ABSENT} (n = 0 of {seeds})"
-    mean, std = mean_std(row.percentiles)
-    if row.is_given:
-        return f"{mean:.1f} (a given cell)"
-    count = f"(n = {n})" if n == seeds else f"(n = {n} of {seeds})"
-    return f"{mean:.1f} {count}" if std is None else f"{mean:.1f} ± {std:.1f} {count}"
-
-
-def _accuracy(row: _ScoredRow) -> str:
-    if not row.row.accuracies:
-        return ""
-    mean, std = mean_std(row.row.accuracies)
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+    """`62.1 ± 30.4 (n = 5)`; `n = 2 of 5` if seeds are missing."""
+    count = "(a given cell)" if row.is_given and row.percentiles else count_text(row.percentiles, row.row)
+    return f"{mean_std_text(row.percentiles, 1) or ABSENT} {count}"
 
 
 def _spread(values: Sequence[float]) -> Interval | None:
-    """The interval of their mean; None where they agree by chance, which tells nothing of how far others would be."""
+    """The interval of their mean; None if all values are equal, which does not show how far others would be."""
     found = percentile_interval(values)
     return found if found and found.low < found.high else None
 
@@ -187,9 +172,8 @@ def _source(row: _ScoredRow) -> str:
 
 
 def _against_chance(rows: Sequence[_ScoredRow]) -> list[str]:
-    """Which methods are shown to differ from cells drawn blindly; of such cells that is known, whatever was drawn."""
-    searched = [(row.name, row.interval) for row in rows if row.row.source != "random"]
-    known = [(name, interval) for name, interval in searched if interval]
+    """Which methods are shown to differ from random cells; random cells themselves are not tested."""
+    known = [(row.name, row.interval) for row in rows if row.row.source != "random" and row.interval]
     if not known:
         return []
     better = [name for name, interval in known if interval.low > CHANCE.value]
@@ -222,7 +206,7 @@ def _intervals(rows: Sequence[_ScoredRow]) -> str:
 
 
 def _curves(groups: Sequence[Group], scores: Scores, job: str) -> list[Curve]:
-    """A curve for each group that has searches of this job, the mean over those that are done, if any is."""
+    """A curve for each group with searches of this job: the mean over the finished ones, or over all if none is."""
     curves = []
     for group in groups:
         entries = [entry for entry in group.entries if entry.search and entry.search.job == job]
@@ -257,17 +241,12 @@ def _runs_table(subject: Subject, scores: Scores) -> Table:
             continue
         accuracy, interval, percentile = in_words(known.final) if known.final else ("", "", "")
         rows.append((entry.name, percentile, accuracy, interval, _stands_since(entry)))
-    columns = ("run", "percentile", "accuracy", "95 % interval", "the cell stands since")
-    filled = [place for place, column in enumerate(zip(*rows, strict=True)) if any(column)]
-    return Table(
-        tuple(columns[place] for place in filled),
-        tuple(tuple(row[place] or ABSENT for place in filled) for row in rows),
-        (_sentence(PERCENTILE), _OF_ONE),
-    )
+    headings = ("run", "percentile", "accuracy", "95 % interval", "the cell stands since")
+    return filled_table(dict(zip(headings, zip(*rows, strict=True), strict=True)), (_sentence(PERCENTILE), _OF_ONE))
 
 
 def _stands_since(entry: Entry) -> str:
-    """From which epoch on a search would have given the cell that it gave in the end; empty where it has no epochs."""
+    """The epoch since which a search would have given its final cell; empty without epochs."""
     search = entry.search
     if not (search and search.genotypes and entry.genotype):
         return ""
@@ -277,7 +256,7 @@ def _stands_since(entry: Entry) -> str:
         if canonical(genotype) != final:
             break
         since = epoch
-    if since is None:  # a budget has chosen another one
+    if since is None:  # a budget chose another cell
         return ""
     return f"{_JOBS[search.job][0]} {since} of {max(search.genotypes)}"
 

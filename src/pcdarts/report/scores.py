@@ -1,11 +1,11 @@
-"""What a table of known cells says of the cells that a report is about."""
+"""The scores of a report's cells, by a table of known cells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pcdarts.errors import InputError, in_short
 from pcdarts.jobs.scoring import RunScores, scores_of
-from pcdarts.report.subject import Subject, entry_name
+from pcdarts.report.subject import Subject
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Yardstick
 
@@ -15,21 +15,21 @@ class Scores:
     """The scores of a subject's cells."""
 
     words: Sequence[str] = ()
-    """What is to be said of the yardstick."""
+    """Sentences about the yardstick."""
     cells: Mapping[str, RunScores] = field(default_factory=dict)
-    """By the name of the entry; of those that have a genotype."""
+    """By the name of the entry, for entries with a genotype."""
     missing: Sequence[str] = ()
     """Which cells have no score, and why."""
 
 
 def read_scores(subject: Subject, yardstick: Yardstick | None) -> Scores | None:
-    """The scores of a study as it has them, those of runs by `yardstick`; None without a table."""
+    """The scores that a study already has, or those of runs by `yardstick`; None without a table."""
     if subject.outcome is None:
         return None if yardstick is None else _of_runs(subject, yardstick)
     outcome = subject.outcome
     if outcome.table is None:
         return None
-    found = {entry_name(cell): outcome.run_scores(cell) for cell in outcome.cells}
+    found = {cell.name: outcome.run_scores(cell) for cell in outcome.cells}
     cells = {name: scores for name, scores in found.items() if scores and (scores.final or scores.epochs)}
     return Scores(outcome.yardstick.words() if outcome.yardstick else (), cells, outcome.remarks)
 
@@ -48,6 +48,5 @@ def _of_runs(subject: Subject, yardstick: Yardstick) -> Scores:
         else:
             if scores.final or scores.epochs:
                 cells[group.name] = scores
-    return Scores(
-        yardstick.words(), cells, [f"not scored: {in_short(names)} ({why})" for why, names in refused.items()]
-    )
+    missing = [f"not scored: {in_short(names)} ({why})" for why, names in refused.items()]
+    return Scores(yardstick.words(), cells, missing)

@@ -1,7 +1,7 @@
-"""What a few runs can show: intervals of a mean and of a difference of means, and how small a difference they can see.
+"""Statistics of a few runs: intervals of a mean and of a difference, and the smallest difference that shows.
 
-Intervals, no p-values and no stars. `docs/statistics.md` explains them to readers. Everything assumes that the values
-are independent draws of a normal distribution: seeds, not epochs and not images.
+`docs/statistics.md` explains them. They assume that the values are independent draws of a normal distribution: seeds,
+not epochs and not images.
 """
 
 import math
@@ -33,7 +33,7 @@ class Difference:
 
     @property
     def shows(self) -> bool:
-        """Whether the interval leaves out 0. If it does not, nothing is shown: equality neither."""
+        """Whether the interval does not contain 0. If it does, nothing is shown, not even equality."""
         return not self.low <= 0 <= self.high
 
 
@@ -45,7 +45,7 @@ def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
     """Student's t interval of a mean: mean ± t·std/√n with n - 1 degrees of freedom; None for fewer than two values.
 
-    In the long run a share `level` of such intervals contains the true mean, at any n: with few values they are wide.
+    A share `level` of such intervals contains the true mean, for any n.
     """
     if len(values) < 2:
         return None
@@ -55,9 +55,9 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | No
 
 
 def percentile_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
-    """The t interval of the mean of values that lie from 0 to 100, without what no mean of them can be.
+    """The t interval of the mean of values from 0 to 100, cut at these limits.
 
-    What is cut off cannot hold the true mean, so it is contained as often as by the whole interval.
+    The true mean cannot lie in the part that is cut off, so the coverage stays the same.
     """
     found = mean_interval(values, level)
     return found and Interval(found.mean, max(0.0, found.low), min(100.0, found.high))

@@ -1,6 +1,6 @@
-"""What a study came to, as tables whose cells are text: the same for Markdown, the page and the terminal."""
+"""The results of a study as tables of text: the same for Markdown, the page and the terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, mode
 
@@ -16,17 +16,17 @@ from pcdarts.run.progress import duration
 from pcdarts.study.study_outcome import Row, StudyOutcome
 
 REFERENCE = "random"
-"""Where the cells of the method come from that others are compared with; in a study without it, the first one."""
+"""The source of the cells with which others are compared; a study without it compares with its first method."""
 
 ABSENT = "–"
 
 _Columns = dict[str, Callable[[Row], str]]
-"""Headings, and what a row has to say under each."""
+"""Headings, and the text of a row under each."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a heading each, and the sentences that belong below."""
+    """Rows of text under headings, and the sentences below."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -40,13 +40,20 @@ class Table:
         return "\n".join(lines) + "\n"
 
 
+def filled_table(columns: Mapping[str, Sequence[str]], caption: tuple[str, ...] = ()) -> Table:
+    """A table of columns, without those that are empty in every row; other empty cells show a dash."""
+    filled = {heading: column for heading, column in columns.items() if any(column)}
+    rows = zip(*([text or ABSENT for text in column] for column in filled.values()), strict=True)
+    return Table(tuple(filled), tuple(rows), caption)
+
+
 def study_table(outcome: StudyOutcome) -> Table:
-    """A row for every method and setting; columns that no row fills are left out, other gaps show a dash."""
+    """A row for every method and setting."""
     beside, apart = _paper_columns(outcome)
     columns: _Columns = {
         "method": lambda row: row.method,
         "setting": lambda row: row.setting or "",
-        "test error, %": error_text if outcome.trains else _nothing,
+        "test error, %": error_text if outcome.trains else lambda row: "",
         "95 % interval of the mean": _interval,
         f"difference to {reference_name(outcome)}, points": lambda row: _difference(row, _reference(outcome, row)),
         **beside,
@@ -58,9 +65,7 @@ def study_table(outcome: StudyOutcome) -> Table:
         **apart,
     }
     texts = {heading: [text(row) for row in outcome.rows] for heading, text in columns.items()}
-    filled = {heading: column for heading, column in texts.items() if any(column)}
-    rows = zip(*([text or ABSENT for text in column] for column in filled.values()), strict=True)
-    return Table(tuple(filled), tuple(rows), caption(outcome))
+    return filled_table(texts, caption(outcome))
 
 
 def setting_table(outcome: StudyOutcome) -> Table | None:
@@ -75,23 +80,32 @@ def setting_table(outcome: StudyOutcome) -> Table | None:
 
 
 def error_text(row: Row) -> str:
-    """`16.20 ± 0.45 (n = 3)`, in %; `n = 2 of 3` where seeds are missing."""
-    n, seeds = len(row.errors), len(row.cells)
-    count = f"(n = {n})" if n == seeds else f"(n = {n} of {seeds})"
-    if not row.errors:
-        return f"{ABSENT} {count}"
-    mean, std = mean_std(row.errors)
-    return f"{mean:.2f} {count}" if std is None else f"{mean:.2f} ± {std:.2f} {count}"
+    """`16.20 ± 0.45 (n = 3)`, in %; `n = 2 of 3` if seeds are missing."""
+    return f"{mean_std_text(row.errors, 2) or ABSENT} {count_text(row.errors, row)}"
+
+
+def mean_std_text(values: Sequence[float], decimals: int) -> str:
+    """`16.20 ± 0.45`; without ± for a single value, empty without values."""
+    if not values:
+        return ""
+    mean, std = mean_std(values)
+    return f"{mean:.{decimals}f}" if std is None else f"{mean:.{decimals}f} ± {std:.{decimals}f}"
+
+
+def count_text(values: Sequence[float], row: Row) -> str:
+    """`(n = 3)`, or `(n = 2 of 3)` if there are fewer values than seeds."""
+    n, seeds = len(values), len(row.cells)
+    return f"(n = {n})" if n == seeds else f"(n = {n} of {seeds})"
 
 
 def caption(outcome: StudyOutcome) -> tuple[str, ...]:
-    """What a reader has to know: what the figures are, what they can show, and what is missing."""
+    """What the figures are, what they can show, and what is missing."""
     if not outcome.trains:
         return ("Nothing is trained in this study. Costs are means over seeds.",)
     sentences = [
         "Top-1 test error after the last epoch: mean ± standard deviation over n seeds, each a search of its own (of a "
         "given cell: a training); several trainings of one search are averaged first.",
-        *_what_shows(outcome),
+        *_what_they_show(outcome),
     ]
     if outcome.scale != "paper" and any(row.paper for row in outcome.rows):
         sentences.append("The paper's figures are those of its own scale: not comparable with ours.")
@@ -105,7 +119,7 @@ def caption(outcome: StudyOutcome) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _what_shows(outcome: StudyOutcome) -> list[str]:
+def _what_they_show(outcome: StudyOutcome) -> list[str]:
     searched = [row for row in outcome.rows if any(cell.search is not None for cell in row.cells)]
     samples = [row.errors for row in searched or outcome.rows if len(row.errors) > 1]
     std = pooled_std(samples)
@@ -126,20 +140,20 @@ def _what_shows(outcome: StudyOutcome) -> list[str]:
 
 
 def _impossible(outcome: StudyOutcome) -> bool:
-    """Whether an interval goes beyond what an error can be."""
+    """Whether an interval leaves 0 to 100 %."""
     intervals = [interval for row in outcome.rows if (interval := mean_interval(row.errors))]
     return any(interval.low < 0 or interval.high > 100 for interval in intervals)
 
 
 def _interval(row: Row) -> str:
     interval = mean_interval(row.errors)
-    if interval is None or interval.low == interval.high:  # seeds that happen to agree tell nothing of their spread
+    if interval is None or interval.low == interval.high:  # equal seeds do not show how far others are
         return ""
     return f"{interval.low:.2f} to {interval.high:.2f}".replace("-", "−")
 
 
 def differences(outcome: StudyOutcome) -> list[tuple[Row, Difference]]:
-    """The rows that can be compared with the reference of their setting, and by how much they differ."""
+    """The rows that can be compared with the reference of their setting, with their differences."""
     found = []
     for row in outcome.rows:
         reference = _reference(outcome, row)
@@ -167,7 +181,7 @@ def _difference(row: Row, reference: Row | None) -> str:
 
 
 def _paper_columns(outcome: StudyOutcome) -> tuple[_Columns, _Columns]:
-    """The paper's figures: beside ours where they can be compared, else apart from them."""
+    """The paper's figures: beside ours if they can be compared, otherwise in the last column."""
     return ({"paper": _paper}, {}) if outcome.scale == "paper" else ({}, {"paper, at its scale": _paper})
 
 
@@ -191,17 +205,13 @@ def _millions(counts: Sequence[int | None]) -> str:
     return f"{low} M" if low == high else f"{low} to {high} M"
 
 
-def _nothing(row: Row) -> str:
-    return ""
-
-
 def _skips(row: Row) -> str:
     known = [cell.skip_connects["normal"] for cell in row.cells if cell.skip_connects is not None]
     return f"{fmean(known):.1f}" if known else ""
 
 
 def _signed(points: float) -> str:
-    """With a sign (a real minus), but for 0.00."""
+    """With a sign (a real minus), except 0.00."""
     text = f"{points:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", "−")
 

@@ -1,4 +1,4 @@
-"""What a report is about: a study, or runs that were named one by one."""
+"""The subject of a report: a study, or runs that were named one by one."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """What has one name and one colour in the charts: all seeds of a method and a setting, or one run."""
+    """All seeds of a method and a setting, or one run: one name and one colour in the charts."""
 
     name: str
     entries: Sequence[Entry]
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def genotypes(self) -> list[Genotype]:
-        """Those of what is finished."""
+        """Those of the finished entries."""
         return [entry.genotype for entry in self.entries if entry.genotype]
 
 
@@ -66,14 +66,14 @@ class Subject:
 
     @property
     def own_cells(self) -> list[Entry]:
-        """The entries that stand for a cell of their own: all of a study; of runs all but those in `trained_again`."""
+        """The entries with a cell of their own: all of a study; all runs except those in `trained_again`."""
         return [entry for entry in self.entries if entry.name not in self.trained_again]
 
     @property
     def trained_again(self) -> dict[str, str]:
-        """The trainings of a cell that another run stands for, its search or an earlier training, and that run's name.
+        """The trainings whose cell comes from another run (its search or an earlier training), and that run's name.
 
-        Such a pair is one subject: its cells are the same because one was made of the other, not because two agree.
+        The cells of such a pair are equal because one was made from the other, not because two searches agree.
         """
         if self.outcome is not None:
             return {}
@@ -88,9 +88,9 @@ class Subject:
 
 
 def read_subjects(paths: Sequence[Path], yardstick: Yardstick | None = None) -> list[Subject]:
-    """The studies among `paths`, each for itself, and the runs among them as one subject.
+    """Each study among `paths`, and all runs among them as one subject.
 
-    `yardstick` scores the cells of studies (none: that of a study's own table, if it has one).
+    `yardstick` scores the cells of studies; without it a study uses its own table, if it has one.
 
     Raises:
         InputError: a folder holds neither a study nor a run, or what it holds is damaged.
@@ -114,14 +114,9 @@ def read_subjects(paths: Sequence[Path], yardstick: Yardstick | None = None) -> 
     return subjects
 
 
-def row_name(row: Row | CellOutcome) -> str:
+def row_name(row: Row) -> str:
     """Method and setting."""
     return row.method if row.setting is None else f"{row.method}, {row.setting}"
-
-
-def entry_name(cell: CellOutcome) -> str:
-    """Method, setting and seed."""
-    return f"{row_name(cell)}, seed {cell.seed}"
 
 
 def _study(outcome: StudyOutcome) -> Subject:
@@ -130,7 +125,7 @@ def _study(outcome: StudyOutcome) -> Subject:
 
 
 def _cell(cell: CellOutcome) -> Entry:
-    name = entry_name(cell)
+    name = cell.name
     search = read_history(cell.search, name) if cell.search and cell.search.config.is_file() else None
     trainings = read_trainings(cell.train, name) if cell.train.config.is_file() else []
     return Entry(name, search, trainings, cell.genotype)

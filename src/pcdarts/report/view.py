@@ -1,4 +1,4 @@
-"""What a report says about a subject, ready for the page and for Markdown: tables, sentences and charts."""
+"""The contents of a report about a subject, for the page and for Markdown: tables, sentences and charts."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from pcdarts.errors import counted, listed
 from pcdarts.jobs.sizes import millions
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
-from pcdarts.report.budget_text import WITHOUT, Limited, budget_sentence, limited
+from pcdarts.report.budget_text import WITHOUT, budget_sentence, limited
 from pcdarts.report.difference import GenotypeDifference, diff
 from pcdarts.report.drawing.charts import IntervalRow, ScatterPoint, interval_chart, scatter_chart
 from pcdarts.report.drawing.curves import MOST_LINES, learning_curves, skip_charts
@@ -20,8 +20,17 @@ from pcdarts.report.history import History, SearchHistory
 from pcdarts.report.score_view import ScoreView, score_view
 from pcdarts.report.scores import Scores
 from pcdarts.report.settings import Settings, environment_of, settings_of
-from pcdarts.report.statistics import mean_interval, mean_std
-from pcdarts.report.study_tables import ABSENT, Table, differences, reference_name, setting_table, study_table
+from pcdarts.report.statistics import mean_interval
+from pcdarts.report.study_tables import (
+    ABSENT,
+    Table,
+    differences,
+    filled_table,
+    mean_std_text,
+    reference_name,
+    setting_table,
+    study_table,
+)
 from pcdarts.report.subject import Entry, Group, Subject, row_name
 from pcdarts.run.progress import duration
 from pcdarts.run.run_folder import RunFolder
@@ -38,7 +47,7 @@ class View:
     summary: str
     note: str
     remarks: Sequence[str]
-    """Sentences: which run trains the cell of which, and what budgets there were."""
+    """Sentences: which run trains the cell of which, and which budgets there were."""
     tables: Sequence[Table]
     comparison: Sequence[str]
     """Charts: methods with their intervals, cost against error."""
@@ -61,7 +70,7 @@ class View:
 
 
 def view(subject: Subject, scores: Scores | None = None) -> View:
-    """Read nothing more, count and draw."""
+    """Compute the tables and draw the charts of a subject that was read."""
     outcome = subject.outcome
     pair = [entry for entry in subject.own_cells if entry.genotype] if outcome is None else []
     genotypes = [entry.genotype for entry in pair if entry.genotype]
@@ -91,14 +100,14 @@ def view(subject: Subject, scores: Scores | None = None) -> View:
 
 
 def _remarks(subject: Subject) -> list[str]:
-    """Which runs are about one cell, and what budgets there were."""
+    """Which runs train the cell of another run, and which budgets there were."""
     entries = {entry.name: entry for entry in subject.entries}
-    chains = [_chain(entries[name], entries[first]) for name, first in subject.trained_again.items()]
-    return [*chains, *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups))]
+    shared = [_shared_cell(entries[name], entries[first]) for name, first in subject.trained_again.items()]
+    return [*shared, *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups))]
 
 
-def _chain(training: Entry, first: Entry) -> str:
-    """That a training is of the cell of another run, and whether of the network that this run has counted."""
+def _shared_cell(training: Entry, first: Entry) -> str:
+    """Says that a training uses the cell of another run, and whether its network has the size that this run counted."""
     said = f"{training.name} trains the cell of {first.name}: they are one subject, and not compared."
     trained = _count_of(training.histories[0], "params")
     counted = _count_of(first.search, "params") if first.search else None
@@ -114,7 +123,7 @@ def _skips_note(subject: Subject) -> str:
 
 
 def _study_tables(outcome: StudyOutcome, scores: ScoreView | None) -> list[Table]:
-    """Those about test errors; of a study that trains nothing the table of its scores says all, if there is one."""
+    """The tables of test errors; a study that trains nothing has only the table of its scores, if there is one."""
     if not outcome.trains:
         return [] if scores and scores.tables else [study_table(outcome)]
     by_setting = setting_table(outcome)
@@ -149,7 +158,7 @@ def _states(states: Sequence[str]) -> str:
 
 
 def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
-    """What a study's table would say of single runs."""
+    """The table of single runs, in place of a study's."""
     skips: dict[CellKind, str] = {"normal": "skip-connections, normal cell", "reduce": "reduction cell"}
     rows = []
     for group, status in states:
@@ -157,48 +166,31 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
         seconds = [history.figure("train_seconds") or 0 for history in group.histories]
         hours = first.figure("search_cost", "hours") or sum(seconds) / 3600
         genotype = group.genotypes[0] if group.genotypes else None
+        budget = next(filter(None, map(limited, group.searches)), None)
         rows.append(
-            (
-                group.name,
-                status.job or ABSENT,
-                status.state,
-                f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch),
-                _error(group, status),
-                duration(3600 * hours) if hours else ABSENT,
-                known.limits if (known := _budget(group)) else ABSENT,
-                *(_millions(_count_of(first, name)) for name in ("params", "mult_adds")),
-                *(str(genotype.skip_connects(kind)) if genotype else ABSENT for kind in skips),
-            )
+            {
+                "run": group.name,
+                "job": status.job or "",
+                "state": status.state,
+                "epoch": f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch),
+                "top-1 error or AP, %": _error(group, status),
+                "time": duration(3600 * hours) if hours else "",
+                "budget": budget.limits if budget else "",
+                "parameters": _millions(_count_of(first, "params")),
+                "mult-adds": _millions(_count_of(first, "mult_adds")),
+                **{name: str(genotype.skip_connects(kind)) if genotype else "" for kind, name in skips.items()},
+            }
         )
-    columns = (
-        "run",
-        "job",
-        "state",
-        "epoch",
-        "top-1 error or AP, %",
-        "time",
-        "budget",
-        "parameters",
-        "mult-adds",
-        *skips.values(),
-    )
-    filled = [place for place, column in enumerate(zip(*rows, strict=True)) if set(column) != {ABSENT}]
     caption = (
         "The error of a search is that of the supernet on the arch split; of a training that on the test images, after "
         "the last epoch: mean ± standard deviation where there are several seeds. Parameters and mult-adds of a search "
         "are those of the network that it counted for its cell, which a budget is about.",
     )
-    return Table(
-        tuple(columns[place] for place in filled), tuple(tuple(row[place] for place in filled) for row in rows), caption
-    )
-
-
-def _budget(group: Group) -> Limited | None:
-    return next(filter(None, map(limited, group.searches)), None)
+    return filled_table({heading: [row[heading] for row in rows] for heading in rows[0]}, caption)
 
 
 def _count_of(run: History, name: str) -> float | None:
-    """What a training has counted, or a search for the network that is to be trained."""
+    """A count of a training's network, or of the network that a search counted for its cell."""
     found = run.figure(name)
     return run.figure("evaluation_network", name) if found is None else found
 
@@ -206,15 +198,14 @@ def _count_of(run: History, name: str) -> float | None:
 def _error(group: Group, status: Status) -> str:
     errors = [error for h in group.histories if (error := h.figure("test_top1_error")) is not None]
     if len(errors) > 1:
-        mean, std = mean_std(errors)
-        return f"{mean:.2f} ± {std:.2f} (n = {len(errors)} trainings)"
+        return f"{mean_std_text(errors, 2)} (n = {len(errors)} trainings)"
     if status.error is not None:
         return f"{status.error:.2f} ({(status.error_name or '').removesuffix('_top1_error').replace('_', ' ')})"
-    return ABSENT if status.average_precision is None else f"{status.average_precision:.2f} (AP)"
+    return "" if status.average_precision is None else f"{status.average_precision:.2f} (AP)"
 
 
 def _millions(count: float | None) -> str:
-    return ABSENT if count is None else millions(count)
+    return "" if count is None else millions(count)
 
 
 def _intervals(outcome: StudyOutcome) -> list[str]:
@@ -230,7 +221,7 @@ def _intervals(outcome: StudyOutcome) -> list[str]:
 
 
 def _comparable(outcome: StudyOutcome, paper: PaperFigure | None) -> float | None:
-    """The paper's error as a number, where it stands beside ours."""
+    """The paper's error as a number, if it can be compared."""
     printed = re.match(r"\d+(\.\d+)?", paper.error or "") if paper and outcome.scale == "paper" else None
     return float(printed[0]) if printed else None
 
@@ -252,7 +243,7 @@ def _costs(outcome: StudyOutcome) -> list[str]:
 
 
 def _agreement(subject: Subject) -> Table | None:
-    """How far seeds of one method agree; of runs named one by one, all searches, or trainings where there are none."""
+    """How far seeds of one method agree; of single runs: all searches, or all trainings if there are no searches."""
     groups = list(subject.groups)
     if subject.outcome is None:
         searches = [entry for entry in subject.own_cells if entry.search]
@@ -302,7 +293,7 @@ def _ranks(searches: Sequence[SearchHistory], kind: CellKind) -> float | None:
 
 
 def _within(path: Path, folder: Path) -> str:
-    """A path in a study's folder as seen from there."""
+    """A path relative to a study's folder."""
     path, folder = path.resolve(), folder.resolve()
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
@@ -311,7 +302,7 @@ def _unfinished_cells(outcome: StudyOutcome) -> Table | None:
     missing = [cell for cell in outcome.cells if cell.state != "done"]
     rows = [
         (
-            f"{row_name(cell)}, seed {cell.seed}",
+            cell.name,
             cell.state,
             cell.message or ABSENT,
             _within(cell.output, outcome.folder) if cell.output.is_file() else ABSENT,

@@ -1,4 +1,4 @@
-"""What every chart is made of: scales, ticks, markers, keys and the frame around them, as text of SVG and HTML."""
+"""The parts of every chart: scales, ticks, markers, keys and frames, as text of SVG and HTML."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ _SHAPES = (
     "M-5-2h10v4h-10z",
     "M-2-5h4v10h-4z",
 )
-"""Circle, square, triangle, diamond, triangle on its tip, cross, bar, pillar: a series is known without its colour."""
+"""Circle, square, triangle, diamond, inverted triangle, cross, bar, pillar: series differ without colour too."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Scale:
     start: float
     end: float
     least_step: float = 0.0
-    """Ticks are no closer than this: 1 for epochs and counts."""
+    """The smallest distance of ticks: 1 for epochs and counts."""
 
     def __call__(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
@@ -45,18 +45,18 @@ class Scale:
 def fit(values: Iterable[float], start: float, end: float, margin: float = 0.05) -> Scale:
     """A scale that shows all values, with a margin as a share of their span; without values it shows 0 to 1.
 
-    Where all values are whole its ticks are.
+    If all values are whole numbers, its ticks are too.
     """
     shown = list(values) or [0.0, 1.0]
     low, high = min(shown), max(shown)
-    least = 1e-9 * max(1, abs(low), abs(high))  # what differs by less is one value, and what is less is zero
+    least = 1e-9 * max(1, abs(low), abs(high))  # smaller differences and values count as zero
     beyond = (high - low) * margin if high - low > least else abs(low) * 0.1 if abs(low) > least else 0.5
     whole = all(float(value).is_integer() for value in shown)
     return Scale(low - beyond, high + beyond, start, end, least_step=1.0 if whole else 0.0)
 
 
 def drawable(value: float | None) -> bool:
-    """Whether a value has a place on a chart: None, NaN and infinities, as of a diverged run, leave gaps."""
+    """Whether a chart can show a value: None, NaN and infinities leave gaps."""
     return value is not None and abs(value) < 1e100
 
 
@@ -66,14 +66,14 @@ def number(value: float, decimals: int) -> str:
 
 
 def thinned(count: int, at_most: int) -> list[int]:
-    """Indices of `count` things, evenly spread over them, the first and the last among them, no more than `at_most`."""
+    """At most `at_most` of the indices of `count` things, evenly spread, with the first and the last."""
     if count <= at_most:
         return list(range(count))
     return [round(index * (count - 1) / (at_most - 1)) for index in range(at_most)]
 
 
 def text(x: float, y: float, content: str, style: str = "") -> str:
-    """Text from anywhere, escaped, on a base line."""
+    """Escaped text on a base line."""
     kind = f' class="{style}"' if style else ""
     return f'<text{kind} x="{x:.4g}" y="{y:.4g}">{escape(content)}</text>'
 
@@ -108,7 +108,19 @@ def rect(style: str, x: float, y: float, width: float, height: float) -> str:
 
 
 FROZEN_ENTRY = ("", rect("frozen", 4, 0, 18, 12), "α and β frozen")
-"""What shaded epochs mean, as an entry of a key."""
+"""The entry of a key for shaded epochs."""
+
+
+def frozen_band(x: Scale, frozen: float, top: float, bottom: float, style: str = "frozen") -> list[str]:
+    """The shade of the first `frozen` epochs, if any is on the scale."""
+    if frozen <= x.low:
+        return []
+    return [rect(style, x.start, top, x(min(frozen, x.high)) - x.start, bottom - top)]
+
+
+def line_sample(colour: int) -> str:
+    """A line with its marker, as the drawing of an entry of a key."""
+    return f'<path class="line" d="M0 6H26"/>{marker(13, 6, colour)}'
 
 
 def plot(width: float, height: float, says: str, parts: Iterable[str]) -> str:
@@ -118,7 +130,7 @@ def plot(width: float, height: float, says: str, parts: Iterable[str]) -> str:
 
 
 def figure(title: str, *parts: str, wide: bool = False, broad: bool = False) -> str:
-    """A chart with its title, ready to stand in a page: as wide as that, or twice as broad as others."""
+    """A chart with its title, for a page: `wide` takes the whole width, `broad` is twice as broad as others."""
     style = "chart wide" if wide else "chart broad" if broad else "chart"
     return f'<figure class="{style}"><figcaption>{escape(title)}</figcaption>{"".join(parts)}</figure>'
 
@@ -129,15 +141,12 @@ def in_the_first(epochs: int) -> str:
 
 
 def scrolling(drawing: str) -> str:
-    """A drawing that is moved sideways on a narrow screen instead of getting small."""
+    """A drawing that scrolls sideways on a narrow screen instead of shrinking."""
     return f'<div class="drawing">{drawing}</div>'
 
 
 def spread(heights: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
-    """Move labels apart until they are `gap` from each other, between `top` and `bottom`, moving them little.
-
-    Labels that do not fit at that distance share the room evenly.
-    """
+    """Move labels apart as little as possible, to a distance of `gap` or, if they do not fit, to equal distances."""
     gap = min(gap, (bottom - top) / max(1, len(heights) - 1))
     order = sorted(range(len(heights)), key=heights.__getitem__)
     moved = list(heights)

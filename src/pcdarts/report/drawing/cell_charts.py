@@ -1,7 +1,7 @@
-"""Charts of a search: how the weights of every operation and edge moved, and what a derived cell would have kept.
+"""Charts of a search: the weights of every operation and edge by epoch, and what a derived cell would have kept.
 
-Small panels in a grid of the page, one for each edge or node, so that text keeps its size on a phone. They need
-`style.stylesheet()`, as those in `charts` do.
+They are small panels in a grid, one for each edge or node, so that text keeps its size on a phone, and need
+`style.stylesheet()`.
 """
 
 import re
@@ -17,8 +17,10 @@ from pcdarts.report.drawing.axes import (
     drawable,
     figure,
     fit,
+    frozen_band,
     in_the_first,
     key,
+    line_sample,
     marker,
     plot,
     rect,
@@ -82,11 +84,7 @@ def edge_weights_chart(
         lines = [[(epochs[at], weights[at][edge]) for at in chosen if drawable(weights[at][edge])] for edge in group]
         panels.append(_edges(space.form, target, lines, 1 / len(group), 1.1 * reach, frozen))
     entries = [
-        (
-            series(source),
-            f'<path class="line" d="M0 6H26"/>{marker(13, 6, source)}',
-            f"from {named(source, space.form)}",
-        )
+        (series(source), line_sample(source), f"from {named(source, space.form)}")
         for source in range(space.num_nodes - 1)
     ]
     if frozen:
@@ -146,12 +144,11 @@ def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[f
     x = fit([epoch for epoch, _ in known], 0, _WIDTH, margin=0)
     places = [x(epoch) for epoch, _ in known] if len(known) > 1 else [0.0, float(_WIDTH)]
     heights = [[0.0, *accumulate(row)] for _, row in known] * (1 if len(known) > 1 else 2)
-    # Every band reaches down to the ground; the next lower one is painted over it. Only its upper line costs bytes.
+    # Every band reaches down to the axis, and the next one is painted over it: only its upper line costs bytes.
     for index, primitive in reversed(list(enumerate(space.primitives))):
         line = _tenths(places, [bottom + (top - bottom) * height[index + 1] / height[-1] for height in heights])
         parts.append(f'<path class="band {primitive}" d="{line}V{10 * bottom:.0f}H0z" transform="scale(.1)"/>')
-    if frozen > x.low:
-        parts.append(rect("veil", 0, top, x(min(frozen, x.high)), bottom - top))
+    parts += frozen_band(x, frozen, top, bottom, "veil")
     final = known[-1][1]
     best = max(space.choices(edge), key=final.__getitem__)
     parts.append(text(_WIDTH, 12, f"{spoken(space.primitives[best])} {100 * final[best]:.0f} %", "end"))
@@ -168,9 +165,7 @@ def _edges(
     y = Scale(lowest, lowest + 2 * reach, bottom, top)
     shown = [epoch for line in lines for epoch, _ in line]
     x = fit(shown, left, right, margin=0)
-    parts = [text(0, 12, f"into node {target}", "strong")]
-    if frozen > x.low:
-        parts.append(rect("frozen", left, top, x(min(frozen, x.high)) - left, bottom - top))
+    parts = [text(0, 12, f"into node {target}", "strong"), *frozen_band(x, frozen, top, bottom)]
     for value, tick in y.ticks(at_most=4):
         parts.append(f'<path class="grid" d="M{left:g} {y(value):.1f}H{right:g}"/>')
         parts.append(text(left - 5, y(value) + 4, tick, "muted end"))

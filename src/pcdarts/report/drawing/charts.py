@@ -1,8 +1,7 @@
 """Charts of a report: curves over epochs, methods with their intervals, cost against error.
 
-Each function returns a `<figure>` with inline SVG, to stand in a page that brings `style.stylesheet()` once. Nothing in
-it has an id, so any number of them may share a page; names from outside are escaped; None, NaN and infinities leave
-gaps.
+Each function returns a `<figure>` with inline SVG for a page with `style.stylesheet()`. It has no ids, so a page may
+have any number of them. Names are escaped; None, NaN and infinities leave gaps.
 """
 
 import math
@@ -18,6 +17,7 @@ from pcdarts.report.drawing.axes import (
     figure,
     fit,
     key,
+    line_sample,
     marker,
     number,
     plot,
@@ -27,7 +27,7 @@ from pcdarts.report.drawing.axes import (
     text,
     thinned,
 )
-from pcdarts.report.drawing.labels import Box, leader, place_labels, shortened, text_width
+from pcdarts.report.drawing.labels import Box, label_drawings, place_labels, shortened, text_width
 
 _WIDTH, _HEIGHT = 360, 240
 _TOP, _BOTTOM, _RIGHT = 26, 38, 14
@@ -35,7 +35,7 @@ _DIGIT = 7
 """About the width of a digit, in SVG units."""
 _NAME_WIDTH = 190
 _BOLD = 1.1
-"""How much broader bold text is."""
+"""The width of bold text, relative to other text."""
 _MOST_POINTS = 200
 _RING = 3.5
 
@@ -51,9 +51,9 @@ class Series:
     step: bool = False
     """Whether a value holds until the next one (a count), instead of moving straight towards it."""
     thin: bool = False
-    """Whether it is there for the eye alone, beside the mean of all lines of its name."""
+    """Whether it is a thin line without a marker, beside the mean of all lines of its name."""
     moves_after: float | None = None
-    """Where α and β stood still up to this x, in a chart whose lines differ in it: marked by a ring."""
+    """Up to this x α and β were frozen: marked by a ring, in a chart whose lines differ in it."""
 
 
 class Level(NamedTuple):
@@ -62,10 +62,15 @@ class Level(NamedTuple):
     value: float
     name: str
 
+    @property
+    def entry(self) -> tuple[str, str, str]:
+        """Its entry in a key."""
+        return "", '<path class="level" d="M0 6H26"/>', self.name
+
 
 @dataclass(frozen=True)
 class IntervalRow:
-    """A method: the value of every seed, their mean, the ends of its interval and the paper's figure, where known."""
+    """A method: the value of every seed, their mean, the ends of its interval and the paper's figure, if known."""
 
     name: str
     values: Sequence[float]
@@ -98,20 +103,20 @@ def line_chart(
     level: Level | None = None,
     broad: bool = False,
 ) -> str:
-    """Lines with a marker at the end of each; x up to `frozen`, the epochs in which α and β stood still, is shaded.
+    """Lines with a marker at the end of each; x up to `frozen`, the epochs with frozen α and β, is shaded.
 
-    Of more than 200 points of a line, 200 are drawn. `limits` are those of y (none: what the lines need). A broad chart
+    At most 200 points of a line are drawn. `limits` are those of y (default: the range of the lines). A `broad` chart
     is twice as wide, with text of the same size.
     """
     points = [(x, y) for line in lines for x, y in line.points if y is not None and drawable(x) and drawable(y)]
     width = 2 * _WIDTH if broad else _WIDTH
     x, y, axes = _frame(points, x_label, y_label, limits=limits, width=width)
-    entries = [(series(line.colour), _sample(line.colour), line.name) for line in lines]
+    entries = [(series(line.colour), line_sample(line.colour), line.name) for line in lines]
     if any(line.moves_after is not None for line in lines):
         entries.append(("", f'<circle class="ring" cx="13" cy="6" r="{_RING}"/>', "α and β frozen up to here"))
     if level:
         axes.append(f'<path class="level" d="M{x.start:.1f} {y(level.value):.1f}H{x.end:g}"/>')
-        entries.append(_level_entry(level))
+        entries.append(level.entry)
     shade = []
     if frozen > x.low:
         shade = [rect("frozen", x.start, y.end, x(min(frozen, x.high)) - x.start, y.start - y.end)]
@@ -132,8 +137,8 @@ def interval_chart(
 ) -> str:
     """A row for each method: a dot for each seed, the mean, its 95 % interval, and the paper's figure.
 
-    The interval of two seeds is often many times as wide as their distance: where it leaves the chart it ends in an
-    arrow, and the numbers beside the name say all of it. `limits` are those of the scale (none: what the rows need).
+    The interval of two seeds is often much wider than their distance: an interval that leaves the chart ends in an
+    arrow, and its numbers are beside the name. `limits` are those of the scale (default: the range of the rows).
     """
     points = [v for row in rows for v in (*row.values, row.mean, row.paper) if v is not None and drawable(v)]
     ends = [v for row in rows for v in (row.low, row.high) if v is not None and drawable(v)]
@@ -156,7 +161,7 @@ def interval_chart(
     if any(row.paper is not None for row in rows):
         entries.append(("s2", marker(13, 6, 3, "hollow"), "the paper's figure"))
     if level:
-        entries.append(_level_entry(level))
+        entries.append(level.entry)
     says = f"{title}, {unit}: " + "; ".join(f"{row.name} {_summary(row, decimals)}" for row in rows)
     return figure(title, key(entries), plot(_WIDTH, bottom + 38, says, [*axis, *drawn]))
 
@@ -200,7 +205,7 @@ def _frame(
 
 
 def _ticks_apart(x: Scale) -> list[tuple[float, str]]:
-    """The ticks of a horizontal axis, so few that their texts stay apart."""
+    """The ticks of a horizontal axis, few enough to keep their texts apart."""
     at_most = 6
     while True:
         ticks = x.ticks(at_most)
@@ -230,14 +235,10 @@ def _line(line: Series, x: Scale, y: Scale) -> str:
 
 
 def _ring(line: Series) -> tuple[float, float] | None:
-    """The last point at which α and β stood still, of a line that marks it."""
+    """The last point with frozen α and β, of a line that marks it."""
     at = line.moves_after
     still = [(x, y) for x, y in line.points if at is not None and x <= at and y is not None and drawable(y)]
     return still[-1] if still else None
-
-
-def _sample(colour: int) -> str:
-    return f'<path class="line" d="M0 6H26"/>{marker(13, 6, colour)}'
 
 
 def _in_words(line: Series) -> str:
@@ -246,7 +247,7 @@ def _in_words(line: Series) -> str:
 
 
 def _within_reach(ends: Iterable[float], points: Sequence[float]) -> list[float]:
-    """The points, and those ends of intervals that would not squeeze them into less than a third of the width."""
+    """The points, and the ends of intervals, cut so that the points keep a third of the width."""
     if not points:
         return list(ends)
     low, high = min(points), max(points)
@@ -280,10 +281,6 @@ def _cap(x: float, y: float, lean: float) -> str:
     return f"M{x + lean:.1f} {y - 5:g}L{x:.1f} {y:g}L{x + lean:.1f} {y + 5:g}"
 
 
-def _level_entry(level: Level) -> tuple[str, str, str]:
-    return ("", '<path class="level" d="M0 6H26"/>', level.name)
-
-
 def _summary(row: IntervalRow, decimals: int) -> str:
     if row.mean is None or not drawable(row.mean):
         return "nothing yet"
@@ -294,25 +291,16 @@ def _summary(row: IntervalRow, decimals: int) -> str:
 
 
 def _names(points: Sequence[ScatterPoint], x: Scale, y: Scale) -> tuple[list[str], list[tuple[str, str, str]]]:
-    """The name of every point beside it, and nothing for the key; or numbers, where the names find no room.
-
-    Then the entries for the key say which number is whose.
-    """
+    """The name of every point beside it; if there is no room, numbers and the entries of the key that explain them."""
     area = Box(x.start, _TOP - 8, _WIDTH, y.start)
     places = [(x(point.x), y(point.y)) for point in points]
     names = [shortened(point.name, _NAME_WIDTH) for point in points]
     if placed := place_labels(places, [text_width(name) for name in names], area):
-        return _labels(places, names, placed), []
+        return label_drawings(places, names, placed, "middle"), []
     numbers = [str(index) for index in range(1, len(points) + 1)]
     placed = place_labels(places, [text_width(digits) for digits in numbers], area)
     entries = [
         (series(point.colour), marker(13, 6, point.colour), f"{digits}: {point.name}")
         for point, digits in zip(points, numbers, strict=True)
     ]
-    return _labels(places, numbers, placed) if placed else [], entries
-
-
-def _labels(places: Sequence[tuple[float, float]], names: Sequence[str], boxes: Sequence[Box]) -> list[str]:
-    lines = [leader(x, y, box) for (x, y), box in zip(places, boxes, strict=True)]
-    drawn = [f'<path class="leader" d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}"/>' for a, b, c, d in filter(None, lines)]
-    return drawn + [text(box.middle, box.base_line, name, "middle") for name, box in zip(names, boxes, strict=True)]
+    return label_drawings(places, numbers, placed, "middle") if placed else [], entries

@@ -1,4 +1,4 @@
-"""The charts that need every epoch: learning curves, and how many skip-connections cells had."""
+"""Charts of learning curves and of the numbers of skip-connections, by epoch."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _MOST_POINTS = 2400
 
 
 class Quantity(NamedTuple):
-    """A figure that jobs write down for every epoch."""
+    """A figure that jobs save for every epoch."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ _SKIPS: dict[CellKind, str] = {
 
 
 def learning_curves(groups: Sequence[Group]) -> list[str]:
-    """A chart for every quantity that a run has written down: a line for each search and training."""
+    """A chart for every quantity that a run has saved: a line for each search and training."""
     charts = []
     for job, quantities in QUANTITIES.items():
         for quantity in quantities:
@@ -69,7 +69,7 @@ def learning_curves(groups: Sequence[Group]) -> list[str]:
 
 
 def skip_charts(groups: Sequence[Group]) -> list[str]:
-    """How many skip-connections the derived cells had after each epoch: a chart for each kind of cell."""
+    """The numbers of skip-connections of the derived cells by epoch: a chart for each kind of cell."""
     charts = []
     for kind, title in _SKIPS.items():
 
@@ -104,6 +104,6 @@ def _lines(groups: Sequence[Group], points: Callable[[History], _Points], step: 
 
 
 def _frozen(groups: Iterable[Group]) -> int:
-    """The epochs in which α and β stood still, if that is the same in all searches."""
+    """The number of epochs with frozen α and β, if it is the same in all searches."""
     frozen = {search.frozen for group in groups for search in group.searches if search.epochs}
     return frozen.pop() if len(frozen) == 1 else 0

@@ -1,4 +1,4 @@
-"""The front: what percentile which search reaches for how many minutes, and which ones no other search beats."""
+"""The front: percentile against minutes of search, and the searches that no other one beats."""
 
 import math
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from itertools import pairwise
 
 from pcdarts.report.drawing.axes import Scale, figure, number, plot, rect, scrolling, text
 from pcdarts.report.drawing.labels import HEIGHT as LINE
-from pcdarts.report.drawing.labels import Box, leader, place_labels, shortened, text_width
+from pcdarts.report.drawing.labels import Box, label_drawings, leader, place_labels, shortened, text_width
 from pcdarts.report.drawing.score_charts import CHANCE, LIMITS
 from pcdarts.report.drawing.style import FONT, stylesheet
 
 GENERATED = "<!-- pcdarts report -->"
-"""By this in its first lines a picture is known to be ours, and may be replaced."""
+"""Marks a picture as ours in its first lines: such a picture may be replaced."""
 TITLE = "The front: percentile against minutes of search"
 _WIDTH, _BOTTOM, _TOP = 720.0, 360.0, 38.0
 _LEFT, _RIGHT = 34.0, 706.0
 _FREE = 78.0
-"""How wide the strip of what needs no search is."""
+"""The width of the strip for cells that need no search."""
 _NAME_WIDTH = 220.0
 _MOST_NAMES = 40
 _EDGE = 12.0
@@ -29,11 +29,11 @@ _MINUTES = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """A method: the mean percentile of its searches, and what one of them takes."""
+    """A method: the mean percentile of its searches, and the time of one."""
 
     name: str
     minutes: float | None
-    """None where nothing is searched: cells that are given, or drawn at random."""
+    """None without a search: given and random cells."""
     mean: float
     low: float | None
     """The ends of the interval of the mean over seeds; None for a single seed and for a given cell."""
@@ -41,7 +41,7 @@ class FrontPoint:
 
 
 def front(points: Sequence[FrontPoint]) -> list[FrontPoint]:
-    """The searches, cheapest first, that neither chance, which is free, nor a better one that is no dearer beats."""
+    """The searches, cheapest first, that are better than chance and than every search that costs no more."""
     found: list[FrontPoint] = []
     best = CHANCE.value
     searched = [(point.minutes, -point.mean, at) for at, point in enumerate(points) if point.minutes is not None]
@@ -53,7 +53,7 @@ def front(points: Sequence[FrontPoint]) -> list[FrontPoint]:
 
 
 def front_chart(points: Sequence[FrontPoint]) -> str:
-    """The picture, to stand in a page that brings `style.stylesheet()`; empty where nothing was searched."""
+    """The picture for a page with `style.stylesheet()`; empty without a search."""
     body, height, says = _drawn(points)
     if not body:
         return ""
@@ -62,7 +62,7 @@ def front_chart(points: Sequence[FrontPoint]) -> str:
 
 
 def front_picture(points: Sequence[FrontPoint]) -> str:
-    """The picture as an SVG file of its own, which follows its reader's colours; empty where nothing was searched."""
+    """The picture as an SVG file, for light and dark displays; empty without a search."""
     body, height, says = _drawn(points)
     if not body:
         return ""
@@ -76,7 +76,7 @@ def front_picture(points: Sequence[FrontPoint]) -> str:
 
 
 def _drawn(points: Sequence[FrontPoint]) -> tuple[str, float, str]:
-    """What is inside the picture, its height, and what it shows in words."""
+    """The contents of the picture, its height, and its description in words."""
     searched = [point.minutes for point in points if point.minutes is not None]
     if not searched:
         return "", 0.0, ""
@@ -116,7 +116,7 @@ def _axes(x: Scale, y: Scale, is_free: bool) -> list[str]:
 
 
 def _ticks(x: Scale) -> list[float]:
-    """Round numbers of minutes: as few as show where the axis goes, at least three of them."""
+    """Round numbers of minutes: few, but at least three."""
     low, high = 10**x.low, 10**x.high
     powers = range(math.floor(x.low), math.ceil(x.high) + 1)
     for factors in _MINUTES:
@@ -127,7 +127,7 @@ def _ticks(x: Scale) -> list[float]:
 
 
 def _mark(point: FrontPoint, place: tuple[float, float], y: Scale, is_best: bool) -> str:
-    """A point with its interval; a bar for what is given and needs none."""
+    """A point with its interval; a bar for cells that need no search."""
     across, down = place
     drawn = ""
     if point.low is not None and point.high is not None:
@@ -142,7 +142,7 @@ def _mark(point: FrontPoint, place: tuple[float, float], y: Scale, is_best: bool
 
 
 def _stairs(best: Sequence[FrontPoint], x: Scale, y: Scale) -> str:
-    """What the best search so far reaches as minutes go by."""
+    """The percentile of the best search within so many minutes."""
     if not best:
         return ""
     places = [(x(math.log10(point.minutes or 1)), y(point.mean)) for point in best]
@@ -154,7 +154,7 @@ def _stairs(best: Sequence[FrontPoint], x: Scale, y: Scale) -> str:
 def _names(
     points: Sequence[FrontPoint], places: Sequence[tuple[float, float]], y: Scale
 ) -> tuple[list[str], list[str]]:
-    """The name of every point beside it, and no rows for the key; or a number, and rows that say whose it is."""
+    """The name of every point beside it; or numbers, and the rows of the key that explain them."""
     area = Box(_LEFT, _TOP - 22, _WIDTH, _BOTTOM)
     intervals = [
         Box(across - 3, y(point.high), across + 3, y(point.low))
@@ -165,16 +165,15 @@ def _names(
     numbers = [str(index) for index in range(1, len(points) + 1)]
     for words in (names, numbers) if len(points) <= _MOST_NAMES else (numbers,):
         boxes = place_labels(places, [text_width(word) for word in words], area, intervals) or []
-        lines = list(filter(None, (leader(*place, box) for place, box in zip(places, boxes, strict=False))))
-        if boxes and len(set(words)) == len(words) and len(lines) <= len(words) / 3:
+        far = sum(leader(*place, box) is not None for place, box in zip(places, boxes, strict=False))
+        if boxes and len(set(words)) == len(words) and far <= len(words) / 3:
             break
-    drawn = [f'<path class="leader" d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}"/>' for a, b, c, d in lines]
-    drawn += [text(box.middle, box.base_line, word, "middle over") for box, word in zip(boxes, words, strict=False)]
+    drawn = label_drawings(places, words, boxes, "middle over") if boxes else []
     return drawn, [] if words is names else [f"{n}: {p.name}" for n, p in zip(numbers, points, strict=True)]
 
 
 def _key(points: Sequence[FrontPoint], rows: Sequence[str], has_front: bool) -> tuple[list[str], float]:
-    """What the marks mean and whose the numbers are, below the chart, and where that ends."""
+    """The key below the chart, with the rows that explain numbers, and the height where it ends."""
     on_it, another = (f'<circle class="{style}" cx="8" cy="-4" r="4.5"/>' for style in ("mark s2", "hollow s1"))
     entries = [(on_it, "on the front: no other search is better and no dearer")] if has_front else []
     entries.append((another, "another search"))

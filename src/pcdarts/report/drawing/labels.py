@@ -1,15 +1,17 @@
-"""Names beside the points of a chart, so placed that none covers another one."""
+"""Names beside the points of a chart, none of which covers another one."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from unicodedata import east_asian_width
 
+from pcdarts.report.drawing.axes import text
+
 HEIGHT = 14.0
 """Of a line of text, in SVG units."""
 _ABOVE_BASE_LINE = 11.0
 _MARKER = 6.0
-"""Half of what a marker takes."""
+"""Half of the size of a marker."""
 _NEAR = 9.0
 """From the middle of a marker to its name."""
 _GRID = 7.0
@@ -18,7 +20,7 @@ _NARROW, _BROAD = set(" !'()*,./:;I[]fijlrt|"), set("%@MW\u2014mw\u2026")
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle that text or a marker takes."""
+    """The rectangle of a text or a marker."""
 
     left: float
     top: float
@@ -31,7 +33,7 @@ class Box:
 
     @property
     def base_line(self) -> float:
-        """Where the text in it stands."""
+        """Of the text in it."""
         return self.top + _ABOVE_BASE_LINE
 
     def covers(self, other: "Box") -> bool:
@@ -48,22 +50,22 @@ class Box:
         )
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:
-        """The place in it that is closest to another one."""
+        """The place in it that is closest to x, y."""
         return min(max(x, self.left), self.right), min(max(y, self.top), self.bottom)
 
 
-def text_width(text: str) -> float:
-    """About what a text of 12 units takes, rather more than less: browsers choose the font."""
-    return sum(_letter_width(letter) for letter in text)
+def text_width(words: str) -> float:
+    """An upper estimate of the width of a text of 12 units: browsers choose the font."""
+    return sum(map(_letter_width, words))
 
 
-def shortened(text: str, width: float) -> str:
-    """The text in no more than this width: with `…` for what is left out of it, so that its end stays to be seen."""
-    if text_width(text) <= width:
-        return text
-    for kept in range(len(text) - 1, 0, -1):
+def shortened(words: str, width: float) -> str:
+    """The text in at most this width, with `…` for a part left out before its end."""
+    if text_width(words) <= width:
+        return words
+    for kept in range(len(words) - 1, 0, -1):
         end = kept // 3
-        short = f"{text[: kept - end]}…{text[len(text) - end :]}"
+        short = f"{words[: kept - end]}…{words[len(words) - end :]}"
         if text_width(short) <= width:
             return short
     return "…"
@@ -72,10 +74,10 @@ def shortened(text: str, width: float) -> str:
 def place_labels(
     points: Sequence[tuple[float, float]], widths: Sequence[float], area: Box, beside: Sequence[Box] = ()
 ) -> list[Box] | None:
-    """Where the label of every point goes: within the area, and over no other label and no point.
+    """The place of every label: within the area, and over no other label and no point.
 
-    Right of its point, left, above or below, if it can be over nothing of `beside`; else at the nearest place that is
-    free. None if one finds no place.
+    It is right of its point, left, above or below, if possible without covering `beside`; otherwise the nearest free
+    place. None if there is none.
     """
     taken = [Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in points]
     placed = []
@@ -91,13 +93,22 @@ def place_labels(
 
 
 def leader(x: float, y: float, box: Box) -> tuple[float, float, float, float] | None:
-    """The line from a point to its label, from x, y to x, y; None where the label is beside it."""
+    """The line from a point to its label, from x, y to x, y; None if the label is beside it."""
     to_x, to_y = box.nearest(x, y)
     distance = math.hypot(to_x - x, to_y - y)
     if distance <= _NEAR + 4:
         return None
     share = _MARKER / distance
     return x + share * (to_x - x), y + share * (to_y - y), to_x, to_y
+
+
+def label_drawings(
+    points: Sequence[tuple[float, float]], words: Sequence[str], boxes: Sequence[Box], style: str
+) -> list[str]:
+    """The labels of points in their boxes as SVG, with lines to those that are not beside their point."""
+    lines = [leader(x, y, box) for (x, y), box in zip(points, boxes, strict=True)]
+    drawn = [f'<path class="leader" d="M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}"/>' for a, b, c, d in filter(None, lines)]
+    return drawn + [text(box.middle, box.base_line, word, style) for box, word in zip(boxes, words, strict=True)]
 
 
 def _letter_width(letter: str) -> float:
@@ -122,7 +133,7 @@ def _beside(x: float, y: float, width: float) -> list[Box]:
 
 
 def _nearest(x: float, y: float, width: float, area: Box, taken: Sequence[Box]) -> Box | None:
-    """The free place that is closest to a point, on a grid; of places equally far the upper left one."""
+    """The free place on a grid that is closest to a point; of equal ones the upper left one."""
     across = range(max(0, int((area.right - area.left - width) / _GRID) + 1))
     down = range(max(0, int((area.bottom - area.top - HEIGHT) / _GRID) + 1))
     corners = [(area.left + _GRID * i, area.top + _GRID * j) for j in down for i in across]

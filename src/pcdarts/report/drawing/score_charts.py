@@ -1,4 +1,4 @@
-"""How good the cell was that each epoch of a search would have given: lines over the epochs."""
+"""Charts of the percentile of the cell that a search would have given after each epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from pcdarts.report.drawing.axes import (
     Scale,
     figure,
     fit,
+    frozen_band,
     key,
+    line_sample,
     marker,
     plot,
-    rect,
     text,
     thinned,
 )
@@ -20,7 +21,7 @@ from pcdarts.report.drawing.labels import shortened
 from pcdarts.report.drawing.style import NUM_SERIES
 
 CHANCE = Level(50.0, "chance: 50")
-"""The mean percentile of cells drawn blindly."""
+"""The mean percentile of random cells."""
 LIMITS = (0.0, 100.0)
 """Of every percentile."""
 _PERCENTILE = "percentile among random cells"
@@ -35,21 +36,21 @@ Points = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """The percentile of what the searches of one method would have given after each epoch."""
+    """The percentile of the cells that the searches of one method would have given after each epoch."""
 
     name: str
     frozen: int
-    """In how many epochs, the first ones, α and β stood still."""
+    """The number of first epochs in which α and β were frozen."""
     mean: Points
-    """Over the seeds; of a single search its own."""
+    """Over the seeds."""
     seeds: Sequence[Points] = ()
-    """Of each search, where there are several."""
+    """Of each search, if there are several."""
 
 
 def percentile_chart(curves: Sequence[Curve], *, title: str, x_label: str) -> str:
-    """A line for each curve with chance, the epochs in which α and β stood still shaded or their end marked by a ring.
+    """A line for each curve, and chance; epochs with frozen α and β are shaded, or their end is marked by a ring.
 
-    Of a few searches each has a thin line. More than eight curves, which no colours tell apart, have a panel each.
+    Up to 12 single searches have thin lines. More than eight curves, which colours cannot distinguish, have panels.
     """
     lines = sum(1 + len(curve.seeds) for curve in curves[:_MOST_PANELS])
     at_most = max(20, _MOST_POINTS // lines)
@@ -82,9 +83,9 @@ def _panels(curves: Sequence[Curve], title: str, x_label: str, left_out: int) ->
     panels = "".join(_panel(curve, last, x_label) for curve in curves)
     has_seeds = any(curve.seeds for curve in curves)
     entries = [
-        ("s1", f'<path class="line" d="M0 6H26"/>{marker(13, 6, 0)}', "mean over seeds" if has_seeds else "a search"),
+        ("s1", line_sample(0), "mean over seeds" if has_seeds else "a search"),
         *([("s1", '<g><path class="line thin" d="M0 6H26"/></g>', "one seed")] if has_seeds else []),
-        ("", '<path class="level" d="M0 6H26"/>', CHANCE.name),
+        CHANCE.entry,
         *([FROZEN_ENTRY] if any(curve.frozen for curve in curves) else []),
     ]
     note = f'<p class="note">{left_out} more are not drawn.</p>' if left_out else ""
@@ -97,9 +98,7 @@ def _panel(curve: Curve, last: int, x_label: str) -> str:
     width, top, bottom, left = 180.0, 22.0, 112.0, 26.0
     y = Scale(*LIMITS, bottom, top)
     x = fit([1, last], left, width - 6, margin=0)
-    parts = [text(0, 12, shortened(curve.name, width / 1.1), "strong")]
-    if curve.frozen > x.low:
-        parts.append(rect("frozen", left, top, x(min(curve.frozen, last)) - left, bottom - top))
+    parts = [text(0, 12, shortened(curve.name, width / 1.1), "strong"), *frozen_band(x, curve.frozen, top, bottom)]
     for value in (0, 100):
         parts.append(f'<path class="grid" d="M{left:g} {y(value):.1f}H{x.end:g}"/>')
     for value in (0, 50, 100):

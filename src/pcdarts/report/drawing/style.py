@@ -1,4 +1,4 @@
-"""Colours and styles of the charts, for light and dark pages, chosen to stay apart for colour-blind readers too."""
+"""Colours and styles of the charts, for light and dark pages, also distinct for colour-blind readers."""
 
 COLOURS_LIGHT = {
     "page": "#ffffff",
@@ -54,8 +54,8 @@ COLOURS_DARK = {
 }
 NUM_SERIES = 8
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "5 2 1 2 1 2", "1 2", "4 5")
-"""How the line of each series is broken, so that it is known without its colour."""
-_UNFILLED = ("page", "ink", "muted", "grid", "frozen")
+"""The dashes of each series, which distinguish it without colour."""
+_PRIMITIVES = tuple(COLOURS_LIGHT)[5 + NUM_SERIES :]
 
 FONT = "font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif"
 _RULES = f"""
@@ -109,7 +109,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def on(colour: str) -> str:
-    """Black or white, whichever is better read as text on a colour."""
+    """Black or white, the one that has more contrast as text on a colour."""
     return max("#ffffff", "#000000", key=lambda text: contrast(text, colour))
 
 
@@ -125,9 +125,7 @@ def stylesheet() -> str:
         for index, dash in enumerate(DASHES, start=1)
     )
     primitives = "".join(
-        f".chart .{name}{{fill:var(--{name})}}.chart .on-{name}{{fill:var(--on-{name})}}"
-        for name in COLOURS_LIGHT
-        if name not in _UNFILLED and not name.startswith("series")
+        f".chart .{name}{{fill:var(--{name})}}.chart .on-{name}{{fill:var(--on-{name})}}" for name in _PRIMITIVES
     )
     dark = f"@media (prefers-color-scheme:dark){{{_variables(COLOURS_DARK)}}}"
     return f"{_variables(COLOURS_LIGHT)}\n{dark}{_RULES}{series}\n{primitives}\n"
@@ -135,11 +133,7 @@ def stylesheet() -> str:
 
 def _variables(colours: dict[str, str]) -> str:
     plain = "".join(f"--{name}:{colour};" for name, colour in colours.items())
-    texts = "".join(
-        f"--on-{name}:{on(colour)};"
-        for name, colour in colours.items()
-        if name not in _UNFILLED and not name.startswith("series")
-    )
+    texts = "".join(f"--on-{name}:{on(colours[name])};" for name in _PRIMITIVES)
     return f":root{{color-scheme:light dark;{plain}{texts}}}"
 
 
