@@ -21,9 +21,9 @@ from pcdarts.run.session import Session
 from pcdarts.supernet.arch import Mixture
 
 _PAPERS_IMAGES = 50 * 25_000
-"""That the weights see in the search of Sec. 4.2."""
+"""The number of images that the weights see in the search of Sec. 4.2."""
 _ENOUGH = 0.1
-"""The longest searches that were found wanting (docs/results.md) see far less than this part of them."""
+"""A search that sees a smaller share of these is short: short searches found poor cells (docs/results.md)."""
 
 
 def rounded(mixture: Mixture) -> dict[str, Any]:
@@ -46,9 +46,9 @@ def conclude(
     genotype: Genotype,
     budget: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write the genotype that was found and its drawings; return it and the network it implies, for `result.json`.
+    """Save the genotype found and its drawings; return it with its network, for `result.json`.
 
-    `budget` says what a budget did to it.
+    `budget` is the effect of a budget, as `derived` returns it.
     """
     save_genotype(run, genotype)
     return {
@@ -60,7 +60,7 @@ def conclude(
 
 
 def search_cost(job: Session, kernels: Choice | None = None) -> dict[str, Any]:
-    """What a search took, for `result.json`."""
+    """The time and memory of a search, for `result.json`."""
     return {
         "hours": job.place.seconds / 3600,
         "device": job.device_name,
@@ -73,7 +73,7 @@ def search_cost(job: Session, kernels: Choice | None = None) -> dict[str, Any]:
 def closing_lines(
     run: RunFolder, config: SearchConfig | RandomSearchConfig, data: DataSet, result: dict[str, Any]
 ) -> list[str]:
-    """What a user wants to know when a search has ended, and what to type next."""
+    """The lines at the end of a search: its results and the next command."""
     genotype = Genotype.from_text(result["genotype"])
     cost = result["search_cost"]
     errors = {name.removeprefix("arch_"): value for name, value in result.items() if name.startswith("arch_top")}
@@ -93,7 +93,7 @@ def closing_lines(
 
 
 def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet) -> list[str]:
-    """Of a search that is too short to find what the paper's finds: that published cells are better, and a command."""
+    """For a short search: that published cells are better, and the command that trains one."""
     seen = config.epochs * len(data.train) * config.weight_fraction
     if isinstance(config, RandomSearchConfig) or seen >= _ENOUGH * _PAPERS_IMAGES:
         return []

@@ -1,4 +1,4 @@
-"""The network that will be trained of a cell, how large a genotype makes it, and the command that trains it."""
+"""The network that will be trained with a cell: its size with a genotype, and the command that trains it."""
 
 import shlex
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ from pcdarts.network.network import Network, network_without_data
 
 @dataclass(frozen=True)
 class EvaluationNetwork:
-    """Everything that decides how large a network is, but its genotype."""
+    """Everything that decides the size of a network, except its genotype."""
 
     kind: NetworkKind
     channels: int
@@ -47,7 +47,7 @@ class EvaluationNetwork:
         return network_without_data(genotype, **sizes)
 
     def check(self) -> None:
-        """Make sure that there is such a network, and that it takes such images, whatever the genotype.
+        """Make sure that such a network exists and takes such images, for every genotype.
 
         Raises:
             InputError: says why not.
@@ -65,7 +65,7 @@ class EvaluationNetwork:
         return _complexity(self, genotype)
 
     def costs(self, space: CellSpace) -> NetworkCosts:
-        """The same for all genotypes of `space`, as a sum over their edges.
+        """Parameters and mult-adds for all genotypes of `space`, as a sum over their edges.
 
         Raises:
             InputError: there is no such network, or the images are too small for it.
@@ -81,7 +81,7 @@ class EvaluationNetwork:
         return setting_text(asdict(self))
 
 
-# One process may ask often: a tenth of a second to a second for each answer, by the size of the network.
+# A process may ask often, and an answer takes a tenth of a second to a second.
 @lru_cache(maxsize=256)
 def _complexity(network: EvaluationNetwork, genotype: Genotype) -> Complexity:
     return complexity(network.network(genotype), network.input_shape)
@@ -102,11 +102,11 @@ SAME_DATA = (
     *("data", "data_root", "hub_name", "train_set", "test_set", "image_size", "pixel_range", "loading", "on_bad_image"),
     *("crop", "crop_padding", "color_jitter", "flip"),
 )
-"""Settings that a training takes over from the search: which images, and what may be done to them."""
+"""Settings that a training takes from the search: its images and their augmentation."""
 
 
 class ImagesLike(Protocol):
-    """What a network must know of its images: a data set says it, and so does the setting of a plan."""
+    """What decides a network's input and output: a data set has it, and so does the setting of a plan."""
 
     @property
     def num_classes(self) -> int: ...
@@ -117,7 +117,7 @@ class ImagesLike(Protocol):
 
 
 def network_of(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> EvaluationNetwork:
-    """The network that will be trained of what a search finds on such images; a budget is about this one."""
+    """The network that will be trained with the cell of a search on such images; a budget limits this network."""
     base = training_recipe(config)
     return EvaluationNetwork(
         config.kind,
@@ -134,13 +134,13 @@ def training_command(
 ) -> str:
     """The command that trains `network` with a cell that the search of `config` has found.
 
-    On the data of the search, with its limit on the images where that is no recipe's; without `same_data` on others,
-    which are to be added.
+    On the data of the search, with its `train_images` if they are not the recipe's; without `same_data` on other
+    data, which the user adds.
     """
     base = training_recipe(config)
     own = None if config.recipe is None else recipe(type(config), config.recipe)
     if own is not None and own.data != config.data:
-        own = None  # these images are not the recipe's
+        own = None  # other images than the recipe's
     command = ["pcdarts", "train", "--genotype", str(genotype)]
     if base.recipe != DEFAULT:
         command += ["--recipe", str(base.recipe)]
@@ -155,7 +155,7 @@ def training_command(
     for name, value in wanted.items():
         if value != getattr(base, name):
             command += _flag(name, value)
-    if same_data and own is None and config.train_images is not None:  # the recipe's number is about its own images
+    if same_data and own is None and config.train_images is not None:  # the recipe's number is for its own images
         command += _flag("train_images", config.train_images)
     return shlex.join(command)
 

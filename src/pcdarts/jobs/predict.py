@@ -1,4 +1,4 @@
-"""`pcdarts predict`: what a trained network sees in images."""
+"""`pcdarts predict`: the most probable classes of images by a trained network."""
 
 import json
 import os
@@ -29,10 +29,10 @@ BATCH_SIZE = 32
 
 
 def run_predict(config: PredictConfig) -> None:
-    """Print the most probable classes of every image, as it comes; then, in an error, those that cannot be read.
+    """Print the most probable classes of every image, in order.
 
     Raises:
-        InputError: there is no such network, a folder without images, or images that cannot be read (after the others).
+        InputError: there is no such network, a folder has no images, or some images cannot be read (raised at the end).
     """
     device = choose_device(config.device, config.threads)
     classifier = find_classifier(config).to(device)
@@ -74,7 +74,7 @@ class Prediction:
 
 
 def find_classifier(config: PredictConfig) -> Classifier:
-    """The classifier of a train run (of several seeds the first), of an export, or of a file of weights.
+    """The classifier of a train run (of its first seed), of an export, or of a file of weights.
 
     Raises:
         InputError: there is none.
@@ -98,10 +98,10 @@ def find_classifier(config: PredictConfig) -> Classifier:
 
 
 def all_images(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files among `paths`, and all images below the folders among them; what is ignored there is said on stderr.
+    """The files among `paths`, and all images below the folders among them; stderr gets what is ignored there.
 
     Raises:
-        InputError: a folder that cannot be listed, or without images.
+        InputError: a folder cannot be listed or has no images.
     """
     for path in paths:
         if not os.path.isdir(path):
@@ -118,9 +118,9 @@ def all_images(paths: Iterable[Path]) -> Iterator[Path]:
 
 @torch.no_grad()
 def predict(classifier: Classifier, blueprint: Blueprint, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
-    """The `top` classes of each image, the most probable first, or what is wrong with it; in the order of `paths`.
+    """The `top` classes of each image, the most probable first, or its problem; in the order of `paths`.
 
-    Images are read as `blueprint` says.
+    `blueprint` decides how images are read.
     """
     classes, device = blueprint.classes, classifier.mean.device
     for start in range(0, len(paths), BATCH_SIZE):
@@ -139,7 +139,7 @@ def predict(classifier: Classifier, blueprint: Blueprint, paths: Sequence[Path],
 
 
 def pixels_or_problem(path: Path, blueprint: Blueprint) -> Tensor | str:
-    """What `read_pixels` reads, or what is wrong with the image."""
+    """The result of `read_pixels`, or the problem of the image."""
     try:
         return read_pixels(path, blueprint)
     except BadImage as error:
@@ -149,10 +149,10 @@ def pixels_or_problem(path: Path, blueprint: Blueprint) -> Tensor | str:
 
 
 def read_pixels(path: Path, blueprint: Blueprint) -> Tensor:
-    """An image as the network's test images were made, uint8 [C, S, S]; a greyscale one may have three equal colours.
+    """An image read like the network's test images, uint8 [C, S, S]; a greyscale one may get three equal channels.
 
     Raises:
-        InputError: it cannot be read, or has colours that the network does not know.
+        InputError: it cannot be read, or has colours but the network takes greyscale images.
     """
     with strict_warnings():
         image = decode(path, pixel_range=blueprint.pixel_range)

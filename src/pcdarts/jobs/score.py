@@ -24,10 +24,10 @@ class _Scored:
 
 
 def run_score(config: ScoreConfig) -> None:
-    """Print the accuracy of each cell, as listed or predicted, and where it stands among random cells.
+    """Print the accuracy of each cell, listed or predicted, and its percentile among random cells.
 
     Raises:
-        InputError: there is no such genotype, one is not of the table's space, or the table cannot be used.
+        InputError: a genotype does not exist or is not of the table's space, or the table cannot be used.
     """
     assert config.table is not None
     say: Callable[[str], None] = (lambda remark: None) if config.as_json else print

@@ -1,4 +1,4 @@
-"""Scores of what a search has found, epoch by epoch."""
+"""The scores of a search, epoch by epoch."""
 
 import re
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from pcdarts.score.yardstick import Score, Yardstick
 
 @dataclass(frozen=True)
 class RunScores:
-    """What a yardstick says of one search."""
+    """The scores of one search."""
 
     final: Score | None
-    """Of the genotype that it found; None before it has ended."""
+    """Of its final genotype; None before it has ended."""
     epochs: tuple[tuple[int, Score], ...]
-    """Of what would have been derived after each epoch, counted from 1; empty for a search without epochs."""
+    """Of the genotype derived after each epoch, counted from 1; empty for a search without epochs."""
 
 
 def scores_of(run: RunFolder, yardstick: Yardstick) -> RunScores:
-    """The scores of a search, or of as much of it as there is; files that are damaged are left out.
+    """The scores of a search, finished or not; damaged files are left out.
 
     Raises:
         InputError: a genotype of the run is not of the table's space.

@@ -1,4 +1,4 @@
-"""`pcdarts show`: a genotype as text and pictures, with the size of the networks it makes."""
+"""`pcdarts show`: a genotype as text and pictures, with the sizes of its networks."""
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.config.configs import ShowConfig
@@ -10,7 +10,7 @@ from pcdarts.run.run_folder import RunFolder
 
 
 def run_show(config: ShowConfig) -> None:
-    """Print a genotype and the size of the networks it makes; draw both cells into a folder when one is given.
+    """Print a genotype and the sizes of its networks; draw both cells if a folder is given.
 
     With `budget`, list the best genotypes of a finished search instead.
 

@@ -1,4 +1,4 @@
-"""How large networks are and may be, in words; needs no torch."""
+"""The sizes and limits of networks in words; needs no torch."""
 
 import math
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pcdarts.errors import listed
 
 
 def size_text(size: Mapping[str, Any]) -> str:
-    """One line about an `evaluation_network` of `result.json`: how large it is, and at which setting."""
+    """One line about an `evaluation_network` of `result.json`: its size and its setting."""
     return f"{cost_text(size)} ({setting_text(size)})"
 
 
@@ -27,7 +27,7 @@ def setting_text(size: Mapping[str, Any]) -> str:
 
 
 def millions(count: float) -> str:
-    """A count in millions with three digits that matter: `0.0312 M`, `3.63 M`, `571 M`."""
+    """A count in millions with three significant digits: `0.0312 M`, `3.63 M`, `571 M`."""
     amount = count / 1e6
     decimals = max(0, 2 - math.floor(math.log10(amount))) if amount > 0 else 0
     return f"{amount:.{decimals}f} M"

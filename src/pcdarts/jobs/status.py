@@ -1,4 +1,4 @@
-"""`pcdarts status`: what runs are doing and how far they are, from what they write down about themselves."""
+"""`pcdarts status`: the state and the progress of runs, from their files."""
 
 import json
 import math
@@ -24,24 +24,24 @@ ERRORS = {
     "random search": ("best_arch_top1_error", "arch_top1_error"),
     "train": ("test_top1_error",),
 }
-"""Which error counts, by job; the first that a record has: that of the arch split, but while α and β are frozen.
+"""The errors to show, by job: the first that a record has (while α and β are frozen there is none of the arch split).
 
-Of a random search it is that of the best candidate so far, which its result calls by its plain name.
+The result of a random search has the error of its best candidate under the plain name.
 """
 
 PRECISIONS = {"detect train": ("AP",)}
-"""Of a detector it is the average precision instead."""
+"""A detector has an average precision instead."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One run as `--json` tells it; None is unknown. Errors and precision are in %, times in seconds and UTC."""
+    """One run as `--json` prints it; None is unknown. Errors and precision are in %, times in seconds and UTC."""
 
     run: str
     job: str | None
     state: Literal[State, "done"]
     seed: int | None
-    """Which of several seeds, from 1 on, `epoch` and `error` are about; None with a single one."""
+    """The seed, counted from 1, of `epoch` and `error`; None with a single seed."""
     seeds: int
     epoch: int
     epochs: int | None
@@ -59,7 +59,7 @@ def run_status(config: "StatusConfig") -> None:
     """Print a table of the runs (all in runs/ if none is given), or a list of objects.
 
     Raises:
-        InputError: one or more are no run folders; the others are printed before.
+        InputError: some are not run folders; the others are printed first.
     """
     wanted = config.runs or sorted(path.parent for path in RUNS.glob("*/config.yaml"))
     found, problems = [], []
@@ -81,7 +81,7 @@ def run_status(config: "StatusConfig") -> None:
 
 
 def status_of(run: RunFolder) -> Status:
-    """What one run is doing; damaged files are as if they were not there.
+    """The status of one run; damaged files count as missing.
 
     Raises:
         OSError: the folder cannot be read.
@@ -124,7 +124,7 @@ def status_of(run: RunFolder) -> Status:
 
 
 def _kernels(run: RunFolder, said: dict[str, Any], state: str) -> str | None:
-    """What a search computes or computed with, by what it says of itself."""
+    """The kernels of a search, from its state or result."""
     if state == "done":
         said = {}
         with suppress(InputError):
@@ -138,7 +138,7 @@ def _state(run: RunFolder) -> Literal[State, "done"]:
         return "done"
     said = run.read_state().get("state")
     locked = is_locked(run)
-    if not locked and run.path.name.startswith("seed-"):  # the job that works on it has locked the folder above
+    if not locked and run.path.name.startswith("seed-"):  # its job has locked the folder above
         locked = is_locked(RunFolder(run.path.parent))
     if locked or (locked is None and said == "running"):
         return "running"
@@ -146,7 +146,7 @@ def _state(run: RunFolder) -> Literal[State, "done"]:
 
 
 def _current_seed(run: RunFolder, first: int, seeds: int) -> tuple[int, RunFolder]:
-    """The first of several seeds that is not finished, else the last: its number, from 1 on, and its folder."""
+    """The first unfinished seed, else the last one: its number, counted from 1, and its folder."""
     if seeds == 1:
         return 1, run
     folders = (RunFolder(run.path / f"seed-{seed}") for seed in range(first, first + seeds))
@@ -156,14 +156,14 @@ def _current_seed(run: RunFolder, first: int, seeds: int) -> tuple[int, RunFolde
 
 
 def _is_done(seed: RunFolder, run: RunFolder) -> bool:
-    """Whether a seed is finished, with as many epochs as the run has by now: it may be trained on."""
+    """Whether a seed is finished with all epochs of the run, which may have been trained on."""
     if not (seed.is_finished and seed.config.is_file()):
         return seed.is_finished
     return _settings(seed).get("epochs") == _settings(run).get("epochs")
 
 
 def _settings(run: RunFolder) -> dict[str, str]:
-    """The settings that count here, as text; a whole YAML parser would take longer than all the rest."""
+    """The settings needed here, as text; a YAML parser would take longer than everything else."""
     text = run.config.read_text("utf-8", errors="replace")
     return dict(re.findall(r"^(job|epochs|candidates|seed|seeds): (\w+(?: \w+)?)$", text, re.MULTILINE))
 
@@ -177,7 +177,7 @@ def _records(run: RunFolder) -> list[dict[str, Any]]:
 def _newest(
     names: Sequence[str], run: RunFolder, records: Sequence[dict[str, Any]], state: str
 ) -> tuple[str | None, float | None]:
-    """The newest figure that has one of these names, and which it is."""
+    """The newest value with one of these names, and its name."""
     results = []
     if state == "done":
         with suppress(InputError):
@@ -190,7 +190,7 @@ def _newest(
 
 
 def _estimate(records: Sequence[dict[str, Any]], epochs: int) -> float | None:
-    """Seconds for so many more epochs, from those that the finished ones took."""
+    """The seconds of so many more epochs, from the finished ones."""
     seconds = _number(records[-1].get("seconds")) if records else None
     return None if seconds is None else epochs * seconds / records[-1]["epoch"]
 
@@ -236,13 +236,13 @@ def _ago(seconds: float) -> str:
 
 
 def _count(value: Any) -> int | None:
-    """A whole number of sensible size, written or read; None if it is something else."""
+    """A whole number of sensible size, as a number or text; None for anything else."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _number(value: Any) -> float | None:
-    """A finite number that is not negative; None if it is something else."""
+    """A finite number that is not negative; None for anything else."""
     with suppress(OverflowError):
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
             return float(value)

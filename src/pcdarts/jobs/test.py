@@ -36,7 +36,7 @@ def run_test(config: TestConfig) -> list[float]:
     """Print and return the top-1 error, in %, of every network trained in the run (one for each seed).
 
     Raises:
-        InputError: there is no finished train run, or the data does not fit what it was trained on.
+        InputError: there is no finished train run, or the data does not fit its training data.
     """
     if is_file_of_weights(config.run):
         return [test_file(config)]
@@ -69,7 +69,7 @@ def trained_runs(path: Path) -> list[RunFolder]:
         InputError: there is no finished train run.
     """
     parent = RunFolder.open(path)
-    resolve(TrainConfig, file=parent.config)  # refuses the run of another job, finished or not
+    resolve(TrainConfig, file=parent.config)  # refuses runs of other jobs, finished or not
     parent.read_result()
     return [RunFolder(of_seed) for of_seed in sorted(parent.path.glob("seed-*"), key=seed_of)] or [parent]
 
@@ -81,9 +81,9 @@ def seed_of(path: Path) -> int:
 
 
 def errors_on(data: DataSet, learnt: "Learnt", path: Path, batch_size: int, device: torch.device) -> dict[str, float]:
-    """The errors on the test images of `data` of the network that was found at `path`.
+    """The errors of the network from `path` on the test images of `data`.
 
-    Greyscale images have three equal channels for a network that knows colours.
+    Greyscale images get three equal channels for a colour network.
 
     Raises:
         InputError: the data has other channels or classes than the network.
@@ -150,7 +150,7 @@ def test_file(config: TestConfig) -> float:
 
 
 def data_of(blueprint: Blueprint) -> DataName | None:
-    """The data set that a network without a run is most likely for: known by its classes and the kind of its stem."""
+    """The likely data set of a network without a run, from its classes and its stem."""
     count = len(blueprint.classes)
     if blueprint.kind == "imagenet":
         return "imagenet" if count == IMAGENET_CLASSES else None
@@ -161,7 +161,7 @@ def data_of(blueprint: Blueprint) -> DataName | None:
 
 @dataclass(frozen=True)
 class Learnt:
-    """What a finished training leaves in its checkpoint."""
+    """The network of a finished training, and its images' properties, from the checkpoint."""
 
     network: Network
     image_size: int
@@ -169,13 +169,13 @@ class Learnt:
     mean: list[float]
     std: list[float]
     pixel_range: PixelRange | None
-    """What was black and white in images of more than 8 bits; None if there were none."""
+    """Black and white in images of more than 8 bits; None if there were none."""
     known_by: tuple[str | None, str | None]
-    """Fingerprints of the images that it was trained and tested on: of their files, and of their pixels."""
+    """Fingerprints of its training and test images: of their files, and of their pixels."""
 
 
 def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
-    """The network trained in `run`, and what it knows of its images.
+    """The network trained in `run`, and its images' properties.
 
     Raises:
         InputError: the checkpoint is missing, damaged, or not of this run.
@@ -188,7 +188,7 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
         mean, std = ([float(value) for value in state[name]] for name in ("mean", "std"))
         if not len(mean) == len(std) == channels:
             raise ValueError
-        known = state.get("pixel_range", SIXTEEN_BITS)  # what versions before took for it
+        known = state.get("pixel_range", SIXTEEN_BITS)  # that of earlier versions
         pixel_range = None if known is None else (float(known[0]), float(known[1]))
         network = make_network(trained, genotype, len(classes), channels)
         network.load_state_dict(state["network"])
@@ -201,7 +201,7 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
 
 
 def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
-    """What the network of a run is, and what it knows of its images."""
+    """The blueprint of a run's network and its images."""
     return Blueprint(
         genotype=learnt.network.genotype,
         kind=trained.kind,
@@ -217,10 +217,10 @@ def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
 
 
 def relabelled(data: DataSet, classes: list[str], path: Path) -> Tensor:
-    """The labels [N] of the test images as indices of `classes`, those that the network knows.
+    """The labels [N] of the test images as indices of `classes`, the network's.
 
     Raises:
-        InputError: a class of the data is unknown to the network, or the other way round.
+        InputError: the data and the network have different classes.
     """
     names, known = map(as_folders, (data.classes, classes))
     differing = sorted(set(names) ^ set(known))
@@ -234,5 +234,5 @@ def relabelled(data: DataSet, classes: list[str], path: Path) -> Tensor:
 
 
 def as_folders(classes: Iterable[str]) -> list[str]:
-    """The names of classes as an image folder can spell them: `T-shirt/top` is the folder `T-shirt_top`."""
+    """The names of classes as folder names: `T-shirt/top` is the folder `T-shirt_top`."""
     return [name.replace("/", "_") for name in classes]

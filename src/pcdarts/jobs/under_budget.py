@@ -1,4 +1,4 @@
-"""Budgets at work: what a search derives under one, and `pcdarts show RUN --budget`."""
+"""Deriving a cell within a budget, at the end of a search and in `pcdarts show RUN --budget`."""
 
 import json
 import math
@@ -36,12 +36,12 @@ LIMITS = tuple(field.name for field in fields(Budget))
 
 
 def check_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> str | None:
-    """Refuse a network that cannot be trained afterwards, and a budget that none can keep to, before hours are spent.
+    """Refuse a network that cannot be trained, and a budget that no cell can meet, before the search.
 
-    Returns one line about the budget and the network that it is for, if there is a budget.
+    Returns one line about the budget and its network, if there is a budget.
 
     Raises:
-        InputError: says what is wrong with the network, or what the smallest one has.
+        InputError: says what is wrong with the network, or the size of the smallest one.
     """
     network = network_of(config, images)
     network.check()
@@ -60,10 +60,10 @@ def check_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike)
 
 
 def check_meaning(config: SearchConfig, run: RunFolder) -> None:
-    """Refuse to go on with a run whose budget was about another network, that of the paper, when it was begun.
+    """Refuse to resume a run of an old version, whose budget limited the paper's network.
 
     Raises:
-        InputError: says with which flags it still is, and with which it is about the network that will be trained.
+        InputError: gives the flags for that network, and those for the network that will be trained.
     """
     limited = config.max_mult_adds is not None or config.max_params is not None
     is_named = config.network_channels is not None and config.network_cells is not None
@@ -81,7 +81,7 @@ def check_meaning(config: SearchConfig, run: RunFolder) -> None:
 def derived(
     config: SearchConfig, data: DataSet, method: Method, genotype: Genotype
 ) -> tuple[Genotype, dict[str, Any] | None]:
-    """The genotype that a search ends with, `genotype` unless it has a budget, and what that did, for `result.json`."""
+    """The final genotype of a search (`genotype` without a budget), and the budget's effect for `result.json`."""
     budget = budget_of(config)
     if budget == Budget():
         return genotype, None
@@ -98,7 +98,7 @@ def derived(
 
 
 def outcome_text(budget: dict[str, Any]) -> str:
-    """One line about what `derived` says of a budget."""
+    """One line about the effect of a budget, as `derived` returns it."""
     limits = limits_text(Budget(**{name: budget[name] for name in LIMITS}))
     free = budget["unconstrained"]
     if free is None:
@@ -110,10 +110,10 @@ def outcome_text(budget: dict[str, Any]) -> str:
 
 
 def show_best(config: ShowConfig) -> None:
-    """List the best genotypes of a finished search within a budget, and save one of them when asked to.
+    """List the best genotypes of a finished search within a budget, and save one of them if asked.
 
     Raises:
-        InputError: no finished search, nothing within the budget, or the file to save to is there already.
+        InputError: no finished search, nothing within the budget, or the file to save exists.
         RunError: it cannot be saved.
     """
     refuse_existing("--save", config.save)
@@ -158,7 +158,7 @@ def budget_of(config: SearchConfig | ShowConfig) -> Budget:
 
 
 def _own_network(run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:
-    """The network that was to be trained of the cell of a search."""
+    """The network that a search counted for its cell."""
     saved = result.get("evaluation_network")
     try:
         return EvaluationNetwork(**{field.name: saved[field.name] for field in fields(EvaluationNetwork)})  # type: ignore[index]
@@ -167,7 +167,7 @@ def _own_network(run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:
 
 
 def _network(config: ShowConfig, own: EvaluationNetwork) -> EvaluationNetwork:
-    """The network that a genotype of a search will become: its own, but for what `config` names."""
+    """The search's own network, with the changes that `config` names."""
     if config.kind in EVALUATION_NETWORKS:
         own = replace(EVALUATION_NETWORKS[config.kind], image_channels=own.image_channels)
     named = {name: getattr(config, name) for name in ("kind", "channels", "num_cells", "image_size", "num_classes")}
@@ -175,7 +175,7 @@ def _network(config: ShowConfig, own: EvaluationNetwork) -> EvaluationNetwork:
 
 
 def _next(saved: Path, searched: SearchConfig, network: EvaluationNetwork, own: EvaluationNetwork) -> str:
-    """What to type to train `network` with the genotype in a file; `own` is that of the search's own data."""
+    """The command that trains `network` with the genotype in a file; `own` is the search's own network."""
     if network.image_size != own.image_size:
         searched = searched.model_copy(update={"network_image_size": network.image_size})
     same_data = (network.num_classes, network.image_channels) == (own.num_classes, own.image_channels)
@@ -186,7 +186,7 @@ def _next(saved: Path, searched: SearchConfig, network: EvaluationNetwork, own: 
 
 
 def _budget(config: ShowConfig, result: dict[str, Any]) -> Budget:
-    """The limits that `config` names; where it names none, those that the search had."""
+    """The limits that `config` names, otherwise those of the search."""
     saved = result.get("budget") or {}
     return Budget(
         **{name: getattr(config, name) if name in config.model_fields_set else saved.get(name) for name in LIMITS}
@@ -194,10 +194,10 @@ def _budget(config: ShowConfig, result: dict[str, Any]) -> Budget:
 
 
 def _searched(config: SearchConfig, run: RunFolder) -> Method:
-    """What a search has learnt: in its checkpoint, since the metrics have six digits only.
+    """What a search has learnt, from its checkpoint: the metrics have only six digits.
 
     Raises:
-        InputError: there is no whole checkpoint, or not of this run.
+        InputError: there is no good checkpoint of this run.
     """
     state = load_checkpoint(run.checkpoint, config.fingerprint())
     method = make_method(config, CellSpace(config.num_nodes))

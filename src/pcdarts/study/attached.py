@@ -1,7 +1,7 @@
 """`python -m pcdarts.study.attached COMMAND...`: a `pcdarts COMMAND...` that ends when its starter ends.
 
-Its standard input is a pipe that the starter holds open: when that ends, however it was killed, the command is asked to
-save and end as by SIGTERM.
+Its standard input is a pipe that the starter holds open. When the starter ends, even by SIGKILL, the command gets a
+SIGTERM, on which it saves and ends.
 """
 
 import os
@@ -12,7 +12,7 @@ import threading
 
 
 def end_with_starter() -> None:
-    """Wait until nobody holds the other end of standard input, then end this process by SIGTERM."""
+    """Wait until the other end of standard input is closed, then send this process SIGTERM."""
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

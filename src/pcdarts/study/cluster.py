@@ -1,4 +1,4 @@
-"""Where the runs of a study are worked on: on this machine, by a Dask cluster that is there, or by SLURM jobs."""
+"""The cluster that does the runs of a study: this machine, an existing Dask cluster, or SLURM jobs."""
 
 import logging
 import os
@@ -23,35 +23,32 @@ GIGABYTES_PER_RUN = 4
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connected Dask client, and what a run on one of its workers is told."""
+    """A connected Dask client, and the flags of the runs on its workers."""
 
     client: Any
     """A `distributed.Client`."""
     described: str
     flags: tuple[str, ...]
     gpus: tuple[str, ...] = ()
-    """Those of this machine that its workers share, as CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs of this machine that its workers share, as in CUDA_VISIBLE_DEVICES."""
 
 
 @contextmanager
 def connected(config: StudyRunConfig, cells: int) -> Iterator[Cluster]:
-    """A cluster for `cells` runs; what was started for it is ended with the context.
+    """A cluster for `cells` runs; everything that it starts ends with the context.
 
     Raises:
         InputError: Dask is not installed, or there is no such scheduler.
     """
     distributed = import_extra("distributed", "cluster", "pcdarts study")
     for name in [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]:
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is lost is said in one line, by us
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # we report losses ourselves, in one line
     if config.scheduler is not None:
-        with _connected_to(distributed, config) as cluster:
-            yield cluster
-    elif config.slurm:
-        with _slurm(distributed, config, cells) as cluster:
-            yield cluster
+        found = _connected_to(distributed, config)
     else:
-        with _local(distributed, config, cells) as cluster:
-            yield cluster
+        found = (_slurm if config.slurm else _local)(distributed, config, cells)
+    with found as cluster:
+        yield cluster
 
 
 @contextmanager
@@ -113,13 +110,13 @@ def _slurm(distributed: Any, config: StudyRunConfig, cells: int) -> Iterator[Clu
             "walltime below jobqueue.slurm in ~/.config/dask/jobqueue.yaml"
         ) from None
     with cluster, distributed.Client(cluster) as client:
-        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # a job that has ended is followed by another one
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # starts another job when one has ended
         yield Cluster(client, f"by {jobs} SLURM job{'s' * (jobs != 1)}", _flags(config, config.threads or cores))
 
 
 def _started(cluster_class: Callable[..., Any], **options: Any) -> Any:
-    """A cluster whose processes never get what a terminal sends to all of its processes: that is for this one alone."""
-    resource_tracker.ensure_running()  # later it would unblock SIGINT in whichever thread starts a process
+    """A cluster whose processes do not get the signals of the terminal: only this process handles them."""
+    resource_tracker.ensure_running()  # later it would unblock SIGINT in the thread that starts a process
     from_terminal = {signal.SIGINT, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, from_terminal)  # threads and processes inherit it
     try:
@@ -130,10 +127,10 @@ def _started(cluster_class: Callable[..., Any], **options: Any) -> Any:
 
 
 def check_workers(client: Any) -> None:
-    """Make sure that the workers which are there have this version of pcdarts.
+    """Make sure that the present workers have this version of pcdarts.
 
     Raises:
-        InputError: one has none, or another one.
+        InputError: a worker has no pcdarts, or another version.
     """
     try:
         versions = client.run(_version)
@@ -169,7 +166,7 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def parallel_runs() -> int:
-    """How many runs this machine takes at once without a GPU: one per core that has the memory for it."""
+    """How many runs fit on this machine at once without a GPU: one per core, if there is enough memory."""
     memory = 0
     with suppress(AttributeError, ValueError, OSError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

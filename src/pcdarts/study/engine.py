@@ -1,4 +1,4 @@
-"""The loop of a study: cells go to workers, failures come back and are tried again, and the rest goes on."""
+"""The loop of a study: workers do the cells, and failed cells are tried again."""
 
 import time
 from collections import Counter
@@ -24,14 +24,14 @@ LOOK_SECONDS = 1.0
 
 
 class Engine:
-    """Works through cells of the grid on a cluster.
+    """Does cells of the grid on a cluster.
 
     Args:
-        total: cells of the study, those done before among them.
+        total: number of cells of the study, including those done before.
         retries: how often a failed cell is tried again.
-        watch: shows what the runs are doing, and prints the lines.
-        stop: file whose presence asks all runs to save and end.
-        yardstick: scores what has been found, if there is one.
+        watch: shows the state of the runs, and prints the lines.
+        stop: file that makes all runs save and end when it exists.
+        yardstick: scores the cells found, if there is one.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class Engine:
         self.cluster, self.total, self.retries, self.watch, self.stop = cluster, total, retries, watch, stop
         self.yardstick = yardstick
         self.failed: dict[str, str] = {}
-        """Why cells were given up, by name."""
+        """Why cells were given up, by their names."""
         self._attempts: Counter[str] = Counter()
         self._futures: dict[Any, Cell] = {}
         self._submitted = 0
 
     def work_through(self, cells: list[Cell]) -> None:
-        """Return when every cell is done or was given up.
+        """Do all cells; return when each is done or was given up.
 
         Raises:
             RunError: the scheduler is gone, or a folder cannot be made.
-            Interrupted: the process was asked to end; the runs have saved and ended, as far as they did in time.
+            Interrupted: the process was asked to end; the runs have saved and ended, unless they took too long.
         """
         done = self.total - len(cells)
         try:
@@ -71,16 +71,16 @@ class Engine:
             raise
 
     def _let_runs_end(self) -> None:
-        """Wait until no run of these cells is worked on, but not for ever."""
+        """Wait until no run of these cells is active, at most `END_SECONDS`."""
         end = time.monotonic() + END_SECONDS
         runs = [run for cell in self._futures.values() for _, run in cell.steps()]
-        time.sleep(2 * WATCH_SECONDS)  # workers have looked for the stop file
+        time.sleep(2 * WATCH_SECONDS)  # until workers have checked the stop file
         while any(map(is_locked, runs)) and time.monotonic() < end:
             self.watch.look(len(self.failed))
             time.sleep(WATCH_SECONDS)
 
     def _finished(self) -> set[Any]:
-        """The futures that have ended, if need be after a moment."""
+        """The futures that have ended; waits a moment for the first one."""
         distributed: Any = import_module("distributed")
         try:
             distributed.wait(list(self._futures), timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED")
@@ -108,16 +108,16 @@ class Engine:
     def _ended(self, future: Any) -> Ended:
         try:
             ended: Ended = future.result()
-        except Exception as error:  # among them the loss of one worker after the other
+        except Exception as error:  # for example if one worker after the other is lost
             return Ended("failed", shown(f"{type(error).__name__}: {error}", 300))
         return ended
 
     def _settled(self, cell: Cell, ended: Ended) -> bool:
-        """Whether the cell is done; if it failed it is tried again, or given up."""
+        """Whether the cell is done; a failed cell is tried again or given up."""
         if ended.state == "done":
             cell.failure.unlink(missing_ok=True)
             return True
-        if ended.state == "interrupted":  # by somebody else: a cluster that takes back a machine, for instance
+        if ended.state == "interrupted":  # not by us: a cluster may take back a machine, for instance
             self.watch.say(f"{cell.name}: {ended.message or 'interrupted'}; it goes on elsewhere")
             self._submit(cell)
             return False
@@ -133,11 +133,11 @@ class Engine:
         return False
 
     def _figures(self, cell: Cell) -> str:
-        """What came out, in a line."""
+        """The results of a cell in one line."""
         found = read_cell(cell)
         figures = [] if found.test_error is None else [f"{found.test_error:.2f} % test error"]
         if self.yardstick is not None:
-            with suppress(InputError):  # not of the table's space, which the table at the end says
+            with suppress(InputError):  # another space than the table's: the final table says so
                 if score := score_of(found, self.yardstick):
                     how = "listed" if score.listed else "predicted"
                     figures += [f"accuracy {score.accuracy:.2f} % {how}", f"percentile {score.percentile:.1f}"]

@@ -1,4 +1,4 @@
-"""The grid of a study: each cell with its folder and the configurations of its runs, checked before anything begins."""
+"""The grid of a study: each cell with its folder and the configurations of its runs, checked beforehand."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ WHERE_AND_HOW_FAST = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One search (or none, of a cell that is given or drawn) and the training of what it found, if it is trained."""
+    """A search (none for a given or random cell) and the training of its cell, if the study trains."""
 
     method: str
     setting: str | None
@@ -49,7 +49,7 @@ class Cell:
     train_config: TrainConfig
     """Its genotype is the folder of the search, if there is one."""
     trains: bool = True
-    """Whether the study trains it; if not, it is done when its search is, or at once without one."""
+    """Whether the study trains it; otherwise it is done after its search, or at once without a search."""
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class Cell:
 
     @property
     def failure(self) -> Path:
-        """Why it was given up; absent unless it was."""
+        """The reason why it was given up, if it was."""
         return self.folder / "failure.txt"
 
     def steps(self) -> list[tuple[JobConfig, RunFolder]]:
@@ -79,7 +79,7 @@ class Cell:
         return self.runs() if self.trains else self.runs()[:-1]
 
     def runs(self) -> list[tuple[JobConfig, RunFolder]]:
-        """The same with its training, which may be there from before where the study trains nothing now."""
+        """Its runs with the training, which may exist even if the study does not train now."""
         search = [(self.search_config, self.search)] if self.search_config and self.search else []
         return [*search, (self.train_config, self.train)]
 
@@ -95,7 +95,7 @@ def cell_name(method: str, setting: str | None, seed: int) -> str:
 
 
 def grid(spec: StudySpec, folder: Path) -> list[Cell]:
-    """The cells of a study in the order in which they are worked on: a whole table of one seed first.
+    """The cells of a study in the order of work: all cells of one seed first.
 
     Raises:
         ConfigError: the settings of some runs are wrong, and which.
@@ -142,23 +142,23 @@ def _cell(
     elif genotype == "random search":
         search = resolved(RandomSearchConfig, {**settings("random_search"), "seed": seed})
     elif genotype == "random" and (like := resolved(SearchConfig, settings("search"))):
-        # Another one in every cell of the grid.
+        # Each cell of the grid has its own.
         genotype = random_genotype(CellSpace(like.num_nodes), SEEDS_BELOW * column + seed).to_text()
     if genotype in SOURCES:
         genotype = str(folder / "search")
-    elif genotype in PUBLISHED:  # printed, as a training keeps it, so that it is known again
+    elif genotype in PUBLISHED:  # as text, like in a training's settings, so that both are equal
         genotype = PUBLISHED[genotype].to_text()
     own = {"genotype": genotype, "seed": seed * spec.train_seeds, "seeds": spec.train_seeds}
     train = resolved(TrainConfig, {**settings("train"), **own})
     if problems or train is None:
         raise ConfigError(problems)
     if search and (settings("train") or not spec.no_train):
-        search = _knowing(search, train)
+        search = _with_network_of(search, train)
     return Cell(method, setting, seed, folder, search, train, trains=not spec.no_train)
 
 
-def _knowing(search: Search, train: TrainConfig) -> Search:
-    """The search, told which network will be trained here where that is not the one it would take for granted."""
+def _with_network_of(search: Search, train: TrainConfig) -> Search:
+    """The search with the sizes of the network that will be trained, where they are not the usual ones."""
     usual = training_recipe(search)
     sizes = {"network_channels": (train.channels, usual.channels), "network_cells": (train.num_cells, usual.num_cells)}
     other = {name: ours for name, (ours, theirs) in sizes.items() if ours != theirs and getattr(search, name) is None}
@@ -166,10 +166,10 @@ def _knowing(search: Search, train: TrainConfig) -> Search:
 
 
 def check_begun(cells: list[Cell]) -> None:
-    """Make sure that the runs which are there were begun with the settings that they would get now.
+    """Make sure that existing runs were started with the settings that they would get now.
 
     Raises:
-        InputError: one was not; which, and by what it differs.
+        InputError: names the first run with another setting.
     """
     for cell in cells:
         for config, run in cell.runs():
@@ -192,10 +192,10 @@ def check_begun(cells: list[Cell]) -> None:
 
 
 def deciding(config: JobConfig, cell: Cell) -> dict[str, Any]:
-    """The settings that decide what comes out of a run: also which data it reads, and within which budget it derives.
+    """The settings that decide the result of a run, including its data and its budget.
 
-    The network that will be trained decides nothing without a budget. The genotype that a training gets from the search
-    beside it is left out.
+    The sizes of the network that will be trained matter only with a budget. The genotype of a training after a search
+    is left out.
     """
     found: dict[str, Any] = yaml.safe_load(config.to_yaml())
     omitted = WHERE_AND_HOW_FAST | ({"genotype"} if cell.search_config is not None else set())

@@ -1,4 +1,4 @@
-"""Cells that another study has done with the same settings: their runs are copied instead of done again."""
+"""Cells that another study has done with the same settings: their runs are copied."""
 
 import json
 import shutil
@@ -13,9 +13,9 @@ from pcdarts.study.study_outcome import description
 
 
 def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
-    """Copy the runs of cells that are finished in other studies and not begun here; yields a line about each.
+    """Copy the runs of cells that are finished in other studies and not started here; yields a line about each.
 
-    Where nothing is trained, a search is enough, and a training beside it stays where it is.
+    Without training only the search is copied.
 
     Raises:
         InputError: there is no study in one of the folders.
@@ -35,7 +35,7 @@ def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
         if other is None or any(run.config.is_file() for _, run in cell.steps()):
             continue
         try:
-            for run in runs:  # the search first: without its training it is a beginning
+            for run in runs:  # the search first: it is useful without its training
                 unfinished = cell.folder / f".{run.path.name}.copy"
                 shutil.rmtree(unfinished, ignore_errors=True)
                 shutil.copytree(run.path, unfinished)
@@ -46,5 +46,5 @@ def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
 
 
 def _settings(cell: Cell, count: int) -> str:
-    """All that decides the outcome of a cell's first `count` runs."""
+    """The settings that decide the results of a cell's first `count` runs."""
     return json.dumps([deciding(config, cell) for config, _ in cell.runs()[:count]], sort_keys=True)

@@ -1,4 +1,4 @@
-"""A study in words: which methods, settings and seeds, read from a short YAML file or from those in the package."""
+"""The description of a study: methods, settings and seeds, from a YAML file of the user or of the package."""
 
 import os
 import re

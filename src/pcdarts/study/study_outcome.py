@@ -1,4 +1,4 @@
-"""What has come out of a study so far, read from its folder."""
+"""The results of a study so far, read from its folder."""
 
 import math
 import os
@@ -20,14 +20,14 @@ from pcdarts.study.grid import Cell, by_row, cell_name, grid
 from pcdarts.study.spec import SOURCES, StudySpec
 
 STUDIES = Path("studies")
-"""Where studies go that are given no folder of their own."""
+"""The folder of studies without a --folder."""
 
 State = Literal["waiting", "running", "interrupted", "failed", "done"]
 
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """What the paper says, as printed: `3.00 ± 0.14 %`, `0.4 GPU-days`."""
+    """The paper's figures as printed: `3.00 ± 0.14 %`, `0.4 GPU-days`."""
 
     error: str | None
     cost: str | None
@@ -35,7 +35,7 @@ class PaperFigure:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """One cell of the grid; what is not known yet is None."""
+    """One cell of the grid; None is unknown."""
 
     method: str
     setting: str | None
@@ -61,7 +61,7 @@ class CellOutcome:
     """Of the network that was trained."""
     skip_connects: dict[CellKind, int] | None
     score: Score | None = None
-    """What the study's table says of the genotype; None without a table, or where the genotype is not of its space."""
+    """The score by the study's table; None without a table, or if the genotype is not of its space."""
 
     @property
     def name(self) -> str:
@@ -87,21 +87,18 @@ class Row:
 
     @property
     def errors(self) -> list[float]:
-        """Test errors in %, one for each finished seed: a search is the unit of every statistic."""
+        """Test errors in %, one for each finished seed: statistics count searches."""
         return [cell.test_error for cell in self.cells if cell.test_error is not None]
 
     @property
     def scores(self) -> list[Score]:
-        """What the table says of each seed whose genotype is known, in their order: a search is one value.
-
-        A cell that is named in the description is the same for all seeds, and therefore a single value.
-        """
+        """The scores of the seeds whose genotype is known; a given cell is the same for all seeds and counts once."""
         found = [cell.score for cell in self.cells if cell.score is not None]
         return found if self.source in SOURCES else found[:1]
 
     @property
     def accuracies(self) -> list[float]:
-        """Of `scores`: in %, as the table lists them or as they are predicted."""
+        """Of `scores`, in %: listed or predicted."""
         return [score.accuracy for score in self.scores]
 
     @property
@@ -119,28 +116,28 @@ class StudyOutcome:
     scale: str
     folder: Path
     note: str
-    """What a reader has to know, such as how small it is."""
+    """A note for readers, such as how small it is."""
     rows: tuple[Row, ...]
     trains: bool = True
-    """Whether cells are trained; if not, the table alone says how good they are."""
+    """Whether cells are trained; otherwise they are only scored."""
     table: Path | None = None
-    """Cells of known accuracy by which those of the study are scored; it may be gone by now."""
+    """The table of cells with known accuracy; it may be missing now."""
     yardstick: Yardstick | None = None
-    """What the table has made; None without a table, or where it cannot be used any more."""
+    """Of the table; None without a table, or if it cannot be used."""
     remarks: tuple[str, ...] = ()
-    """What is to be said of the scores, a line each: why there are none, or of which cells there are none."""
+    """Lines about missing scores."""
 
     def run_scores(self, cell: CellOutcome) -> RunScores | None:
-        """The score of what a cell has come to, and those after every epoch of its search; None without a yardstick.
+        """The score of a cell, and those after every epoch of its search so far; None without a yardstick.
 
-        A search that has not ended has the epochs that it has done. Some milliseconds for each epoch, every time.
+        It takes some milliseconds for each epoch, every time.
         """
         if self.yardstick is None:
             return None
         if cell.search is not None:
             try:
                 return replace(scores_of(cell.search, self.yardstick), final=cell.score)
-            except InputError:  # damaged, or of another space, which the remarks say
+            except InputError:  # damaged, or of another space: the remarks say so
                 pass
         return RunScores(cell.score, ())
 
@@ -150,7 +147,7 @@ class StudyOutcome:
 
     @property
     def device(self) -> str | None:
-        """Where its trainings ran; None if none is done, several in one text."""
+        """Where its trainings ran, several in one text; None if none is done."""
         devices = dict.fromkeys(cell.device for cell in self.cells if cell.device)
         return ", ".join(devices) or None
 
@@ -165,12 +162,11 @@ def read_study(
     yardstick: Yardstick | None = None,
     make: Callable[[Path, str | None, str | None], Yardstick] = make_yardstick,
 ) -> StudyOutcome:
-    """What the study in `folder` has come to.
+    """The results of the study in `folder`.
 
     Args:
-        yardstick: what scores its cells (none: that of the study's own table, if it has one that can be used).
-        make: makes the yardstick of that table, of rows of a kind and a column of accuracies, fitting a regressor if
-            none is kept, which takes half a minute.
+        yardstick: scores its cells (default: that of the study's own table, if it has a usable one).
+        make: makes the yardstick from table, kind and column; it takes half a minute to fit a new regressor.
 
     Raises:
         InputError: there is no study, or its description is damaged.
@@ -212,7 +208,7 @@ def read_study(
 
 
 def score_of(cell: CellOutcome, yardstick: Yardstick) -> Score | None:
-    """The score of what a cell has come to; None as long as that is not known.
+    """The score of a cell; None if its genotype is not known yet.
 
     Raises:
         InputError: its genotype is not of the table's space.
@@ -221,7 +217,7 @@ def score_of(cell: CellOutcome, yardstick: Yardstick) -> Score | None:
 
 
 def _scored(rows: Iterable[Row], yardstick: Yardstick) -> tuple[list[Row], list[str]]:
-    """The same with scores, and a line about cells that have none though their genotypes are known."""
+    """The rows with scores, and a line about cells with a known genotype but no score."""
     problems: list[str] = []
 
     def scored(cell: CellOutcome) -> CellOutcome:
@@ -238,7 +234,7 @@ def _scored(rows: Iterable[Row], yardstick: Yardstick) -> tuple[list[Row], list[
 
 
 def read_cell(cell: Cell) -> CellOutcome:
-    """What one cell of the grid has come to; damaged results are as if they were not there."""
+    """The results of one cell of the grid; damaged results count as missing."""
     found = _result(cell.search) if cell.search else {}
     trained = _result(cell.train)
     errors = trained.get("test_top1_errors") or [trained.get("test_top1_error")]
@@ -309,7 +305,7 @@ def _count(value: Any) -> int | None:
 
 
 def _state(cell: Cell, known: bool) -> State:
-    """`known` is whether its results can be read."""
+    """`known`: whether its results can be read."""
     last = _last_run(cell)
     if last is None or last.is_finished:
         return "done" if known else "failed"
@@ -322,7 +318,7 @@ def _state(cell: Cell, known: bool) -> State:
 
 
 def _last_run(cell: Cell) -> RunFolder | None:
-    """The one that ends last; None where no run is needed."""
+    """Its last run; None if it needs none."""
     return next((run for _, run in reversed(cell.steps())), None)
 
 

@@ -1,4 +1,4 @@
-"""`pcdarts study run`: a study begun or gone on with, on whatever cluster, and what came out of it."""
+"""`pcdarts study run`: start or continue a study on any cluster, and print its results."""
 
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ KNOWN = {name.replace(" ", "_"): every_setting(JOBS[name].config) for name in ("
 
 
 def run_study(config: StudyRunConfig) -> None:
-    """Run a study, or what is left of it, and print what came out.
+    """Run a study, or the rest of it, and print the results.
 
     Raises:
-        InputError: the study, its folder, its table or the cluster cannot be used; no run was touched.
-        RunError: all is done that could be, but some cells failed again and again.
+        InputError: the study, its folder, its table or the cluster cannot be used; no run was changed.
+        RunError: some cells failed repeatedly; all others are done.
         Interrupted: the process was asked to end; the runs have saved what they had.
     """
     with ending_at_once():
@@ -64,12 +64,12 @@ def run_study(config: StudyRunConfig) -> None:
 
 
 def described(config: StudyRunConfig) -> tuple[str, StudySpec]:
-    """The study as the command line wants it, and the name of its folder.
+    """The study with the flags of the command line, and the name of its folder.
 
-    On other data than its own a study is not at the paper's scale, whatever its settings.
+    A study on other data than its own is never at the paper's scale.
 
     Raises:
-        InputError: as in `find_spec`, a method's genotype is not there, or cells are neither trained nor scored.
+        InputError: as in `find_spec`; a genotype does not exist; cells are neither trained nor scored.
     """
     name, spec = find_spec(config.study, config.scale)
     spec = _trained_or_scored(config, spec)
@@ -91,11 +91,11 @@ def _trained_or_scored(config: StudyRunConfig, spec: StudySpec) -> StudySpec:
     """The study with its table, and whether it trains.
 
     Raises:
-        InputError: it does neither, or says which rows or column of a table it means, but has none.
+        InputError: it does neither, or names a kind or column without a table.
     """
     table = spec.table if config.table is None else config.table.expanduser().absolute()
-    says = "train" in config.model_fields_set  # a flag outweighs the file
-    no_train = not config.train if says else spec.no_train or not spec.has_train_section
+    has_flag = "train" in config.model_fields_set  # the flag has priority over the file
+    no_train = not config.train if has_flag else spec.no_train or not spec.has_train_section
     if no_train and table is None:
         lack = "is to train nothing"
         remedy = "" if config.train else ", or drop --no-train"
@@ -115,7 +115,7 @@ def _trained_or_scored(config: StudyRunConfig, spec: StudySpec) -> StudySpec:
 
 
 def _fixed(cells: str) -> str:
-    """Where a method's cells come from, so that a file or `latest` means the same for ever."""
+    """The source of a method's cells; a file, run or `latest` becomes the text of its genotype, which never changes."""
     return cells if cells in SOURCES or cells in PUBLISHED else find_genotype(cells).to_text()
 
 
@@ -134,10 +134,10 @@ def check_folder(folder: Path) -> None:
 
 
 def check_nothing_lost(folder: Path, cells: list[Cell]) -> None:
-    """Make sure that no finished cell of the study in `folder` is missing from what it is to be now.
+    """Make sure that `cells` has every finished cell of the study in `folder`.
 
     Raises:
-        InputError: one is.
+        InputError: one is missing.
     """
     if not description(folder).is_file():
         return
@@ -152,10 +152,10 @@ def check_nothing_lost(folder: Path, cells: list[Cell]) -> None:
 
 
 def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
-    """Make sure that a study which trains nothing finds cells of the table's space alone.
+    """Make sure that the table can score all cells that are not trained.
 
     Raises:
-        InputError: it would not; which methods and settings, and why.
+        InputError: names the first method and setting that it cannot score, and why.
     """
     table = yardstick.table
     problems = []
@@ -173,7 +173,7 @@ def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
 
 
 def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Yardstick | None) -> dict[str, str]:
-    """Do what is left; returns why cells were given up, by name."""
+    """Do the remaining cells; returns why cells were given up, by name."""
     left = [cell for cell in cells if read_cell(cell).state != "done"]
     place = _short(folder)
     print(f"{place}: {counted(len(cells), 'cell')} of the grid, {len(cells) - len(left)} done", flush=True)
@@ -197,6 +197,6 @@ def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Ya
 
 
 def _short(folder: Path) -> str:
-    """The folder as a user in this one would write it."""
+    """The folder, relative to the current one if it is inside."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -1,4 +1,4 @@
-"""`pcdarts study status`: what every cell of a study's grid is doing, from what its runs write down."""
+"""`pcdarts study status`: the state of every cell of a study's grid, from the files of its runs."""
 
 import json
 from collections import Counter, defaultdict
@@ -21,16 +21,15 @@ STATES: tuple[State, ...] = ("done", "running", "interrupted", "waiting", "faile
 
 
 def run_study_status(config: StudyStatusConfig) -> None:
-    """Print where studies stand (all in studies/ if none is given), or a list of objects.
+    """Print the state of studies (all in studies/ if none is given), or a list of objects.
 
     Raises:
-        InputError: one or more are no study folders; the others are printed before.
+        InputError: some are not study folders; the others are printed first.
     """
     wanted = config.studies or sorted(path.parent for path in STUDIES.glob("*/study.yaml"))
     say: Callable[[str], None] = (lambda remark: None) if config.as_json else print
-    make: Callable[[Path, str | None, str | None], Yardstick] = cache(
-        partial(make_yardstick, say=say)
-    )  # studies may share a table
+    # Studies may share a table.
+    make: Callable[[Path, str | None, str | None], Yardstick] = cache(partial(make_yardstick, say=say))
     found, problems = [], []
     for folder in wanted:
         try:
@@ -48,7 +47,7 @@ def run_study_status(config: StudyStatusConfig) -> None:
 
 
 def lines(outcome: StudyOutcome) -> Iterator[str]:
-    """A summary, every cell that is not done, and the table of the others."""
+    """A summary, the cells that are not done, and the table."""
     counts = Counter(cell.state for cell in outcome.cells)
     states = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     left = seconds_left(outcome.cells)
@@ -105,10 +104,10 @@ def _mean_time(hours: list[float | None]) -> str:
 
 
 def seconds_left(cells: Sequence[CellOutcome]) -> float | None:
-    """An estimate from the cells that are done: of the same row, else the same method, else all; None at first."""
+    """An estimate from finished cells of the same row, else method, else study; None without finished cells."""
     seconds: defaultdict[tuple[str | None, ...], list[float]] = defaultdict(list)
     for cell in cells:
-        if cell.state == "done" and not (cell.search_hours is None and cell.train_hours is None):  # it took something
+        if cell.state == "done" and not (cell.search_hours is None and cell.train_hours is None):  # it took some time
             took = 3600 * ((cell.search_hours or 0) + (cell.train_hours or 0))
             for group in ((cell.method, cell.setting), (cell.method,), ()):
                 seconds[group].append(took)
@@ -120,7 +119,7 @@ def seconds_left(cells: Sequence[CellOutcome]) -> float | None:
 
 
 def in_words(cell: CellOutcome) -> str:
-    """How far its run is, and the error so far, in brackets; nothing before it has begun."""
+    """Progress and error of its run in brackets; empty before it starts."""
     status = run_status(cell)
     if status is None or status.epochs is None:
         return ""
@@ -130,7 +129,7 @@ def in_words(cell: CellOutcome) -> str:
 
 
 def run_status(cell: CellOutcome) -> Status | None:
-    """That of the run that is worked on, or was last."""
+    """The status of its current or last run."""
     for run in (cell.train, cell.search):
         if run is not None and run.config.is_file():
             return status_of(run)
@@ -138,7 +137,7 @@ def run_status(cell: CellOutcome) -> Status | None:
 
 
 def as_object(outcome: StudyOutcome) -> dict[str, Any]:
-    """The same for programs."""
+    """A study for `--json`."""
     return {
         "study": str(outcome.folder),
         "title": outcome.title,
@@ -165,7 +164,7 @@ def _row_object(row: Row) -> dict[str, Any]:
 
 
 def _summary(values: Sequence[float]) -> dict[str, float | int | None] | None:
-    """Mean and standard deviation over seeds; None where there is no value."""
+    """Mean and standard deviation over seeds; None without values."""
     if not values:
         return None
     return {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else None, "n": len(values)}

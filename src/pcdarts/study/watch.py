@@ -1,4 +1,4 @@
-"""What a study shows while it runs: a display of its runs on a terminal, plain lines elsewhere."""
+"""The progress of a study: a display of its runs on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 300.0
-"""Between two lines that say where the study stands, where there is no display."""
+"""Between two lines about the state of the study, without a display."""
 _SHARE = 0.05
-"""Of the time of one core, at most, that looking takes: a shared file system may be slow."""
+"""The largest share of one core's time for reading files: a shared file system may be slow."""
 
 
 class Watch:
     """Looks at the folders of all cells of a study; a context manager.
 
-    On a terminal it shows every run that is worked on, what it is at and what is left. Elsewhere it says when a run
-    begins, and now and then where all of them stand.
+    On a terminal it shows every active run with its progress. Elsewhere it prints a line when a run begins, and
+    regularly the state of all runs.
     """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self._cells = cells
         self._known: dict[str, CellOutcome] = {}
-        """Cells that need no further look, or have not begun."""
+        """Cells by name, as they were read last."""
         runs = [run for cell in cells for _, run in cell.steps()]
         self._told = {run.path for run in runs if run.is_finished}
-        """Runs of which no beginning has to be told any more."""
+        """Runs whose beginning needs no line any more."""
         self._from_before = {run.path for run in runs if run.config.is_file()}
         self._live: live.Live | None = None
         self._next_look = 0.0
@@ -59,7 +59,7 @@ class Watch:
         print(line, flush=True)
 
     def look(self, failed: int = 0) -> None:
-        """Look at the cells, of which so many were given up, and show or say what is new, if it is time for that."""
+        """Read the cells, of which `failed` were given up, and show or print news, if it is time for that."""
         start = time.monotonic()
         if start < self._next_look:
             return
@@ -76,7 +76,7 @@ class Watch:
         self._next_look = end + max(LOOK_SECONDS, (end - start) / _SHARE)
 
     def tell_beginning(self, cell: Cell, *, has_ended: bool = False) -> None:
-        """Say, where there is no display, which runs of a cell have begun since this was told last."""
+        """Without a display, print the runs of a cell that have begun since the last call."""
         if self._live:
             return
         for config, run in cell.steps():
@@ -88,7 +88,7 @@ class Watch:
                 self.say(f"{cell.name}: {config.job} {'goes on' if is_old else 'begins'}")
 
     def _outcome(self, cell: Cell) -> CellOutcome:
-        """What a cell is doing, read again only if that can have changed."""
+        """The state of a cell, read again only if it may have changed."""
         known = self._known.get(cell.name)
         if known and (known.state == "done" or not any(run.path.is_dir() for _, run in cell.steps())):
             return known
@@ -117,7 +117,7 @@ class Watch:
         assert self._live is not None
         lines = [", ".join(self._counts(found, failed))]
         running = [cell for cell in found if cell.state == "running"]
-        room = max(0, self._live.rows - 4)  # below an empty line and what all of them do
+        room = max(0, self._live.rows - 4)  # without an empty line, the summary and the bar
         if 2 * len(running) > room:
             room -= 1
         at_most = max(0, room // 2)
@@ -133,7 +133,7 @@ class Watch:
 
 
 def _two_lines(cell: CellOutcome) -> list[str]:
-    """A run that is worked on, in the width of a display: whose it is, and how far."""
+    """An active run in the width of a display: its name and its progress."""
     status = run_status(cell)
     if status is None or status.epochs is None:
         return [_cut(cell.name, live.COLUMNS), "  begins"]
@@ -151,6 +151,6 @@ def _figures(status: Status) -> list[str]:
 
 
 def _cut(name: str, length: int) -> str:
-    """A name without its middle: cells of one method differ at the end."""
+    """A name, shortened in its middle: cells of one method differ at the end."""
     kept = length - 1
     return name if len(name) <= length else f"{name[: kept - kept // 2]}…{name[-(kept // 2) :]}"

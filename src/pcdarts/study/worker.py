@@ -1,4 +1,4 @@
-"""What a worker of a study does: the runs of one cell of the grid, each a process with a run folder of its own."""
+"""The work of a study's worker: the runs of one cell of the grid, each a process with its own run folder."""
 
 import os
 import subprocess
@@ -17,36 +17,36 @@ from pcdarts.run.whole_files import write_text
 
 WATCH_SECONDS = 0.5
 SIGNALLED = (129, 130, 143, -1, -2, -15)
-"""Exit codes of a run that SIGHUP, SIGINT or SIGTERM has ended; negative ones before it could save, as it began."""
+"""Exit codes after SIGHUP, SIGINT or SIGTERM; negative ones if the run had just started and did not save."""
 END_SECONDS = 120.0
-"""What a run has to finish its step and save, once it was asked to."""
+"""The time that a run has to finish its step and save."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A cell of the grid as a worker gets it: text and paths, all of a file system that is shared."""
+    """A cell of the grid for a worker: text, and paths on a shared file system."""
 
     folder: str
     steps: tuple[tuple[str, str], ...]
-    """Of each run in order: its job, and the configuration with which it begins as YAML."""
+    """The job and the configuration (YAML) of each run, in order."""
     flags: tuple[str, ...]
-    """What every run is told besides: where and how to compute."""
+    """More flags of every run: where and how to compute."""
     stop: str
-    """A file that is there once the study is asked to end."""
+    """A file that exists when the study is asked to end."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a cell ended, and the last words of a run that failed."""
+    """How a cell ended, and the last message of a failed run."""
 
     state: Literal["done", "failed", "interrupted"]
     message: str = ""
 
 
 def work(task: Task, gpus: Sequence[str] = ()) -> Ended:
-    """Do what is left of a cell: finished runs are left alone, begun ones resumed.
+    """Do the remaining runs of a cell: finished runs are left alone, started ones are resumed.
 
-    With `gpus` the run sees one of them alone, that of this worker's number.
+    With `gpus` a run sees only one of them, by this worker's number.
     """
     folder = Path(task.folder)
     environment = dict(os.environ, **(gpu_of(_worker_number(), gpus) if gpus else {}))
@@ -71,7 +71,7 @@ def work(task: Task, gpus: Sequence[str] = ()) -> Ended:
 
 
 def gpu_of(worker: int, gpus: Sequence[str]) -> dict[str, str]:
-    """The variable that shows a run one GPU alone, that of its worker."""
+    """The environment variable that shows a run only the GPU of its worker."""
     return {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)]}
 
 
@@ -83,14 +83,14 @@ def _worker_number() -> int:
 
 
 def _wait_for(run: RunFolder, stop: Path) -> bool:
-    """Wait until no process works on `run`: one whose worker was killed saves and ends. False if asked to end."""
+    """Wait until no process has `run`: one whose worker was killed saves and ends. False if the study shall end."""
     while is_locked(run) and not stop.exists():
         time.sleep(WATCH_SECONDS)
     return not stop.exists()
 
 
 def _run(job: str, config: str, run: RunFolder, task: Task, environment: dict[str, str]) -> tuple[int, str]:
-    """Begin or resume one run and watch it until it ends; its exit code and the last thing that it said was wrong."""
+    """Start or resume one run and wait for its end; returns its exit code and its last error message."""
     folder = Path(task.folder)
     if run.config.is_file():
         place = ["--resume", str(run.path)]
@@ -108,7 +108,7 @@ def _run(job: str, config: str, run: RunFolder, task: Task, environment: dict[st
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment,
-            start_new_session=True,  # Ctrl-C is the study's: it asks its runs to end, once
+            start_new_session=True,  # only the study gets Ctrl-C, and asks its runs to end
         )
         try:
             while process.poll() is None and not Path(task.stop).exists():
@@ -124,7 +124,7 @@ def _run(job: str, config: str, run: RunFolder, task: Task, environment: dict[st
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask a process that still runs to save and end, and see to it that it does."""
+    """Ask a process to save and end, and kill it if it takes too long."""
     assert process.stdin is not None
     with suppress(OSError):
         process.stdin.close()
