@@ -238,7 +238,8 @@ def measure_rows(setting: Setting, cases: Sequence[Case], work: Work, memory: in
     """
     deadline = time.monotonic() + BUDGET_SECONDS
     asked = Case(setting.kind, setting.k, setting.batch_size)
-    small = min(PROBE_BATCH, *(case.batch_size for case in cases))
+    enough = max(PROBE_BATCH, 2 * setting.gradient_accumulation_steps)  # to have as many parts as larger ones
+    small = min(enough, *(case.batch_size for case in cases))
     found: dict[tuple[NetworkKind, int], list[Probe]] = {}
     for kind, k in dict.fromkeys((case.kind, case.k) for case in cases):
         own = found.get((setting.kind, setting.k), [])

@@ -9,6 +9,7 @@ import torch
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
 from pcdarts.data.streams import generator
+from pcdarts.errors import InputError
 from pcdarts.jobs.conclusion import closing_lines, conclude, rounded, search_cost
 from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.under_budget import check_meaning, check_network, derived
@@ -16,10 +17,10 @@ from pcdarts.learn.job_batches import plain_batches, training_batches, training_
 from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
-from pcdarts.learn.networks import make_method, make_supernet
+from pcdarts.learn.networks import in_stage, make_method, make_supernet
 from pcdarts.learn.splits import split_images
 from pcdarts.learn.task import ArchBatches, SupernetTask
-from pcdarts.methods.method import At
+from pcdarts.methods.method import At, Batch
 from pcdarts.ops import compiling
 from pcdarts.ops.compiling import compile_modules
 from pcdarts.run.device import prepare_device
@@ -45,74 +46,84 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     budget = check_network(config, data)
     weight_images, arch_images = split_images(config, data, run, processes)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
-    arch_batches = ArchBatches(training_batches(config, data, arch_images, "arch", device, processes), config.epochs)
     measured_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     space = CellSpace(config.num_nodes)
     method = make_method(config, space, device)
-    supernet = make_supernet(config, space, data.num_classes, data.image_channels).to(device)
-    optimizer, scaler = make_sgd(supernet, config), make_scaler(config.amp, device)
+    stages = [in_stage(config, stage) for stage in method.stages()]  # one, as `config` says, for most methods
+    stage, epochs = stages[0], sum(stage.epochs for stage in stages)
+    arch_batches = ArchBatches(training_batches(config, data, arch_images, "arch", device, processes), epochs)
     weight_average, arch_average = Average("weight", processes), Average("arch", processes)
-
-    def rate_of(epoch: int) -> float:
-        return cosine(epoch, config.epochs, config.learning_rate, config.learning_rate_min)
-
     losses = {"weight_average": weight_average, "arch_average": arch_average}
+    steps, scaler = len(weight_batches), make_scaler(config.amp, device)
+
+    def next_arch_batch() -> Batch:
+        return task.batch("arch", *arch_batches.take(job.place.epoch))
+
     with (
-        explain_out_of_memory(partial(what_would_fit, config, data, weight_batches.batch_size, run, processes)),
-        session(config, run, resume, processes, device, data, losses=losses, steps=len(weight_batches)) as job,
+        explain_out_of_memory(lambda: what_would_fit(stage, data, weight_batches.batch_size, run, processes)),
+        session(config, run, resume, processes, device, data, losses=losses, steps=steps, epochs=epochs) as job,
     ):
-        job.keep(supernet=supernet, method=method, weight_optimizer=optimizer, scaler=scaler, arch_batches=arch_batches)
-        job.watch(supernet, method.arch)
-        images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
-        job.begin(images_used, [*data.notes, *([budget] if budget else [])])
-        kernels = kernels_of_search(config, supernet, data, weight_batches.batch_size, job)
-        if config.compile:
-            compile_modules([supernet], compiling.BACKEND)
-        task = SupernetTask(
-            supernet,
-            optimizer,
-            gradient_clip=config.gradient_clip,
-            parts=config.gradient_accumulation_steps,
-            scaler=scaler,
-            processes=processes,
-            finite=job.finite,
-            arch_batch=lambda: task.batch("arch", *arch_batches.take(job.place.epoch)),
-            seed=config.seed,
-            measured=measured_batches,
-            between=job.save_if_due,
-        )
-        for epoch, learning_rate in job.epochs(config.epochs, rate_of):
-            optimizer.param_groups[0]["lr"] = learning_rate
-            supernet.train()
+        if len(stages) > 1 and job.saving.epochs_before:
+            raise InputError(f"{run.path} has several stages, and cannot be trained on: drop --epochs")
+        for stage in job.stages(stages):
+            first = sum(earlier.epochs for earlier in stages[: job.place.stage])
+            if job.place.stage > 0:  # the first network comes after the method in the same stream
+                torch.manual_seed(generator(config.seed, "initial weights", job.place.stage).initial_seed())
+            supernet = make_supernet(stage, space, data.num_classes, data.image_channels).to(device)
+            optimizer = make_sgd(supernet, stage)
+            job.keep(supernet=supernet, method=method, weight_optimizer=optimizer, scaler=scaler)
+            job.keep(arch_batches=arch_batches)
+            job.watch(supernet, method.arch)
+            images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
+            job.begin(images_used, [*data.notes, *([budget] if budget else [])])
+            kernels = kernels_of_search(stage, supernet, data, weight_batches.batch_size, job)
+            if config.compile:
+                compile_modules([supernet], compiling.BACKEND)
+            task = SupernetTask(
+                supernet,
+                optimizer,
+                gradient_clip=config.gradient_clip,
+                parts=config.gradient_accumulation_steps,
+                scaler=scaler,
+                processes=processes,
+                finite=job.finite,
+                arch_batch=next_arch_batch,
+                seed=config.seed,
+                measured=measured_batches,
+                between=job.save_if_due,
+            )
+            for epoch, learning_rate in job.epochs(first + stage.epochs, partial(rate_in, stage, first)):
+                optimizer.param_groups[0]["lr"] = learning_rate
+                supernet.train()
 
-            for step, images_and_labels in job.steps(weight_batches, epoch):
-                at = At(epoch, step, 0, epoch, config.epochs)
-                weight_batch = task.batch("weight", epoch, step, *images_and_labels)
+                for step, images_and_labels in job.steps(weight_batches, epoch):
+                    at = At(epoch, step, job.place.stage, epoch - first, stage.epochs)
+                    weight_batch = task.batch("weight", epoch, step, *images_and_labels)
 
-                if epoch >= config.arch_frozen_epochs:
+                    if epoch - first >= stage.arch_frozen_epochs:
+                        with job.guarded():
+                            seen = method.step(at, task, weight_batch)
+                            if seen is not None:
+                                arch_average.add(*seen, job.finite.bad)
+
                     with job.guarded():
-                        seen = method.step(at, task, weight_batch)
-                        if seen is not None:
-                            arch_average.add(*seen, job.finite.bad)
+                        seen = task.learn(weight_batch, method.draws(at, task, weight_batch))
+                        weight_average.add(*seen, job.finite.bad)
 
                 with job.guarded():
-                    seen = task.learn(weight_batch, method.draws(at, task, weight_batch))
-                    weight_average.add(*seen, job.finite.bad)
-
-            with job.guarded():
-                at = At(epoch, job.place.step, 0, epoch, config.epochs)
-                method.end_epoch(at, task, generator(config.seed, "end of epoch", epoch))
-            job.place.count_time()  # that is part of the search
-            processes.check_same(method.arch, "alpha and beta")
-            genotype = method.genotype(None, generator(config.seed, "genotype", epoch))
-            job.end_epoch(
-                {"learning_rate": learning_rate, **job.measured()},
-                also_saved=rounded(method.mixture()),
-                also_shown={"skip_connects": genotype.skip_connects("normal")},
-                genotype=genotype,
-            )
+                    at = At(epoch, steps - 1, job.place.stage, epoch - first, stage.epochs)
+                    method.end_epoch(at, task, generator(config.seed, "end of epoch", epoch))
+                job.place.count_time()  # that is part of the search
+                processes.check_same(method.arch, "alpha and beta")
+                genotype = method.genotype(None, generator(config.seed, "genotype", epoch))
+                job.end_epoch(
+                    {"learning_rate": learning_rate, **job.measured()},
+                    also_saved=rounded(method.mixture()),
+                    also_shown={"skip_connects": genotype.skip_connects("normal")},
+                    genotype=genotype,
+                )
 
         supernet.eval()
         processes.share_buffers(supernet)
@@ -123,7 +134,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             processes,
             job.save_if_due,
         )
-        genotype = method.genotype(task, generator(config.seed, "genotype", config.epochs))
+        genotype = method.genotype(task, generator(config.seed, "genotype", epochs))
         if not processes.is_first:
             return {}
         result = conclude(run, config, data, *derived(config, data, method, genotype)) | {
@@ -133,3 +144,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         }
         job.finish(result, closing_lines(run, config, data, result))
     return result
+
+
+def rate_in(stage: SearchConfig, first: int, epoch: int) -> float:
+    """The learning rate of an epoch of a stage that began in the epoch `first`."""
+    return cosine(epoch - first, stage.epochs, stage.learning_rate, stage.learning_rate_min)

@@ -1,12 +1,14 @@
 """What a configuration describes: the method of a search, its supernet, and the network of a training."""
 
+from dataclasses import asdict
+
 import torch
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.method_settings import settings_of_method
-from pcdarts.methods.method import Method
+from pcdarts.methods.method import Method, Stage
 from pcdarts.methods.methods import METHODS
 from pcdarts.network.network import Network
 from pcdarts.supernet.supernet import Supernet
@@ -16,6 +18,16 @@ def make_method(config: SearchConfig, space: CellSpace, device: torch.device | s
     """The search method, at its start; its noise comes from the global generator."""
     settings = settings_of_method(config)
     return METHODS[config.method](space, config.edge_normalization, device, **settings)
+
+
+def in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:
+    """What a search does in one of its method's stages.
+
+    Raises:
+        InputError: the stage and the rest of the configuration do not fit.
+    """
+    changes = {name: value for name, value in asdict(stage).items() if value is not None}
+    return SearchConfig(**config.model_dump() | changes) if changes else config
 
 
 def make_supernet(config: SearchConfig, space: CellSpace, num_classes: int, image_channels: int) -> Supernet:

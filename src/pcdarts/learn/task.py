@@ -106,7 +106,7 @@ class SupernetTask:
         for images, labels, share in in_parts(batch.images, batch.labels, self.parts):
             logits.append(functional_call(self.network, state, (images, cut.mixture, batch.masks)))
             loss = share * F.cross_entropy(logits[-1], labels)
-            found = torch.autograd.grad(loss * scale, [*cut.leaves, *direct])
+            found = torch.autograd.grad(loss * scale, [*cut.leaves, *direct], materialize_grads=True)
             found = found[len(cut.leaves) :] + cut.backward(found[: len(cut.leaves)], through)
             gradients = [total + g for total, g in zip(gradients, found, strict=True)] if gradients else list(found)
             losses.append(loss.detach())

@@ -112,7 +112,9 @@ def session(
         if resume:
             saving.restore(progress.warn)
         saving.keep(losses)
-        yield Session(config, run, processes, device, data, losses, steps, saving, progress, finite)
+        yield Session(
+            config, run, processes, device, data, losses, steps, epochs or config.epochs, saving, progress, finite
+        )
 
 
 @dataclass
@@ -126,6 +128,8 @@ class Session:
     data: Data
     losses: Mapping[str, Losses]
     steps_per_epoch: int
+    all_epochs: int
+    """Of all stages together."""
     saving: Saving
     progress: Progress
     finite: FiniteCheck
@@ -146,8 +150,8 @@ class Session:
 
     @property
     def steps_left(self) -> int:
-        """Steps until all epochs of the configuration are done."""
-        return (self.config.epochs - self.place.epoch) * self.steps_per_epoch - self.place.step
+        """Steps until all epochs are done."""
+        return (self.all_epochs - self.place.epoch) * self.steps_per_epoch - self.place.step
 
     def keep(self, **parts: Stateful) -> None:
         """From now on save these parts with the run, under these names.
