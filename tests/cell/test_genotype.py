@@ -333,6 +333,10 @@ def test_a_file_without_a_genotype_is_refused_by_its_name(tmp_path: Path, conten
         Genotype.from_file(path)
 
 
+def test_what_python_shows_of_a_genotype_is_read_back() -> None:
+    assert Genotype.from_text(repr(GENOTYPE)) == GENOTYPE
+
+
 def test_a_missing_file_or_a_folder_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.json: No such file"):
         Genotype.from_file(tmp_path / "missing.json")

@@ -43,7 +43,7 @@ class Genotype:
     normal_concat: tuple[int, ...]
     reduce: tuple[tuple[str, int], ...]
     reduce_concat: tuple[int, ...]
-    form: CellForm = field(default=_FORM, kw_only=True)
+    form: CellForm = field(default=_FORM, kw_only=True, repr=False)
 
     def __new__(cls, *members: Any, **named: Any) -> Self:
         if len(members) == 1 and isinstance(members[0], str) and not named:
