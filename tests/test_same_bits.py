@@ -43,7 +43,7 @@ def found(folder: Path, change: Change) -> list[str]:
 
 def with_a_house_for_the_method(checkpoint: dict[str, Any], *_: Any) -> None:
     state = checkpoint["state"]
-    state["method"] = {name: state.pop(name) for name in ("arch", "arch_optimizer")}
+    state["method"] = {"arch": state.pop("arch"), "optimizer": state.pop("arch_optimizer")}
 
 
 def kept(folder: Path, job: str, change: Change = lambda checkpoint, result, records: None) -> Path:

@@ -12,6 +12,7 @@ from pcdarts.bench.plan import Case, Probe, Row, Work, batch_sizes, cases_by_ste
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.recipes import recipe
 from pcdarts.learn.child import Measured
+from pcdarts.learn.steps import SearchStep
 
 SMALL = shlex.split(
     "search --plan --channels 1 --k 1 --num-cells 3 --num-nodes 3 --image-size 8 --batch-size 32 --threads 1"
@@ -89,3 +90,18 @@ def test_a_stem_is_suggested_for_the_size_of_the_images() -> None:
 def test_the_batch_sizes_are_the_one_asked_for_its_half_and_its_quarter() -> None:
     assert batch_sizes(256) == [64, 128, 256]
     assert batch_sizes(3) == [2, 3]
+
+
+def test_the_step_that_is_measured_is_that_of_the_search_in_its_parts_and_with_its_method() -> None:
+    config = SearchConfig(data="cifar10", gradient_accumulation_steps=4, gradient_clip=1.5, second_order=True)
+    setting, _, _ = prepare(config)
+    assert (setting.gradient_accumulation_steps, setting.gradient_clip) == (4, 1.5)
+    step = SearchStep(replace(setting, channels=4, num_cells=3, num_nodes=3, image_size=8, batch_size=8, threads=1))
+    assert step.method.state_dict()["optimizer"]["param_groups"][0]["lr"] == config.arch_learning_rate
+    sizes: list[int] = []
+    step.network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    step.weight_step()
+    assert sizes == [2, 2, 2, 2]
+    sizes.clear()
+    step.arch_step()
+    assert sizes == [2] * 16  # four gradients, in four parts each
