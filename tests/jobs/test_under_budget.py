@@ -212,7 +212,7 @@ def test_a_search_under_a_budget_derives_the_best_cell_within_it(tmp_path: Path,
 
 def test_a_budget_that_changes_nothing_says_so(tmp_path: Path) -> None:
     printed = done(tmp_path, *SEARCH, "--epochs", "2", "--max-params", "1B", "--run", "run")
-    assert "budget: at most 1000 M parameters; the best cell of all keeps to it" in printed
+    assert "budget: at most 1000 M parameters; the best cell of all is within it" in printed
     assert result_of(tmp_path / "run")["budget"]["unconstrained"] is None
 
 

@@ -162,7 +162,7 @@ def test_a_report_tells_of_a_budget_and_of_all_that_is_derived_without_it(runs: 
 
 def test_a_budget_that_changed_nothing_or_is_still_to_come_is_told_too(runs: Path, tmp_path: Path) -> None:
     run = under_budget(runs, tmp_path / "run", unconstrained=None)
-    assert "; the best cell of all keeps to it." in done(tmp_path, "report", "run")
+    assert "; the best cell of all is within it." in done(tmp_path, "report", "run")
     assert "bold: what the budget changed" not in text_of(run)
     (run / "result.json").unlink()
     settings = (run / "config.yaml").read_text()

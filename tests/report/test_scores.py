@@ -60,7 +60,7 @@ def test_the_report_of_a_search_says_how_good_its_cell_is_and_when_it_was_found(
         assert f"{final.interval[0]:.2f} to {final.interval[1]:.2f} %" in text
         assert "rank correlation" in text
         assert "50 is chance" in text
-        assert "the table knows the cell" in text
+        assert "the cell is in the table" in text
         assert "α and β were frozen in the first 2 epochs" in text
     assert f"| one | {final.percentile:.1f} |" in markdown
     percentiles = [score.percentile for score in scores_of(runs / "one", known_table)]

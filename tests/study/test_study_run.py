@@ -63,7 +63,7 @@ def test_a_study_that_is_interrupted_loses_its_worker_and_is_killed_goes_on_to_t
     os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all of them get it
     ended = end_of(job)
     assert ended.code == 130
-    assert ended.err == "pcdarts: interrupted by SIGINT; the same command goes on\n"
+    assert ended.err == "pcdarts: interrupted by SIGINT; the same command continues\n"
     assert not (tmp_path / "studies/small/stop").exists()
     assert json.loads((tmp_path / SEARCH / "state.json").read_text())["state"] == "interrupted"
     assert "1 cell: 1 interrupted" in run_in(tmp_path, "study", "status").out

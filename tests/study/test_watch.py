@@ -72,7 +72,7 @@ def test_what_began_and_ended_between_two_looks_is_told_before_its_end(
         with working(cells[0], "train"):
             pass
         watch.tell_beginning(cells[0], has_ended=True)
-        assert capsys.readouterr().out == "PC-DARTS, seed 0: search goes on\nPC-DARTS, seed 0: train begins\n"
+        assert capsys.readouterr().out == "PC-DARTS, seed 0: search continues\nPC-DARTS, seed 0: train begins\n"
 
 
 def test_a_terminal_shows_every_run_with_its_place_error_and_time(cells: list[Cell]) -> None:

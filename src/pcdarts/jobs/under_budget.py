@@ -102,7 +102,7 @@ def outcome_text(budget: dict[str, Any]) -> str:
     limits = limits_text(Budget(**{name: budget[name] for name in LIMITS}))
     free = budget["unconstrained"]
     if free is None:
-        return f"budget: {limits}; the best cell of all keeps to it"
+        return f"budget: {limits}; the best cell of all is within it"
     return (
         f"budget: {limits}; without it {cost_text(free)}, {counted(free['skips'], 'skip')} "
         f"(this cell has {budget['relative_product']:.3f} of that one's product)"

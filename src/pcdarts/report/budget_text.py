@@ -37,7 +37,7 @@ class Limited:
         if not self.network:
             return [f"{limits} It decides when the search ends: this cell is {WITHOUT}."]
         if self.change is None:
-            return [f"{limits} {self.network} The best cell of all keeps to the budget, which has changed nothing."]
+            return [f"{limits} {self.network} The best cell of all is within the budget, which has changed nothing."]
         return [f"{limits} {self.network}", f"It is not the best cell of all. {self.without}"]
 
     @property
@@ -82,7 +82,7 @@ def budget_sentence(name: str, searches: Iterable[SearchHistory]) -> str:
     elif len(ended) > 1:
         did = f"in {changed} of {len(ended)} searches another cell than the best of all was taken"
     else:
-        did = "another cell than the best of all was taken" if changed else "the best cell of all keeps to it"
+        did = "another cell than the best of all was taken" if changed else "the best cell of all is within it"
     return f"Budget of {name}: {limits}; {did}."
 
 

@@ -23,14 +23,14 @@ _HEADING = "How good are the cells, and when were they found?"
 _MOST_COLUMNS = 8
 _MOST_NAMES = 8
 _SCALE = (
-    "Accuracies are on the table's scale: of its networks, trained its way on its images, and not of yours. Listed: "
-    "the table knows the cell. Predicted: a regressor that was fitted on the table says so"
+    "Accuracies are on the table's scale, of its networks, training and images, not of yours. Listed: the cell is in "
+    "the table. Predicted: by a regressor that was fitted on the table"
 )
-_OF_ONE = f"{_SCALE}, and the true accuracy of 95 % of the cells lies within the interval beside it."
+_OF_ONE = f"{_SCALE}; the true accuracy of 95 % of the cells lies within the interval beside it."
 _OF_SEEDS = (
-    "Intervals: Student's t for the mean over the seeds that have a score, cut off at 0 and 100; what the regressor "
-    "may be wrong by comes on top. A method is shown to differ from chance only where its interval leaves out 50; "
-    "of 20 intervals, about one misses the true mean."
+    "Intervals: Student's t for the mean over the seeds that have a score, cut at 0 and 100, without the regressor's "
+    "error. A method is shown to differ from chance only if its interval does not contain 50; of 20 intervals, about "
+    "one misses the true mean."
 )
 _JOBS = {
     "search": ("epoch", "Percentile of the cell that each epoch would give"),
@@ -138,9 +138,9 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
     caption = [_sentence(PERCENTILE), f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
     if any(point.minutes is not None for point in points):
         caption.append(
-            "On the front: no other search here has a higher mean percentile and is no dearer, and 50, which a cell "
-            "drawn blindly has for nothing, is lower. That is about means: with wide intervals other seeds may give "
-            "another front. Times are means over seeds, of searches alone."
+            "On the front: the mean percentile is higher than chance (50) and than that of every search that costs no "
+            "more. This compares means: with wide intervals other seeds may give another front. Times are means over "
+            "seeds, of searches alone."
         )
     if outcome.device:
         caption.append(f"Measured on {outcome.device}.")

@@ -277,7 +277,7 @@ def _agreement(subject: Subject) -> Table | None:
         "operation: means over all pairs of seeds and both kinds of cell. By chance: exact, for two random cells.",
         "Kendall's τ compares in which order two searches rank the edges into each node, by α̂·β̂: 1 is the same order, "
         "0 what chance gives on average, −1 the reverse.",
-        "Pairs share seeds, so that three pairs of three seeds are not three independent looks.",
+        "Pairs share seeds, so three pairs of three seeds are not three independent comparisons.",
         *(["Cells are those within the budget; τ is about weights, which no budget changes."] if under_budget else []),
     )
     return Table((*columns, "Kendall's τ, normal cell", "τ, reduction cell"), tuple(rows), caption)

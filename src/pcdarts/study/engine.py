@@ -118,7 +118,7 @@ class Engine:
             cell.failure.unlink(missing_ok=True)
             return True
         if ended.state == "interrupted":  # not by us: a cluster may take back a machine, for instance
-            self.watch.say(f"{cell.name}: {ended.message or 'interrupted'}; it goes on elsewhere")
+            self.watch.say(f"{cell.name}: {ended.message or 'interrupted'}; it continues elsewhere")
             self._submit(cell)
             return False
         self._attempts[cell.name] += 1

@@ -190,7 +190,7 @@ def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Ya
                 engine.work_through(left)
             return engine.failed
     except Interrupted as error:
-        error.args = (f"{error}; the same command goes on",)
+        error.args = (f"{error}; the same command continues",)
         raise
     finally:
         stop.unlink(missing_ok=True)

@@ -85,7 +85,7 @@ class Watch:
             is_old = run.path in self._from_before
             if not is_old or has_ended or is_locked(run):
                 self._told.add(run.path)
-                self.say(f"{cell.name}: {config.job} {'goes on' if is_old else 'begins'}")
+                self.say(f"{cell.name}: {config.job} {'continues' if is_old else 'begins'}")
 
     def _outcome(self, cell: Cell) -> CellOutcome:
         """The state of a cell, read again only if it may have changed."""

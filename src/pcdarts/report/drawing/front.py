@@ -175,7 +175,7 @@ def _names(
 def _key(points: Sequence[FrontPoint], rows: Sequence[str], has_front: bool) -> tuple[list[str], float]:
     """The key below the chart, with the rows that explain numbers, and the height where it ends."""
     on_it, another = (f'<circle class="{style}" cx="8" cy="-4" r="4.5"/>' for style in ("mark s2", "hollow s1"))
-    entries = [(on_it, "on the front: no other search is better and no dearer")] if has_front else []
+    entries = [(on_it, "on the front: better than all that cost no more")] if has_front else []
     entries.append((another, "another search"))
     if any(point.minutes is None for point in points):
         entries.append(('<path class="mean s3" d="M0 -4h16"/>', "needs no search"))
