@@ -4,7 +4,7 @@
 
     min_α  L_arch(w*(α), α)    such that    w*(α) = argmin_w L_weight(w, α)
 
-PC-DARTS searches by the first order, and learns β as it learns α: β is meant wherever α stands.
+PC-DARTS uses the first order, and learns β together with α: where this file says α, read α and β.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from pcdarts.supernet.arch import ArchParameters, Mixture
 
 
 class DARTS:
-    """Every edge is the whole softmax-weighted sum of its operations; nothing is drawn.
+    """Every edge is the softmax-weighted sum of all its operations; none is drawn at random.
 
     Args:
         second_order: whether α looks one step of the weights ahead.
@@ -50,7 +50,7 @@ class DARTS:
         return [Stage()]
 
     def mixture(self) -> Mixture:
-        return self.arch.mixture()  # softmax(α), Eq. 2
+        return self.arch.mixture()  # softmax(α), Eq. 2 of DARTS, and softmax(β), Eq. 2 of PC-DARTS
 
     def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float, Mixture]]:
         return [(1.0, self.mixture())]
@@ -88,8 +88,9 @@ def second_order_gradients(
 ) -> tuple[list[Tensor], Seen]:
     """∇_α L_arch(w'(α), α) for the weights w' after one more SGD step, in the order of `arch.parameters()`.
 
-    By the chain rule (Eq. 7) that is ∇_α L_arch(w', α) less ξ times a mixed second derivative of L_weight, which the
-    difference of ∇_α L_weight at w± = w ± ε ∇_w' L_arch(w', α) replaces (Eq. 8). Neither weights nor α change.
+    By the chain rule (Eq. 7) it is ∇_α L_arch(w', α) minus ξ times a mixed second derivative of L_weight times
+    ∇_w' L_arch(w', α). Eq. 8 approximates that product by a difference: ∇_α L_weight at w+ minus the same at w-,
+    divided by 2 ε, where w± = w ± ε ∇_w' L_arch(w', α). α, weights and running statistics stay as they are.
 
     Args:
         radius: ε = radius / |∇_w' L_arch|; 0.01 in DARTS.
@@ -98,15 +99,15 @@ def second_order_gradients(
     ξ = task.weight_optimizer.param_groups[0]["lr"]
 
     leaves = {name: weight.detach().requires_grad_() for name, weight in w.items()}
-    inner, _ = task.gradients(
+    weight_gradients, _ = task.gradients(  # ∇_w L_weight(w, α)
         arch.mixture().detach(), weight_batch, list(leaves.values()), leaves
-    )  # ∇_w L_weight(w, α)
-    w_ahead = next_weights(task, inner)  # w'
+    )
+    w_ahead = next_weights(task, weight_gradients)  # w'
     gradients, seen = task.gradients(arch.mixture(), arch_batch, [*α, *w_ahead.values()], w_ahead)
     direct, direction = gradients[: len(α)], gradients[len(α) :]  # ∇_α L_arch(w', α) and ∇_w' L_arch(w', α)
 
     norm = torch.cat([v.flatten() for v in direction]).norm()
-    ε = radius / norm.clamp_min(torch.finfo(norm.dtype).tiny)  # without a direction the difference is zero
+    ε = radius / norm.clamp_min(torch.finfo(norm.dtype).tiny)  # a direction of zeros gives w+ = w-
     differences = []
     for sign in (1, -1):
         moved = {name: (w[name] + sign * ε * v).detach() for name, v in zip(w, direction, strict=True)}  # w±
@@ -118,7 +119,11 @@ def second_order_gradients(
 
 
 def next_weights(task: Task, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-    """w' = w - ξ (μ v + ∇_w L_weight(w, α) + λ w): SGD's next step, without gradient clipping (authors' code)."""
+    """w' = w - ξ (μ v + ∇_w L_weight(w, α) + λ w): SGD's next step, without gradient clipping (authors' code).
+
+    The result is made of new leaves: gradients with respect to them can be asked for, and lead no further. The task's
+    weights, the optimiser's parameters and `gradients` must have the same order.
+    """
     group, state = task.weight_optimizer.param_groups[0], task.weight_optimizer.state
     ξ, μ, λ = group["lr"], group["momentum"], group["weight_decay"]
     ahead = {}

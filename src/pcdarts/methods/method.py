@@ -32,14 +32,15 @@ class At(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a search with a supernet and a learning-rate schedule of its own; None: as the search is configured.
+    """A part of a search with a supernet and a learning-rate schedule of its own.
 
-    Which operations are allowed in a stage is no field: an operation of weight zero in a method's mixtures is absent.
+    A field that is None leaves that setting as the search is configured. No field says which operations a stage allows:
+    a method gives the others the weight zero in its mixtures, and the supernet does not compute them.
     """
 
     epochs: int | None = None
     arch_frozen_epochs: int | None = None
-    """First epochs of the stage, in which only the weights move: `Method.step` is not called."""
+    """So many epochs at the beginning of the stage only move the weights: `Method.step` is not called in them."""
     num_cells: int | None = None
     k: int | None = None
 
@@ -59,7 +60,7 @@ class Batch(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a pass found, on the device; of several processes this one's share."""
+    """What a pass over a batch found, as tensors on the device; with several processes, for this one's share of it."""
 
     loss: Tensor
     """The mean loss."""
@@ -90,9 +91,10 @@ class Task(Protocol):
     def gradients(
         self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> tuple[list[Tensor], Seen]:
-        """The gradients of the batch's loss with respect to `inputs`: what the mixture was computed from, or `weights`.
+        """The gradients of the batch's loss with respect to `inputs`.
 
-        With `weights` the supernet has these instead of its own, and its running statistics stay as they are.
+        Each input is a tensor that the mixture was computed from, or one of `weights`. With `weights` the supernet
+        computes with these instead of its own, and its running statistics stay as they are. Without, they move.
         """
 
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
@@ -107,8 +109,8 @@ class Task(Protocol):
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
         """Let an optimiser of one group take its step along `gradients`, if they and the loss `seen` are finite.
 
-        On a GPU the optimiser itself leaves the step out, where its attribute `found_inf` says so (as PyTorch's fused
-        ones do).
+        On a GPU its `step` is called in any case, and must change nothing where its attribute `found_inf` is not zero:
+        so PyTorch's fused optimisers do it.
         """
 
 
@@ -131,7 +133,7 @@ class Method(Protocol):
         """The parts of the search, one after the other; each begins with fresh weights."""
 
     def mixture(self) -> Mixture:
-        """What stands for all that is learnt, nothing drawn: reported after every epoch, and measured in the end."""
+        """The mixture of all that is learnt so far, nothing drawn: reported after every epoch, measured at the end."""
 
     def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float | Tensor, Mixture]]:
         """The mixtures on which the weights learn from a batch, each with its share of the loss; shares sum to 1."""
@@ -139,7 +141,7 @@ class Method(Protocol):
     def step(self, at: At, task: Task, weight_batch: Batch) -> Seen | None:
         """Learn about mixtures before the weights take their step on `weight_batch`; return what was seen, if anything.
 
-        What is drawn for the weight batch here is what `draws` draws for it.
+        What is drawn here for `weight_batch` must be what `draws` draws for it: both draw from its `chance`.
         """
 
     def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
@@ -152,4 +154,4 @@ class Method(Protocol):
         """All that changes, as tensors and plain values."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
-        """Go on from there."""
+        """Go on from such a state."""

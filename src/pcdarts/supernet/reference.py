@@ -1,7 +1,8 @@
 """Equations (1) and (2) word for word: slow, readable, one edge and one operation at a time.
 
-Pure functions over the parameters of a `Supernet`; its stem, preprocessing and classifier are used as they are. What
-the fast supernet computes must equal this, outputs and gradients; the tests hold it to that.
+Pure functions over the parameters of a `Supernet`; its stem, preprocessing and classifier are used as they are. The
+softmax of α and β is taken before, in `ArchParameters.mixture`. The fast supernet must equal this in outputs and all
+gradients; the tests hold it to that.
 """
 
 from collections.abc import Sequence
@@ -44,8 +45,12 @@ def cell_output(
     shuffle: bool,
     computed: Computed,
 ) -> Tensor:
-    """Sec. 3.1: concat(x_2, ..., x_{N-1}) of one cell, or the nodes that its space has for an output."""
-    inputs = (before_last, last)[-cell.space.num_inputs :]
+    """Sec. 3.1: concat(x_2, ..., x_{N-1}) of one cell; in another space, of the nodes that it has for outputs.
+
+    Where every edge selects the first channels, the channels of each new node are shuffled before they are used
+    (Sec. 4.1). Random masks need no shuffle.
+    """
+    inputs = (before_last, last)[-cell.space.num_inputs :]  # `last` alone in a space of one input
     nodes = [preprocess(x) for preprocess, x in zip(cell.preprocessing, inputs, strict=True)]
     for target in cell.space.intermediate:
         edges = cell.space.edges_into(target)
@@ -65,9 +70,9 @@ def partial_channels(
 ) -> Tensor:
     """Eq. (1): f_PC(x; S) = Σ_o softmax(α)_o · o(S * x) + (1 - S) * x for x [B, C, H, W] and S [C].
 
-    The sum has the operations that are computed, all when that is not said: those of weight zero are absent, with their
-    gradients (`Mixture`).
-    A stride-2 edge halves the bypassed channels by a 2x2 max-pool (authors' code; the paper is silent).
+    `op_weights` is softmax(α) of the edge. The sum has only the operations that are `computed` (None: all of them): one
+    of weight zero is absent, and so are its gradients (see `Mixture`). `none` is zero, and adds nothing.
+    On a stride-2 edge a 2x2 max-pool halves the images of the bypassed channels (authors' code; the paper is silent).
     """
     stride = cell.space.form.stride(cell.plan.kind, cell.space.edges[edge].source)
     selected = x[:, mask]
@@ -98,17 +103,17 @@ def operation(cell: SupernetCell, edge: int, primitive: str, x: Tensor, stride: 
     if primitive == "skip_connect":
         return x if stride == 1 else reduced_skip(cell, edge, x)
     if primitive == "sep_conv_3x3":
-        hidden = stage(candidates.sep_conv_3x3.first, edge, x, stride)
-        return stage(candidates.sep_conv_3x3.second, edge, hidden, 1)
+        hidden = separable_stage(candidates.sep_conv_3x3.first, edge, x, stride)
+        return separable_stage(candidates.sep_conv_3x3.second, edge, hidden, 1)
     if primitive == "sep_conv_5x5":
-        hidden = stage(candidates.sep_conv_5x5.first, edge, x, stride)
-        return stage(candidates.sep_conv_5x5.second, edge, hidden, 1)
+        hidden = separable_stage(candidates.sep_conv_5x5.first, edge, x, stride)
+        return separable_stage(candidates.sep_conv_5x5.second, edge, hidden, 1)
     if primitive == "dil_conv_3x3":
-        return stage(candidates.dil_conv_3x3, edge, x, stride)
-    return stage(candidates.dil_conv_5x5, edge, x, stride)
+        return separable_stage(candidates.dil_conv_3x3, edge, x, stride)
+    return separable_stage(candidates.dil_conv_5x5, edge, x, stride)
 
 
-def stage(module: SeparableStage, edge: int, x: Tensor, stride: int) -> Tensor:
+def separable_stage(module: SeparableStage, edge: int, x: Tensor, stride: int) -> Tensor:
     """ReLU, depthwise convolution, 1x1 convolution, BatchNorm."""
     depthwise = module.depthwise[edge].unsqueeze(1)
     pointwise = module.pointwise[edge][:, :, None, None]
