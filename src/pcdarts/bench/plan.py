@@ -18,7 +18,7 @@ from pcdarts.data.disk.encoded import FILES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
 from pcdarts.jobs.evaluation import network_of
-from pcdarts.jobs.under_budget import check_network
+from pcdarts.jobs.under_budget import check_evaluation_network
 from pcdarts.learn.child import Measured, measure_in_child
 from pcdarts.learn.job_batches import training_data
 from pcdarts.learn.kernels import choose_kernels
@@ -112,7 +112,7 @@ def run_plan(config: SearchConfig) -> None:
     """
     device = choose_device(config.device, config.threads)
     setting, work, notes = prepare(config)
-    budget = check_network(config, setting)
+    budget = check_evaluation_network(config, setting)
     network, memory = rehearse(setting), free_memory(device)
     tables = console()
 

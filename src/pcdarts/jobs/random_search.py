@@ -18,7 +18,7 @@ from pcdarts.data.streams import generator
 from pcdarts.jobs.conclusion import closing_lines, conclude, search_cost
 from pcdarts.jobs.evaluation import EvaluationNetwork
 from pcdarts.jobs.memory import what_would_fit
-from pcdarts.jobs.under_budget import check_network
+from pcdarts.jobs.under_budget import check_evaluation_network
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
@@ -52,7 +52,7 @@ def run_random_search(
     with processes.in_turn():
         data = training_data(training, device, processes)
     sizes = sizes_of(cells, config, data)
-    check_network(config, data)
+    check_evaluation_network(config, data)
     most_costly = max(cells, key=lambda cell: sizes[cell]["mult_adds"])
     largest = training.model_copy(update={"genotype": most_costly.to_text()})
     weight_images, arch_images = split_images(config, data, run, processes)

@@ -1,4 +1,8 @@
-"""`pcdarts search`: the bilevel optimisation of weights and architecture parameters (Secs. 3 and 4.1)."""
+"""`pcdarts search`: the bilevel optimisation of weights and architecture parameters (Secs. 3 and 4.1).
+
+The order of what a search does can be read here. What one step computes is in `methods/` and `learn/task.py`; what is
+saved, counted and shown around the loops is in `run/session.py`; `conclude` writes `genotype.json`.
+"""
 
 from functools import partial
 from itertools import count
@@ -12,7 +16,7 @@ from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 from pcdarts.jobs.conclusion import closing_lines, conclude, rounded, search_cost
 from pcdarts.jobs.memory import what_would_fit
-from pcdarts.jobs.under_budget import check_meaning, check_network, derived
+from pcdarts.jobs.under_budget import check_evaluation_network, derived, refuse_old_budget
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd
@@ -40,25 +44,25 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         Interrupted: the process was asked to end; what it had done is saved.
     """
     device = prepare_device(config.device, config.threads, processes.local_rank, config.amp, config.deterministic)
-    check_meaning(config, run)
+    refuse_old_budget(config, run)
     with processes.in_turn():
         data = training_data(config, device, processes)
-    budget = check_network(config, data)
+    budget_line = check_evaluation_network(config, data)
     weight_images, arch_images = split_images(config, data, run, processes)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
-    measured_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
+    plain_arch_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     space = CellSpace(config.num_nodes)
     method = make_method(config, space, device)
-    stages = [in_stage(config, stage) for stage in method.stages()]  # one, as `config` says, for most methods
+    stages = [in_stage(config, stage) for stage in method.stages()]  # most methods have one, which is `config`
     stage, epochs = stages[0], sum(stage.epochs for stage in stages)
     arch_batches = ArchBatches(training_batches(config, data, arch_images, "arch", device, processes), epochs)
     weight_average, arch_average = Average("weight", processes), Average("arch", processes)
     losses = {"weight_average": weight_average, "arch_average": arch_average}
     steps, scaler = len(weight_batches), make_scaler(config.amp, device)
 
-    def next_arch_batch() -> Batch:
+    def next_arch_batch() -> Batch:  # called within a step, when `task` and `job` exist
         return task.batch("arch", *arch_batches.take(job.place.epoch))
 
     with (
@@ -68,8 +72,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         if len(stages) > 1 and job.saving.epochs_before:
             raise InputError(f"{run.path} has several stages, and cannot be trained on: drop --epochs")
         for stage in job.stages(stages):
-            first = sum(earlier.epochs for earlier in stages[: job.place.stage])
-            if job.place.stage > 0:  # the first network comes after the method in the same stream
+            first_epoch = sum(earlier.epochs for earlier in stages[: job.place.stage])
+            if job.place.stage > 0:  # in the first stage the numbers follow those that the method took above
                 torch.manual_seed(generator(config.seed, "initial weights", job.place.stage).initial_seed())
             supernet = make_supernet(stage, space, data.num_classes, data.image_channels).to(device)
             optimizer = make_sgd(supernet, stage)
@@ -77,7 +81,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             job.keep(arch_batches=arch_batches)
             job.watch(supernet, method.arch)
             images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
-            job.begin(images_used, [*data.notes, *([budget] if budget else [])])
+            job.begin(images_used, [*data.notes, *([budget_line] if budget_line else [])])
             kernels = kernels_of_search(stage, supernet, data, weight_batches.batch_size, job)
             if config.compile:
                 compile_modules([supernet], compiling.BACKEND)
@@ -91,18 +95,19 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 finite=job.finite,
                 arch_batch=next_arch_batch,
                 seed=config.seed,
-                measured=measured_batches,
+                measured=plain_arch_batches,
                 between=job.save_if_due,
             )
-            for epoch, learning_rate in job.epochs(first + stage.epochs, partial(rate_in, stage, first)):
+            for epoch, learning_rate in job.epochs(first_epoch + stage.epochs, partial(rate_in, stage, first_epoch)):
                 optimizer.param_groups[0]["lr"] = learning_rate
                 supernet.train()
 
                 for step, images_and_labels in job.steps(weight_batches, epoch):
-                    at = At(epoch, step, job.place.stage, epoch - first, stage.epochs)
+                    at = At(epoch, step, job.place.stage, epoch - first_epoch, stage.epochs)
                     weight_batch = task.batch("weight", epoch, step, *images_and_labels)
 
-                    if epoch - first >= stage.arch_frozen_epochs:
+                    # As in DARTS (Algorithm 1): α and β first, then the weights under the mixture that these now give.
+                    if epoch - first_epoch >= stage.arch_frozen_epochs:
                         with job.guarded():
                             seen = method.step(at, task, weight_batch)
                             if seen is not None:
@@ -113,9 +118,9 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                         weight_average.add(*seen, job.finite.bad)
 
                 with job.guarded():
-                    at = At(epoch, steps - 1, job.place.stage, epoch - first, stage.epochs)
+                    at = At(epoch, steps - 1, job.place.stage, epoch - first_epoch, stage.epochs)
                     method.end_epoch(at, task, generator(config.seed, "end of epoch", epoch))
-                job.place.count_time()  # that is part of the search
+                job.place.count_time()  # what a method does at the end of an epoch is part of the search cost
                 processes.check_same(method.arch, "alpha and beta")
                 genotype = method.genotype(None, generator(config.seed, "genotype", epoch))
                 job.end_epoch(
@@ -127,10 +132,10 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
 
         supernet.eval()
         processes.share_buffers(supernet)
-        batch = count()
+        number = count()
         arch_errors = top_errors(
-            lambda images: supernet(images, method.mixture(), task.masks("final", next(batch))),
-            measured_batches,
+            lambda images: supernet(images, method.mixture(), task.masks("final", next(number))),
+            plain_arch_batches,
             processes,
             job.save_if_due,
         )
@@ -146,6 +151,6 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     return result
 
 
-def rate_in(stage: SearchConfig, first: int, epoch: int) -> float:
-    """The learning rate of an epoch of a stage that began in the epoch `first`."""
-    return cosine(epoch - first, stage.epochs, stage.learning_rate, stage.learning_rate_min)
+def rate_in(stage: SearchConfig, first_epoch: int, epoch: int) -> float:
+    """The learning rate of an epoch of a stage that began in the epoch `first_epoch`."""
+    return cosine(epoch - first_epoch, stage.epochs, stage.learning_rate, stage.learning_rate_min)

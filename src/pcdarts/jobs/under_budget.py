@@ -35,8 +35,8 @@ from pcdarts.run.whole_files import refuse_existing, write_text
 LIMITS = tuple(field.name for field in fields(Budget))
 
 
-def check_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> str | None:
-    """Refuse a network that cannot be trained, and a budget that no cell can meet, before the search.
+def check_evaluation_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> str | None:
+    """Before the search: refuse an evaluation network that cannot be built, and a budget that no cell can meet.
 
     Returns one line about the budget and its network, if there is a budget.
 
@@ -59,7 +59,7 @@ def check_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike)
     return f"budget: {limits_text(budget)}, for the network to be trained ({network}), which has at least {least}"
 
 
-def check_meaning(config: SearchConfig, run: RunFolder) -> None:
+def refuse_old_budget(config: SearchConfig, run: RunFolder) -> None:
     """Refuse to resume a run of an old version, whose budget limited the paper's network.
 
     Raises:
