@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from pcdarts.cell.draw import STYLE, draw_inline, draw_svg, draw_text
-from pcdarts.cell.genotype import OPERATIONS, Genotype
-from pcdarts.cell.space import CELL_KINDS, CellKind
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, OPERATIONS, CellKind
 from pcdarts.cell.zoo import PUBLISHED, published
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcdarts.cell.genotype import OPERATIONS, Genotype
-from pcdarts.cell.space import PRIMITIVES
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import OPERATIONS, PRIMITIVES
 from pcdarts.errors import InputError
 
 PRINTED = (

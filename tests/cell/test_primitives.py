@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, alternate_pixels, make_op
-from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES
+from pcdarts.cell.space import OPERATIONS
 from pcdarts.errors import InputError
 
-ALL_PRIMITIVES = (*PRIMITIVES, *OLDER_PRIMITIVES)
+ALL_PRIMITIVES = ("none", *OPERATIONS)
 
 
 def images(*shape: int) -> torch.Tensor:

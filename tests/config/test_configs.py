@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,12 +11,13 @@ from pydantic import ValidationError
 
 from pcdarts.cell.zoo import published
 from pcdarts.config.bench_config import BenchConfig
-from pcdarts.config.configs import DataName, SearchConfig, ShowConfig, TestConfig, TrainConfig
+from pcdarts.config.configs import SearchConfig, ShowConfig, TestConfig, TrainConfig
 from pcdarts.config.group import ConfigError
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.config.values import DATA_NAMES, IMAGE_FILES
 from pcdarts.config.yaml_files import MAX_YAML_BYTES, read_yaml
-from pcdarts.data.sources import DATA_NAMES
+from pcdarts.data.sources import READERS
 from pcdarts.errors import InputError
 
 
@@ -56,8 +57,8 @@ def test_every_setting_explains_itself_in_one_line() -> None:
             assert name == "job" or (field.description and "\n" not in field.description), name
 
 
-def test_every_data_set_can_be_configured() -> None:
-    assert get_args(DataName) == DATA_NAMES
+def test_every_data_set_that_can_be_configured_has_something_that_reads_it() -> None:
+    assert {*READERS, *IMAGE_FILES} == {*DATA_NAMES}
 
 
 @pytest.mark.parametrize(

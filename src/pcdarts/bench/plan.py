@@ -14,7 +14,7 @@ from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_m
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.method_settings import method_in_words
-from pcdarts.data.disk.encoded import FILES
+from pcdarts.config.values import IMAGE_FILES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
 from pcdarts.jobs.evaluation import network_of
@@ -119,7 +119,7 @@ def run_plan(config: SearchConfig) -> None:
     def say(text: str) -> None:
         tables.print(text, markup=False, soft_wrap=True)
 
-    place = config.hub_name or config.data_root if config.data in FILES else None
+    place = config.hub_name or config.data_root if config.data in IMAGE_FILES else None
     say(
         f"search of {config.data}{f' {place}' if place else ''}, recipe {config.recipe or 'your own'}: "
         f"{work.weight_images} weight images of {setting.image_size}x{setting.image_size} pixels, {config.num_cells} "

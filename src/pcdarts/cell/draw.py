@@ -9,8 +9,8 @@ from pcdarts.cell.layout import LABEL_HEIGHT, LABEL_WIDTH, Layout, Node, Wire, l
 from pcdarts.cell.space import CellForm, CellKind
 
 _TITLES: dict[CellKind, str] = {"normal": "Normal cell", "reduce": "Reduction cell"}
-_FAMILIES = {"sep": "separable", "dil": "dilated", "max": "pooling", "avg": "pooling", "skip": "skip", "conv": "plain"}
-"""The family of an operation, and so its colour, by the first word of its name."""
+_FAMILIES = {"sep": "separable", "dil": "dilated", "max": "pooling", "avg": "pooling", "skip": "skip"}
+"""The family of an operation, and so its colour, by the first word of its name; all others are plain."""
 
 _MARGIN = 24.0
 _HEADING = 32.0
@@ -157,7 +157,7 @@ def _edge(layout: Layout, wire: Wire) -> tuple[int, str | None, int]:
 
 def _wire(wire: Wire, idle: bool, marked: bool) -> str:
     """The line of an edge with its arrowhead, and its label on the line."""
-    family = _FAMILIES[wire.primitive.split("_")[0]] if wire.primitive else "muted"
+    family = _FAMILIES.get(wire.primitive.split("_")[0], "plain") if wire.primitive else "muted"
     x, y = wire.source.x + wire.source.width / 2, wire.source.y
     tip_x, tip_y = wire.target.x - wire.target.width / 2, wire.target.y + wire.port
     path = f"M{x:.1f} {y:.1f}"

@@ -10,11 +10,8 @@ from typing import Any, Self, TypeGuard
 
 from pcdarts.cell.genotype_file import FoundGenotype, find_in_file
 from pcdarts.cell.printed import FIELDS, check_complete, check_field, check_length, read_printed, shown_value
-from pcdarts.cell.space import OLDER_PRIMITIVES, PRIMITIVES, CellForm, CellKind, CellSpace
+from pcdarts.cell.space import OPERATIONS, CellForm, CellKind, CellSpace
 from pcdarts.errors import InputError, check_path, did_you_mean
-
-OPERATIONS = tuple(primitive for primitive in (*PRIMITIVES, *OLDER_PRIMITIVES) if primitive != "none")
-"""What an edge of a genotype may hold: `none` says that there is no edge, so it can be one only where all are kept."""
 
 _Edges = tuple[tuple[str, int], ...]
 _FORM = CellForm()

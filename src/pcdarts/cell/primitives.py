@@ -28,9 +28,9 @@ def make_op(primitive: str, channels: int, stride: int, affine: bool) -> nn.Modu
         raise InputError(
             f"{primitive} with {channels} channels and stride {stride}: use 1 channel or more and stride 1 or 2"
         )
-    if primitive not in _OPERATIONS:
-        raise InputError(f"unknown primitive {primitive!r}: {did_you_mean(primitive, _OPERATIONS)}")
-    return _OPERATIONS[primitive](channels, stride, affine)
+    if primitive not in MAKERS:
+        raise InputError(f"unknown primitive {primitive!r}: {did_you_mean(primitive, MAKERS)}")
+    return MAKERS[primitive](channels, stride, affine)
 
 
 class ReluFirst(nn.Sequential):
@@ -165,7 +165,7 @@ class _AlternatePixels(torch.autograd.Function):
         return grad
 
 
-_OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+MAKERS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "none": lambda channels, stride, affine: Zero(stride),
     "max_pool_3x3": lambda channels, stride, affine: nn.MaxPool2d(3, stride, padding=1),
     "avg_pool_3x3": lambda channels, stride, affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),

@@ -30,8 +30,11 @@ PRIMITIVES = (
 )
 """The operation space O of Sec. 4.1, in the order of the authors' code: what a `CellSpace` searches by default."""
 
-OLDER_PRIMITIVES = ("sep_conv_7x7", "conv_7x1_1x7")
-"""Not searched; the published NASNet-A and AmoebaNet-A cells need them."""
+OPERATIONS = [*(name for name in PRIMITIVES if name != "none"), "sep_conv_7x7", "conv_7x1_1x7"]
+"""What an edge of a genotype may hold, by name; the published NASNet-A and AmoebaNet-A cells need the last two.
+
+`none` says that there is no edge, so it can be one only where all edges are kept.
+"""
 
 
 @dataclass(frozen=True)

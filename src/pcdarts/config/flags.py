@@ -13,6 +13,7 @@ from pcdarts.config.foreign_flags import meant
 from pcdarts.config.job_config import JobConfig, every_setting, settings
 from pcdarts.config.method_settings import METHOD_SETTINGS
 from pcdarts.config.recipes import RECIPES, resolve
+from pcdarts.config.values import DATA_NAMES
 from pcdarts.config.verbs import JOBS
 from pcdarts.errors import listed, shown
 
@@ -91,9 +92,8 @@ def _typed(name: str, fields: Mapping[str, FieldInfo]) -> str:
 
 def _values(name: str, fields: Mapping[str, FieldInfo]) -> str:
     """What a flag may be given, if that can be said in a few words."""
-    kind = _plain_type(fields[name].annotation)[0] if name in fields else None
-    if get_origin(kind) is Literal:
-        return f": {listed(get_args(kind))}"
+    if choices := _choices(name, fields[name].annotation) if name in fields else ():
+        return f": {listed(choices)}"
     example = {
         "cutout": "the side in pixels, such as 16",
         "resume": "a run folder, such as runs/search-fashion-mini-001",
@@ -170,10 +170,8 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
         return Annotated[bool, tyro.conf.arg(help=description)]
     if name == "recipe":
         metavar = f"{{{','.join(RECIPES[config_class.job_name()])}}}"
-    elif name == "method":
-        metavar = f"{{{','.join(METHOD_SETTINGS)}}}"
-    elif get_origin(kind) is Literal:
-        metavar = f"{{{','.join(get_args(kind))}}}"
+    elif choices := _choices(name, kind):
+        metavar = f"{{{','.join(choices)}}}"
     elif field.is_required():
         metavar = name.upper()
     else:
@@ -186,6 +184,14 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
         return _positional[_flag(f"{_one_of(name).upper()} ...", description, values=None)]
     flag = _flag(metavar, description, optional=optional)
     return _positional[flag] if field.is_required() else flag
+
+
+def _choices(name: str, annotation: Any) -> Sequence[str]:
+    """All that a setting may be, if these are names; a recipe's depend on the job."""
+    if name in ("method", "data"):
+        return [*METHOD_SETTINGS] if name == "method" else DATA_NAMES
+    kind, _ = _plain_type(annotation)
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _one_of(names: str) -> str:

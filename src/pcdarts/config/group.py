@@ -1,6 +1,5 @@
 """A group of settings: fields that are checked together and never change, and the words of what is wrong with them."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -152,9 +151,6 @@ def _in_words(problem: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
         return f"{name} is missing: {known[name].description}"
     if problem["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
-        if name == "data" and (os.sep in str(value) or os.path.isdir(str(value))):
-            folder = f"--data folder --data-root {shown(value)}"
-            return f"data is {shown(value)}, but it must be {listed(choices)}: for a folder of class folders {folder}"
         return f"{name} is {shown(value)}, but it must be {listed(choices)}{closest(str(value), choices)}"
     if problem["type"] in _EXPECTATIONS:
         return f"{name} is {shown(value)}, but it must be {_EXPECTATIONS[problem['type']].format(**context)}"

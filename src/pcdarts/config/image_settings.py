@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from pcdarts.config.group import Group, setting
-from pcdarts.config.values import Count, DataName, Fraction, NaturalNumber
+from pcdarts.config.values import IMAGE_FILES, Count, DataName, Fraction, NaturalNumber
 from pcdarts.errors import shown
 
 
@@ -76,7 +76,7 @@ class PixelRange(Group):
             raise ValueError(
                 f"pixel_range is {given[0]:g} {given[1]:g}, but it must be the value of black and a larger one of white"
             )
-        if given is not None and info.data.get("data") not in ("folder", "imagenet", "huggingface", None):
+        if given is not None and info.data.get("data") not in (*IMAGE_FILES, None):
             raise ValueError(
                 f"pixel_range is for images in files, but data is {info.data['data']}, which has 8 bits: drop it"
             )
@@ -160,7 +160,7 @@ class Crops(Group):
     @classmethod
     def _photographs_are_files(cls, crop: str, info: ValidationInfo) -> str:
         if crop == "resized":
-            if info.data.get("data") not in ("folder", "imagenet", "huggingface", None):
+            if info.data.get("data") not in (*IMAGE_FILES, None):
                 raise ValueError(
                     f"crop is resized, which needs images in files, but data is {info.data['data']}: use data folder, "
                     "imagenet or huggingface, or crop padded"

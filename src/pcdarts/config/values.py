@@ -1,12 +1,29 @@
 """Kinds of values that settings have, with their limits; and ways to write numbers."""
 
+import os
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-DataName = Literal["fashion-mini", "fashion-mnist", "cifar10", "cifar100", "folder", "imagenet", "huggingface"]
+from pcdarts.errors import closest, listed, shown
+
+IMAGE_FILES = ("folder", "imagenet", "huggingface")
+"""Data sets of image files, which can be streamed; `imagenet` is a folder with a default place."""
+
+DATA_NAMES = ["fashion-mini", "fashion-mnist", "cifar10", "cifar100", *IMAGE_FILES]
+"""What `--data` takes; `data/sources.py` reads them."""
+
+
+def _known_data(name: Any) -> Any:
+    if name in DATA_NAMES:
+        return name
+    if os.sep in str(name) or os.path.isdir(str(name)):
+        remedy = f": for a folder of class folders --data folder --data-root {shown(name)}"
+    else:
+        remedy = closest(str(name), DATA_NAMES)
+    raise ValueError(f"data is {shown(name)}, but it must be {listed(DATA_NAMES)}{remedy}")
 
 
 def _counted(value: Any) -> Any:
@@ -18,6 +35,7 @@ def _counted(value: Any) -> Any:
     return int(amount) if amount == int(amount) else value
 
 
+DataName = Annotated[str, BeforeValidator(_known_data)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Amount = Annotated[int, BeforeValidator(_counted), Field(ge=1)]

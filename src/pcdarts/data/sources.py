@@ -1,6 +1,6 @@
 """Data sets by name: held in memory as uint8, or streamed from their files if they are too large for that."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from pcdarts.config.values import DATA_NAMES, IMAGE_FILES
 from pcdarts.data.disk.decode import OnBadImage, too_many_pixels
 from pcdarts.data.disk.depth import PixelRange
-from pcdarts.data.disk.encoded import FILES, Loading, check_size, expand_home, find_files, limit_sets, read_files
+from pcdarts.data.disk.encoded import Loading, check_size, expand_home, find_files, limit_sets, read_files
 from pcdarts.data.disk.image_files import FileId, files_digest
 from pcdarts.data.downloads import TITLES, read_torchvision
 from pcdarts.data.images import DataSet, Images, classes_line, pixel_statistics
 from pcdarts.errors import InputError, did_you_mean, listed, shown
 
-DATA_NAMES = ("fashion-mini", *TITLES, *FILES)
+Read = tuple[tuple[str, ...], Images, Images]
+"""The names of the classes, the training and the test images of a data set."""
 
 CIFAR10_STATISTICS = ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768))
 """Mean and standard deviation in the authors' scripts, which use them for CIFAR-100 as well."""
@@ -76,20 +78,21 @@ def load_data(
     if name not in DATA_NAMES:
         raise InputError(f"unknown data {name!r}: {did_you_mean(name, DATA_NAMES)}")
     check_size(image_size)
-    if name in FILES:
+    if name in IMAGE_FILES:
         found = find_files(
             name, root, hub_name, train_set, test_set, train_images, test_images, seed, to_measure, learnt
         )
         data = read_files(name, found, image_size, on_bad_image, loading, border, workers, pixel_range)
         return data if to_measure else replace(data, files=files_digest(found.train, found.test))
     if loading == "streaming":
-        raise InputError(f"data {name!r} is read whole and cannot be streamed: drop --loading, or use {listed(FILES)}")
+        raise InputError(
+            f"data {name!r} is read whole and cannot be streamed: drop --loading, or use {listed(IMAGE_FILES)}"
+        )
     if chosen := train_set or test_set:
         raise InputError(
             f"data {name!r} has sets of its own, and none called {shown(chosen)}: drop --train-set and --test-set"
         )
-    read = _fashion_mini(root) if name == "fashion-mini" else read_torchvision(name, expand_home(root or "data"))
-    classes, train, test = read
+    classes, train, test = READERS[name](root)
     train, test, test_is, notes = limit_sets(
         train, test, f"the test set of {name}", classes, train_images, test_images, seed
     )
@@ -110,8 +113,8 @@ def _resized(images: Images, image_size: int | None) -> Images:
     return Images(pixels, images.labels)
 
 
-def _fashion_mini(root: Path | str | None) -> tuple[tuple[str, ...], Images, Images]:
-    """Classes, training and test images of the small part of Fashion-MNIST in this package."""
+def _fashion_mini(root: Path | str | None) -> Read:
+    """The small part of Fashion-MNIST in this package."""
     if root is not None:
         raise InputError(
             "data 'fashion-mini' is part of this package and takes no --data-root: leave it out, or choose --data"
@@ -129,3 +132,14 @@ def _fashion_mini(root: Path | str | None) -> tuple[tuple[str, ...], Images, Ima
         )
     classes = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat")
     return (*classes, "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"), train, test
+
+
+def _by_torchvision(name: str) -> Callable[[Path | str | None], Read]:
+    return lambda root: read_torchvision(name, expand_home(root or "data"))
+
+
+READERS: dict[str, Callable[[Path | str | None], Read]] = {
+    "fashion-mini": _fashion_mini,
+    **{name: _by_torchvision(name) for name in TITLES},
+}
+"""What reads each data set that is held in memory whole, from its `--data-root` or None."""

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 import torch
 
 from pcdarts.config.configs import TestConfig, TrainConfig
+from pcdarts.config.values import IMAGE_FILES
 from pcdarts.data.disk.depth import PixelRange
-from pcdarts.data.disk.encoded import FILES, find_files
+from pcdarts.data.disk.encoded import find_files
 from pcdarts.data.disk.image_files import FileId, file_ids, files_digest
 from pcdarts.data.disk.image_folder import ImageFolder
 from pcdarts.data.disk.streaming import StreamedImages
@@ -45,7 +46,7 @@ def own_data(trained: TrainConfig, *, places: dict[str, Any] | None = None, **re
         test_set=trained.test_set,
         train_images=trained.train_images,
         seed=trained.seed,
-        **how_to_read(trained if trained.data in FILES else None),
+        **how_to_read(trained if trained.data in IMAGE_FILES else None),
     )
 
 
@@ -67,7 +68,7 @@ def data_to_measure(config: TestConfig, trained: TrainConfig, learnt: WhatIsKnow
         "on_bad_image": config.on_bad_image or trained.on_bad_image,
         "workers": reading_processes(config.workers, device),
     }
-    is_own = config.data is None and (not places or name not in FILES)
+    is_own = config.data is None and (not places or name not in IMAGE_FILES)
     if config.test_set is None and (is_own or has_moved_to(places, name, trained, learnt)):
         count = config.test_images or trained.test_images
         data = own_data(trained, places=places, test_images=count, **reading)
@@ -77,7 +78,7 @@ def data_to_measure(config: TestConfig, trained: TrainConfig, learnt: WhatIsKnow
         return replace(data, notes=(*data.notes, changed))
     if not places and name == trained.data:
         places = {"root": trained.data_root, "hub_name": trained.hub_name}
-    options: dict[str, Any] = {**places, **reading, **how_to_read(trained if name in FILES else None)}
+    options: dict[str, Any] = {**places, **reading, **how_to_read(trained if name in IMAGE_FILES else None)}
     options["learnt"] = learnt_files(trained) if name in ("folder", "imagenet") else ()
     options |= {"test_set": config.test_set, "test_images": config.test_images, "seed": trained.seed}
     return load_data(name, to_measure=True, **options)
@@ -85,7 +86,7 @@ def data_to_measure(config: TestConfig, trained: TrainConfig, learnt: WhatIsKnow
 
 def has_moved_to(places: dict[str, Any], name: str, trained: TrainConfig, learnt: WhatIsKnown) -> bool:
     """Whether what is at these places is what a run was trained and tested on."""
-    if name not in FILES or name != trained.data:
+    if name not in IMAGE_FILES or name != trained.data:
         return False
     files, pixels = learnt.known_by
     try:

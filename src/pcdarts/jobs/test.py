@@ -10,9 +10,8 @@ from torch import Tensor
 
 from pcdarts.config.configs import TestConfig, TrainConfig
 from pcdarts.config.recipes import resolve
-from pcdarts.config.values import DataName
+from pcdarts.config.values import IMAGE_FILES
 from pcdarts.data.disk.depth import SIXTEEN_BITS, PixelRange
-from pcdarts.data.disk.encoded import FILES
 from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError, in_one_line, in_short
@@ -124,7 +123,7 @@ def test_file(config: TestConfig) -> float:
         test_images=config.test_images,
         on_bad_image=config.on_bad_image or "stop",
         to_measure=True,
-        border=blueprint.border if name in FILES else 0.0,
+        border=blueprint.border if name in IMAGE_FILES else 0.0,
         pixel_range=config.pixel_range or blueprint.pixel_range,
         workers=reading_processes(config.workers, device),
     )
@@ -149,7 +148,7 @@ def test_file(config: TestConfig) -> float:
     return errors["top1_error"]
 
 
-def data_of(blueprint: Blueprint) -> DataName | None:
+def data_of(blueprint: Blueprint) -> str | None:
     """The likely data set of a network without a run, from its classes and its stem."""
     count = len(blueprint.classes)
     if blueprint.kind == "imagenet":
@@ -212,7 +211,7 @@ def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
         std=tuple(learnt.std),
         image_size=learnt.image_size,
         pixel_range=learnt.pixel_range,
-        border=how_to_read(trained if trained.data in FILES else None)["border"],
+        border=how_to_read(trained if trained.data in IMAGE_FILES else None)["border"],
     )
 
 

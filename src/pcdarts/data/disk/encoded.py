@@ -28,9 +28,6 @@ MIN_IMAGE_SIZE = 8
 RESIDENT_BYTES = 2 * 10**9
 """With loading "auto", larger sets are streamed: a fixed limit, so that a run can move to another machine."""
 
-FILES = ("folder", "imagenet", "huggingface")
-"""Data sets of encoded images, which can be streamed; `imagenet` is a folder with a default place."""
-
 IMAGENET_STATISTICS: tuple[tuple[float, ...], tuple[float, ...]] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet, used for all streamed images: their own would take a pass over all files."""
 

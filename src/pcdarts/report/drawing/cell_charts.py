@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from pcdarts.cell.genotype import OPERATIONS, Genotype
-from pcdarts.cell.space import CellForm, CellKind, CellSpace
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import OPERATIONS, CellForm, CellKind, CellSpace
 from pcdarts.report.drawing.axes import (
     FROZEN_ENTRY,
     Scale,
