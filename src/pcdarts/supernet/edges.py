@@ -1,7 +1,8 @@
-"""The candidate operations of a whole cell: their weights, stacked over edges.
+"""The candidate operations of a whole cell: the weights of the paper's primitives, stacked over edges; or modules.
 
-Weights carry a leading `edges` axis in the order of `CellSpace.edges`. What is computed with them, the reference and
-the two paths say, each in its own way.
+Stacked weights carry a leading `edges` axis in the order of `CellSpace.edges`. What is computed with them, the
+reference and the two paths say, each in its own way. In a space with another primitive, edges have modules of their
+own.
 """
 
 import math
@@ -9,6 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from pcdarts.cell.primitives import make_op
+from pcdarts.cell.space import PRIMITIVES, CellKind, CellSpace
 
 EPSILON, MOMENTUM = 1e-5, 0.1
 """Of BatchNorm, as PyTorch has them."""
@@ -114,6 +118,35 @@ class CandidateOperations(nn.Module):
     def pool_norms(self) -> tuple[EdgeNorm, EdgeNorm]:
         """Of max- and average-pooling."""
         return self.max_pool_norm, self.avg_pool_norm
+
+
+def are_stacked(space: CellSpace) -> bool:
+    """Whether `CandidateOperations` has all primitives of a space."""
+    return set(space.primitives) <= set(PRIMITIVES)
+
+
+class ModulesOfEdges(nn.Module):
+    """The primitives of any space on all edges of one cell, as `make_op` makes them, for C sampled channels."""
+
+    def __init__(self, space: CellSpace, kind: CellKind, channels: int) -> None:
+        super().__init__()
+        strides = [space.form.stride(kind, edge.source) for edge in space.edges]
+        primitives = [primitive for primitive in space.primitives if primitive != "none"]
+        self.edges: list[nn.ModuleDict] = nn.ModuleList(  # type: ignore[assignment]  # a list that registers its items
+            nn.ModuleDict({primitive: _candidate(primitive, channels, stride) for primitive in primitives})
+            for stride in strides
+        )
+
+    def forward(self, edge: int, primitive: str, x: Tensor) -> Tensor:
+        """o(x) for x [B, C, H, W]."""
+        out: Tensor = self.edges[edge][primitive](x)
+        return out
+
+
+def _candidate(primitive: str, channels: int, stride: int) -> nn.Module:
+    """An operation without affine parameters; a pool is followed by a BatchNorm, as in the authors' supernet."""
+    operation = make_op(primitive, channels, stride, affine=False)
+    return nn.Sequential(operation, nn.BatchNorm2d(channels, affine=False)) if "pool" in primitive else operation
 
 
 def _uniform(*shape: int, fan_in: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.space import CellPlan, CellSpace
-from pcdarts.supernet.edges import CandidateOperations
+from pcdarts.supernet.edges import CandidateOperations, ModulesOfEdges, are_stacked
 
 
 class SupernetParts(Protocol):
@@ -55,7 +55,11 @@ class SupernetCell(nn.Module):
             self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=False)
         self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
         self.strided_edges = [i for i, edge in enumerate(space.edges) if space.form.stride(plan.kind, edge.source) == 2]
-        self.operations = CandidateOperations(space.num_edges, self.strided_edges, plan.channels // k)
+        self.modules_of_edges: ModulesOfEdges | None = None
+        if are_stacked(space):
+            self.operations = CandidateOperations(space.num_edges, self.strided_edges, plan.channels // k)
+        else:
+            self.modules_of_edges = ModulesOfEdges(space, plan.kind, plan.channels // k)
         order = [edge for source in range(space.num_nodes - 1) for edge in space.edges_from(source)]
         self.source_starts = [0, *accumulate(len(space.edges_from(source)) for source in range(space.num_nodes - 1))]
         strided = [self.strided_edges.index(edge) for edge in order if edge in self.strided_edges]

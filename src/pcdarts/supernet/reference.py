@@ -2,7 +2,7 @@
 
 Pure functions over the parameters of a `Supernet`; its stem, preprocessing and classifier are used as they are. The
 softmax of α and β is taken before, in `ArchParameters.mixture`. The fast supernet must equal this in outputs and all
-gradients; the tests hold it to that.
+gradients; the tests hold it to that. A space with other primitives than the paper's is computed here alone.
 """
 
 from collections.abc import Sequence
@@ -95,6 +95,8 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
 
 def operation(cell: SupernetCell, edge: int, primitive: str, x: Tensor, stride: int) -> Tensor:
     """o(x) for one primitive of Sec. 4.1 on one edge, x [B, C/K, H, W]."""
+    if cell.modules_of_edges is not None:
+        return cell.modules_of_edges(edge, primitive, x)
     candidates = cell.operations
     if primitive == "max_pool_3x3":
         return normalize(F.max_pool2d(x, 3, stride, padding=1), candidates.max_pool_norm, edge)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated
+from pcdarts.cell.primitives import MAKERS
 from pcdarts.cell.space import (
     STEM_MULTIPLIER,
     CellSpace,
@@ -19,14 +20,15 @@ from pcdarts.ops.compiling import never_compiled
 from pcdarts.ops.precision import Amp, mixed_precision
 from pcdarts.ops.sending import send
 from pcdarts.ops.synchronize import synchronize_norms
+from pcdarts.supernet import reference
 from pcdarts.supernet.arch import Mixture, check_mixture
+from pcdarts.supernet.edges import are_stacked
 from pcdarts.supernet.from_authors import from_authors_state_dict
 from pcdarts.supernet.masks import DrawnMasks, fitting_masks
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.answers import kept_kernels, network_class
 from pcdarts.supernet.parameters import SupernetCell
 from pcdarts.supernet.plain import per_source as plain
-from pcdarts.supernet.plain.groups import PRIMITIVES
 
 ChannelSampling = Literal["first", "random"]
 Kernels = Literal["native", "plain"]
@@ -39,7 +41,8 @@ class Supernet(nn.Module):
 
     Args:
         space: the cells searched. The plain kernels compute the paper's primitives, in spaces of any form; the native
-            ones the paper's space alone.
+            ones the paper's space alone. A space with any other primitive of `MAKERS` is computed by `reference.py`,
+            one edge and one operation at a time.
         kind: the stem: "cifar" (a 3x3 convolution), "stride2" (one of stride 2), "stride4" (two) or "imagenet" (three).
         channels: channels of the nodes of the first cell; a multiple of k.
         num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells.
@@ -85,8 +88,11 @@ class Supernet(nn.Module):
             raise InputError(f"a supernet needs a cell and two classes, but num_cells={num_cells}, {num_classes=}")
         if channel_sampling not in ("first", "random"):
             raise InputError(f'channel_sampling is "{channel_sampling}", but must be "first" or "random"')
-        if unknown := [primitive for primitive in space.primitives if primitive not in PRIMITIVES]:
-            raise InputError(f"a supernet has no operation {unknown[0]}: use {listed(PRIMITIVES, 'and')}")
+        if unknown := [primitive for primitive in space.primitives if primitive not in MAKERS]:
+            raise InputError(f"a supernet has no operation {unknown[0]}: use {listed(MAKERS, 'and')}")
+        if amp != "off" and not are_stacked(space):
+            raise InputError(f"amp is {amp}, but a space with other primitives than the paper's needs float32: use off")
+        self.stacked = are_stacked(space)
         self.space, self.k, self.channel_sampling = space, k, channel_sampling
         self.channels, self.image_channels = channels, image_channels
         self.amp: Amp = amp
@@ -129,6 +135,8 @@ class Supernet(nn.Module):
             if self.amp != "off":
                 raise InputError(f"amp is {self.amp}, but kernels is native, which computes in float32: use plain")
             return native.logits(self, images, mixture, masks)
+        if not self.stacked:
+            return reference.supernet(self, images, mixture, masks)
         if self.amp == "off" or not self.training:
             return plain.logits(self, images, mixture, masks)
         with mixed_precision(self.amp, images.device.type):
