@@ -1,99 +1,43 @@
-"""A method made up here, as an example of how one is added, and what holds for every method.
+"""What holds for every method, by the one that `docs/extending.md` adds.
 
 A batch has one mixture: whatever passes over it, in parts, in the method's step or in that of the weights, sees the
 same draw. Stages have networks of their own. A search that was stopped goes on as if it had not been.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from command_line import SEARCH, checkpoint_of, differences, done, metrics_of, refused, run_in
-from pcdarts.cell.derive import derive
+from examples import example
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.config.method_settings import METHOD_SETTINGS, MethodSettings
-from pcdarts.methods.method import At, Batch, Seen, Stage, Task
+from pcdarts.config.method_settings import METHOD_SETTINGS
+from pcdarts.methods.method import At, Batch, Seen, Task
 from pcdarts.methods.methods import METHODS
-from pcdarts.supernet.arch import ArchParameters, Mixture
+from pcdarts.supernet.arch import Mixture
 from small_task import task_of
 
-# How a method is added: a class such as this one in a file of `methods/`, its name in `METHODS`, and its settings in
-# `config/method_settings.py`.
+with example("A method") as page:
+    Noisy, NoisySettings = page.Noisy, page.NoisySettings
 
 
-class Noisy:
-    """Softmaxes of α and noise, drawn for every batch; α learns on both batches, the second stage has more cells."""
-
-    def __init__(
-        self,
-        space: CellSpace,
-        edge_normalization: bool = True,
-        device: torch.device | str = "cpu",
-        *,
-        noise: float = 1.0,
-        cells: int | None = None,
-    ) -> None:
-        self.space, self.noise, self.cells = space, noise, cells
-        self.arch = ArchParameters(space, edge_normalization).to(device)
-        self.optimizer = torch.optim.Adam(self.arch.parameters(), 0.1)
-
-    def stages(self) -> Sequence[Stage]:
-        return [Stage(), Stage(epochs=2, arch_frozen_epochs=1, num_cells=self.cells)] if self.cells else [Stage()]
-
-    def mixture(self) -> Mixture:
-        return self.arch.mixture()
-
-    def drawn(self, batch: Batch) -> Mixture:
-        """The mixture of a batch: its noise is always the same, α is what it has become."""
-        chance = batch.chance()
-        op_weights = {
-            kind: (alpha + self.noise * torch.randn(alpha.shape, generator=chance).to(alpha)).softmax(dim=1)
-            for kind, alpha in self.arch.alpha.items()
-        }
-        return Mixture(op_weights, self.mixture().edge_weights)
-
-    def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float, Mixture]]:
-        return [(1.0, self.drawn(batch))]
-
-    def step(self, at: At, task: Task, weight_batch: Batch) -> Seen:
-        parameters = list(self.arch.parameters())
-        for batch in (weight_batch, task.arch_batch()):
-            gradients, seen = task.gradients(self.drawn(batch), batch, parameters)
-            task.apply(self.optimizer, gradients, seen)
-        return seen
-
-    def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
-        pass
+class Measured(Noisy):  # type: ignore[misc]  # made from a page
+    """It also asks for an error in the end."""
 
     def genotype(self, task: Task | None, chance: torch.Generator) -> Genotype:
-        if task is not None:
-            assert 0 <= task.error(self.mixture(), batches=1) <= 100
-        return derive(self.arch)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"arch": self.arch.state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any], /) -> None:
-        self.arch.load_state_dict(state["arch"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
-class NoisySettings(MethodSettings):
-    """What it can be told."""
-
-    noise: float = Field(default=1.0, description="standard deviation of the noise")
-    cells: int | None = Field(default=None, description="cells of a second stage (none: there is none)")
+        assert task is None or 0 <= task.error(self.mixture(), batches=1) <= 100
+        found: Genotype = super().genotype(task, chance)
+        return found
 
 
 @pytest.fixture
 def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METHODS, "noisy", Noisy)
+    monkeypatch.setitem(METHODS, "noisy", Measured)
     monkeypatch.setitem(METHOD_SETTINGS, "noisy", NoisySettings)
 
 
@@ -242,11 +186,12 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, place: At) -> None:
     """The next search by this method ends in the middle of a step."""
     learn = Noisy.step
 
-    def step(self: Noisy, at: At, task: Task, weight_batch: Batch) -> Seen:
+    def step(self: Any, at: At, task: Task, weight_batch: Batch) -> Seen:
         if at == place:
             monkeypatch.setattr(Noisy, "step", learn)
             raise KeyboardInterrupt
-        return learn(self, at, task, weight_batch)
+        seen: Seen = learn(self, at, task, weight_batch)
+        return seen
 
     monkeypatch.setattr(Noisy, "step", step)
 
@@ -256,7 +201,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A search in two stages, of three and of five cells."""
     folder = tmp_path_factory.mktemp("stages")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(METHODS, "noisy", Noisy)
+        patch.setitem(METHODS, "noisy", Measured)
         patch.setitem(METHOD_SETTINGS, "noisy", NoisySettings)
         done(folder, *STAGES, "--run", "run")
         yield folder / "run"
