@@ -128,7 +128,7 @@ class WeightStep:
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
         self._begin_momenta()
         if self.finite.every > 1:
-            self._finish_unasked(norm)
+            self._finish_on_device(norm)
             return
         if not overflowed(self.scaler, norm):
             try:
@@ -139,8 +139,8 @@ class WeightStep:
         self.scaler.step(self.optimizer)  # which it leaves out where the gradient overflowed
         self.scaler.update()
 
-    def _finish_unasked(self, norm: Tensor) -> None:
-        """The same, decided on the device."""
+    def _finish_on_device(self, norm: Tensor) -> None:
+        """The same without waiting for the device: it decides itself whether the step is left out."""
         scaler, infinite, bad_loss = self.scaler, ~norm.isfinite(), self.finite.bad
         excused = (
             infinite & (loss_scale(scaler, norm.device) > 1) if scaler.is_enabled() else torch.zeros_like(infinite)

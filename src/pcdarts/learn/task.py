@@ -1,4 +1,4 @@
-"""The task of a search's step: the supernet with its data, as methods see it, and the step of its weights."""
+"""What the step of a search works on: the supernet with its data, as methods see it, and the step of its weights."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,16 +23,16 @@ from pcdarts.supernet.supernet import Supernet
 
 
 class SupernetTask:
-    """What `methods.method.Task` says, and `learn`, the weights' own step.
+    """What `methods.method.Task` describes, and `learn`, the weights' own step.
 
     Args:
-        network: the supernet, or the yardstick.
-        weight_optimizer: fused or not, with one group of all weights of the network.
-        parts: of a batch, which pass one after the other.
-        scaler: of the loss, for backward passes in float16; else disabled.
+        network: the supernet, or the per-edge supernet that `pcdarts bench` compares it with.
+        weight_optimizer: fused or not, with all weights of the network in one group.
+        parts: how many parts of a batch pass through the network one after the other.
+        scaler: multiplies the loss for backward passes in float16; it is disabled in other precisions.
         arch_batch: gives the next batch of the arch split.
-        seed: of the search, from which channel masks and the chance of its batches come.
-        measured: the batches that an error is measured on.
+        seed: of the search; channel masks and the chance of each batch come from it.
+        measured: the batches on which `error` is measured.
         between: called after each of these.
     """
 
@@ -83,10 +83,10 @@ class SupernetTask:
                 for share, mixture in constant
             ]
         )
-        count = len(constant)
-        if count > 1:
-            weighted = [constant[number % count][0] * each for number, each in enumerate(logits)]
-            logits = [torch.stack(weighted[start : start + count]).sum(0) for start in range(0, len(logits), count)]
+        drawn = len(constant)
+        if drawn > 1:  # each part of the batch has the logits of all mixtures in turn: report their mean by shares
+            weighted = [constant[number % drawn][0] * each for number, each in enumerate(logits)]
+            logits = [torch.stack(weighted[start : start + drawn]).sum(0) for start in range(0, len(logits), drawn)]
         return Seen(loss, torch.cat(logits), batch.labels)
 
     @property
@@ -97,23 +97,24 @@ class SupernetTask:
         self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> tuple[list[Tensor], Seen]:
         state = self.weights if weights is None else {**weights, **self._spare_buffers()}
-        is_weight = [any(x is weight for weight in (weights or {}).values()) for x in inputs]
-        direct = [x for x, is_direct in zip(inputs, is_weight, strict=True) if is_direct]
-        through = [x for x, is_direct in zip(inputs, is_weight, strict=True) if not is_direct]
+        # The gradients of weights come from the network directly, all others through the mixture.
+        are_weights = [any(x is weight for weight in (weights or {}).values()) for x in inputs]
+        weight_inputs = [x for x, is_weight in zip(inputs, are_weights, strict=True) if is_weight]
+        mixture_inputs = [x for x, is_weight in zip(inputs, are_weights, strict=True) if not is_weight]
         scale, cut = loss_scale(self.scaler, batch.images.device), _cut(mixture)
         gradients: list[Tensor] = []
         losses, logits = [], []
         for images, labels, share in in_parts(batch.images, batch.labels, self.parts):
             logits.append(functional_call(self.network, state, (images, cut.mixture, batch.masks)))
             loss = share * F.cross_entropy(logits[-1], labels)
-            found = torch.autograd.grad(loss * scale, [*cut.leaves, *direct], materialize_grads=True)
-            found = found[len(cut.leaves) :] + cut.backward(found[: len(cut.leaves)], through)
+            found = torch.autograd.grad(loss * scale, [*cut.leaves, *weight_inputs], materialize_grads=True)
+            found = found[len(cut.leaves) :] + cut.backward(found[: len(cut.leaves)], mixture_inputs)
             gradients = [total + g for total, g in zip(gradients, found, strict=True)] if gradients else list(found)
             losses.append(loss.detach())
         if isinstance(scale, Tensor) or scale != 1:
             gradients = [gradient / scale for gradient in gradients]
-        of_direct, of_through = iter(gradients[: len(direct)]), iter(gradients[len(direct) :])
-        ordered = [next(of_direct if is_direct else of_through) for is_direct in is_weight]
+        of_weights, of_others = iter(gradients[: len(weight_inputs)]), iter(gradients[len(weight_inputs) :])
+        ordered = [next(of_weights if is_weight else of_others) for is_weight in are_weights]
         seen = Seen(torch.stack(losses).sum(), torch.cat(logits).detach(), batch.labels)
         return self.processes.average(ordered), seen
 
@@ -157,9 +158,9 @@ class SupernetTask:
         self.finite.check("the arch loss", seen.loss)
         norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
         if self.finite.every > 1:
-            self._apply_unasked(optimizer, gradients, norm)
+            self._apply_on_device(optimizer, gradients, norm)
             return
-        if overflowed(self.scaler, norm):
+        if overflowed(self.scaler, norm):  # no step, but a lower scale, as for the weights
             self.scaler.update(self.scaler.get_scale() * self.scaler.get_backoff_factor())
             return
         self.finite.check("the norm of the gradient of alpha and beta", norm)
@@ -168,10 +169,10 @@ class SupernetTask:
             parameter.grad = gradient
         optimizer.step()
 
-    def _apply_unasked(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], norm: Tensor) -> None:
-        """The same, decided on the device."""
+    def _apply_on_device(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], norm: Tensor) -> None:
+        """The same without waiting for the device: it decides itself whether the step is left out."""
         (group,) = optimizer.param_groups
-        if not group.get("fused"):  # a fused one can leave out a step by itself; the state may be that of another
+        if not group.get("fused"):  # only a fused one can leave out a step; a loaded state may be of one that was not
             group["fused"] = True
             for parameter, state in optimizer.state.items():
                 if "step" in state:
@@ -179,7 +180,7 @@ class SupernetTask:
         infinite, excused = ~norm.isfinite(), torch.zeros_like(norm, dtype=torch.bool)
         if self.scaler.is_enabled():
             scale = torch.as_tensor(loss_scale(self.scaler, norm.device))
-            excused = infinite & (scale > 1)
+            excused = infinite & (scale > 1)  # as in `overflowed`: the scale's fault, unless the loss was bad already
             fault = excused if self.finite.bad is None else excused & ~self.finite.bad
             self.scaler.update(torch.where(fault, scale * self.scaler.get_backoff_factor(), scale))
         self.finite.check("the norm of the gradient of alpha and beta", norm.masked_fill(excused, 0))
@@ -188,7 +189,10 @@ class SupernetTask:
         step_unless(infinite if self.finite.bad is None else infinite | self.finite.bad, optimizer)
 
     def _spare_buffers(self) -> dict[str, Tensor]:
-        """Running statistics to be spoilt: in training nobody reads them."""
+        """Copies of all buffers, for passes that must not move the running statistics.
+
+        In training BatchNorm writes these but never reads them, so what earlier passes left in the copies is harmless.
+        """
         if not self._spare:
             self._spare = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         return self._spare
@@ -204,7 +208,10 @@ def _weight_loss(
 
 
 class _Cut(NamedTuple):
-    """A mixture cut off from what it was computed from, so that each part of a batch has a backward pass of its own."""
+    """A mixture cut off from what it was computed from, so that each part of a batch has a backward pass of its own.
+
+    That pass ends at the leaves; `backward` continues from there to α and β.
+    """
 
     mixture: Mixture
     leaves: list[Tensor]
@@ -213,9 +220,10 @@ class _Cut(NamedTuple):
     """What they were cut off from."""
 
     def backward(self, gradients: Sequence[Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The gradients of `inputs`, from which the mixture was computed, by those of the leaves."""
+        """The gradients of `inputs`, from which the mixture was computed, given the gradients of the leaves."""
         if not inputs:
             return ()
+        # The graph is kept for the next part of the batch.
         return torch.autograd.grad(self.origins, inputs, gradients, retain_graph=True, materialize_grads=True)
 
 
@@ -235,7 +243,7 @@ def _cut(mixture: Mixture) -> _Cut:
 
 
 class _First(NamedTuple):
-    """Some batches, or all."""
+    """The first `at_most` batches, or all where that is None."""
 
     batches: Batches
     at_most: int | None
@@ -245,10 +253,13 @@ class _First(NamedTuple):
 
 
 class ArchBatches:
-    """The batches of the arch split, one after the other, as many in an epoch of the weight split as are asked for.
+    """The batches of the arch split, one after the other; an epoch of the search takes as many as it needs.
+
+    When the split is used up within an epoch, another round through it begins. That round is batched and augmented as
+    an epoch whose number is too large to be one of the search, so its order is a new one.
 
     Args:
-        epochs: of the search; a further round within an epoch has an order of its own.
+        epochs: how many epochs the search has.
     """
 
     def __init__(self, batches: Batches, epochs: int) -> None:
@@ -267,8 +278,8 @@ class ArchBatches:
         return epoch, number, *next(self._source)
 
     def _rounds(self, taken: int) -> Iterator[tuple[Tensor, Tensor]]:
-        rounds, start = divmod(taken, len(self._batches))
-        for number in count(rounds):
+        finished_rounds, start = divmod(taken, len(self._batches))
+        for number in count(finished_rounds):
             yield from self._batches.epoch(self._epoch + number * self._epochs, start)
             start = 0
 
@@ -277,7 +288,7 @@ class ArchBatches:
         return {"epoch": self._epoch, "taken": self._taken}
 
     def load_state_dict(self, state: dict[str, int], /) -> None:
-        """Go on from there."""
+        """Go on after the batches that were taken."""
         if any(type(state[name]) is not int or state[name] < 0 for name in ("epoch", "taken")):
             raise ValueError("epochs and batches are counted")
         self._epoch, self._taken, self._source = state["epoch"], state["taken"], None
