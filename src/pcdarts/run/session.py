@@ -39,15 +39,15 @@ Stage = TypeVar("Stage")
 
 
 class Data(Protocol):
-    """Images of any kind."""
+    """The data of a job, whatever its images are for."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """What is to be said of them."""
+        """Lines about the data that are shown before the first epoch."""
 
     @property
     def skipped(self) -> Sequence[str]:
-        """A line for each image that cannot be read, as far as is known."""
+        """A line for each image that could not be read so far."""
 
     def digest(self) -> str: ...
 
@@ -92,10 +92,10 @@ def session(
 
     Args:
         data: its digest is saved, and a run does not go on with other images.
-        losses: of an epoch, by the names under which they are saved.
-        steps: of an epoch.
-        epochs: of all stages together, where these are not those of `config`.
-        constants: plain values to save besides, for those who read the checkpoint.
+        losses: what is averaged over each epoch, by the names under which it is saved.
+        steps: how many an epoch has.
+        epochs: how many all stages have together, if `config.epochs` is another number.
+        constants: plain values that are saved too, for programs that read the checkpoint.
 
     Raises:
         InputError: what tracks the run is not installed; the checkpoints are damaged, or belong to another
@@ -134,7 +134,7 @@ class Session:
     progress: Progress
     finite: FiniteCheck
     skipped_images: int = 0
-    """Listed so far, in the first process, those from before a resume too."""
+    """How many `skipped_images.txt` lists, those from before a resume included; counted in the first process only."""
     _begun: bool = False
     _learning_rate: float = 0.0
 
@@ -145,7 +145,7 @@ class Session:
 
     @property
     def device_name(self) -> str:
-        """The device, and how many of them, as a search cost names it."""
+        """The device, with the number of devices, as it is written in results."""
         return describe_device(self.device, self.processes.count)
 
     @property
@@ -169,7 +169,9 @@ class Session:
         self.finite.watch(list(modules))
 
     def begin(self, images_used: str, notes: Iterable[str] = ()) -> None:
-        """Let metrics and log go on, and say what is worked on and where the run goes on; only the first time.
+        """Say what the job works on, and from where it goes on if it was resumed; mend metrics and log after a kill.
+
+        Only the first call does something: a job with stages calls this in each of them.
 
         Raises:
             InputError: the metrics cannot be read.
@@ -211,7 +213,8 @@ class Session:
     def steps(self, batches: Batches[Batch_co], epoch: int) -> Iterator[tuple[int, Batch_co]]:
         """The steps that are left of the epoch at hand, counted from 0, each with its batch.
 
-        `epoch` is that of the batches. After each the step is counted, shown, and saved if that is due.
+        `epoch` decides the order of `batches`; in a job with stages it may count from 0 in each. After each step, the
+        step is counted and shown, and the run is saved if that is due.
 
         Raises:
             Interrupted: the job is asked to end, and everything is saved.
@@ -229,12 +232,12 @@ class Session:
         self.place.count_time()  # what the device still had to do belongs to the steps
 
     def guarded(self) -> AbstractContextManager[None]:
-        """What one batch does: nothing of it remains if its loss or gradient is not finite.
+        """A context for what is done with one batch: nothing of it remains if its loss or gradient is not finite.
 
         Raises:
-            RunError: it is not, and no more batches may be skipped.
+            RunError: a loss or gradient is not finite, and no more batches may be skipped.
         """
-        step = min(self.place.step + 1, self.steps_per_epoch)  # after the last step, what ends the epoch
+        step = min(self.place.step + 1, self.steps_per_epoch)  # what ends an epoch is counted as its last step
         return self.finite.guarded(self.progress, self.place.epoch + 1, step, self._learning_rate)
 
     def measured(self) -> dict[str, float]:
@@ -252,13 +255,14 @@ class Session:
     ) -> None:
         """All steps of an epoch are done and measured: save that, with the `record` of the epoch, then show it.
 
-        A kill at any moment loses nothing: what is shown and written after the checkpoint, `begin` adds later.
+        The order is: the epoch's genotype, the checkpoint, a line of the metrics, the screen. A kill at any moment
+        loses nothing: if it comes after the checkpoint, `begin` adds the line when the run is resumed.
 
         Args:
             also_saved: what only the metrics say of the epoch.
             also_shown: what only the screen and the tracker say of it.
-            genotype: the one that the epoch would end with.
-            skipped: lines for images that cannot be read, besides those that the data know of.
+            genotype: the one that a search ending with this epoch would give.
+            skipped: lines for images that cannot be read, in addition to those of the data.
 
         Raises:
             RunError: something cannot be saved.
@@ -277,7 +281,7 @@ class Session:
         self.progress.epoch({**record, **(also_shown or {})})
 
     def account(self) -> dict[str, Any]:
-        """What every result says: what was skipped, and how many epochs the run was to have before."""
+        """What every result says: what was skipped, and how many epochs were planned before the run was trained on."""
         return {
             "skipped_batches": self.finite.skipped,
             "skipped_images": self.skipped_images,
@@ -308,18 +312,18 @@ class Session:
         self.saving.if_due()
 
     def _report_skipped(self, lines: Iterable[str] = ()) -> None:
-        """List in the run folder the images that any process could not read, and say so, where it lacks them yet."""
+        """List in the run folder the images that any process could not read; say so if there are new ones."""
         lines = self.processes.gather_lines([*self.data.skipped, *lines])
         if not self.processes.is_first:
             return
-        place = self.run.path / "skipped_images.txt"
-        listed = place.read_text("utf-8", "replace").splitlines() if place.is_file() else []
+        path = self.run.path / "skipped_images.txt"
+        listed = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
         together = list(dict.fromkeys([*listed, *lines]))
         self.skipped_images = len(together)
         if len(together) > len(listed):
-            write_text(place, "\n".join([*together, ""]))
+            write_text(path, "\n".join([*together, ""]))
             images = "images" if len(together) > 1 else "image"
-            self.progress.warn(f"skipped {len(together)} {images} that cannot be read: {place} lists them")
+            self.progress.warn(f"skipped {len(together)} {images} that cannot be read: {path} lists them")
 
 
 def more_epochs_line(
@@ -329,9 +333,9 @@ def more_epochs_line(
     learning_rate: Callable[[int], float],
     drop_path: Callable[[int], float] | None = None,
 ) -> str:
-    """What becomes of the schedules of a run that has come as far as `place`, now that it has so many epochs.
+    """One line about the schedules of a run that stands at `place`, was to have `before` epochs and now has `epochs`.
 
-    `learning_rate` and `drop_path` are those of an epoch, counted from 0.
+    `learning_rate` and `drop_path` give those of an epoch, counted from 0.
     """
     number = place.epoch + 1
     where = f"epoch {number}" + (f" from step {place.step + 1} on" if place.step else "")
