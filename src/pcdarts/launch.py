@@ -13,7 +13,7 @@ from pcdarts.config.job_config import RunConfig
 from pcdarts.config.recipes import recipe
 from pcdarts.config.verbs import JOBS, imported
 from pcdarts.errors import InputError, RunError
-from pcdarts.learn.training_on import goes_elsewhere, trained_on
+from pcdarts.learn.training_on import has_other_epochs, trained_on
 from pcdarts.run.environment import describe_environment
 from pcdarts.run.interruption import ending_at_once
 from pcdarts.run.lock import lock
@@ -86,7 +86,7 @@ def go_on(config: RunConfig, place: Path) -> None:
             _follow(type(config), True, processes)
             return
         run = RunFolder.open(place)
-        further = config if config.extendable and goes_elsewhere(run, config) else None
+        further = config if config.extendable and has_other_epochs(run, config) else None
         with nullcontext() if run.is_finished and not further else lock(run):
             if run.is_finished and not further:
                 processes.share(None)

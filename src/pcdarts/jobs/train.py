@@ -25,7 +25,7 @@ from pcdarts.learn.job_batches import pixel_range_of, plain_batches, training_ba
 from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, errors_text, top_errors
 from pcdarts.learn.networks import make_network
-from pcdarts.learn.training_on import goes_elsewhere, trained_on
+from pcdarts.learn.training_on import has_other_epochs, trained_on
 from pcdarts.network.complexity import complexity
 from pcdarts.ops import compiling
 from pcdarts.run.checkpoint import previous_of
@@ -41,7 +41,9 @@ from pcdarts.run.whole_files import write_text
 
 
 def pinned(config: TrainConfig) -> TrainConfig:
-    """The genotype printed into the configuration, so that `latest`, a file or a run means the same cell for ever.
+    """The configuration with its genotype written out: `latest`, a file or a run may be another cell tomorrow.
+
+    With `init`, the genotype is that of these weights.
 
     Raises:
         InputError: there is no such genotype, or no such weights to begin with.
@@ -101,16 +103,16 @@ def train_seeds(
             print(f"seed {seed} ({len(results) + 1} of {config.seeds})", flush=True)
         one = RunFolder(run.path / f"seed-{seed}")
         of_one = config.model_copy(update={"seed": seed, "seeds": 1})
-        further = processes.is_first and one.config.is_file() and goes_elsewhere(one, of_one)
-        if processes.any(processes.is_first and one.is_finished and not further)[0]:
+        extended = processes.is_first and one.config.is_file() and has_other_epochs(one, of_one)
+        if processes.any(processes.is_first and one.is_finished and not extended)[0]:
             results.append(one.read_result() if processes.is_first else {})
             continue
         if (config.train_images or config.test_images) and seed != config.seed:  # the seed decides which are kept
             data = training_data(of_one, device, processes)
         with (
             lock(one) if processes.is_first else nullcontext(),
-            trained_on(one, of_one, of_several=True) if further else nullcontext(),
-            refusals_left_in(one) if processes.is_first else nullcontext(),
+            trained_on(one, of_one, of_several=True) if extended else nullcontext(),
+            failure_noted_in(one) if processes.is_first else nullcontext(),
         ):
             results.append(train_one(of_one, genotype, one, resume, processes, device, data))
     if not processes.is_first:
@@ -124,8 +126,11 @@ def train_seeds(
 
 
 @contextmanager
-def refusals_left_in(run: RunFolder) -> Iterator[None]:
-    """Of one seed of several: a refusal before anything was done removes its folder, a failure is noted there."""
+def failure_noted_in(run: RunFolder) -> Iterator[None]:
+    """Around one seed of several: a failure is noted in its folder; a refusal removes it if nothing was done yet.
+
+    (`launch.py` does this for a run as a whole.)
+    """
     try:
         yield
     except InputError:
@@ -163,11 +168,11 @@ def train_one(
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     network = make_network(config, genotype, data.num_classes, data.image_channels).to(device)
     network = network.to(memory_format=torch.channels_last)
-    beginning, begins = Beginning(), None
+    beginning, beginning_line = Beginning(), None
     if config.init is not None and not (resume and (run.checkpoint.exists() or previous_of(run.checkpoint).exists())):
         start = load_start(config.init, config.genotype, lambda line: None)
         start.check(config)
-        begins = beginning.take(network, start, data)
+        beginning_line = beginning.take(network, start, data)
     size = complexity(network, (data.image_channels, data.image_size, data.image_size))
     if processes.is_first:
         write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
@@ -192,7 +197,7 @@ def train_one(
             job.keep(init=beginning)
         job.watch(network)
         images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
-        job.begin(images_used, [*data.notes, *([begins] if begins else [])])
+        job.begin(images_used, [*data.notes, *([beginning_line] if beginning_line else [])])
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
             network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
@@ -203,9 +208,9 @@ def train_one(
             network.train()
 
             for step, (images, labels) in job.steps(train_batches, epoch):
-                # Every process drops paths of its own images.
-                other = (processes.rank,) if processes.rank > 0 else ()
-                torch.manual_seed(generator(config.seed, "drop path", epoch, step, *other).initial_seed())
+                # Every process drops paths of its own images, the first one with the numbers of a run of one process.
+                rank = (processes.rank,) if processes.rank > 0 else ()
+                torch.manual_seed(generator(config.seed, "drop path", epoch, step, *rank).initial_seed())
                 with job.guarded():
                     loss, logits = train_step(images, labels, partial(train_loss, config))
                     average.add(loss, logits, labels, job.finite.bad)
@@ -218,8 +223,9 @@ def train_one(
                 record |= {f"test_{name}": error for name, error in errors.items()}
             job.end_epoch(record)
 
-        if not processes.is_first or job.place.record is None:
+        if not processes.is_first:
             return {}
+        assert job.place.record is not None, "a training has at least one epoch"
         errors = {name: error for name, error in job.place.record.items() if name.startswith("test_")}
         result = {
             **errors,
@@ -234,8 +240,8 @@ def train_one(
         }
         save_genotype(run, genotype)
         errors = {name.removeprefix("test_"): error for name, error in errors.items()}
-        last = f"{errors_text(config.kind, errors, 'test error')} after the last epoch; {cost_text(asdict(size))}; "
-        job.finish(result, [f"{last}{duration(job.place.seconds)} on {result['device']}"])
+        line = f"{errors_text(config.kind, errors, 'test error')} after the last epoch; {cost_text(asdict(size))}; "
+        job.finish(result, [f"{line}{duration(job.place.seconds)} on {result['device']}"])
     return result
 
 

@@ -13,7 +13,7 @@ from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import rename, write_text
 
 
-def goes_elsewhere(run: RunFolder, config: RunConfig) -> bool:
+def has_other_epochs(run: RunFolder, config: RunConfig) -> bool:
     """Whether the run was begun with another number of epochs than `config` has.
 
     Raises:
@@ -26,9 +26,9 @@ def goes_elsewhere(run: RunFolder, config: RunConfig) -> bool:
 def trained_on(run: RunFolder, config: RunConfig, of_several: bool = False) -> Iterator[None]:
     """Let a run go on to as many epochs as `config` has; its result so far is kept under another name.
 
-    Every single step leaves a run that can be resumed. Where the job inside is refused before it has saved anything,
-    all is as it was. The caller holds the lock, and has called it for the whole where the run is one seed
-    `of_several`.
+    A kill at any moment leaves a run that can be resumed. Where the job inside is refused before it has saved anything,
+    all is as it was. The caller holds the lock. A run that is one seed `of_several` is not checked by itself: the run
+    that holds all seeds was, in a call of its own.
 
     Raises:
         InputError: so many epochs are done already, there is no checkpoint to go on from, or a study has the run.
