@@ -45,7 +45,7 @@ def derive(arch: _ArchParameters) -> Genotype:
 
 
 def strengths(arch: _ArchParameters) -> dict[CellKind, list[list[float]]]:
-    """What decides: softmax(α)·softmax(β) as `[edges][primitives]` for each kind of cell, `none` among them."""
+    """What `derive` compares: softmax(α)·softmax(β) as `[edges][primitives]` for each kind of cell, with `none`."""
     mixture = arch.mixture()
     return {
         kind: (mixture.op_weights[kind] * mixture.edge_weights[kind].unsqueeze(1)).tolist() for kind in arch.space.kinds

@@ -15,13 +15,13 @@ from pcdarts.supernet.supernet import Supernet
 
 
 def make_method(config: SearchConfig, space: CellSpace, device: torch.device | str = "cpu") -> Method:
-    """The search method, at its start; its noise comes from the global generator."""
+    """The search method, at its start; the noise of its first α and β comes from PyTorch's global generator."""
     settings = settings_of_method(config)
     return METHODS[config.method](space, config.edge_normalization, device, **settings)
 
 
 def in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:
-    """What a search does in one of its method's stages.
+    """The configuration of one stage of a search: `config`, changed where the method's `stage` says something else.
 
     Raises:
         InputError: the stage and the rest of the configuration do not fit.

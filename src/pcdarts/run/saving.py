@@ -26,11 +26,11 @@ class Place:
 
     def __init__(self) -> None:
         self.stage = 0
-        """Stages that are finished, of a job that has several."""
+        """How many stages are finished, in a job that has several."""
         self.epoch = 0
-        """Epochs that are finished, of all stages together."""
+        """How many epochs are finished, in all stages together."""
         self.step = 0
-        """Steps of the next epoch that are finished."""
+        """How many steps of the epoch at hand are finished."""
         self.seconds = 0.0
         """Spent on steps so far, and on what else is counted."""
         self.record: dict[str, Any] | None = None
@@ -95,9 +95,9 @@ class Saving:
         self.resumed = False
         """Whether the run goes on, with a checkpoint or without."""
         self.epochs_before: int | None = None
-        """After `restore` those that the run was to have until now, if it is trained on to another number."""
+        """After `restore`: how many epochs the run was to have until now, if it is trained on to another number."""
         self.kernels_before: Any = None
-        """After `restore` those that the run was computed with, whatever its configuration leaves open."""
+        """After `restore`: the kernels that computed the run so far; its configuration may leave that open ("auto")."""
         self._saved: dict[str, Any] | None = None
         self._parts: dict[str, Stateful] = {}
         self._plans: list[dict[str, int]] = []
@@ -177,7 +177,7 @@ class Saving:
         self._last = time.monotonic()
 
     def said_of_plans(self) -> dict[str, Any]:
-        """For the result of a run that was trained on: how many epochs it was to have before, and had done by then."""
+        """For the result, if the run was trained on: the earlier numbers of epochs, and how many were done by then."""
         return {"earlier_plans": self._plans} if self._plans else {}
 
     def if_due(self) -> None:

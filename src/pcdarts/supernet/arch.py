@@ -24,10 +24,12 @@ class Mixture:
 
     An operation whose weight on an edge is exactly zero is absent there: it is not computed, its running statistics
     stay as they are, and the gradients of its weights and of its weight in the mixture are zero. (Behind a softmax the
-    latter changes nothing: where its value is zero, so is its derivative.) `active` says which operations are there, as
-    boolean [edges, primitives] on the CPU; one that is not must have the weight zero, and one that is may have it, and
-    then has a gradient. Without `active`, the weights are read where they are on the CPU; on another device, which
-    would have to be waited for, all operations are there.
+    latter changes nothing: where its value is zero, so is its derivative.)
+
+    `active` says which operations are there, as boolean [edges, primitives] on the CPU. An operation that is not active
+    must have the weight zero. One that is active may have it too; it is then computed, and has gradients. Without
+    `active`, weights on the CPU are looked at, and those of zero are absent. On another device all operations are
+    there, for to look at the weights would mean to wait for the device.
     """
 
     op_weights: dict[CellKind, Tensor]
