@@ -167,10 +167,14 @@ def test_a_drawing_shows_one_input_and_no_edge_that_carries_nothing():
     ("fields", "message"),
     [
         ({"form": CellForm(("normal",), 1), "num_nodes": 1}, "an input node and at least one intermediate node"),
-        ({"primitives": ("none",)}, "with one to choose"),
+        ({"primitives": ("none",)}, "of which an edge can keep one"),
         ({"primitives": ("skip_connect", "skip_connect")}, "different names"),
         ({"num_nodes": 3, "allowed": (PRIMITIVES,)}, "allowed is for 1 edges, but the cell has 2"),
         ({"num_nodes": 3, "allowed": (ON_LONG_EDGES, ("none",))}, "allowed on edge 1 is"),
+        ({"primitives": "skip_connect"}, "primitives is of type str, but it must be a tuple of names"),
+        ({"num_nodes": 3, "allowed": "skip_connect"}, "allowed is of type str"),
+        ({"num_nodes": 3, "allowed": ("none", "skip_connect")}, "allowed on edge 0 is of type str"),
+        ({"form": "normal"}, "form is of type str, but it must be a CellForm"),
     ],
 )
 def test_a_space_that_is_no_space_is_refused(fields, message):
@@ -185,11 +189,23 @@ def test_a_space_that_is_no_space_is_refused(fields, message):
         ({"kinds": ("normal", "normal")}, "each once"),
         ({"num_inputs": 3}, "num_inputs is 3"),
         ({"edges_kept": 0}, "edges_kept is 0"),
+        ({"edges_kept": "2"}, "edges_kept is of type str"),
+        ({"kinds": "normal"}, "kinds is of type str"),
     ],
 )
 def test_a_form_that_is_no_form_is_refused(fields, message):
     with pytest.raises(InputError, match=message):
         CellForm(**fields)
+
+
+def test_a_space_of_lists_is_that_of_tuples():
+    of_lists = CellSpace(
+        3, form=CellForm(["normal"]), primitives=["none", "skip_connect"], allowed=[["skip_connect"], ["skip_connect"]]
+    )
+    only = ("skip_connect",)
+    of_tuples = CellSpace(3, form=CellForm(("normal",)), primitives=("none", *only), allowed=(only, only))
+    assert of_lists == of_tuples
+    assert hash(of_lists) == hash(of_tuples)
 
 
 def test_the_features_of_genotypes_have_one_length_and_tell_edges_without_an_operation_apart():

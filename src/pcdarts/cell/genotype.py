@@ -78,7 +78,7 @@ class Genotype:
         return self.form.kinds
 
     def edges(self, kind: CellKind) -> tuple[tuple[str, int], ...]:
-        """The edges (primitive, input node) of one cell, two for every intermediate node in turn."""
+        """The edges (primitive, input node) of one cell, those of each intermediate node in turn."""
         return self.normal if kind == "normal" else self.reduce
 
     def entering(self, kind: CellKind) -> dict[int, tuple[tuple[str, int], ...]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pcdarts.errors import InputError, check_whole, listed, wrong_type
 
@@ -37,6 +37,17 @@ OPERATIONS = [*(name for name in PRIMITIVES if name != "none"), "sep_conv_7x7", 
 """
 
 
+def _names(what: str, names: object) -> tuple[Any, ...]:
+    """Names as a tuple.
+
+    Raises:
+        InputError: these are no list or tuple of names.
+    """
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise wrong_type(what, names, "a tuple of names", "give names such as those in pcdarts.cell.space")
+    return tuple(names)
+
+
 @dataclass(frozen=True)
 class Edge:
     """The edge (i, j) of Sec. 3.1: information flows from node `source` = i to node `target` = j > i."""
@@ -49,8 +60,11 @@ class Edge:
 class CellForm:
     """What the genotypes of a space look like; by default the form that the DARTS papers print.
 
+    A list of kinds is kept as a tuple.
+
     Raises:
-        InputError: no kind of cell or one twice, another number of inputs than 1 or 2, or no edges for a node.
+        InputError: no kind of cell or one twice, another number of inputs than 1 or 2, no edges for a node, or an
+            argument of another type.
     """
 
     kinds: tuple[CellKind, ...] = CELL_KINDS
@@ -62,8 +76,12 @@ class CellForm:
     that carries nothing holds `none`."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", _names("kinds", self.kinds))
+        check_whole(num_inputs=self.num_inputs)
+        if self.edges_kept is not None:
+            check_whole(edges_kept=self.edges_kept)
         if not self.kinds or set(self.kinds) - set(CELL_KINDS) or len(set(self.kinds)) < len(self.kinds):
-            raise InputError(f'kinds is {self.kinds}, but must name "normal", "reduce" or both, each once')
+            raise InputError(f'kinds is {self.kinds}, but it must name "normal", "reduce" or both, each once')
         if self.num_inputs not in (1, 2):
             raise InputError(f"num_inputs is {self.num_inputs}, but a cell has 1 or 2: the outputs of the cells before")
         if self.edges_kept is not None and self.edges_kept < 1:
@@ -83,10 +101,12 @@ class CellSpace:
     """The cells that a search chooses from; by default those of the paper, with `num_nodes` nodes (its N).
 
     The first nodes are inputs, the others are intermediate. Edges are ordered by target node, then source node; every
-    tensor with an `edges` axis uses this order, and one with a `primitives` axis the order of `primitives`.
+    tensor with an `edges` axis uses this order, and one with a `primitives` axis the order of `primitives`. Lists are
+    kept as tuples.
 
     Raises:
-        InputError: no intermediate node; or primitives, or those of the edges, that are not a choice.
+        InputError: no intermediate node; primitives, or those of an edge, of which none can be kept; or an argument of
+            another type.
     """
 
     num_nodes: int = 6
@@ -100,6 +120,9 @@ class CellSpace:
 
     def __post_init__(self) -> None:
         check_whole(num_nodes=self.num_nodes)
+        if not isinstance(self.form, CellForm):
+            raise wrong_type("form", self.form, "a CellForm", "leave it out for that of the DARTS papers")
+        object.__setattr__(self, "primitives", _names("primitives", self.primitives))
         if self.num_nodes <= self.form.num_inputs:
             inputs = "two input nodes" if self.form.num_inputs == 2 else "an input node"
             raise InputError(
@@ -107,15 +130,22 @@ class CellSpace:
                 f"use {self.form.num_inputs + 1} or more (the paper uses 6)"
             )
         if len(set(self.primitives)) < len(self.primitives) or not self.choices_among(self.primitives):
-            raise InputError(f"primitives is {self.primitives}, but must be different names, with one to choose")
+            raise InputError(
+                f"primitives is {self.primitives}, but it must be different names, of which an edge can keep one"
+            )
         if self.allowed is None:
             return
-        if len(self.allowed) != self.num_edges:
-            raise InputError(f"allowed is for {len(self.allowed)} edges, but the cell has {self.num_edges}")
-        for edge, names in enumerate(self.allowed):
+        if not isinstance(self.allowed, list | tuple):
+            raise wrong_type("allowed", self.allowed, "a tuple", "give the names of primitives for each edge")
+        allowed = tuple(_names(f"allowed on edge {edge}", names) for edge, names in enumerate(self.allowed))
+        object.__setattr__(self, "allowed", allowed)
+        if len(allowed) != self.num_edges:
+            raise InputError(f"allowed is for {len(allowed)} edges, but the cell has {self.num_edges}")
+        for edge, names in enumerate(allowed):
             if set(names) - set(self.primitives) or not self.choices_among(names):
                 raise InputError(
-                    f"allowed on edge {edge} is {names}, but must be some of {listed(self.primitives)}, one to choose"
+                    f"allowed on edge {edge} is {names}, but it must be some of {listed(self.primitives, 'and')}, of "
+                    "which the edge can keep one"
                 )
 
     @property

@@ -132,7 +132,7 @@ class SearchStep:
             CellSpace(setting.num_nodes), setting.edge_normalization, self.device, **setting.method_settings
         )
         self.network = (network or setting.network()).to(self.device)
-        # Fused as in jobs/search.py; the authors' script has the plain optimiser.
+        # Fused as in `make_sgd`; the authors' script has the plain optimiser.
         fused = setting.kernels != "per edge"
         self.weight_optimizer = torch.optim.SGD(self.network.parameters(), 0.025, 0.9, weight_decay=3e-4, fused=fused)
         self.task = SupernetTask(

@@ -87,7 +87,7 @@ def test_a_mistake_keeps_its_traceback() -> None:
 
 
 def test_a_killed_worker_is_one_line() -> None:
-    with pytest.raises(RunError, match="one of the 1 processes that read images has ended or was killed") as caught:
+    with pytest.raises(RunError, match="the process that reads images has ended or was killed") as caught:
         list(in_workers(Read(), [10, 7, 11], 1))
     assert "\n" not in str(caught.value)
 

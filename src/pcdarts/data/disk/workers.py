@@ -111,9 +111,10 @@ def _explain_lost_worker(workers: int) -> Iterator[None]:
     except (RuntimeError, OSError, EOFError) as error:
         if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
             raise
+        who = "the process that reads" if workers == 1 else f"one of the {workers} processes that read"
         raise RunError(
-            f"one of the {workers} processes that read images has ended or was killed, perhaps because memory ran out "
-            f"({str(error) or type(error).__name__}): resume with fewer --workers"
+            f"{who} images has ended or was killed, perhaps because memory ran out "
+            f"({str(error) or type(error).__name__}): start again or resume, with fewer --workers (0: no such process)"
         ) from error
 
 
