@@ -84,14 +84,31 @@ def load_data(
         )
         data = read_files(name, found, image_size, on_bad_image, loading, border, workers, pixel_range)
         return data if to_measure else replace(data, files=files_digest(found.train, found.test))
+    _check_read_whole(name, loading, train_set or test_set)
+    return _read_whole(name, root, image_size, train_images, test_images, seed)
+
+
+def _check_read_whole(name: str, loading: Loading, chosen: str | None) -> None:
+    """Refuse what only data in image files can do: stream, and have sets that are chosen by name."""
     if loading == "streaming":
         raise InputError(
             f"data {name!r} is read whole and cannot be streamed: drop --loading, or use {listed(IMAGE_FILES)}"
         )
-    if chosen := train_set or test_set:
+    if chosen:
         raise InputError(
             f"data {name!r} has sets of its own, and none called {shown(chosen)}: drop --train-set and --test-set"
         )
+
+
+def _read_whole(
+    name: str,
+    root: Path | str | None,
+    image_size: int | None,
+    train_images: int | None,
+    test_images: int | None,
+    seed: int,
+) -> DataSet:
+    """A data set that one of `READERS` reads."""
     classes, train, test = READERS[name](root)
     train, test, test_is, notes = limit_sets(
         train, test, f"the test set of {name}", classes, train_images, test_images, seed

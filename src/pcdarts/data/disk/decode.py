@@ -144,11 +144,20 @@ def read_images(
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
             run = pool.map if any(map(_is_large, sources[:8])) else map
             greyscale = list(run(read_into_place, range(len(sources))))
-    kept = [index for index in range(len(sources)) if index not in skipped]
+    return _readable(pixels, skipped, all(greyscale))
+
+
+def _readable(pixels: NDArray[np.uint8], skipped: dict[int, str], greyscale: bool) -> DecodedImages:
+    """The images [N, S, S, 3] without those that were skipped, with one channel if all are greyscale.
+
+    Raises:
+        InputError: none is left.
+    """
+    kept = [index for index in range(len(pixels)) if index not in skipped]
     if not kept:
-        raise InputError(f"none of the {len(sources)} images can be read; the first is {skipped[0]}")
+        raise InputError(f"none of the {len(pixels)} images can be read; the first is {skipped[0]}")
     pixels = _compact(pixels, kept)
-    if all(greyscale):
+    if greyscale:
         pixels = np.ascontiguousarray(pixels[..., :1])
     lines = tuple(skipped[index] for index in sorted(skipped))
     return DecodedImages(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.tensor(kept), lines)
