@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from command_line import end_of, error_line, run_in, snapshot
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.study.worker import Task, work
 from small_study import DESCRIPTION, HERE, dask, figures, finished, runs_below, study, wait_until
 
 SEARCH = Path("studies/small/runs/pc-darts/seed-0/search")
@@ -152,6 +154,18 @@ def test_a_damaged_result_is_no_result_and_is_done_again_once_it_is_removed(whol
     ended = run_in(tmp_path, "study", "run", "small.yaml", "--threads", "1")
     assert (ended.code, ended.err) == (0, "")
     assert figures(tmp_path) == figures(whole)
+
+
+def test_a_run_that_cannot_be_resumed_can_be_removed_and_done_again(whole, tmp_path):
+    shutil.copytree(whole / "studies", tmp_path / "studies")
+    run = RunFolder(tmp_path / SEARCH)
+    run.result.unlink()
+    for checkpoint in run.path.glob("checkpoint*.pt"):
+        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    ended = work(Task(str(run.path.parent), (("search", run.config.read_text()),), (), str(tmp_path / "stop")))
+    assert ended.state == "failed"
+    assert "restore the file from a copy" in ended.message
+    assert ended.message.endswith(f"; or remove {run.path}, and it is done again")
 
 
 def test_other_settings_do_not_go_into_the_folder_of_a_study(whole, tmp_path):

@@ -18,6 +18,8 @@ from pcdarts.run.whole_files import write_text
 WATCH_SECONDS = 0.5
 SIGNALLED = (129, 130, 143, -1, -2, -15)
 """Exit codes after SIGHUP, SIGINT or SIGTERM; negative ones if the run had just started and did not save."""
+REFUSED = 2
+"""Exit code of a run that is not resumed, for example because another version of pcdarts has begun it."""
 END_SECONDS = 120.0
 """The time that a run has to finish its step and save."""
 
@@ -62,11 +64,13 @@ def work(task: Task, gpus: Sequence[str] = ()) -> Ended:
             except InputError as error:
                 return Ended("failed", f"{job}: {error}; or remove {run.path}, and it is done again")
             continue
+        begun = run.config.is_file()
         code, said = _run(job, config, run, task, environment)
         if not run.is_finished:
             if code in SIGNALLED:
                 return Ended("interrupted", f"{job}: {said}")
-            return Ended("failed", f"{job}: {said or _ending(code)}")
+            again = f"; or remove {run.path}, and it is done again" if begun and code == REFUSED else ""
+            return Ended("failed", f"{job}: {said or _ending(code)}{again}")
     return Ended("done")
 
 
