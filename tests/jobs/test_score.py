@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import spearmanr
 
-from command_line import GENOTYPE, done, refused, result_of
+from command_line import GENOTYPE, done, refused, result_of, run_in
 from known_cells import accuracy_of
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
@@ -147,6 +147,13 @@ def test_the_rows_of_another_kind_are_looked_up_and_said(known_table, tmp_path):
 def test_what_cannot_be_scored_is_refused_in_one_line(known_table, tmp_path, arguments, said):
     words = [word.format(table=known_table) for word in arguments.split()]
     assert said.format(table=known_table) in refused(tmp_path, "score", *words)
+
+
+def test_a_cell_of_another_space_is_refused_before_a_regressor_is_fitted(known_table, tmp_path):
+    rows = known_table.read_text().splitlines()
+    (tmp_path / "new.csv").write_text("\n".join(rows[:-1]) + "\n")
+    ended = run_in(tmp_path, "score", "random:1:4", "random:1:6", "--table", "new.csv")
+    assert (ended.code, ended.out) == (2, "")
 
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "darts_cells.csv.xz"

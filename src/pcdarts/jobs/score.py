@@ -10,8 +10,8 @@ from pcdarts.config.study_config import ScoreConfig
 from pcdarts.errors import InputError, shown
 from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.run.columns import aligned
-from pcdarts.score.table import KnownCell
-from pcdarts.score.yardstick import PERCENTILE, RANDOM_CELLS, Score, Yardstick, make_yardstick
+from pcdarts.score.table import KnownCell, read_table
+from pcdarts.score.yardstick import PERCENTILE, RANDOM_CELLS, Score, Yardstick, yardstick_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,13 @@ def run_score(config: ScoreConfig) -> None:
     assert config.table is not None
     say: Callable[[str], None] = (lambda remark: None) if config.as_json else print
     found = [(name, find_genotype(name, say=say)) for name in config.genotypes]
-    yardstick = make_yardstick(config.table, config.kind, config.column, say)
+    table = read_table(config.table, config.kind, config.column)
+    for name, genotype in found:  # before a regressor is fitted, which takes minutes
+        try:
+            table.check(genotype)
+        except InputError as error:
+            raise InputError(f"{shown(name)} cannot be scored by {table.path}: {error}") from None
+    yardstick = yardstick_of(table, say)
     scored = [_scored(yardstick, name, genotype) for name, genotype in found]
     if config.as_json:
         print(json.dumps(_as_object(yardstick, scored), indent=2))
@@ -61,10 +67,7 @@ def in_words(score: Score) -> tuple[str, str, str]:
 
 
 def _scored(yardstick: Yardstick, name: str, genotype: Genotype) -> _Scored:
-    try:
-        [score] = yardstick.scores([genotype])
-    except InputError as error:
-        raise InputError(f"{shown(name)} cannot be scored by {yardstick.table.path}: {error}") from None
+    [score] = yardstick.scores([genotype])
     known = yardstick.table.listed(genotype)
     return _Scored(name, genotype, score, None if score.listed else known)
 

@@ -68,6 +68,17 @@ class CellTable:
         """The cell of the table with the same graph, preferably of the fitted kind; None if there is none."""
         return self._by_form.get(canonical(genotype))
 
+    def check(self, genotype: Genotype) -> None:
+        """Make sure that a cell can be scored by this table.
+
+        Raises:
+            InputError: it is not in the table's space.
+        """
+        check_searched(genotype)
+        nodes, wanted = genotype.num_nodes("normal"), self.space.num_nodes
+        if nodes != wanted:
+            raise InputError(f"it has {nodes} nodes, but the cells of {self.path} have {wanted}")
+
     @cached_property
     def _by_form(self) -> dict[Genotype, KnownCell]:
         return {cell.genotype: cell for cell in reversed((*self.fitted, *self.others))}

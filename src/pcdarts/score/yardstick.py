@@ -11,13 +11,13 @@ from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.errors import InputError, counted
+from pcdarts.errors import counted
 from pcdarts.extras import import_extra
 from pcdarts.score.arrays import Array
 from pcdarts.score.features import features
 from pcdarts.score.kept import Fitted, keep, kept_file, read_kept
 from pcdarts.score.regressor import Quality, Regressor, fit
-from pcdarts.score.table import CellTable, check_searched, read_table
+from pcdarts.score.table import CellTable, read_table
 
 RANDOM_CELLS = 1000
 """The number of randomly drawn cells among which a cell has its percentile."""
@@ -66,7 +66,7 @@ class Yardstick:
             InputError: a genotype is not in the table's space.
         """
         for genotype in genotypes:
-            self._check(genotype)
+            self.table.check(genotype)
         if not genotypes:
             return []
         predicted = self.regressor.predict(features(genotypes, self.costs)).tolist()
@@ -84,12 +84,6 @@ class Yardstick:
         """The share of random cells with a lower accuracy, plus half of those with an equal one."""
         lower, not_higher = (np.searchsorted(self.random, accuracy, side=side) for side in ("left", "right"))
         return float(100 * (lower + not_higher) / 2 / len(self.random))
-
-    def _check(self, genotype: Genotype) -> None:
-        check_searched(genotype)
-        nodes, wanted = genotype.num_nodes("normal"), self.table.space.num_nodes
-        if nodes != wanted:
-            raise InputError(f"it has {nodes} nodes, but the cells of {self.table.path} have {wanted}")
 
     def words(self) -> list[str]:
         """Lines about the table and the quality of predictions, to be printed before any score."""
@@ -112,7 +106,15 @@ def make_yardstick(
     Raises:
         InputError: scikit-learn is needed to fit it but not installed, or the table cannot be used.
     """
-    table = read_table(path, kind, column)
+    return yardstick_of(read_table(path, kind, column), say)
+
+
+def yardstick_of(table: CellTable, say: Callable[[str], None] = print) -> Yardstick:
+    """The same for a table that has been read.
+
+    Raises:
+        InputError: scikit-learn is needed to fit it but not installed.
+    """
     file = kept_file(table)
     if (fitted := read_kept(file, table.space)) is None:
         import_extra("sklearn", "score", "scoring cells")
