@@ -62,7 +62,7 @@ def test_a_command_that_hangs_is_killed_at_its_limit_with_what_it_started_and_th
     hung = session.command("a", "hung", python(family), 2)
     after = session.command("a", "after", python("print('here')"), 20)
     assert (hung.ended, hung.code) == ("killed", -signal.SIGABRT)
-    assert "time.sleep" in hung.text() or 'File "<string>"' in hung.text()  # where it hung
+    assert "<string>" in hung.text()  # where it hung; both processes write at once
     assert not is_alive(int(hung.text().split()[0]))
     assert (after.ended, after.text()) == ("done", "here\n")
 

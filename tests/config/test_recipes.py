@@ -50,8 +50,10 @@ def test_darts_v2_is_darts_v1_in_second_order() -> None:
 def test_a_random_search_has_the_splits_and_the_networks_of_the_search_of_its_name() -> None:
     for name in RECIPES["random search"]:
         ours, theirs = recipe(RandomSearchConfig, name), recipe(SearchConfig, name)
-        for field in ("data", "train_images", "channels", "num_cells", "num_nodes", "weight_fraction", "arch_fraction"):
+        for field in ("data", "train_images", "num_cells", "num_nodes", "weight_fraction", "arch_fraction"):
             assert getattr(ours, field) == getattr(theirs, field)
+        # A supernet of 4 channels is cheap and good enough; networks of 8 were measured beside it, at the same cost.
+        assert ours.channels == (2 if name == "cifar10-small" else 1) * theirs.channels
     assert (recipe(RandomSearchConfig, "cifar10").candidates, recipe(RandomSearchConfig, "cifar10").epochs) == (24, 100)
 
 
