@@ -17,9 +17,9 @@ from pcdarts.learn.measure import Average
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.method import At
 from pcdarts.network.network import Network
+from pcdarts.run.display.progress import Progress
 from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import ALONE
-from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.supernet.supernet import Supernet
 from small_task import task_of

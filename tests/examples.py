@@ -8,8 +8,8 @@ from typing import Any
 
 from pcdarts.cell.primitives import MAKERS
 from pcdarts.cell.space import OPERATIONS
-from pcdarts.config.method_settings import METHOD_SETTINGS
-from pcdarts.config.values import DATA_NAMES
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
+from pcdarts.config.groups.values import DATA_NAMES
 from pcdarts.data.sources import READERS
 from pcdarts.methods.methods import METHODS
 

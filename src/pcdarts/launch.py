@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from pcdarts.config.image_settings import Images
+from pcdarts.config.groups.image_settings import Images
 from pcdarts.config.job_config import RunConfig
 from pcdarts.config.recipes import recipe
 from pcdarts.config.verbs import JOBS, imported

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from pcdarts.cell.zoo import published
 from pcdarts.config.bench_config import BenchConfig
 from pcdarts.config.configs import SearchConfig, ShowConfig, TestConfig, TrainConfig
-from pcdarts.config.group import ConfigError
+from pcdarts.config.groups.group import ConfigError
+from pcdarts.config.groups.values import DATA_NAMES, IMAGE_FILES
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
-from pcdarts.config.values import DATA_NAMES, IMAGE_FILES
 from pcdarts.config.yaml_files import MAX_YAML_BYTES, read_yaml
 from pcdarts.data.sources import READERS
 from pcdarts.errors import InputError

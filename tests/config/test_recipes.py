@@ -6,7 +6,7 @@ import pytest
 
 from pcdarts.config.configs import SearchConfig, ShowConfig, TrainConfig
 from pcdarts.config.detect_config import DetectTrainConfig
-from pcdarts.config.group import ConfigError
+from pcdarts.config.groups.group import ConfigError
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import DEFAULT, RECIPES, recipe, resolve

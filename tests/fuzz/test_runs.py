@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from command_line import Ended, copy_of, run_in, snapshot
 from hostile import cases, check_words, damaged, mutated, new_folder, outcome
-from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.run.checkpoint import save_checkpoint
 
 FILES = (

@@ -12,9 +12,9 @@ import device_steps
 from pcdarts.learn.learning import WeightStep, make_scaler
 from pcdarts.learn.measure import Average
 from pcdarts.methods.method import Seen
+from pcdarts.run.display.progress import Progress
 from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import ALONE
-from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
 from small_task import task_of
 

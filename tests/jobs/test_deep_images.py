@@ -11,7 +11,7 @@ from command_line import GENOTYPE, done, error_line, refused, result_of, run_in
 from deep_images import save_deep
 from pcdarts.config.configs import SearchConfig
 from pcdarts.data.disk.image_folder import find_images
-from pcdarts.jobs.evaluation import EvaluationNetwork, training_command
+from pcdarts.jobs.outcome.evaluation import EvaluationNetwork, training_command
 from pcdarts.network.classifier import load_classifier
 
 TRAIN = ["train", "--genotype", GENOTYPE.to_text(), "--data", "folder", "--data-root", "sensor", "--no-auxiliary"]

@@ -16,7 +16,7 @@ from command_line import SEARCH, checkpoint_of, differences, done, metrics_of, r
 from examples import example
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.config.method_settings import METHOD_SETTINGS
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.methods.method import At, Batch, Seen, Task
 from pcdarts.methods.methods import METHODS
 from pcdarts.supernet.arch import Mixture

@@ -16,7 +16,7 @@ from command_line import copy_of, done, refused, run_in
 from pcdarts.cell.draw import draw_inline
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
-from pcdarts.jobs.sizes import millions
+from pcdarts.jobs.outcome.sizes import millions
 from pcdarts.report import page
 from pcdarts.report.detail import details_of
 from pcdarts.report.difference import diff

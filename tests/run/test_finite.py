@@ -19,9 +19,9 @@ from pcdarts.learn.learning import WeightStep, loss_scale, make_scaler
 from pcdarts.learn.measure import Average
 from pcdarts.methods.method import Seen
 from pcdarts.run import session
+from pcdarts.run.display.progress import Progress
 from pcdarts.run.finite import FiniteCheck, NotFinite
 from pcdarts.run.processes import ALONE
-from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
 from small_task import task_of
 

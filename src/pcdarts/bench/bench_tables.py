@@ -8,7 +8,7 @@ import torch
 
 from pcdarts.bench.targets import Verdict, has_targets, is_main, speed_target
 from pcdarts.learn.steps import Setting
-from pcdarts.run.columns import console, make_table, seconds_text
+from pcdarts.run.display.columns import console, make_table, seconds_text
 from pcdarts.supernet.native import cells as native
 
 PARTS = {

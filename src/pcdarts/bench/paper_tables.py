@@ -17,10 +17,10 @@ from pcdarts.config.bench_config import TablesConfig
 from pcdarts.detect.detector import Detector, detector_complexity
 from pcdarts.errors import InputError
 from pcdarts.extras import import_extra
-from pcdarts.jobs.evaluation import EVALUATION_NETWORKS
+from pcdarts.jobs.outcome.evaluation import EVALUATION_NETWORKS
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.network import Network
-from pcdarts.run.columns import console, make_table
+from pcdarts.run.display.columns import console, make_table
 from pcdarts.run.whole_files import refuse_existing, write_text
 
 CONVENTION = (

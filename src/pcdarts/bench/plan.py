@@ -13,19 +13,19 @@ from rich.table import Table
 from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_map, stem_stride, suggested_kind
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config.configs import SearchConfig
-from pcdarts.config.method_settings import method_in_words
-from pcdarts.config.values import IMAGE_FILES
+from pcdarts.config.groups.method_settings import method_in_words
+from pcdarts.config.groups.values import IMAGE_FILES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
-from pcdarts.jobs.evaluation import network_of
-from pcdarts.jobs.under_budget import check_evaluation_network
+from pcdarts.jobs.outcome.evaluation import network_of
+from pcdarts.jobs.outcome.under_budget import check_evaluation_network
 from pcdarts.learn.child import Measured, measure_in_child
 from pcdarts.learn.job_batches import training_data
 from pcdarts.learn.kernels import choose_kernels
 from pcdarts.learn.steps import SearchStep, Setting, search_setting
-from pcdarts.run.columns import console, make_table, seconds_text
 from pcdarts.run.device import choose_device, describe_device
-from pcdarts.run.progress import duration
+from pcdarts.run.display.columns import console, make_table, seconds_text
+from pcdarts.run.display.progress import duration
 from pcdarts.supernet.supernet import Supernet
 
 KS = (1, 2, 4, 8)

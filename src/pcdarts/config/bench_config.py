@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from pcdarts.config.group import setting
+from pcdarts.config.groups.group import setting
+from pcdarts.config.groups.learning_settings import BatchSize
+from pcdarts.config.groups.machine_settings import Machine
+from pcdarts.config.groups.network_settings import Nodes, PartialChannels, Size, Stem
+from pcdarts.config.groups.values import Count
 from pcdarts.config.job_config import JobConfig
-from pcdarts.config.learning_settings import BatchSize
-from pcdarts.config.machine_settings import Machine
-from pcdarts.config.network_settings import Nodes, PartialChannels, Size, Stem
-from pcdarts.config.values import Count
 
 
 class TablesConfig(JobConfig):

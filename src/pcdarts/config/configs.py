@@ -9,8 +9,8 @@ from pydantic import ValidationInfo, create_model, field_validator, model_valida
 from pydantic_core import ErrorDetails
 
 from pcdarts.cell.space import NetworkKind
-from pcdarts.config.group import argument, setting
-from pcdarts.config.image_settings import (
+from pcdarts.config.groups.group import argument, setting
+from pcdarts.config.groups.image_settings import (
     Crops,
     Cutout,
     DataPlace,
@@ -21,8 +21,7 @@ from pcdarts.config.image_settings import (
     TrainSet,
     Workers,
 )
-from pcdarts.config.job_config import JobConfig, RunConfig
-from pcdarts.config.learning_settings import (
+from pcdarts.config.groups.learning_settings import (
     Accumulation,
     BatchSize,
     Epochs,
@@ -31,9 +30,9 @@ from pcdarts.config.learning_settings import (
     Schedule,
     Sgd,
 )
-from pcdarts.config.machine_settings import Compilation, Determinism, Machine, Safety, Seed, Threads
-from pcdarts.config.method_settings import METHOD_SETTINGS, DartsSettings, MethodSettings
-from pcdarts.config.network_settings import (
+from pcdarts.config.groups.machine_settings import Compilation, Determinism, Machine, Safety, Seed, Threads
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings, MethodSettings
+from pcdarts.config.groups.network_settings import (
     Budget,
     Nodes,
     OfWeightsFile,
@@ -43,7 +42,17 @@ from pcdarts.config.network_settings import (
     Stem,
     TrainedNetwork,
 )
-from pcdarts.config.values import Channels, Count, DataName, Fraction, NaturalNumber, NotNegative, NumCells, Probability
+from pcdarts.config.groups.values import (
+    Channels,
+    Count,
+    DataName,
+    Fraction,
+    NaturalNumber,
+    NotNegative,
+    NumCells,
+    Probability,
+)
+from pcdarts.config.job_config import JobConfig, RunConfig
 from pcdarts.errors import closest, listed, shown
 
 

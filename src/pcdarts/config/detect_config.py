@@ -5,13 +5,13 @@ from typing import ClassVar, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.group import argument, setting
-from pcdarts.config.image_settings import Workers
+from pcdarts.config.groups.group import argument, setting
+from pcdarts.config.groups.image_settings import Workers
+from pcdarts.config.groups.learning_settings import BatchSize, Epochs, Precision, Schedule, Sgd
+from pcdarts.config.groups.machine_settings import Determinism, Machine, Safety, Seed
+from pcdarts.config.groups.network_settings import Size
+from pcdarts.config.groups.values import Count, NaturalNumber, Probability
 from pcdarts.config.job_config import JobConfig, RunConfig
-from pcdarts.config.learning_settings import BatchSize, Epochs, Precision, Schedule, Sgd
-from pcdarts.config.machine_settings import Determinism, Machine, Safety, Seed
-from pcdarts.config.network_settings import Size
-from pcdarts.config.values import Count, NaturalNumber, Probability
 
 
 class DetectTrainConfig(

@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 from tyro.constructors import PrimitiveConstructorSpec
 
 from pcdarts.config.foreign_flags import meant
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
+from pcdarts.config.groups.values import DATA_NAMES
 from pcdarts.config.job_config import JobConfig, every_setting, settings
-from pcdarts.config.method_settings import METHOD_SETTINGS
 from pcdarts.config.recipes import RECIPES, resolve
-from pcdarts.config.values import DATA_NAMES
 from pcdarts.config.verbs import JOBS
 from pcdarts.errors import listed, shown
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic.fields import FieldInfo
 
-from pcdarts.config.group import Group, setting
-from pcdarts.config.learning_settings import Epochs, Precision, Sgd
-from pcdarts.config.machine_settings import Determinism, Machine, Safety, Seed
+from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.learning_settings import Epochs, Precision, Sgd
+from pcdarts.config.groups.machine_settings import Determinism, Machine, Safety, Seed
 
 
 class JobConfig(Group):

@@ -3,13 +3,13 @@
 from typing import ClassVar, Literal
 
 from pcdarts.config.configs import TrainConfig
-from pcdarts.config.group import setting
-from pcdarts.config.image_settings import Crops, Cutout, Images, Splits, Workers
+from pcdarts.config.groups.group import setting
+from pcdarts.config.groups.image_settings import Crops, Cutout, Images, Splits, Workers
+from pcdarts.config.groups.learning_settings import Accumulation, Epochs, LowestLearningRate, Precision, Sgd
+from pcdarts.config.groups.machine_settings import Determinism, Machine, Safety, Seed
+from pcdarts.config.groups.network_settings import Nodes, Size, Stem, TrainedNetwork
+from pcdarts.config.groups.values import Count, Fraction
 from pcdarts.config.job_config import RunConfig
-from pcdarts.config.learning_settings import Accumulation, Epochs, LowestLearningRate, Precision, Sgd
-from pcdarts.config.machine_settings import Determinism, Machine, Safety, Seed
-from pcdarts.config.network_settings import Nodes, Size, Stem, TrainedNetwork
-from pcdarts.config.values import Count, Fraction
 
 
 class RandomSearchConfig(

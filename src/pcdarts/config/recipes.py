@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.detect_config import DetectTrainConfig
-from pcdarts.config.group import ConfigError
+from pcdarts.config.groups.group import ConfigError
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.job_config import JobConfig, settings
-from pcdarts.config.method_settings import METHOD_SETTINGS
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError, did_you_mean, shown

@@ -5,11 +5,11 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.group import Group, argument, setting
-from pcdarts.config.image_settings import DataPlace
+from pcdarts.config.groups.group import Group, argument, setting
+from pcdarts.config.groups.image_settings import DataPlace
+from pcdarts.config.groups.machine_settings import Device
+from pcdarts.config.groups.values import Count, DataName
 from pcdarts.config.job_config import JobConfig
-from pcdarts.config.machine_settings import Device
-from pcdarts.config.values import Count, DataName
 
 Scale = Literal["paper", "small", "smoke"]
 

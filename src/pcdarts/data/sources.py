@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pcdarts.config.values import DATA_NAMES, IMAGE_FILES
+from pcdarts.config.groups.values import DATA_NAMES, IMAGE_FILES
 from pcdarts.data.disk.decode import OnBadImage, too_many_pixels
 from pcdarts.data.disk.depth import PixelRange
 from pcdarts.data.disk.encoded import Loading, check_size, expand_home, find_files, limit_sets, read_files

@@ -13,7 +13,7 @@ from pcdarts.data.coco.coco_images import CocoImages
 from pcdarts.detect.detector import Detector
 from pcdarts.errors import InputError, RunError
 from pcdarts.extras import import_extra
-from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.learn.job_batches import reading_processes, shared_batch_size
 from pcdarts.run.processes import ALONE, Processes
 

@@ -31,16 +31,16 @@ from pcdarts.detect.detecting import (
 )
 from pcdarts.detect.detector import detector_complexity
 from pcdarts.errors import InputError
-from pcdarts.jobs.find_genotype import find_genotype, save_genotype
 from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported, is_file_of_weights
+from pcdarts.jobs.outcome.find_genotype import find_genotype, save_genotype
 from pcdarts.jobs.test import restored
 from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.network.classifier import Classifier
 from pcdarts.run.checkpoint import load_state, read_newest
 from pcdarts.run.device import peak_memory_gb, prepare_device
+from pcdarts.run.display.progress import duration
 from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
-from pcdarts.run.progress import duration
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.schedule import scheduled
 from pcdarts.run.session import session

@@ -13,7 +13,7 @@ from pcdarts.cell.space import LARGEST_MAP, NetworkKind, stem_stride
 from pcdarts.data.disk.encoded import IMAGENET_STATISTICS
 from pcdarts.data.sources import CIFAR10_STATISTICS
 from pcdarts.errors import InputError, counted, listed, shown
-from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.learn.job_batches import BORDER
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier, load_classifier
 from pcdarts.network.from_weights import Sizes, Weights, weights_of

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 
 from pcdarts.config.configs import TestConfig, TrainConfig
-from pcdarts.config.values import IMAGE_FILES
+from pcdarts.config.groups.values import IMAGE_FILES
 from pcdarts.data.disk.depth import PixelRange
 from pcdarts.data.disk.encoded import find_files
 from pcdarts.data.disk.image_files import FileId, file_ids, files_digest

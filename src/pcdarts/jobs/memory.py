@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.method_settings import method_in_words
+from pcdarts.config.groups.method_settings import method_in_words
 from pcdarts.data.images import DataSet
-from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.learn.learning import images_per_pass
 from pcdarts.learn.networks import make_network
 from pcdarts.learn.steps import SearchStep, search_setting

@@ -15,10 +15,10 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
-from pcdarts.jobs.conclusion import closing_lines, conclude, search_cost
-from pcdarts.jobs.evaluation import EvaluationNetwork
 from pcdarts.jobs.memory import what_would_fit
-from pcdarts.jobs.under_budget import check_evaluation_network
+from pcdarts.jobs.outcome.conclusion import closing_lines, conclude, search_cost
+from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
+from pcdarts.jobs.outcome.under_budget import check_evaluation_network
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors

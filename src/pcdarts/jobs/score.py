@@ -8,8 +8,8 @@ from typing import Any
 from pcdarts.cell.genotype import Genotype
 from pcdarts.config.study_config import ScoreConfig
 from pcdarts.errors import InputError, shown
-from pcdarts.jobs.find_genotype import find_genotype
-from pcdarts.run.columns import aligned
+from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.run.display.columns import aligned
 from pcdarts.score.table import KnownCell, read_table
 from pcdarts.score.yardstick import PERCENTILE, RANDOM_CELLS, Score, Yardstick, yardstick_of
 

@@ -14,9 +14,9 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
-from pcdarts.jobs.conclusion import closing_lines, conclude, rounded, search_cost
 from pcdarts.jobs.memory import what_would_fit
-from pcdarts.jobs.under_budget import check_evaluation_network, derived, refuse_old_budget
+from pcdarts.jobs.outcome.conclusion import closing_lines, conclude, rounded, search_cost
+from pcdarts.jobs.outcome.under_budget import check_evaluation_network, derived, refuse_old_budget
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd

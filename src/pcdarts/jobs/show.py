@@ -2,10 +2,10 @@
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.config.configs import ShowConfig
-from pcdarts.jobs.evaluation import EVALUATION_NETWORKS
-from pcdarts.jobs.find_genotype import draw_cells, find_genotype
-from pcdarts.jobs.sizes import size_text
-from pcdarts.jobs.under_budget import show_best
+from pcdarts.jobs.outcome.evaluation import EVALUATION_NETWORKS
+from pcdarts.jobs.outcome.find_genotype import draw_cells, find_genotype
+from pcdarts.jobs.outcome.sizes import size_text
+from pcdarts.jobs.outcome.under_budget import show_best
 from pcdarts.run.run_folder import RunFolder
 
 

@@ -14,8 +14,8 @@ from pcdarts.config.configs import TrainConfig
 from pcdarts.config.recipes import resolve
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, listed
-from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported
+from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.network.classifier import WEIGHTS, load_classifier
 from pcdarts.network.network import Network
 from pcdarts.run.checkpoint import load_state, read_newest

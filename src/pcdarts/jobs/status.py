@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pcdarts.errors import InputError, shown
-from pcdarts.run.columns import aligned
+from pcdarts.run.display.columns import aligned
+from pcdarts.run.display.progress import duration
 from pcdarts.run.lock import is_locked
-from pcdarts.run.progress import duration
 from pcdarts.run.run_folder import RUNS, RunFolder, State
 
 if TYPE_CHECKING:

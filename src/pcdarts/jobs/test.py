@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from pcdarts.config.configs import TestConfig, TrainConfig
+from pcdarts.config.groups.values import IMAGE_FILES
 from pcdarts.config.recipes import resolve
-from pcdarts.config.values import IMAGE_FILES
 from pcdarts.data.disk.depth import SIXTEEN_BITS, PixelRange
 from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError, in_one_line, in_short
-from pcdarts.jobs.find_genotype import find_genotype
 from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import data_to_measure, measured_text
+from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.learn.measure import errors_text, top_errors
 from pcdarts.learn.networks import make_network

@@ -17,9 +17,9 @@ from pcdarts.config.configs import TrainConfig
 from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, RunError
-from pcdarts.jobs.find_genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.memory import what_would_fit
-from pcdarts.jobs.sizes import cost_text
+from pcdarts.jobs.outcome.find_genotype import find_genotype, latest_search, save_genotype
+from pcdarts.jobs.outcome.sizes import cost_text
 from pcdarts.jobs.start import Beginning, load_start
 from pcdarts.learn.job_batches import pixel_range_of, plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler, make_sgd
@@ -30,10 +30,10 @@ from pcdarts.network.complexity import complexity
 from pcdarts.ops import compiling
 from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import peak_memory_gb, prepare_device
+from pcdarts.run.display.progress import duration
 from pcdarts.run.lock import lock
 from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
-from pcdarts.run.progress import duration
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.schedule import drop_path_rate, scheduled
 from pcdarts.run.session import session

@@ -7,7 +7,7 @@ import torch
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.method_settings import settings_of_method
+from pcdarts.config.groups.method_settings import settings_of_method
 from pcdarts.methods.method import Method, Stage
 from pcdarts.methods.methods import METHODS
 from pcdarts.network.network import Network

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.config.configs import SearchConfig
-from pcdarts.config.method_settings import settings_of_method
+from pcdarts.config.groups.method_settings import settings_of_method
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.images import Images
 from pcdarts.learn.learning import make_scaler

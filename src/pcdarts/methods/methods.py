@@ -8,5 +8,5 @@ from pcdarts.methods.method import Method
 METHODS: dict[str, Callable[..., Method]] = {"darts": DARTS}
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 
-Their names and defaults for users are those of `config/method_settings.py`.
+Their names and defaults for users are those of `config/groups/method_settings.py`.
 """

@@ -9,7 +9,7 @@ from pcdarts.cell.budget import Budget
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind
 from pcdarts.errors import InputError
-from pcdarts.jobs.sizes import cost_text, limits_text, setting_text
+from pcdarts.jobs.outcome.sizes import cost_text, limits_text, setting_text
 from pcdarts.report.difference import GenotypeDifference, diff
 from pcdarts.report.history import SearchHistory
 

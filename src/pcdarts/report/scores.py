@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pcdarts.errors import InputError, in_short
-from pcdarts.jobs.scoring import RunScores, scores_of
+from pcdarts.jobs.outcome.scoring import RunScores, scores_of
 from pcdarts.report.subject import Subject
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Yardstick

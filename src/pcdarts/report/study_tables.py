@@ -12,7 +12,7 @@ from pcdarts.report.statistics import (
     pooled_std,
     smallest_visible_difference,
 )
-from pcdarts.run.progress import duration
+from pcdarts.run.display.progress import duration
 from pcdarts.study.study_outcome import Row, StudyOutcome
 
 REFERENCE = "random"

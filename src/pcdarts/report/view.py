@@ -9,7 +9,7 @@ from statistics import fmean
 
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import counted, listed
-from pcdarts.jobs.sizes import millions
+from pcdarts.jobs.outcome.sizes import millions
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
 from pcdarts.report.budget_text import WITHOUT, budget_sentence, limited
@@ -32,7 +32,7 @@ from pcdarts.report.study_tables import (
     study_table,
 )
 from pcdarts.report.subject import Entry, Group, Subject, row_name
-from pcdarts.run.progress import duration
+from pcdarts.run.display.progress import duration
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.study.study_outcome import PaperFigure, StudyOutcome
 

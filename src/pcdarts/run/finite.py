@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pcdarts.errors import RunError
+from pcdarts.run.display.progress import Progress
 from pcdarts.run.processes import Processes
-from pcdarts.run.progress import Progress
 
 ASKED_EVERY = 20
 """Batches between two times that a GPU is asked whether all its numbers were finite; a step of a search has two."""

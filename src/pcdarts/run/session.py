@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from pcdarts.cell.genotype import Genotype
 from pcdarts.config.job_config import RunConfig
 from pcdarts.run.device import describe_device
+from pcdarts.run.display.progress import Progress
+from pcdarts.run.display.tracking import make_tracker
 from pcdarts.run.finite import FiniteCheck, asked_every
 from pcdarts.run.processes import Processes
-from pcdarts.run.progress import Progress
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.saving import Place, Saving, Stateful
-from pcdarts.run.tracking import make_tracker
 from pcdarts.run.whole_files import write_text
 
 Batch_co = TypeVar("Batch_co", covariant=True)

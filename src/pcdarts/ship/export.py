@@ -21,9 +21,9 @@ from pcdarts.data.disk.depth import number_text
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, RunError, shown
 from pcdarts.extras import import_extra
-from pcdarts.jobs.find_genotype import draw_cells
 from pcdarts.jobs.foreign_weights import classifier_of, is_exported, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import is_known, own_data
+from pcdarts.jobs.outcome.find_genotype import draw_cells
 from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, blueprint_of, restored, trained_runs
 from pcdarts.learn.job_batches import plain_batches
 from pcdarts.network.classifier import WEIGHTS, Classifier

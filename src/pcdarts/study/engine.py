@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.errors import InputError, RunError, shown
+from pcdarts.run.display.progress import duration
 from pcdarts.run.interruption import Interrupted
 from pcdarts.run.lock import is_locked
-from pcdarts.run.progress import duration
 from pcdarts.run.whole_files import write_text
 from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.cluster import Cluster

@@ -11,7 +11,7 @@ from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.group import ConfigError
+from pcdarts.config.groups.group import ConfigError
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve, training_recipe

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pcdarts.config.group import ConfigError, setting
+from pcdarts.config.groups.group import ConfigError, setting
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.study_config import Scale, Table
 from pcdarts.config.yaml_files import load_mapping

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind
 from pcdarts.errors import InputError, counted, shown
-from pcdarts.jobs.find_genotype import find_genotype
-from pcdarts.jobs.scoring import RunScores, scores_of
+from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.jobs.outcome.scoring import RunScores, scores_of
 from pcdarts.run.lock import is_locked
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Score, Yardstick, make_yardstick

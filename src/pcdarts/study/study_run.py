@@ -8,7 +8,7 @@ from pcdarts.config.job_config import every_setting
 from pcdarts.config.study_config import StudyRunConfig
 from pcdarts.config.verbs import JOBS
 from pcdarts.errors import InputError, RunError, counted, shown
-from pcdarts.jobs.find_genotype import find_genotype
+from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.run.interruption import Interrupted, ending_at_once
 from pcdarts.run.lock import lock
 from pcdarts.run.run_folder import RunFolder

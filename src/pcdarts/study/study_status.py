@@ -12,8 +12,8 @@ from typing import Any
 from pcdarts.config.study_config import StudyStatusConfig
 from pcdarts.errors import InputError, counted, shown
 from pcdarts.jobs.status import Status, status_of
-from pcdarts.run.columns import aligned
-from pcdarts.run.progress import duration
+from pcdarts.run.display.columns import aligned
+from pcdarts.run.display.progress import duration
 from pcdarts.score.yardstick import PERCENTILE, Yardstick, make_yardstick
 from pcdarts.study.study_outcome import STUDIES, CellOutcome, Row, State, StudyOutcome, read_study
 

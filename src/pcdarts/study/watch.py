@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 
 from pcdarts.errors import counted
 from pcdarts.jobs.status import Status
-from pcdarts.run import live
+from pcdarts.run.display import live
+from pcdarts.run.display.progress import duration, in_a_line, rough, three_digits
 from pcdarts.run.lock import is_locked
-from pcdarts.run.progress import duration, in_a_line, rough, three_digits
 from pcdarts.study.grid import Cell
 from pcdarts.study.study_outcome import CellOutcome, read_cell
 from pcdarts.study.study_status import in_words, run_status, seconds_left

@@ -19,8 +19,8 @@ from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve
 from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError
-from pcdarts.jobs.evaluation import EVALUATION_NETWORKS, SAME_DATA, network_of, training_command
-from pcdarts.jobs.sizes import millions
+from pcdarts.jobs.outcome.evaluation import EVALUATION_NETWORKS, SAME_DATA, network_of, training_command
+from pcdarts.jobs.outcome.sizes import millions
 from pcdarts.learn.job_batches import training_data
 from pcdarts.learn.networks import make_network
 from pcdarts.network.complexity import Complexity, complexity

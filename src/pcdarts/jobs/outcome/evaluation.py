@@ -15,7 +15,7 @@ from pcdarts.cell.stem import check_images
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import DEFAULT, recipe, training_recipe
-from pcdarts.jobs.sizes import setting_text
+from pcdarts.jobs.outcome.sizes import setting_text
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
 from pcdarts.network.network import Network, network_without_data

@@ -3,8 +3,8 @@
 from pydantic import ValidationInfo, field_validator
 
 from pcdarts.cell.space import NetworkKind
-from pcdarts.config.group import Group, setting
-from pcdarts.config.values import Amount, Channels, Count, NaturalNumber, NumCells
+from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.values import Amount, Channels, Count, NaturalNumber, NumCells
 from pcdarts.errors import listed
 
 

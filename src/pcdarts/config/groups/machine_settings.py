@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from pcdarts.config.group import Group, setting
-from pcdarts.config.values import Count, NaturalNumber, Positive
+from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.values import Count, NaturalNumber, Positive
 from pcdarts.errors import shown
 
 

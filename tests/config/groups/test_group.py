@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.detect_config import DetectTrainConfig
-from pcdarts.config.group import Group, setting
+from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.recipes import RECIPES
 from pcdarts.config.verbs import JOBS, imported
 

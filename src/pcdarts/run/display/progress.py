@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pcdarts.run import live
+from pcdarts.run.display import live
+from pcdarts.run.display.tracking import Tracker
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.tracking import Tracker
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -8,14 +8,14 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
-from pcdarts.jobs.evaluation import network_of, training_command
-from pcdarts.jobs.find_genotype import save_genotype
-from pcdarts.jobs.sizes import size_text
-from pcdarts.jobs.under_budget import outcome_text
+from pcdarts.jobs.outcome.evaluation import network_of, training_command
+from pcdarts.jobs.outcome.find_genotype import save_genotype
+from pcdarts.jobs.outcome.sizes import size_text
+from pcdarts.jobs.outcome.under_budget import outcome_text
 from pcdarts.learn.kernels import Choice
 from pcdarts.learn.measure import errors_text
 from pcdarts.run.device import peak_memory_gb
-from pcdarts.run.progress import duration
+from pcdarts.run.display.progress import duration
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.session import Session
 from pcdarts.supernet.arch import Mixture

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from command_line import done, refused
 from pcdarts.config.configs import SearchConfig
-from pcdarts.config.group import ConfigError
-from pcdarts.config.method_settings import METHOD_SETTINGS, DartsSettings, MethodSettings
+from pcdarts.config.groups.group import ConfigError
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings, MethodSettings
 from pcdarts.config.recipes import recipe, resolve
 
 

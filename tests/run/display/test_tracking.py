@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pcdarts.errors import InputError
+from pcdarts.run.display.tracking import Tracker, make_tracker
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.tracking import Tracker, make_tracker
 from pcdarts.run.whole_files import write_text
 
 RECORD = {

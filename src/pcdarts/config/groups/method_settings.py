@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pcdarts.config.group import Group, setting
-from pcdarts.config.values import NotNegative, Positive, Probability
+from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.values import NotNegative, Positive, Probability
 
 
 class MethodSettings(Group):

@@ -16,19 +16,19 @@ from pcdarts.config.recipes import resolve, training_recipe
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, counted
-from pcdarts.jobs.evaluation import (
+from pcdarts.jobs.outcome.evaluation import (
     EVALUATION_NETWORKS,
     EvaluationNetwork,
     ImagesLike,
     network_of,
     training_command,
 )
-from pcdarts.jobs.find_genotype import latest_search
-from pcdarts.jobs.sizes import cost_text, limits_text, millions
+from pcdarts.jobs.outcome.find_genotype import latest_search
+from pcdarts.jobs.outcome.sizes import cost_text, limits_text, millions
 from pcdarts.learn.networks import make_method
 from pcdarts.methods.method import Method
 from pcdarts.run.checkpoint import load_checkpoint
-from pcdarts.run.columns import console, make_table
+from pcdarts.run.display.columns import console, make_table
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import refuse_existing, write_text
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from pcdarts.config.group import Group, setting
-from pcdarts.config.values import IMAGE_FILES, Count, DataName, Fraction, NaturalNumber
+from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.values import IMAGE_FILES, Count, DataName, Fraction, NaturalNumber
 from pcdarts.errors import shown
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pcdarts.run import progress as progress_module
-from pcdarts.run.progress import Pace, Progress, duration, rough
+from pcdarts.run.display import progress as progress_module
+from pcdarts.run.display.progress import Pace, Progress, duration, rough
+from pcdarts.run.display.tracking import Tracker
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.tracking import Tracker
 from terminal import Terminal, printing_on_a_terminal
 
 
@@ -262,7 +262,7 @@ def displays(terminal: Terminal) -> int:
 @pytest.mark.parametrize("told_late", [False, True], ids=["told at once", "told late"])
 def test_a_terminal_that_changes_its_width_keeps_no_bars(run: RunFolder, widths: list[int], told_late: bool) -> None:
     with printing_on_a_terminal(120) as terminal, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pcdarts.run.live.REFRESH_SECONDS", 0.0)
+        patch.setattr("pcdarts.run.display.live.REFRESH_SECONDS", 0.0)
         said = [f"{run.path}: 40 images"]
         with Progress(run, total_epochs=len(widths), steps_per_epoch=2) as progress:
             progress.begin(0, "40 images")
@@ -283,7 +283,7 @@ def test_a_terminal_that_changes_its_width_keeps_no_bars(run: RunFolder, widths:
 
 def test_a_new_width_is_drawn_before_the_next_step(run: RunFolder) -> None:
     with printing_on_a_terminal(120) as terminal, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pcdarts.run.live.REFRESH_SECONDS", 0.0)
+        patch.setattr("pcdarts.run.display.live.REFRESH_SECONDS", 0.0)
         with Progress(run, total_epochs=1, steps_per_epoch=2) as progress:
             progress.step(1, 1, images=64, weight_loss=0.5)
             assert terminal.read().lines[-1] == "weight loss 0.500"
@@ -308,7 +308,7 @@ import fcntl, sys, termios, time
 from pathlib import Path
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.interruption import Interruption
-from pcdarts.run.progress import Progress
+from pcdarts.run.display.progress import Progress
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 interruption = Interruption()
 with Progress(RunFolder(Path(sys.argv[1])), 1000, 1) as progress, interruption.awaited():

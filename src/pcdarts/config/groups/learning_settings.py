@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.group import Group, setting
-from pcdarts.config.values import Count, NaturalNumber, NotNegative, Positive, Probability
+from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.values import Count, NaturalNumber, NotNegative, Positive, Probability
 
 
 class Epochs(Group):

@@ -1,0 +1,1 @@
+"""What people watch while a job runs: progress on the screen, tables, and trackers."""
