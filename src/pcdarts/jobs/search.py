@@ -4,6 +4,7 @@ The order of what a search does can be read here. What one step computes is in `
 saved, counted and shown around the loops is in `run/session.py`; `conclude` writes `genotype.json`.
 """
 
+from contextlib import closing
 from functools import partial
 from itertools import count
 from typing import Any
@@ -67,6 +68,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
 
     with (
         explain_out_of_memory(lambda: what_would_fit(stage, data, weight_batches.batch_size, run, processes)),
+        closing(arch_batches),
         session(config, run, resume, processes, device, data, losses=losses, steps=steps, epochs=epochs) as job,
     ):
         if len(stages) > 1 and job.saving.epochs_before:

@@ -1,6 +1,6 @@
 """What the step of a search works on: the supernet with its data, as methods see it, and the step of its weights."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count, islice
 from typing import NamedTuple
@@ -265,7 +265,7 @@ class ArchBatches:
     def __init__(self, batches: Batches, epochs: int) -> None:
         self._batches, self._epochs = batches, epochs
         self._epoch = self._taken = 0
-        self._source: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._source: Generator[tuple[Tensor, Tensor], None, None] | None = None
 
     def take(self, epoch: int) -> tuple[int, int, Tensor, Tensor]:
         """The next batch of an epoch: the epoch, its number there, images and labels."""
@@ -277,11 +277,17 @@ class ArchBatches:
         self._taken += 1
         return epoch, number, *next(self._source)
 
-    def _rounds(self, taken: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _rounds(self, taken: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         finished_rounds, start = divmod(taken, len(self._batches))
         for number in count(finished_rounds):
             yield from self._batches.epoch(self._epoch + number * self._epochs, start)
             start = 0
+
+    def close(self) -> None:
+        """End the processes that read ahead: at the end of Python they would be waited for without end."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
 
     def state_dict(self) -> dict[str, int]:
         """How many were taken, and in which epoch."""
