@@ -284,7 +284,7 @@ class ArchBatches:
             start = 0
 
     def close(self) -> None:
-        """End the processes that read ahead: at the end of Python they would be waited for without end."""
+        """End the processes that read ahead."""
         if self._source is not None:
             self._source.close()
             self._source = None

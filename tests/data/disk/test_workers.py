@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +46,29 @@ def test_the_work_is_done_in_other_processes_or_in_this_one() -> None:
     pids = {pid for pid, _ in in_workers(Read(), range(10, 18), 2)}
     assert len(pids) == 2
     assert os.getpid() not in pids
+
+
+def test_python_ends_though_results_are_still_being_read() -> None:
+    code = """
+from pcdarts.data.disk.workers import in_workers
+from worker_reads import Read
+if __name__ == "__main__":
+    results = in_workers(Read(), range(10, 100), 1)
+    print(next(results)[0])
+    cycle = [results]
+    cycle.append(cycle)  # so that nothing closes the results before the end
+    del results, cycle
+"""
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert gone({int(done.stdout)})
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,5 +1,6 @@
 """Read ahead in worker processes; results come in the order of the requests."""
 
+import atexit
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -32,9 +33,9 @@ def in_workers(
 ) -> Iterator[Result]:
     """Yield `read(request)` for each request, in order, computed ahead of time by `workers` processes.
 
-    The processes live as long as the iterator (close it to end them) and end if the main process is killed. They ignore
-    SIGINT, SIGTERM and SIGHUP, which the main process handles after its step. Tensors come back in shared memory and
-    take a file descriptor each: return few large ones.
+    The processes live as long as the iterator (close it to end them) and end with the main process, also if that is
+    killed. They ignore SIGINT, SIGTERM and SIGHUP, which the main process handles after its step. Tensors come back in
+    shared memory and take a file descriptor each: return few large ones.
 
     Args:
         read: must be picklable, as must the requests; it is sent to each worker once, so it may be large.
@@ -62,6 +63,8 @@ def in_workers(
     with _explain_lost_worker(workers), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores
         results: Any = iter(loader)
+    # At the end of Python multiprocessing sends its processes SIGTERM, which these ignore, and waits for them.
+    atexit.register(results._shutdown_workers)
     try:
         while True:
             with _explain_lost_worker(workers):
@@ -72,6 +75,7 @@ def in_workers(
                 raise result.kind(result.line)
             yield result
     finally:
+        atexit.unregister(results._shutdown_workers)
         results._shutdown_workers()  # now, instead of when it is garbage-collected
 
 
