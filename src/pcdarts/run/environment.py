@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import pcdarts
+from pcdarts.ops.processor import processor_name
 from pcdarts.run.device import choose_device, describe_device
 
 
@@ -30,7 +31,7 @@ def describe_environment(device: str, threads: int | None) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("torch", "torchvision", "numpy")},
         "platform": platform.platform(),
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": describe_device(chosen),
@@ -49,13 +50,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return head.stdout.strip() or None if tracked else None
-
-
-def _cpu_model() -> str | None:
-    """The CPU's name as Linux knows it; elsewhere whatever Python knows."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or None
