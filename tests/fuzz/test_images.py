@@ -134,7 +134,7 @@ def test_of_files_of_anything_a_pixel_range_is_found_that_holds_all_values_or_on
         for path, content in zip(paths, files, strict=True):
             path.write_bytes(content)
         sources = ImagePaths(folder, paths)
-        settled = outcome(lambda: find_pixel_range(sources, ImagePaths(folder, []), None, on_bad_image), suffix)
+        settled = outcome(lambda: find_pixel_range(sources, [], None, on_bad_image), suffix)
         if settled is None:
             return
         pixel_range, notes = settled

@@ -19,6 +19,7 @@ from pcdarts.config.groups.image_settings import (
     PixelRange,
     Splits,
     TrainSet,
+    Validation,
     Workers,
 )
 from pcdarts.config.groups.learning_settings import (
@@ -184,8 +185,37 @@ class TrainConfig(
     auxiliary: bool = setting(True, "train an auxiliary head at 2/3 of the depth", after="color_jitter")
     auxiliary_weight: NotNegative = setting(0.4, "weight of the auxiliary head's loss")
     label_smoothing: Probability = setting(0.0, "label smoothing of the training loss")
-    test_every: Count = setting(1, "epochs between two measurements of the test error; the last epoch always has one")
+    test_every: Count = setting(
+        1,
+        "epochs between two measurements of the error, on the validation set if there is one, else on the test set; "
+        "the last epoch always has one",
+    )
+    select: Literal["last", "best"] = setting(
+        "last", "which weights are the result: those after the last epoch, or those with the least validation error"
+    )
+    patience: Count | None = setting(
+        None, "stop after so many epochs without a lower validation error (select best; none: all epochs)"
+    )
     seeds: Count = setting(1, "number of seeds trained in a row, for a mean ± std", after="seed")
+
+    @field_validator("select")
+    @classmethod
+    def _choosing_takes_validation_images(cls, select: str, info: ValidationInfo) -> str:
+        if select == "best" and not info.data.get("validation_fraction") and info.data.get("validation_set") is None:
+            raise ValueError(
+                "select is best, but there are no validation images to choose by: give validation_fraction, such as "
+                "0.15, or validation_set; or use select last"
+            )
+        return select
+
+    @field_validator("patience")
+    @classmethod
+    def _patience_waits_for_a_better_epoch(cls, patience: int | None, info: ValidationInfo) -> int | None:
+        if patience is not None and info.data.get("select") == "last":
+            raise ValueError(
+                f"patience is {patience}, but select is last, for which nothing is chosen: use select best, or drop it"
+            )
+        return patience
 
 
 class TestConfig(JobConfig, OfWeightsFile, DataPlace, PixelRange, BatchSize, Workers, Machine):
@@ -223,7 +253,7 @@ class StatusConfig(JobConfig):
     as_json: bool = setting(False, "print a list of JSON objects and nothing else", alias="json")
 
 
-class DataSplitConfig(JobConfig, TrainSet, Fractions, Seed):
+class DataSplitConfig(JobConfig, TrainSet, Validation, Fractions, Seed):
     """Draw the weight and the arch split of an image folder once, and keep them as a manifest for any later search."""
 
     job: Literal["data split"] = "data split"

@@ -59,10 +59,10 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Training and test images.
+    """Training and test images, and those to choose by if there are any.
 
     Raises:
-        InputError: a set has no images, a label is not an index of `classes`, or the shapes of the two sets differ.
+        InputError: a set has no images, a label is not an index of `classes`, or the shapes of the sets differ.
     """
 
     name: str
@@ -84,9 +84,14 @@ class DataSet:
     """A digest of the names, sizes in bytes and classes of the files, if the data comes from files."""
     notes: tuple[str, ...] = ()
     """Lines that every job prints about the data at its start."""
+    validation: Images | StreamedImages | None = None
+    """Images that choose: never learnt from, and never tested on. None: nothing is chosen."""
 
     def __post_init__(self) -> None:
-        for what, images in (("training", self.train), ("test", self.test)):
+        sets = {"training": self.train, "test": self.test}
+        if self.validation is not None:
+            sets["validation"] = self.validation
+        for what, images in sets.items():
             if not len(images):
                 raise InputError(f"{self.name!r} has no {what} images: the file is damaged")
             low, high = (int(extreme) for extreme in images.labels.aminmax())
@@ -95,11 +100,11 @@ class DataSet:
                     f"the {what} labels of {self.name!r} run from {low} to {high}, but its {self.num_classes} classes "
                     f"are 0 to {self.num_classes - 1}: the file is damaged or of another data set"
                 )
-        if self.train.shape != self.test.shape:
-            raise InputError(
-                f"the training images of {self.name!r} are {list(self.train.shape)} and its test images "
-                f"{list(self.test.shape)} (channels, height, width): they must agree"
-            )
+            if self.train.shape != images.shape:
+                raise InputError(
+                    f"the training images of {self.name!r} are {list(self.train.shape)} and its {what} images "
+                    f"{list(images.shape)} (channels, height, width): they must agree"
+                )
 
     @property
     def num_classes(self) -> int:
@@ -117,14 +122,16 @@ class DataSet:
     @property
     def skipped(self) -> tuple[str, ...]:
         """A line for each image left out so far because it cannot be read: its path and the reason."""
-        streams = [images for images in (self.train, self.test) if isinstance(images, StreamedImages)]
+        every = (self.train, self.validation, self.test)
+        streams = [images for images in every if isinstance(images, StreamedImages)]
         return (*self.left_out, *(line for images in streams for line in images.skipped.values()))
 
     def digest(self) -> str:
         """A digest of all images and labels; of streamed images, of their names and sizes."""
         found = blake2b(digest_size=16)
-        for images in (self.train, self.test):
-            images.update(found)
+        for images in (self.train, self.test, self.validation):
+            if images is not None:
+                images.update(found)
         return found.hexdigest()
 
     def __str__(self) -> str:

@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from pcdarts.config.groups.values import DATA_NAMES, IMAGE_FILES
 from pcdarts.data.disk.decode import OnBadImage, too_many_pixels
 from pcdarts.data.disk.depth import PixelRange
-from pcdarts.data.disk.encoded import Loading, check_size, expand_home, find_files, limit_sets, read_files
+from pcdarts.data.disk.encoded import Loading, check_size, expand_home, find_files, read_files
 from pcdarts.data.disk.image_files import FileId, files_digest
 from pcdarts.data.downloads import TITLES, read_torchvision
 from pcdarts.data.images import DataSet, Images, classes_line, pixel_statistics
+from pcdarts.data.sets import keep_for_validation, limit_images, limit_training
 from pcdarts.errors import InputError, did_you_mean, listed, shown
 
 Read = tuple[tuple[str, ...], Images, Images]
@@ -47,6 +48,8 @@ def load_data(
     pixel_range: PixelRange | None = None,
     train_set: str | None = None,
     test_set: str | None = None,
+    validation_set: str | None = None,
+    validation_fraction: float = 0.0,
     to_measure: bool = False,
     learnt: Collection[FileId] = (),
 ) -> DataSet:
@@ -66,6 +69,9 @@ def load_data(
         workers: processes that read streamed images; 0 reads in this one.
         pixel_range: black and white in files with more than 8 bits; None finds it, see `find_pixel_range`.
         train_set, test_set: folders below the root, or splits, to use as the sets; see `find_images`.
+        validation_set: the same for the validation set.
+        validation_fraction: the share of each class of the training images that is kept for validation, where the data
+            has no validation set; 0 keeps none, and a validation set that is not named is training or test data.
         to_measure: load only what a network trained elsewhere is measured on: the test set, or all images if there is
             none. `train` is then the same as `test`.
         learnt: with `to_measure`, files that the network was trained on (see `file_ids`), left out of "all images".
@@ -80,12 +86,23 @@ def load_data(
     check_size(image_size)
     if name in IMAGE_FILES:
         found = find_files(
-            name, root, hub_name, train_set, test_set, train_images, test_images, seed, to_measure, learnt
+            name,
+            root,
+            hub_name,
+            train_set,
+            test_set,
+            train_images,
+            test_images,
+            seed,
+            to_measure,
+            learnt,
+            validation_set,
+            validation_fraction,
         )
         data = read_files(name, found, image_size, on_bad_image, loading, border, workers, pixel_range)
-        return data if to_measure else replace(data, files=files_digest(found.train, found.test))
-    _check_read_whole(name, loading, train_set or test_set)
-    return _read_whole(name, root, image_size, train_images, test_images, seed)
+        return data if to_measure else replace(data, files=files_digest(found.train, found.test, found.validation))
+    _check_read_whole(name, loading, train_set or test_set or validation_set)
+    return _read_whole(name, root, image_size, train_images, test_images, seed, validation_fraction)
 
 
 def _check_read_whole(name: str, loading: Loading, chosen: str | None) -> None:
@@ -96,7 +113,8 @@ def _check_read_whole(name: str, loading: Loading, chosen: str | None) -> None:
         )
     if chosen:
         raise InputError(
-            f"data {name!r} has sets of its own, and none called {shown(chosen)}: drop --train-set and --test-set"
+            f"data {name!r} has sets of its own, and none called {shown(chosen)}: drop --train-set, --test-set and "
+            "--validation-set"
         )
 
 
@@ -107,16 +125,22 @@ def _read_whole(
     train_images: int | None,
     test_images: int | None,
     seed: int,
+    fraction: float,
 ) -> DataSet:
     """A data set that one of `READERS` reads."""
-    classes, train, test = READERS[name](root)
-    train, test, test_is, notes = limit_sets(
-        train, test, f"the test set of {name}", classes, train_images, test_images, seed
-    )
+    classes, train, every_test = READERS[name](root)
+    validation, notes = None, [classes_line(classes)]
+    if fraction:
+        train, validation, said = keep_for_validation(train, classes, fraction)
+        notes += said
+    train, validation = limit_training(train, validation, classes, train_images, seed, fraction, notes)
+    test = limit_images(every_test, classes, "test", test_images, seed, notes)
+    test_is = f"the test set of {name}" + (f"; {len(every_test):,} in all" if len(test) < len(every_test) else "")
     train, test = _resized(train, image_size), _resized(test, image_size)
+    validation = validation and _resized(validation, image_size)
     check_size(train.shape[-1])
     mean, std = _STATISTICS.get(name) or pixel_statistics(train.pixels)
-    return DataSet(name, classes, train, test, mean, std, test_is=test_is, notes=(classes_line(classes), *notes))
+    return DataSet(name, classes, train, test, mean, std, test_is=test_is, notes=tuple(notes), validation=validation)
 
 
 def _resized(images: Images, image_size: int | None) -> Images:

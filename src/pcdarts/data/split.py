@@ -82,6 +82,26 @@ def stratified_split(labels: Tensor, fraction: float, draw: torch.Generator) -> 
     return order[~second].sort().values, order[second].sort().values
 
 
+def share_of_each_class(labels: Tensor, fraction: float, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Indices, ascending, of two disjoint parts that together are all images; the second has `fraction` of them.
+
+    Each class gives its share, rounded up or down so that the sum is right (the largest remainders are rounded up), and
+    keeps at least one image in the first part. So a class of few images may have none in the second.
+    """
+    order, rank = _shuffled_classes(labels, draw)
+    sizes = labels.bincount()
+    most = (sizes - 1).clamp(min=0)
+    exact = sizes.double() * fraction
+    taken = torch.minimum(exact.floor().long(), most)
+    missing = max(1, round(len(labels) * fraction)) - int(taken.sum())
+    remainders = (exact - taken).masked_fill(taken >= most, -1)
+    shuffled = torch.randperm(len(sizes), generator=draw)  # which of equals comes first is left to chance
+    first = shuffled[remainders[shuffled].argsort(descending=True, stable=True)][: max(0, missing)]
+    taken[first[remainders[first] > 0]] += 1
+    second = rank < taken[labels[order]]
+    return order[~second].sort().values, order[second].sort().values
+
+
 def _shuffled_classes(labels: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     """The images class by class, in random order within each class, and their ranks (0, 1, ...) in that order."""
     shuffled = torch.randperm(len(labels), generator=draw)

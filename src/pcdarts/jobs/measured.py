@@ -44,6 +44,8 @@ def own_data(trained: TrainConfig, *, places: dict[str, Any] | None = None, **re
         **{"test_images": trained.test_images, "on_bad_image": trained.on_bad_image} | reading,
         train_set=trained.train_set,
         test_set=trained.test_set,
+        validation_set=trained.validation_set,
+        validation_fraction=trained.validation_fraction,
         train_images=trained.train_images,
         seed=trained.seed,
         **how_to_read(trained if trained.data in IMAGE_FILES else None),
@@ -92,7 +94,7 @@ def has_moved_to(places: dict[str, Any], name: str, trained: TrainConfig, learnt
     try:
         if files is not None:
             found = files_of(trained, places)
-            return files_digest(found.train, found.test) == files
+            return files_digest(found.train, found.test, found.validation) == files
         own = own_data(trained, image_size=learnt.image_size, pixel_range=learnt.pixel_range, places=places)
         return own.digest() == pixels
     except InputError:  # it is something else
@@ -116,15 +118,19 @@ def files_of(trained: TrainConfig, places: dict[str, Any] | None = None) -> Imag
         train_images=trained.train_images,
         test_images=trained.test_images,
         seed=trained.seed,
+        validation_set=trained.validation_set,
+        validation_fraction=trained.validation_fraction,
     )
 
 
 def learnt_files(trained: TrainConfig) -> set[FileId]:
-    """The image files that a run was trained on, as far as they are still there."""
+    """The image files that a run was trained on or chosen by, as far as they are still there."""
     if trained.data not in ("folder", "imagenet"):
         return set()
     try:
-        return {one for one in file_ids(files_of(trained).train.sources) if one is not None}
+        found = files_of(trained)
+        parts = [files.sources for files in (found.train, found.validation) if files is not None]
+        return {one for sources in parts for one in file_ids(sources) if one is not None}
     except InputError:  # the folder is gone, or is another one now
         return set()
 

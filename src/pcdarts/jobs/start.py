@@ -16,6 +16,7 @@ from pcdarts.data.images import DataSet
 from pcdarts.errors import InputError, listed
 from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported
 from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.learn.kept import weights_to_use
 from pcdarts.network.classifier import WEIGHTS, load_classifier
 from pcdarts.network.network import Network
 from pcdarts.run.checkpoint import load_state, read_newest
@@ -166,7 +167,7 @@ def _of_run(path: Path) -> Start:
         raise InputError(f"--init {path} has no checkpoint yet: let it train for an epoch first")
     state = load_state(found[0], run.checkpoint, config.identity())
     try:
-        weights, classes = dict(state["network"]), tuple(map(str, state["classes"]))
+        weights, classes = weights_to_use(state, config), tuple(map(str, state["classes"]))
         image_channels = int(state["image_shape"][0])
     except (LookupError, TypeError, ValueError):
         raise InputError(f"{run.checkpoint} does not say what it is of: restore it from a copy") from None

@@ -19,6 +19,7 @@ from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file
 from pcdarts.jobs.measured import data_to_measure, measured_text
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
+from pcdarts.learn.kept import weights_to_use
 from pcdarts.learn.measure import errors_text, top_errors
 from pcdarts.learn.networks import make_network
 from pcdarts.network.classifier import Blueprint
@@ -190,7 +191,7 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
         known = state.get("pixel_range", SIXTEEN_BITS)  # that of earlier versions
         pixel_range = None if known is None else (float(known[0]), float(known[1]))
         network = make_network(trained, genotype, len(classes), channels)
-        network.load_state_dict(state["network"])
+        network.load_state_dict(weights_to_use(state, trained))
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError):
         raise InputError(
             f"{run.checkpoint} does not fit the network of its run: restore the file from a copy, or train anew"

@@ -33,6 +33,8 @@ def training_data(config: SearchConfig | TrainConfig, device: torch.device, proc
         hub_name=config.hub_name,
         train_set=config.train_set,
         test_set=config.test_set,
+        validation_set=config.validation_set,
+        validation_fraction=config.validation_fraction,
         image_size=config.image_size,
         train_images=config.train_images,
         test_images=config.test_images if isinstance(config, TrainConfig) else None,
@@ -87,7 +89,8 @@ def skipped_lines(data: DataSet) -> list[str]:
     skipped = data.skipped
     if not skipped:
         return []
-    count = (0 if data.train is data.test else len(data.train)) + len(data.test) + len(data.left_out)
+    parts = (data.test, None if data.train is data.test else data.train, data.validation)
+    count = sum(len(part) for part in parts if part is not None) + len(data.left_out)
     return [f"skipped {len(skipped)} of {count} images that cannot be read", *skipped]
 
 

@@ -10,6 +10,7 @@ from pcdarts.data.disk.image_folder import find_images, find_training_images
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import DataSet, Images, classes_line
 from pcdarts.data.manifest import SplitManifest
+from pcdarts.data.sets import keep_for_validation
 from pcdarts.data.split import split_each_class, split_indices
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.run.processes import Processes
@@ -118,13 +119,18 @@ def run_data_split(config: DataSplitConfig) -> None:
     """
     if config.out.exists():
         raise InputError(f"{config.out} exists already: choose another --out")
-    found = find_training_images(config.data_root.expanduser(), config.train_set)
-    for line in (classes_line(found.classes), *found.notes):
+    root, fraction = config.data_root.expanduser(), config.validation_fraction
+    found = find_training_images(root, config.train_set, config.validation_set, fraction > 0)
+    train, notes = found.train, [classes_line(found.classes), *found.notes]
+    if found.validation is None and fraction:
+        train, _, said = keep_for_validation(train, found.classes, fraction)
+        notes += said
+    for line in notes:
         print(in_one_line(line), flush=True)
     manifest = draw_manifest(
         found.classes,
-        found.train.sources.names(),
-        found.train.labels,
+        train.sources.names(),
+        train.labels,
         config.weight_fraction,
         config.arch_fraction,
         config.seed,
@@ -132,13 +138,15 @@ def run_data_split(config: DataSplitConfig) -> None:
     write_text(config.out, manifest.to_json())
     command = ["pcdarts", "search", "--recipe", "imagenet", "--data-root", str(config.data_root)]
     command += ["--train-set", config.train_set] if config.train_set else []
+    command += ["--validation-set", config.validation_set] if config.validation_set else []
+    command += ["--validation-fraction", f"{fraction:g}"] if fraction else []
     command += ["--split-file", str(config.out)]
     print(
-        f"{len(manifest.weight)} weight and {len(manifest.arch)} arch images of {len(found.train)} training images, "
+        f"{len(manifest.weight)} weight and {len(manifest.arch)} arch images of {len(train)} training images, "
         f"drawn of each of {len(found.classes)} classes: {config.out}"
     )
     try:
-        find_images(config.data_root.expanduser(), config.train_set)
+        find_images(root, config.train_set, None, config.validation_set, fraction > 0)
     except InputError as error:  # the test set, without which no search begins
         print(in_one_line(f"before a search: {error}"))
     print(f"next: {shlex.join(command)}")

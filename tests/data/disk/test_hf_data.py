@@ -133,7 +133,7 @@ def test_images_of_12_bits_have_a_range_too(tmp_path):
     found = find_hub_images(name)
     train, test = found.train.sources, found.test.sources
     assert [len(head) for head in train.heads()] == [26, 26, 0, 26]
-    pixel_range, notes = find_pixel_range(train.subset(torch.tensor([2, 1, 0])), test, None, "stop")
+    pixel_range, notes = find_pixel_range(train.subset(torch.tensor([2, 1, 0])), [test], None, "stop")
     assert pixel_range == (0, 4095)
     assert notes[0] == "1 of 5 images have more than 8 bits; their values 0 to 4095 become 0 to 255"
 
@@ -144,7 +144,7 @@ def test_the_files_of_a_folder_of_class_folders_are_looked_into(tmp_path):
         for number in range(3):
             Image.fromarray(np.full((9, 9), 300, np.uint16)).save(tmp_path / "pets" / "train" / name / f"{number}.png")
     found = find_hub_images(str(tmp_path / "pets"))
-    assert find_pixel_range(found.train.sources, found.test.sources, None, "stop")[0] == (0, 1023)
+    assert find_pixel_range(found.train.sources, [found.test.sources], None, "stop")[0] == (0, 1023)
 
 
 def test_an_image_has_an_identity_that_changes_with_it(tmp_path):
@@ -214,3 +214,26 @@ def test_measured_is_the_labelled_test_split_or_else_all_images(tmp_path):
     two = parquet(tmp_path / "two", train=made([0, 1, 1]), validation=made([2, 1]))
     found = find_hub_images(two, to_measure=True)
     assert (found.test.labels.tolist(), found.test_is) == ([2, 1], "the split 'validation'")
+
+
+def test_a_validation_split_is_training_or_test_data_unless_something_is_to_be_chosen(tmp_path):
+    root = parquet(tmp_path / "mine", train=made([0, 1, 2, 0]), validation=made([1, 2, 1]), test=made([2, 1]))
+    assert find_hub_images(root).validation is None
+    found = find_hub_images(root, val_chooses=True)
+    assert [part.labels.tolist() for part in (found.train, found.validation, found.test)] == [
+        [0, 1, 2, 0],
+        [1, 2, 1],
+        [2, 1],
+    ]
+    assert "validation set: the split 'validation' (3 images)" in found.notes
+    found = find_hub_images(root, "train", "validation", validation_set="test")
+    assert [len(found.test), len(found.validation)] == [3, 2]
+
+
+def test_without_a_test_split_the_validation_split_stays_for_choosing(tmp_path):
+    root = parquet(tmp_path / "mine", train=made([0, 1, 2] * 5), validation=made([1, 2, 0]))
+    found = find_hub_images(root, val_chooses=True)
+    assert [len(part) for part in (found.train, found.validation, found.test)] == [12, 3, 3]
+    assert len(find_hub_images(root).test) == 3
+    with pytest.raises(InputError, match="train_set and validation_set are both the split 'train'"):
+        find_hub_images(root, "train", validation_set="train")

@@ -28,7 +28,7 @@ def settled(
     """Of the files in `folder`, where those that match `test` are test images."""
     tests = sorted(folder.glob(test))
     train = [path for path in sorted(folder.rglob("*.*")) if path not in tests]
-    return find_pixel_range(ImagePaths(folder, train), ImagePaths(folder, tests), given_range, on_bad_image)
+    return find_pixel_range(ImagePaths(folder, train), [ImagePaths(folder, tests)], given_range, on_bad_image)
 
 
 def refusal(folder: Path, **options: object) -> str:
@@ -167,7 +167,7 @@ def test_test_images_decide_nothing(tmp_path: Path) -> None:
     assert settled(tmp_path, test="b.tif")[0] == (0, 65535)
     (tmp_path / "a.tif").unlink()
     Image.new("L", (2, 2)).save(tmp_path / "a.png")
-    assert "1 test images have more than 8 bits" in refusal(tmp_path, test="b.tif")
+    assert "1 test or validation images have more than 8 bits" in refusal(tmp_path, test="b.tif")
     assert settled(tmp_path, (0.0, 255.0), test="b.tif")[0] == (0, 255)
 
 

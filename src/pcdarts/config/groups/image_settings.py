@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import Group, setting
-from pcdarts.config.groups.values import IMAGE_FILES, Count, DataName, Fraction, NaturalNumber
+from pcdarts.config.groups.values import IMAGE_FILES, Count, DataName, Fraction, NaturalNumber, Probability
 from pcdarts.errors import shown
 
 
@@ -58,6 +58,25 @@ class TrainSet(Group):
     )
 
 
+class Validation(Group):
+    """Which images choose: the best epoch, when to stop, and settings; never learnt from, and never tested on."""
+
+    changeable = frozenset({"validation_set"})
+
+    validation_set: str | None = setting(
+        None,
+        "the same for the validation set (none: found by its name where validation_fraction is above 0, else part of "
+        "it)",
+        min_length=1,
+        after=("test_set", "train_set"),
+    )
+    validation_fraction: Probability = setting(
+        0.0,
+        "part of each class of the training images kept for validation where the data has no validation set (0: no "
+        "validation; a validation set is then training or test data)",
+    )
+
+
 class PixelRange(Group):
     """What the values of pixels mean."""
 
@@ -83,7 +102,7 @@ class PixelRange(Group):
         return given
 
 
-class Images(Data, DataPlace, TrainSet, PixelRange):
+class Images(Data, DataPlace, TrainSet, Validation, PixelRange):
     """The images that a job of classification learns from."""
 
     changeable = frozenset({"test_set"})

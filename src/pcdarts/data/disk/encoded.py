@@ -3,24 +3,22 @@
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 
 from pcdarts.data.disk.decode import OnBadImage, quoted, read_images
 from pcdarts.data.disk.depth import PixelRange
 from pcdarts.data.disk.hf_data import find_hub_images
-from pcdarts.data.disk.image_files import FileId, ImageFiles, file_ids
+from pcdarts.data.disk.image_files import FileId, file_ids
 from pcdarts.data.disk.image_folder import ImageFolder, find_images, find_images_to_measure
 from pcdarts.data.disk.pixel_range import find_pixel_range
 from pcdarts.data.disk.streaming import STREAMED_CHANNELS, StreamedImages
 from pcdarts.data.images import DataSet, Images, classes_line, pixel_statistics
-from pcdarts.data.split import stratified_subset
-from pcdarts.data.streams import generator
+from pcdarts.data.sets import keep_for_validation, limit_images, limit_training
 from pcdarts.errors import InputError
 
 Loading = Literal["auto", "resident", "streaming"]
-Some = TypeVar("Some", Images, ImageFiles)
 
 MIN_IMAGE_SIZE = 8
 """Pixels: two reduction cells leave a side of 2."""
@@ -43,6 +41,8 @@ def find_files(
     seed: int,
     to_measure: bool = False,
     learnt: Collection[FileId] = (),
+    validation_set: str | None = None,
+    validation_fraction: float = 0.0,
 ) -> ImageFolder:
     """The files that `load_data` with these arguments reads; none of them is opened."""
     if name == "huggingface":
@@ -50,19 +50,28 @@ def find_files(
             raise InputError("data 'huggingface' needs the name of a data set: give --hub-name")
         if root is not None:
             raise InputError("data 'huggingface' is found by --hub-name: drop --data-root")
-        found = find_hub_images(hub_name, train_set, test_set, to_measure)
+        found = find_hub_images(hub_name, train_set, test_set, to_measure, validation_set, validation_fraction > 0)
     else:
         if name == "folder" and root is None:
             raise InputError("data 'folder' needs the folder of images: give --data-root")
         folder = expand_home("data/imagenet" if root is None else root)
-        found = find_images_to_measure(folder, test_set) if to_measure else find_images(folder, train_set, test_set)
+        if to_measure:
+            found = find_images_to_measure(folder, test_set)
+        else:
+            found = find_images(folder, train_set, test_set, validation_set, validation_fraction > 0)
     if learnt:
         found = _leave_out_learnt(found, learnt)
-    train, test, test_is, notes = limit_sets(
-        found.train, found.test, found.test_is, found.classes, train_images, test_images, seed
-    )
-    notes = (classes_line(found.classes), *found.notes, *notes)
-    return replace(found, train=train, test=test, test_is=test_is, notes=notes)
+    train, validation, notes = found.train, found.validation, [classes_line(found.classes), *found.notes]
+    if not to_measure:
+        fraction = validation_fraction if validation is None else 0.0
+        if fraction:
+            train, validation, said = keep_for_validation(train, found.classes, fraction)
+            notes += said
+        train, validation = limit_training(train, validation, found.classes, train_images, seed, fraction, notes)
+    test = limit_images(found.test, found.classes, "test", test_images, seed, notes)
+    test_is = f"{found.test_is}; {len(found.test):,} in all" if len(test) < len(found.test) else found.test_is
+    train = test if to_measure else train
+    return replace(found, train=train, validation=validation, test=test, test_is=test_is, notes=tuple(notes))
 
 
 def _leave_out_learnt(found: ImageFolder, learnt: Collection[FileId]) -> ImageFolder:
@@ -84,46 +93,6 @@ def _leave_out_learnt(found: ImageFolder, learnt: Collection[FileId]) -> ImageFo
     return replace(found, train=left, test=left, test_is=found.test_is.replace(": it has", f", {words}"))
 
 
-def limit_sets(
-    train: Some,
-    test: Some,
-    test_is: str,
-    classes: tuple[str, ...],
-    train_images: int | None,
-    test_images: int | None,
-    seed: int,
-) -> tuple[Some, Some, str, tuple[str, ...]]:
-    """At most so many images of each set, drawn by `seed`; the words for the test set; and notes for the user.
-
-    Where `train` is `test`, as in data that is only measured, it stays so.
-    """
-    notes: list[str] = []
-    is_one = train is test
-    if not is_one:
-        train = _limit(train, classes, "train", train_images, seed, notes)
-    count = len(test)
-    test = _limit(test, classes, "test", test_images, seed, notes)
-    if len(test) < count:
-        test_is = f"{test_is}; {count:,} in all"
-    return test if is_one else train, test, test_is, tuple(notes)
-
-
-def _limit(images: Some, classes: tuple[str, ...], which: str, limit: int | None, seed: int, notes: list[str]) -> Some:
-    """All images, or a stratified subset of `limit` of them and a note that says so."""
-    count = len(images)
-    if limit is None or limit >= count:
-        return images.subset(torch.arange(count))
-    if limit < len(classes):
-        raise InputError(
-            f"{which}_images is {limit}, but there are {len(classes)} classes: use {len(classes)} or more, or none "
-            "for all images"
-        )
-    kept = stratified_subset(images.labels, limit, generator(seed, which, "images kept"))
-    kind = "training" if which == "train" else which
-    notes.append(f"{limit:,} of {count:,} {kind} images are used (--{which}-images {limit})")
-    return images.subset(kept)
-
-
 def read_files(
     name: str,
     found: ImageFolder,
@@ -135,9 +104,7 @@ def read_files(
     pixel_range: PixelRange | None,
 ) -> DataSet:
     """Decode the files that were found into memory, or prepare to stream them."""
-    others = found.test.sources
-    if found.train is found.test:
-        others = others.subset(torch.tensor([], dtype=torch.int64))
+    others = [files.sources for files in (found.validation, found.test) if files and files is not found.train]
     used, notes = find_pixel_range(found.train.sources, others, pixel_range, on_bad_image)
     found = replace(found, notes=(*found.notes, *notes))
     if not _is_streamed(found, loading, image_size):
@@ -158,6 +125,7 @@ def read_files(
         pixel_range=used,
         test_is=found.test_is,
         notes=found.notes,
+        validation=replace(test, files=found.validation, skipped={}) if found.validation else None,
     )
 
 
@@ -171,7 +139,7 @@ def _is_streamed(found: ImageFolder, loading: Loading, image_size: int | None) -
         if loading == "streaming":
             raise InputError("images can only be streamed at a size that is given: add --image-size")
         return False
-    count = len(found.train) + len(found.test)
+    count = sum(len(files) for files in (found.train, found.test, found.validation) if files)
     return loading == "streaming" or (loading == "auto" and count * STREAMED_CHANNELS * image_size**2 > RESIDENT_BYTES)
 
 
@@ -184,13 +152,14 @@ def _decode_all(
     pixel_range: PixelRange | None,
 ) -> DataSet:
     """All images in memory."""
-    # Both sets together, because all images must agree in size and in the number of channels.
-    parts = (found.test,) if found.train is found.test else (found.train, found.test)
+    # All sets together, because all images must agree in size and in the number of channels.
+    parts = [found.test] if found.train is found.test else [found.train, found.test]
+    parts += [found.validation] if found.validation else []
     sources = [files.sources[index] for files in parts for index in range(len(files))]
     decoded = read_images(sources, image_size, on_bad_image, border, pixel_range)
     pixels, labels = decoded.pixels, torch.cat([files.labels for files in parts])[decoded.kept]
     check_size(pixels.shape[-1])
-    train_sources = None
+    train_sources = validation = None
     if found.train is found.test:
         train = test = Images(pixels, labels)
         try:
@@ -198,12 +167,14 @@ def _decode_all(
         except InputError:  # one value everywhere: the statistics of the training count, not these
             mean, std = (0.0,) * pixels.shape[1], (1.0,) * pixels.shape[1]
     else:
-        count = int((decoded.kept < len(found.train)).sum())
-        train, test = Images(pixels[:count], labels[:count]), Images(pixels[count:], labels[count:])
+        ends = torch.tensor([len(files) for files in parts]).cumsum(0)
+        counts = torch.bucketize(decoded.kept, ends, right=True).bincount(minlength=len(parts)).tolist()
+        train, test, *rest = map(Images, pixels.split(counts), labels.split(counts))
+        validation = rest[0] if rest else None
         _check_every_class_is_left(found.classes, train, test, decoded.skipped)
         is_imagenet = name == "imagenet" and pixels.shape[1] == STREAMED_CHANNELS
         mean, std = IMAGENET_STATISTICS if is_imagenet else pixel_statistics(train.pixels)
-        train_sources = found.train.sources.subset(decoded.kept[:count])
+        train_sources = found.train.sources.subset(decoded.kept[: len(train)])
     return DataSet(
         name,
         found.classes,
@@ -215,6 +186,7 @@ def _decode_all(
         train_sources,
         test_is=found.test_is,
         notes=found.notes,
+        validation=validation,
     )
 
 

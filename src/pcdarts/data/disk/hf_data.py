@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,12 @@ class HubImages:
 
 
 def find_hub_images(
-    name: str, train_set: str | None = None, test_set: str | None = None, to_measure: bool = False
+    name: str,
+    train_set: str | None = None,
+    test_set: str | None = None,
+    to_measure: bool = False,
+    validation_set: str | None = None,
+    val_chooses: bool = False,
 ) -> ImageFolder:
     """The images of a data set with their classes, not decoded.
 
@@ -113,21 +118,27 @@ def find_hub_images(
     several), or else a column of strings or integers with a name in `LABEL_COLUMNS`, whose sorted values are the
     classes. The training set is the split `train`, another split whose name means that, or the only split; the test set
     is `test`, or else `validation`. If neither has labels, a fifth of each class becomes the test set, as with image
-    folders. `train_set` and `test_set` name splits to use instead. `to_measure` is as `find_images_to_measure`.
+    folders. With `val_chooses`, a split `validation` is the validation set and nothing else. `train_set`, `test_set`
+    and `validation_set` name splits to use instead. `to_measure` is as `find_images_to_measure`.
 
     Raises:
         InputError: `datasets` is not installed, there is no such data set or split, it is not available offline, it has
             no images, no labels or only one class, or an image has no label.
     """
     splits = _loaded(name)
-    train, tests = _sets(name, splits, train_set, test_set, to_measure)
+    given = {"train_set": train_set, "validation_set": validation_set, "test_set": test_set}
+    _check_given(name, splits, given)
+    train, vals, tests = _sets(name, splits, given, to_measure, val_chooses)
     image_column, label_column = _columns(name, splits[train or tests[0]])
-    readable = [split for split in dict.fromkeys([train, *tests]) if split and image_column in splits[split].features]
+    candidates = dict.fromkeys([train, *vals, *tests])
+    readable = [split for split in candidates if split and image_column in splits[split].features]
     values = {split: _values(splits[split], label_column) for split in readable}
-    labelled = [split for split in tests if values.get(split) and set(values[split]) != {None}]
-    if test_set is not None and not labelled:
-        raise InputError(f"test_set is {shown(test_set)}, but this split of {quoted(name)} has no labels")
-    used = labelled[:1] if to_measure and labelled else [split for split in (train, *labelled[:1]) if split]
+    labelled = [split for split in values if set(values[split]) - {None}]
+    for setting, split in given.items():
+        if split is not None and split in (*vals, *tests) and split not in labelled:
+            raise InputError(f"{setting} is {shown(split)}, but this split of {quoted(name)} has no labels")
+    val, test = (next((split for split in some if split in labelled), None) for some in (vals, tests))
+    used = [test] if to_measure and test else [split for split in (train, test, val) if split]
     for split in used:
         if None in values[split]:
             row = values[split].index(None)
@@ -143,41 +154,60 @@ def find_hub_images(
     ]
     notes = [
         f"ignored the split {quoted(split)} ({counted(len(splits[split]), 'image')})"
-        + (": it has no labels" if split in tests and split not in labelled else "")
+        + (": it has no labels" if split in (*vals, *tests) and split not in labelled else "")
         for split in splits
         if split not in used
     ]
-    of_splits = [f"{quoted(split)} ({counted(len(splits[split]), 'image')})" for split in used]
     if to_measure:
-        test_is = f"the split {quoted(used[0])}" if labelled else f"all images of {quoted(name)}: it has no test set"
-        return ImageFolder(classes, files[0], files[0], test_is, None if labelled else files[0], tuple(notes))
-    if len(used) == 2:
-        notes.insert(0, f"training set: the split {of_splits[0]}; test set: the split {of_splits[1]}")
-        return ImageFolder(classes, files[0], files[1], f"the split {quoted(used[1])}", notes=tuple(notes))
-    return split_off_test_set(classes, files[0], f"the split {quoted(used[0])}", notes)
+        test_is = f"the split {quoted(test)}" if test else f"all images of {quoted(name)}: it has no test set"
+        return ImageFolder(classes, files[0], files[0], test_is, None if test else files[0], tuple(notes))
+    named = {split: f"the split {quoted(split)} ({counted(len(splits[split]), 'image')})" for split in used}
+    validation = files[-1] if val else None
+    if val:
+        notes.insert(0, f"validation set: {named[val]}")
+    if test:
+        notes.insert(0, f"training set: {named[used[0]]}; test set: {named[test]}")
+        test_is = f"the split {quoted(test)}"
+        return ImageFolder(classes, files[0], files[1], test_is, notes=tuple(notes), validation=validation)
+    found = split_off_test_set(classes, files[0], f"the split {quoted(used[0])}", notes)
+    return replace(found, validation=validation)
 
 
-def _sets(
-    name: str, splits: dict[str, Any], train_set: str | None, test_set: str | None, to_measure: bool
-) -> tuple[str | None, list[str]]:
-    """The split to train on, and the candidates for the test set, the preferred first."""
-    for setting, split in (("train_set", train_set), ("test_set", test_set)):
-        if split is not None and split not in splits:
+def _check_given(name: str, splits: dict[str, Any], given: dict[str, str | None]) -> None:
+    """Make sure that the splits that the user has named exist and differ.
+
+    Raises:
+        InputError: they do not.
+    """
+    seen: dict[str, str] = {}
+    for setting, split in given.items():
+        if split is None:
+            continue
+        if split not in splits:
             raise InputError(
                 f"{setting} is {shown(split)}, but {quoted(name)} has the splits {listed(sorted(splits), 'and')}"
             )
-    if train_set is not None and train_set == test_set:
-        raise InputError(
-            f"train_set and test_set are both the split {quoted(train_set)}: a network must be tested on other images "
-            "than it was trained on"
-        )
+        if (other := seen.setdefault(split, setting)) != setting:
+            raise InputError(
+                f"{other} and {setting} are both the split {quoted(split)}: a network must be tested on other images "
+                "than it was trained on or chosen by"
+            )
+
+
+def _sets(
+    name: str, splits: dict[str, Any], given: dict[str, str | None], to_measure: bool, val_chooses: bool
+) -> tuple[str | None, list[str], list[str]]:
+    """The split to train on, and the candidates for the validation and for the test set, the preferred first."""
+    train_set, validation_set, test_set = given.values()
     by_meaning: dict[str | None, list[str]] = {}
     for split in sorted(splits, key=lambda split: (split not in NAMES, split)):
         by_meaning.setdefault(meaning(split), []).append(split)
     of_training = [train_set] if train_set is not None else by_meaning.get("train", [])
     if "train" in of_training:
         of_training = ["train"]
-    tests = [test_set] if test_set is not None else by_meaning.get("test", []) + by_meaning.get("val", [])
+    vals = [validation_set] if validation_set is not None else by_meaning.get("val", []) if val_chooses else []
+    by_name = by_meaning.get("test", []) + by_meaning.get("val", [])
+    tests = [test_set] if test_set is not None else [split for split in by_name if split not in vals]
     if not of_training and len(splits) == 1:
         of_training = tests = list(splits)
     if len(of_training) != 1 and not (to_measure and tests):
@@ -186,7 +216,8 @@ def _sets(
             "it is with --train-set"
         )
     train = of_training[0] if of_training else None
-    return train, [split for split in tests if to_measure or split not in of_training]
+    vals = [split for split in vals if split not in (train, test_set)]
+    return train, vals, [split for split in tests if to_measure or split not in of_training]
 
 
 def _loaded(name: str) -> dict[str, Any]:

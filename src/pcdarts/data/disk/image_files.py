@@ -140,10 +140,10 @@ def add_identities(digest: blake2b, sources: ImageSources) -> None:
         digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
 
 
-def files_digest(*parts: ImageFiles) -> str:
+def files_digest(*parts: ImageFiles | None) -> str:
     """A digest of names, sizes and classes, which does not depend on where the files lie."""
     digest = blake2b(digest_size=16)
-    for files in parts:
+    for files in filter(None, parts):
         add_identities(digest, files.sources)
         digest.update(files.labels.numpy().tobytes())
     return digest.hexdigest()

@@ -4,7 +4,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -29,7 +29,7 @@ ByClass = dict[str, list[Path]]
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """Encoded images with their classes: a training and a test set."""
+    """Encoded images with their classes: a training and a test set, and perhaps a validation set to choose by."""
 
     classes: tuple[str, ...]
     train: ImageFiles
@@ -40,9 +40,16 @@ class ImageFolder:
     """All images, if there is no test set and `test` was taken from them."""
     notes: tuple[str, ...] = ()
     """Lines about what was found, used and ignored."""
+    validation: ImageFiles | None = None
 
 
-def find_images(root: Path, train_set: str | None = None, test_set: str | None = None) -> ImageFolder:
+def find_images(
+    root: Path,
+    train_set: str | None = None,
+    test_set: str | None = None,
+    validation_set: str | None = None,
+    val_chooses: bool = False,
+) -> ImageFolder:
     """List the images of a folder in one of these layouts, without opening them.
 
     * `root/CLASS/...`, or only `root/train/CLASS/...`: a fifth of each class becomes the test set. Which images these
@@ -51,19 +58,22 @@ def find_images(root: Path, train_set: str | None = None, test_set: str | None =
     * `root/train` and `root/val`: `val` is the test set.
     * `root/train`, `root/val` and `root/test`: `val` is added to the training set (the search splits that itself).
 
-    Sets may have other usual names (`set_folders.py`), or are given by `train_set` and `test_set`, paths below the
-    root. A `test` without class folders is ignored.
+    Sets may have other usual names (`set_folders.py`), or are given by `train_set`, `test_set` and `validation_set`,
+    paths below the root. A `test` without class folders is ignored. With `val_chooses`, or with a `validation_set`,
+    `val` is the validation set and nothing else; then the first rule holds for `root/train` and `root/val` too.
 
     Raises:
         InputError: a folder that cannot be listed or has fewer than two classes, a class without images, sets with
             different classes, or folders of which it is not clear whether they are sets or classes.
     """
-    return _find(find_sets(root, train_set, test_set), training_only=False)
+    return _find(find_sets(root, train_set, test_set, validation_set, val_chooses), training_only=False)
 
 
-def find_training_images(root: Path, train_set: str | None = None) -> ImageFolder:
+def find_training_images(
+    root: Path, train_set: str | None = None, validation_set: str | None = None, val_chooses: bool = False
+) -> ImageFolder:
     """As `find_images`, for jobs that need the training set only: a faulty test set does not matter."""
-    return _find(find_sets(root, train_set), training_only=True)
+    return _find(find_sets(root, train_set, None, validation_set, val_chooses), training_only=True)
 
 
 def find_images_to_measure(root: Path, test_set: str | None = None) -> ImageFolder:
@@ -135,20 +145,27 @@ def _find(sets: Sets, training_only: bool) -> ImageFolder:
     train = _images_by_class(sets.train, sets, notes)
     used = f"{sets.called(sets.train)} ({_counted(train)})"
     val, test = _other_sets(sets, train, training_only, notes)
+    validation = None
+    if val and sets.val_chooses:
+        of_validation = _images_by_class(val, sets, notes, train)
+        notes.said.insert(0, f"validation set: {sets.called(val)} ({_counted(of_validation)})")
+        validation, val = _labelled(root, of_validation), None
     if val and test:
         joining = _images_by_class(val, sets, notes, train)
         used += f" and {sets.called(val)} ({_counted(joining)})"
         train = {name: paths + joining[name] for name, paths in train.items()}
     files, tested = _labelled(root, train), test or val
     if tested is None:
-        return split_off_test_set(tuple(train), files, sets.called(sets.train), notes.lines())
+        found = split_off_test_set(tuple(train), files, sets.called(sets.train), notes.lines())
+        return replace(found, validation=validation)
     if training_only:
         notes.said.insert(0, f"training set: {used}")
-        return ImageFolder(tuple(train), files, files, notes=notes.lines())
+        return ImageFolder(tuple(train), files, files, notes=notes.lines(), validation=validation)
     of_test = _images_by_class(tested, sets, notes, train)
     notes.said.insert(0, f"training set: {used}; test set: {sets.called(tested)} ({_counted(of_test)})")
     test_is = _test_is("test" if test else "validation", tested, sets)
-    return ImageFolder(tuple(train), files, _labelled(root, of_test), test_is, notes=notes.lines())
+    tests = _labelled(root, of_test)
+    return ImageFolder(tuple(train), files, tests, test_is, notes=notes.lines(), validation=validation)
 
 
 def _test_is(which: str, folder: Folder, sets: Sets) -> str:
@@ -165,8 +182,8 @@ def _other_sets(sets: Sets, train: ByClass, training_only: bool, notes: _Notes) 
     if test and "test" not in sets.chosen and _is_unlabelled(test, train):
         notes.add_unused(sets, test, _UNLABELLED)
         test = None
-    if val and _is_unlabelled(val, train):
-        if not (test or training_only or "train" in sets.chosen):
+    if val and "val" not in sets.chosen and _is_unlabelled(val, train):
+        if not (test or training_only or sets.val_chooses or "train" in sets.chosen):
             train_set = sets.train.path.relative_to(sets.root).as_posix() if sets.train else "."
             raise InputError(
                 f"{sets.called(val)} in {quoted(sets.root)} would be the test set, but its images are not in class "

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ class _Values(NamedTuple):
 
 
 def find_pixel_range(
-    train: ImageSources, test: ImageSources, given: PixelRange | None, on_bad_image: OnBadImage
+    train: ImageSources, others: Sequence[ImageSources], given: PixelRange | None, on_bad_image: OnBadImage
 ) -> tuple[PixelRange | None, tuple[str, ...]]:
     """The pixel range of a data set, None if no image has more than 8 bits, and notes for the user about it.
 
@@ -60,19 +61,20 @@ def find_pixel_range(
     bit more each) that no value exceeds; floating-point numbers: 0 to 1, or to 255.
 
     Args:
+        others: the sets that are not trained on.
         on_bad_image: with "skip", an image that cannot be read is ignored here; the job leaves it out later.
 
     Raises:
         InputError: an image cannot be read, no such range holds all values, or the given range does not.
     """
     with strict_warnings():
-        known, others = (_read_all(sources, on_bad_image) for sources in (train, test))
-    every = known + others
+        known, *unknown = (_read_all(sources, on_bad_image) for sources in (train, *others))
+    every = [*known, *chain(*unknown)]
     if not every:
         return None, ()
     pixel_range = given or _range_of(known, every)
     _check(every, pixel_range)
-    count = f"{len(every)} of {len(train) + len(test)} images have more than 8 bits"
+    count = f"{len(every)} of {sum(map(len, (train, *others)))} images have more than 8 bits"
     notes = [f"{count}; their values {range_text(pixel_range)} become 0 to 255"]
     return pixel_range, tuple(notes + _warn_of_little_use(every, pixel_range))
 
@@ -146,8 +148,8 @@ def _range_of(known: Sequence[_Values], every: Sequence[_Values]) -> PixelRange:
     """
     if not known:
         raise InputError(
-            f"{len(every)} test images have more than 8 bits, the first is {every[0]}, but no training image has: "
-            f"convert them, or say what is black and white with {_flag_for(every)}"
+            f"{len(every)} test or validation images have more than 8 bits, the first is {every[0]}, but no training "
+            f"image has: convert them, or say what is black and white with {_flag_for(every)}"
         )
     negative = next((some for some in known if some.smallest < 0), None)
     if negative:

@@ -19,6 +19,7 @@ _SET_OF = {word: meaning for meaning, words in _MEANINGS.items() for word in wor
 _WRAPPING = "sets?|data|dataset|split|images?|imgs?|pictures?|photos?|samples?"
 _SET_NAME = re.compile(rf"(?:{_WRAPPING})*({'|'.join(sorted(_SET_OF, key=len, reverse=True))})(?:{_WRAPPING})*")
 
+FLAGS = {"train": "--train-set", "val": "--validation-set", "test": "--test-set"}
 WHAT_TO_SAY = "say which folder is which with --train-set and --test-set"
 
 
@@ -40,7 +41,7 @@ def _meaning_in(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Sets:
-    """The folders of the sets. Without `test`, `val` becomes the test set, or else a part of `train`."""
+    """The folders of the sets; a `val` that does not choose is the test set, or beside `test` training data."""
 
     root: Path
     train: Folder | None
@@ -49,9 +50,11 @@ class Sets:
     notes: tuple[str, ...] = ()
     """What was ignored, and which wrapping folders were entered."""
     chosen: tuple[str, ...] = ()
-    """Which of the sets ("train", "test") the user has named."""
+    """Which of the sets ("train", "val", "test") the user has named."""
     passed: tuple[Folder, ...] = ()
     """The folders around the sets, which may hold other files."""
+    val_chooses: bool = False
+    """Whether `val` is for choosing, and so neither training nor test data."""
 
     def called(self, folder: Folder) -> str:
         """The folder's path below the root, for a message."""
@@ -63,43 +66,67 @@ def called(path: Path, root: Path) -> str:
     return quoted(root.name or root) if path == root else quoted(path.relative_to(root).as_posix())
 
 
-def find_sets(root: Path, train_set: str | None = None, test_set: str | None = None) -> Sets:
+def find_sets(
+    root: Path,
+    train_set: str | None = None,
+    test_set: str | None = None,
+    validation_set: str | None = None,
+    val_chooses: bool = False,
+) -> Sets:
     """Find the sets in a folder, without looking at images.
 
     Args:
         root: the folder. If it holds only another folder, as unpacked archives often do, that one is searched.
-        train_set, test_set: the folders that the user has chosen, as paths below the root; `.` is the root itself.
+        train_set, test_set, validation_set: the folders that the user has chosen, as paths below the root; `.` is the
+            root itself.
+        val_chooses: whether a validation set is for choosing; so is one that is named.
 
     Raises:
         InputError: a folder cannot be listed, a chosen folder does not exist, two folders mean the same set, or it is
             not clear whether folders are sets or classes.
     """
-    test = _chosen(root, test_set, "test_set")
-    left_out = frozenset({os.path.realpath(test.path)}) if test else frozenset[str]()
+    test, val = _chosen(root, test_set, "test_set"), _chosen(root, validation_set, "validation_set")
+    left_out = frozenset(os.path.realpath(folder.path) for folder in (test, val) if folder)
     train = _chosen(root, train_set, "train_set", left_out)
-    if train and test and os.path.realpath(train.path) in left_out:
-        raise InputError(
-            f"train_set and test_set are both the folder {called(train.path, root)}: a network must be tested on "
-            "other images than it was trained on"
-        )
-    chosen = tuple(which for which, folder in (("train", train), ("test", test)) if folder)
+    _check_are_different({"train_set": train, "validation_set": val, "test_set": test}, root)
+    val_chooses = val_chooses or val is not None
+    given = {which: folder for which, folder in (("train", train), ("val", val), ("test", test)) if folder}
+    chosen = tuple(given)
     top = Folder(root, left_out)
-    if train and (test or train.path == root):
-        return Sets(root, train, None, test, (), chosen, () if train.path == root else (top,))
+    if train and ((test and (val or not val_chooses)) or train.path == root):
+        return Sets(root, train, val, test, (), chosen, () if train.path == root else (top,), val_chooses)
     *passed, base = _down_to_base(top)
     named = _named(base) if chosen else _find_named(base, root)
     found = _by_meaning({folder: which for folder, which in named.items() if which not in chosen}, root)
-    found |= {which: folder for which, folder in (("train", train), ("test", test)) if folder}
-    if train and "test" in found:
+    found |= given
+    if train and "test" in found and not val_chooses:
         found.pop("val", None)  # the user has said what to train on
     if "train" not in found and (chosen or not named):
-        found = {"train": base} | ({"test": test} if test else {})
+        found = {"train": base, **given}
     notes = [] if base.path == root else [f"the images are in the folder {called(base.path, root)}"]
     if found.get("train") is not base:
         notes += _ignored(base, found.values(), root)
         passed.append(base)
     train, val, test = (found.get(which) for which in ("train", "val", "test"))
-    return Sets(root, train, val, test, tuple(notes), chosen, tuple(passed))
+    return Sets(root, train, val, test, tuple(notes), chosen, tuple(passed), val_chooses)
+
+
+def _check_are_different(chosen: dict[str, Folder | None], root: Path) -> None:
+    """Make sure that no two of the folders that the user has chosen are the same.
+
+    Raises:
+        InputError: two are.
+    """
+    seen: dict[str, str] = {}
+    for setting, folder in chosen.items():
+        if folder is None:
+            continue
+        other = seen.setdefault(os.path.realpath(folder.path), setting)
+        if other != setting:
+            raise InputError(
+                f"{other} and {setting} are both the folder {called(folder.path, root)}: a network must be tested on "
+                "other images than it was trained on or chosen by"
+            )
 
 
 def unwrap(folder: Folder) -> Folder:
@@ -192,7 +219,7 @@ def _cannot_tell(named: dict[Folder, str], others: Sequence[Folder], base: Folde
     """The error for folders with names of sets beside others."""
     one = len(named) == 1
     names = listed([called(folder.path, root) for folder in list(named)[:3]], "and")
-    flags = {f"--{'train' if which == 'train' else 'test'}-set": folder for folder, which in named.items()}
+    flags = {FLAGS["test" if which == "val" else which]: folder for folder, which in named.items()}
     sets = " ".join(f"{flag} {shown(folder.path.relative_to(root).as_posix())}" for flag, folder in flags.items())
     return InputError(
         f"it is not clear whether {names} in {quoted(root)}, beside {_some([folder.name for folder in others])}, "
