@@ -92,6 +92,7 @@ def test_a_training_of_two_processes_prints_once_and_normalises_in_each_of_them(
     assert "on 2 x cpu (1 thread)" in ended.out
     result = result_of(tmp_path / "run")
     assert 0 <= result["test_top1_error"] <= 100
+    assert [one["images"] for one in result["test_details"]["per_class"]] == [10] * 10  # those of both processes
     assert differences(tmp_path / "run", finished_train) != []  # BatchNorm of half a batch
 
 

@@ -6,11 +6,14 @@ import os
 import statistics
 from pathlib import Path
 
+import pytest
+
 import pcdarts
 from command_line import GENOTYPE, RUN_FILES, checkpoint_of, copy_of, differences, done, metrics_of, refused, result_of
 from pcdarts.cell.derive import random_genotype
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.recipes import resolve
+from pcdarts.learn.by_class import ByClass, mean_by_class, read_by_class
 
 SMALLEST = (
     "train",
@@ -32,6 +35,12 @@ def trained_genotype(run: Path) -> pcdarts.Genotype:
     genotype = pcdarts.Genotype.from_json((run / "genotype.json").read_text())
     assert resolve(TrainConfig, file=run / "config.yaml").genotype == genotype.to_text()
     return genotype
+
+
+def read(run: Path) -> ByClass:
+    details = read_by_class(result_of(run)["test_details"])
+    assert details is not None
+    return details
 
 
 # What it leaves behind
@@ -68,6 +77,25 @@ def test_the_error_is_that_of_as_many_test_images_as_were_asked_for_and_says_so(
     result = result_of(run)
     assert result["test_images"] == 100
     assert result["test_top1_error"] == round(result["test_top1_error"])
+
+
+def test_the_result_says_of_every_class_how_many_images_were_recognised(finished_train: Path) -> None:
+    result = result_of(finished_train)
+    details = read(finished_train)
+    assert [(one.name, one.images) for one in details.per_class] == [(name, 10) for name in details.classes]
+    recognised = sum(images for (label, prediction), images in details.counts.items() if label == prediction)
+    assert details.images - recognised == result["test_top1_error"]  # of 100 images
+    assert details.balanced_accuracy == pytest.approx(100 - result["test_top1_error"])  # of equal classes
+
+
+def test_a_training_killed_between_its_last_epoch_and_its_result_has_the_same_result(
+    tmp_path: Path, finished_train: Path
+) -> None:
+    run = copy_of(finished_train, tmp_path / "run")
+    result = result_of(run)
+    (run / "result.json").unlink()
+    done(tmp_path, "train", "--resume", "run")
+    assert result_of(run) == result
 
 
 # What it trains
@@ -142,6 +170,9 @@ def test_several_seeds_give_mean_and_standard_deviation(two_seeds_output: tuple[
     of_five = [result_of(run / f"seed-{seed}")["test_top5_error"] for seed in (0, 1)]
     assert result["test_top5_error"] == statistics.mean(of_five)
     assert math.isclose(result["test_top1_error_std"], abs(errors[0] - errors[1]) / math.sqrt(2))
+    details = mean_by_class([read(run / f"seed-{seed}") for seed in (0, 1)])
+    assert read(run) == details
+    assert (details.seeds, sum(details.counts.values())) == (2, 200)
     mean_and_std = f"{result['test_top1_error']:.2f} ± {result['test_top1_error_std']:.2f} %"
     assert f"top-1 test error {mean_and_std} (mean ± std of 2 seeds)" in printed
 

@@ -1,6 +1,7 @@
 """Batches made on the device from uint8 images, in memory or streamed; crop, flip and cutout are index arithmetic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -148,14 +149,20 @@ class Batches:
         Yields:
             Images `[B, C, H, W]`, float32, normalised, in channels_last memory format; labels `[B]`, int64.
         """
+        with closing(self.numbered(epoch, start)) as batches:
+            for images, labels, _ in batches:
+                yield images, labels
+
+    def numbered(self, epoch: int, start: int = 0) -> Generator[tuple[Tensor, Tensor, Tensor]]:
+        """The same batches, each with the indices of its images in the data, `[B]`, int64."""
         chances = (self.order.own(self._chance(*batch)) for batch in self.order.batches(epoch, start))
         if self._stream is not None:
             yield from self._streamed(self._stream, chances)
             return
         for chance in _one_ahead(send(chance, self.device) for chance in chances):
-            yield self._batch(self._colours, chance), self._labels[chance[0]]
+            yield self._batch(self._colours, chance), self._labels[chance[0]], chance[0]
 
-    def _streamed(self, stream: StreamedImages, chances: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _streamed(self, stream: StreamedImages, chances: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Batches of streamed images.
 
         An image that is skipped because it cannot be read is missing from a measurement; in a shuffled epoch another
@@ -168,9 +175,10 @@ class Batches:
             if self.order.shuffle:
                 place = complete(kept, chance.shape[1], self.order.stream)
             chance = chance[:, kept[place]]
-            labels = self._labels[send(chance[0], self.device)]
+            indices = send(chance[0], self.device)
             colours = send(pixels, self.device).view(-1, self._channels)
-            yield self._batch(colours, send(torch.stack([place, *chance[1:]]), self.device)), labels
+            images = self._batch(colours, send(torch.stack([place, *chance[1:]]), self.device))
+            yield images, self._labels[indices], indices
 
     def _chance(self, indices: Tensor, draw: torch.Generator) -> Tensor:
         """All random numbers of a batch, int64 `[7, B]`, drawn on the CPU, to be sent to the device in one piece.

@@ -21,9 +21,10 @@ from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.outcome.find_genotype import find_genotype, latest_search, save_genotype
 from pcdarts.jobs.outcome.sizes import cost_text
 from pcdarts.jobs.start import Beginning, load_start
+from pcdarts.learn.by_class import by_class, of_results
 from pcdarts.learn.job_batches import pixel_range_of, plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler, make_sgd
-from pcdarts.learn.measure import Average, errors_text, top_errors
+from pcdarts.learn.measure import Average, errors_text, measure
 from pcdarts.learn.networks import make_network
 from pcdarts.learn.training_on import has_other_epochs, trained_on
 from pcdarts.network.complexity import complexity
@@ -145,9 +146,13 @@ def mean_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The result of several seeds: errors are means, times and what was skipped are sums."""
     errors = [one["test_top1_error"] for one in results]
     mean, std = statistics.mean(errors), statistics.stdev(errors)
+    details = of_results(results)
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
     for name in ("train_seconds", "skipped_batches", "skipped_images"):
         result[name] = sum(one[name] for one in results)
+    result.pop("test_details", None)
+    if details is not None:
+        result["test_details"] = details.to_json()
     if "test_top5_error" in result:
         result["test_top5_error"] = statistics.mean(one["test_top5_error"] for one in results)
     return result
@@ -202,6 +207,7 @@ def train_one(
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
             network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
         train_step = WeightStep(network, optimizer, scaler, processes, job.finite, config.gradient_clip, parts)
+        measured = None
         for epoch, learning_rate in job.epochs(config.epochs, rate_of, drop_path_of):
             optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_of(epoch)
@@ -219,10 +225,12 @@ def train_one(
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 network.eval()
                 processes.share_buffers(network)
-                errors = top_errors(network, test_batches, processes, job.save_if_due)
-                record |= {f"test_{name}": error for name, error in errors.items()}
+                measured = measure(network, test_batches, processes, job.save_if_due)
+                record |= {f"test_{name}": error for name, error in measured.errors.items()}
             job.end_epoch(record)
 
+        if measured is None:  # a kill came between the last epoch and the result
+            measured = measure(network.eval(), test_batches, processes)
         if not processes.is_first:
             return {}
         assert job.place.record is not None, "a training has at least one epoch"
@@ -230,6 +238,7 @@ def train_one(
         result = {
             **errors,
             "test_images": len(data.test),
+            "test_details": by_class(data.classes, measured.labels.tolist(), measured.predictions.tolist()).to_json(),
             **asdict(size),
             "train_seconds": job.place.seconds,
             "device": job.device_name,

@@ -1,7 +1,8 @@
 """Losses and errors of a classifier."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -12,43 +13,106 @@ from pcdarts.run.processes import ALONE, Processes
 
 
 class _Batches(Protocol):
-    """Images and labels by the batch: `Batches`, or some of them."""
+    """Images, labels and the images' indices by the batch: `Batches`, or some of them."""
 
-    def epoch(self, epoch: int, /) -> Iterable[tuple[Tensor, Tensor]]: ...
+    def numbered(self, epoch: int, /) -> Iterable[tuple[Tensor, Tensor, Tensor]]: ...
+
+
+class Mistake(NamedTuple):
+    """An image that was taken for another class than its own."""
+
+    image: int
+    """Its index in the data."""
+    label: int
+    prediction: int
+    probability: float
+    """What the network gave to the class that it named, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a classifier made of images: an entry for each one that could be read, in their order."""
+
+    num_classes: int
+    images: Tensor
+    """Their indices in the data, int64 `[N]`."""
+    labels: Tensor
+    predictions: Tensor
+    """The class of the largest logit, int64 `[N]`."""
+    probabilities: Tensor
+    """Of the predicted class, by softmax, float64 `[N]`."""
+    among_five: Tensor
+    """Whether the label is among the classes of the five largest logits, bool `[N]`."""
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """`top1_error` and, of more than 5 classes, `top5_error`, in %."""
+        total = len(self.labels)
+        first, among = int((self.predictions == self.labels).sum()), int(self.among_five.sum())
+        errors = {"top1_error": 100 * (total - first) / total}
+        return errors | ({"top5_error": 100 * (total - among) / total} if self.num_classes > 5 else {})
+
+    def confusion(self) -> Tensor:
+        """How many images of each class (the rows) were taken for each class (the columns), int64 `[C, C]`."""
+        classes = self.num_classes
+        return (self.labels * classes + self.predictions).bincount(minlength=classes**2).view(classes, classes)
+
+    def mistakes(self, at_most: int) -> list[Mistake]:
+        """The mistakes that the network was most certain of, first; of equal ones those of the first images."""
+        wrong = (self.predictions != self.labels).nonzero().flatten()
+        chosen = wrong[self.probabilities[wrong].argsort(descending=True, stable=True)[:at_most]]
+        columns = (self.images, self.labels, self.predictions, self.probabilities)
+        return [Mistake(*row) for row in zip(*(column[chosen].tolist() for column in columns), strict=True)]
 
 
 @torch.no_grad()
+def measure(
+    classify: Callable[[Tensor], Tensor],
+    batches: _Batches,
+    processes: Processes = ALONE,
+    between: Callable[[], None] = lambda: None,
+) -> Measured:
+    """What `classify` makes of the images of one epoch.
+
+    Every process measures its share of each batch and gets the whole; `between` is called after each batch. Nothing
+    waits for the device before the end.
+
+    Raises:
+        RunError: no image can be read.
+    """
+    rows, probabilities, classes = [torch.empty(0, 4, dtype=torch.int64)], [torch.empty(0, 1, dtype=torch.float64)], 0
+    for images, labels, indices in batches.numbered(0):
+        if len(labels) > 0:  # the last batch may have fewer images than there are processes
+            logits = classify(images)
+            classes = logits.shape[1]
+            best = logits.topk(min(5, classes)).indices
+            among = (best == labels.unsqueeze(1)).sum(dim=1)
+            rows.append(torch.stack([indices, labels, best[:, 0], among], dim=1))
+            probabilities.append(logits.float().softmax(dim=1).gather(1, best[:, :1]))
+        between()
+    columns = [torch.cat([part.cpu().double() for part in parts]) for parts in (rows, probabilities)]
+    together = processes.gather(torch.cat(columns, dim=1))
+    if len(together) == 0:
+        raise RunError("none of the images to measure the error on can be read: repair them")
+    together = together[together[:, 0].argsort(stable=True)]
+    images, labels, predictions, among = together[:, :4].long().unbind(dim=1)
+    return Measured(classes, images, labels, predictions, together[:, 4].nan_to_num(), among > 0)
+
+
 def top_errors(
     classify: Callable[[Tensor], Tensor],
     batches: _Batches,
     processes: Processes = ALONE,
     between: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """`top1_error` and, of more than 5 classes, `top5_error`, in %, over the images of one epoch.
+    """`top1_error` and, of more than 5 classes, `top5_error`, in %, over the images of one epoch; see `measure`.
 
-    The share of images whose class is not the one of the largest logit, not among those of the 5 largest. Every process
-    measures its share of each batch; `between` is called after each one.
+    The share of images whose class is not the one of the largest logit, not among those of the 5 largest.
 
     Raises:
         RunError: no image can be read.
     """
-    found_first: Tensor | int = 0
-    found_among: Tensor | int = 0
-    measured = classes = 0
-    for images, labels in batches.epoch(0):
-        if len(labels) > 0:  # the last batch may have fewer images than there are processes
-            logits = classify(images)
-            classes = logits.shape[1]
-            found = logits.topk(min(5, classes)).indices == labels.unsqueeze(1)
-            found_first, found_among = found_first + found[:, 0].sum(), found_among + found.sum()
-            measured += len(labels)
-        between()
-    counts = torch.tensor([int(found_first), int(found_among), measured])
-    first, among_five, total = processes.total(counts).tolist()
-    if total == 0:
-        raise RunError("none of the images to measure the error on can be read: repair them")
-    errors = {"top1_error": 100 * (total - first) / total}
-    return errors | ({"top5_error": 100 * (total - among_five) / total} if classes > 5 else {})
+    return measure(classify, batches, processes, between).errors
 
 
 def errors_text(kind: NetworkKind, errors: Mapping[str, float], what: str = "error") -> str:

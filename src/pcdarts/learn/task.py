@@ -248,8 +248,8 @@ class _First(NamedTuple):
     batches: Batches
     at_most: int | None
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return islice(self.batches.epoch(epoch), self.at_most)
+    def numbered(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        return islice(self.batches.numbered(epoch), self.at_most)
 
 
 class ArchBatches:

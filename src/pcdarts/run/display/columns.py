@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+from unicodedata import combining, east_asian_width
 
 if TYPE_CHECKING:  # reports need `aligned` alone, and are faster without rich
     from rich.console import Console
@@ -14,9 +15,15 @@ WIDTH = 120
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Every row as a line in which each column is as wide as its longest text."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        padded = (text + " " * (width - width_of(text)) for text, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal a text takes: two for each letter of East Asian scripts, none for added marks."""
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
 
 
 def console() -> "Console":
