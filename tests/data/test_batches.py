@@ -115,13 +115,18 @@ def test_the_last_smaller_batch_is_kept_or_dropped(drop_last, sizes):
     assert len(batches) == len(sizes)
 
 
+def assert_same(some: list[tuple[Tensor, Tensor]], others: list[tuple[Tensor, Tensor]]) -> None:
+    assert len(some) == len(others) > 0
+    for (images, labels), (other_images, other_labels) in zip(some, others, strict=True):
+        assert torch.equal(images, other_images)
+        assert torch.equal(labels, other_labels)
+
+
 def test_an_epoch_taken_up_in_the_middle_goes_on_with_the_same_batches():
     batches = batches_of(some_images(22), Augmentation(4, True, 4))
     whole, rest = list(batches.epoch(5)), list(batches.epoch(5, start=2))
     assert len(rest) == 4
-    for (image, label), (expected_image, expected_label) in zip(rest, whole[2:], strict=True):
-        assert torch.equal(image, expected_image)
-        assert torch.equal(label, expected_label)
+    assert_same(rest, whole[2:])
 
 
 def test_cutout_changes_nothing_but_the_square():
@@ -143,6 +148,46 @@ def test_half_of_the_images_are_mirrored_and_every_crop_occurs():
     assert sorted(round((value * STD[0] + MEAN[0]).item() * 255) for value in batch[:, 0, 2, 2].unique()) == [
         *(7, 8, 9, 12, 13, 14, 17, 18, 19)
     ]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(lambda sizes: sum(sizes) >= 4),
+    seed=st.integers(0, 99),
+)
+def test_balanced_batches_hold_equally_many_images_of_each_class_and_all_of_a_class_equally_often(sizes, seed):
+    classes = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    batches = batches_of(some_images(len(classes)).relabelled(classes), balanced=True, seed=seed)
+    for epoch in range(2):
+        indices = torch.cat([own for own, _ in batches.order.batches(epoch, 0)])
+        assert len(indices) == len(classes)
+        of_class = classes[indices].bincount(minlength=len(sizes))[torch.tensor(sizes) > 0]
+        assert of_class.max() - of_class.min() <= 1
+        times = indices.bincount(minlength=len(classes)).split(sizes)
+        assert all(of_one.max() - of_one.min() <= 1 for of_one in times if len(of_one))
+
+
+def test_balanced_batches_are_those_of_their_place_in_the_run():
+    images = some_images(12).relabelled(torch.arange(12) // 9)
+    first, second = (list(batches_of(images, Augmentation(2), balanced=True).epoch(epoch)) for epoch in (0, 1))
+    assert not torch.equal(first[0][0], second[0][0])
+    assert_same(list(batches_of(images, Augmentation(2), balanced=True).epoch(1, start=2)), second[2:])
+
+
+def test_randaugment_depends_on_the_place_in_the_run_alone_and_leaves_orders_and_random_state_as_they_were():
+    images, changed = some_images(22), Augmentation(4, True, randaugment=9)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    whole = list(batches_of(images, changed).epoch(1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same(list(batches_of(images, changed).epoch(1, start=2)), whole[2:])
+    shares = [list(batches_of(images, changed, share=(rank, 2)).epoch(1)) for rank in (0, 1)]
+    assert_same([tuple(map(torch.cat, zip(*pair, strict=True))) for pair in zip(*shares, strict=True)], whole)
+    more = some_images(400)
+    (plain, _), (other, _) = (
+        next(batches_of(more, x, batch_size=400).epoch(1)) for x in (Augmentation(4, True), changed)
+    )
+    same = (plain == other).flatten(1).all(dim=1).float().mean()
+    assert 0 < same < 0.1  # these drew twice what changes nothing: they are cropped and mirrored as before
 
 
 def test_the_images_stay_as_they_were():

@@ -9,6 +9,7 @@ from pydantic import ValidationInfo, create_model, field_validator, model_valida
 from pydantic_core import ErrorDetails
 
 from pcdarts.cell.space import NetworkKind
+from pcdarts.config.groups.few_images_settings import FewImages, Sampling
 from pcdarts.config.groups.group import argument, setting
 from pcdarts.config.groups.image_settings import (
     Crops,
@@ -59,7 +60,7 @@ from pcdarts.errors import closest, listed, shown
 
 class SearchConfig(
     RunConfig, Images, Workers, Stem, Size, Nodes, PartialChannels, Epochs, Sgd, LowestLearningRate, TrainedNetwork,
-    Budget, Splits, Crops, Cutout, Precision, Accumulation, Safety, Seed, Machine, Determinism, Compilation,
+    Budget, Splits, Crops, Cutout, Sampling, Precision, Accumulation, Safety, Seed, Machine, Determinism, Compilation,
 ):  # fmt: skip
     """Search a cell; the defaults are those of the paper's search on CIFAR-10 (Sec. 4.2)."""
 
@@ -154,8 +155,8 @@ def _with(group: type[MethodSettings]) -> type[SearchConfig]:
 
 
 class TrainConfig(
-    RunConfig, Images, Workers, Stem, Size, Epochs, Sgd, LowestLearningRate, Schedule, Cutout, Crops, Precision,
-    Accumulation, Safety, Seed, Machine, Determinism, Compilation,
+    RunConfig, Images, Workers, Stem, Size, Epochs, Sgd, LowestLearningRate, Schedule, Cutout, Crops, Sampling,
+    FewImages, Precision, Accumulation, Safety, Seed, Machine, Determinism, Compilation,
 ):  # fmt: skip
     """Train the network of a genotype from scratch; the defaults are those of the paper on CIFAR-10 (Sec. 4.2)."""
 

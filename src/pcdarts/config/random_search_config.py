@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal
 
 from pcdarts.config.configs import TrainConfig
+from pcdarts.config.groups.few_images_settings import Sampling
 from pcdarts.config.groups.group import setting
 from pcdarts.config.groups.image_settings import Crops, Cutout, Images, Splits, Workers
 from pcdarts.config.groups.learning_settings import Accumulation, Epochs, LowestLearningRate, Precision, Sgd
@@ -14,7 +15,7 @@ from pcdarts.config.job_config import RunConfig
 
 class RandomSearchConfig(
     RunConfig, Images, Workers, Epochs, Stem, Size, Nodes, TrainedNetwork, Sgd, LowestLearningRate, Splits, Cutout,
-    Crops, Precision, Accumulation, Safety, Seed, Machine, Determinism,
+    Crops, Sampling, Precision, Accumulation, Safety, Seed, Machine, Determinism,
 ):  # fmt: skip
     """Search a cell by drawing some at random; the defaults are those of the recipe cifar10."""
 

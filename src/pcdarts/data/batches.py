@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pcdarts.data.disk.streaming import StreamedImages, complete
 from pcdarts.data.images import Images
+from pcdarts.data.randaugment import draw_changes, rand_augment
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 from pcdarts.ops.sending import send
@@ -33,6 +34,8 @@ class Augmentation:
     al., 2015). Needs streamed images, because images in memory are resized already."""
     color_jitter: float = 0.0
     """After `resized`: change brightness, contrast and saturation by a factor of up to 1 ± this, the hue by half."""
+    randaugment: int = 0
+    """After crop and flip: the magnitude of RandAugment, up to 30; 0 is off."""
 
     def __post_init__(self) -> None:
         for name, pixels in (("crop_padding", self.crop_padding), ("cutout", self.cutout)):
@@ -53,6 +56,8 @@ class Order:
     stream: str
     share: tuple[int, int]
     """(rank, number of processes)."""
+    balance: Tensor | None = None
+    """The class of each image, where an epoch is to hold equally many of each class."""
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -62,8 +67,11 @@ class Order:
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, torch.Generator]]:
         """The indices `[B]` of the images in batches `start`, `start + 1`, ..., each with its own random generator."""
         order = torch.arange(self.count)
-        if self.shuffle:
-            order = torch.randperm(self.count, generator=generator(self.seed, self.stream, epoch, "order"))
+        draw = generator(self.seed, self.stream, epoch, "order")
+        if self.balance is not None:
+            order = balanced_order(self.balance, draw)
+        elif self.shuffle:
+            order = torch.randperm(self.count, generator=draw)
         for batch in range(start, len(self)):
             indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
             yield indices, generator(self.seed, self.stream, epoch, batch)
@@ -77,6 +85,22 @@ class Order:
         return columns.tensor_split(processes, dim=1)[rank]
 
 
+def balanced_order(labels: Tensor, draw: torch.Generator) -> Tensor:
+    """As many indices of images as there are `labels` `[N]`, in random order, up to one equally many of each class.
+
+    Of a class with too few images some come again, but none more than once more often than another.
+    """
+    classes = labels.unique()
+    chosen = []
+    for number, label in enumerate(classes.tolist()):
+        images = (labels == label).nonzero().flatten()
+        wanted = len(range(number, len(labels), len(classes)))
+        rounds = -(-wanted // len(images))
+        orders = [images[torch.randperm(len(images), generator=draw)] for _ in range(rounds)]
+        chosen.append(torch.cat(orders)[:wanted])
+    return torch.cat(chosen)[torch.randperm(len(labels), generator=draw)]
+
+
 class Batches:
     """An endless supply of epochs over `images`.
 
@@ -87,6 +111,7 @@ class Batches:
         images: images in memory are moved to `device` as uint8; streamed ones are read batch by batch.
         mean, std: per channel, of pixels scaled to [0, 1].
         shuffle: a new random order every epoch; otherwise the order of `images`.
+        balanced: a shuffled epoch holds equally many images of each class, so some come more than once or not at all.
         drop_last: leave out the last batch if it is smaller than the others.
         stream: the name of these random numbers among others with the same seed, e.g. "weight".
         share: (rank, number of processes): use only this process's part of every batch. The parts together are the
@@ -112,6 +137,7 @@ class Batches:
         stream: str,
         device: torch.device | str,
         share: tuple[int, int] = (0, 1),
+        balanced: bool = False,
     ) -> None:
         smallest = batch_size if drop_last else 1
         if batch_size < 1 or len(images) < smallest:
@@ -121,7 +147,8 @@ class Batches:
             )
         self.augmentation = augmentation
         self.batch_size = batch_size
-        self.order = Order(len(images), batch_size, shuffle, drop_last, seed, stream, share)
+        balance = images.labels if balanced else None
+        self.order = Order(len(images), batch_size, shuffle, drop_last, seed, stream, share, balance)
         self.device = torch.device(device)
         self._labels = images.labels.to(self.device)
         self._channels, self._height, self._width = images.shape
@@ -159,8 +186,8 @@ class Batches:
         if self._stream is not None:
             yield from self._streamed(self._stream, chances)
             return
-        for chance in _one_ahead(send(chance, self.device) for chance in chances):
-            yield self._batch(self._colours, chance), self._labels[chance[0]], chance[0]
+        for chance, sent in _one_ahead((chance, send(chance, self.device)) for chance in chances):
+            yield self._batch(self._colours, sent, chance), self._labels[sent[0]], sent[0]
 
     def _streamed(self, stream: StreamedImages, chances: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Batches of streamed images.
@@ -177,24 +204,29 @@ class Batches:
             chance = chance[:, kept[place]]
             indices = send(chance[0], self.device)
             colours = send(pixels, self.device).view(-1, self._channels)
-            images = self._batch(colours, send(torch.stack([place, *chance[1:]]), self.device))
+            images = self._batch(colours, send(torch.stack([place, *chance[1:]]), self.device), chance)
             yield images, self._labels[indices], indices
 
     def _chance(self, indices: Tensor, draw: torch.Generator) -> Tensor:
         """All random numbers of a batch, int64 `[7, B]`, drawn on the CPU, to be sent to the device in one piece.
 
         For each image: its index; the corner (down, right) of the crop in the padded image; whether to mirror it; the
-        centre (y, x) of the cutout square; the seed of the random crop and colours. All are drawn, whether used or not:
-        switching cutout on does not change the crops.
+        centre (y, x) of the cutout square; with RandAugment the seeds of its changes; the seed of the random crop and
+        colours. All others are drawn, whether used or not: switching cutout on does not change the crops.
         """
         corners = 2 * self.augmentation.crop_padding + 1
         limits = (corners, corners, 2, self._height, self._width, 2**31)
-        return torch.stack([indices, *(torch.randint(limit, indices.shape, generator=draw) for limit in limits)])
+        *rows, seeds = (torch.randint(limit, indices.shape, generator=draw) for limit in limits)
+        changes = draw_changes(len(indices), draw) if self.augmentation.randaugment else ()
+        return torch.stack([indices, *rows, *changes, seeds])
 
-    def _batch(self, colours: Tensor, chance: Tensor) -> Tensor:
-        """The augmented, normalised batch `[B, C, H, W]`; the rows of `colours` are pixels of images."""
+    def _batch(self, colours: Tensor, chance: Tensor, on_cpu: Tensor) -> Tensor:
+        """The augmented, normalised batch `[B, C, H, W]`; the rows of `colours` are pixels of images.
+
+        `on_cpu` is `chance` before it was sent to the device.
+        """
         # Each [B, 1], to broadcast with positions [H] and [W].
-        index, down, right, mirrored, centre_y, centre_x, _ = chance.unsqueeze(-1)
+        index, down, right, mirrored, centre_y, centre_x = chance[:6].unsqueeze(-1)
         padding = self.augmentation.crop_padding
         y = torch.arange(self._height, device=self.device)
         x = torch.arange(self._width, device=self.device)
@@ -203,6 +235,10 @@ class Batches:
         rows = y + down - padding
         columns = torch.where(mirrored * self.augmentation.flip == 1, self._width - 1 - x, x) + right - padding
         pixels = self._pick_pixels(colours, index, rows, columns)
+        if self.augmentation.randaugment:
+            images = pixels.view(-1, self._height, self._width, self._channels).permute(0, 3, 1, 2)
+            images = rand_augment(images, on_cpu[6:-1], self.augmentation.randaugment)
+            pixels = images.permute(0, 2, 3, 1).reshape(pixels.shape)
 
         images = pixels.float().div_(self._white).sub_(self._mean).div_(self._std)
         if self.augmentation.cutout:
@@ -229,7 +265,7 @@ class Batches:
         return (positions >= first) & (positions < first + self.augmentation.cutout)
 
 
-def _one_ahead(items: Iterator[Tensor]) -> Iterator[Tensor]:
+def _one_ahead(items: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
     """The same items, each made before the previous one is used: drawn and sent while a GPU still computes."""
     item = next(items, None)
     while item is not None:

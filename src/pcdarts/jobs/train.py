@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
@@ -22,6 +21,9 @@ from pcdarts.jobs.outcome.find_genotype import find_genotype, latest_search, sav
 from pcdarts.jobs.outcome.sizes import cost_text
 from pcdarts.jobs.start import Beginning, load_start
 from pcdarts.learn.by_class import by_class, of_results
+from pcdarts.learn.few_images.average_weights import AverageWeights
+from pcdarts.learn.few_images.balance import class_weights, cross_entropy
+from pcdarts.learn.few_images.mixing import Mixing
 from pcdarts.learn.job_batches import pixel_range_of, plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, errors_text, measure
@@ -182,6 +184,10 @@ def train_one(
     if processes.is_first:
         write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
     optimizer, scaler, average = make_sgd(network, config), make_scaler(config.amp, device), Average("train", processes)
+    mean_network = AverageWeights(network, config.ema) if config.ema else None
+    kept = mean_network.network if mean_network else network
+    mixing = Mixing(config, data.num_classes)
+    weights = class_weights(data.train.labels, data.num_classes).to(device) if config.class_weights != "none" else None
 
     def rate_of(epoch: int) -> float:
         first, last, schedule = config.learning_rate, config.learning_rate_min, config.learning_rate_schedule
@@ -200,9 +206,12 @@ def train_one(
         job.keep(network=network, optimizer=optimizer, scaler=scaler)
         if config.init is not None:
             job.keep(init=beginning)
+        if mean_network:
+            job.keep(ema=mean_network)
         job.watch(network)
         images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
-        job.begin(images_used, [*data.notes, *([beginning_line] if beginning_line else [])])
+        notes = (beginning_line, mixing.note, mean_network and mean_network.note)
+        job.begin(images_used, [*data.notes, *(note for note in notes if note)])
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
             network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
@@ -214,23 +223,26 @@ def train_one(
             network.train()
 
             for step, (images, labels) in job.steps(train_batches, epoch):
+                images, labels = mixing(images, labels, epoch, step)
                 # Every process drops paths of its own images, the first one with the numbers of a run of one process.
                 rank = (processes.rank,) if processes.rank > 0 else ()
                 torch.manual_seed(generator(config.seed, "drop path", epoch, step, *rank).initial_seed())
                 with job.guarded():
-                    loss, logits = train_step(images, labels, partial(train_loss, config))
+                    loss, logits = train_step(images, labels, partial(train_loss, config, weights))
                     average.add(loss, logits, labels, job.finite.bad)
+                if mean_network:
+                    mean_network.update(network, epoch * len(train_batches) + step + 1)
 
             record = {"learning_rate": learning_rate, **job.measured()}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
-                network.eval()
-                processes.share_buffers(network)
-                measured = measure(network, test_batches, processes, job.save_if_due)
+                kept.eval()
+                processes.share_buffers(kept)
+                measured = measure(kept, test_batches, processes, job.save_if_due)
                 record |= {f"test_{name}": error for name, error in measured.errors.items()}
             job.end_epoch(record)
 
         if measured is None:  # a kill came between the last epoch and the result
-            measured = measure(network.eval(), test_batches, processes)
+            measured = measure(kept.eval(), test_batches, processes)
         if not processes.is_first:
             return {}
         assert job.place.record is not None, "a training has at least one epoch"
@@ -255,15 +267,15 @@ def train_one(
 
 
 def train_loss(
-    config: TrainConfig, network: nn.Module, images: Tensor, labels: Tensor
+    config: TrainConfig, weights: Tensor | None, network: nn.Module, images: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What is minimised, with the auxiliary head's share; the loss that is reported; and the logits."""
     output = network(images)
     logits, auxiliary_logits = output if config.auxiliary else (output, None)
-    loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+    loss = cross_entropy(logits, labels, config.label_smoothing, weights)
     if auxiliary_logits is None:
         return loss, loss, logits
-    auxiliary_loss = F.cross_entropy(auxiliary_logits, labels, label_smoothing=config.label_smoothing)
+    auxiliary_loss = cross_entropy(auxiliary_logits, labels, config.label_smoothing, weights)
     return loss + config.auxiliary_weight * auxiliary_loss, loss, logits
 
 

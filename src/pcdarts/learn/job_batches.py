@@ -15,6 +15,7 @@ from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import DataSet, Images
 from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError
+from pcdarts.learn.few_images.balance import balance_lines
 from pcdarts.run.processes import ALONE, Processes
 
 BORDER = 1 / 16
@@ -47,7 +48,7 @@ def training_data(config: SearchConfig | TrainConfig, device: torch.device, proc
     if config.pixel_range is not None and data.pixel_range is None:
         unused = f"no image has more than 8 bits: --pixel-range {range_text(config.pixel_range)} changes nothing"
         data = replace(data, notes=(*data.notes, unused))
-    return data
+    return replace(data, notes=(*data.notes, *balance_lines(config, data)))
 
 
 def pixel_range_of(config: TrainConfig, data: DataSet) -> list[float] | None:
@@ -136,7 +137,12 @@ def training_batches(
         mean=data.mean,
         std=data.std,
         augmentation=Augmentation(
-            config.crop_padding, config.flip, config.cutout, config.crop == "resized", config.color_jitter
+            config.crop_padding,
+            config.flip,
+            config.cutout,
+            config.crop == "resized",
+            config.color_jitter,
+            config.randaugment if isinstance(config, TrainConfig) else 0,
         ),
         shuffle=True,
         drop_last=drop_last,
@@ -144,6 +150,7 @@ def training_batches(
         stream=stream,
         device=device,
         share=(processes.rank, processes.count),
+        balanced=config.sampling == "balanced",
     )
 
 

@@ -1,4 +1,7 @@
-"""Which weights of a training are its result: those after the last epoch, or those that a validation set has chosen."""
+"""Which weights of a training are its result: those after the last epoch, or those that a validation set has chosen.
+
+With `--ema` both are averages over the steps.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,4 +18,4 @@ def weights_to_use(state: Mapping[str, Any], config: TrainConfig) -> dict[str, T
         LookupError, TypeError, ValueError: it is no such state.
     """
     best = state["best"]["weights"] if config.select == "best" else None
-    return dict(state["network"] if best is None else best)
+    return dict(state["ema" if config.ema else "network"] if best is None else best)

@@ -139,9 +139,18 @@ class Average:
         self.wrong: Tensor | float = 0.0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor, left_out: Tensor | None = None) -> None:
-        """Count one batch, unless the boolean `left_out` says that it does not count; `loss` is its mean."""
+        """Count one batch, unless the boolean `left_out` says that it does not count; `loss` is its mean.
+
+        Of mixed images `labels` are the shares of the classes, `[B, classes]`: a prediction is right by the share of
+        its class, as the authors of MixUp count.
+        """
         images: Tensor | int = len(labels)
-        loss, wrong = loss.double() * len(labels), (logits.argmax(dim=1) != labels).sum()
+        predicted = logits.argmax(dim=1)
+        if labels.ndim == 2:
+            wrong = (1 - labels.double().gather(1, predicted.unsqueeze(1))).sum()
+        else:
+            wrong = (predicted != labels).sum()
+        loss = loss.double() * len(labels)
         if left_out is not None:
             images = (~left_out) * len(labels)
             loss, wrong = loss.masked_fill(left_out, 0), wrong.masked_fill(left_out, 0)

@@ -47,10 +47,10 @@ def assert_same(some: list[Batch], others: list[Batch]) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_streamed_batches_are_the_resident_ones_bit_for_bit(folder: Path, workers: int) -> None:
     resident, streamed = load(folder, "resident"), load(folder, workers=workers)
-    augmentation = Augmentation(crop_padding=2, flip=True, cutout=3)
+    augmentation = Augmentation(crop_padding=2, flip=True, cutout=3, randaugment=9)
     for epoch, start in ((0, 0), (1, 1)):
-        expected = list(batches_of(resident.train, augmentation).epoch(epoch, start))
-        assert_same(list(batches_of(streamed.train, augmentation).epoch(epoch, start)), expected)
+        expected = list(batches_of(resident.train, augmentation, balanced=True).epoch(epoch, start))
+        assert_same(list(batches_of(streamed.train, augmentation, balanced=True).epoch(epoch, start)), expected)
     expected = list(batches_of(resident.test, shuffle=False).epoch(0))
     assert_same(list(batches_of(streamed.test, shuffle=False).epoch(0)), expected)
 
