@@ -29,6 +29,7 @@ LAYERS = [
     "ship",
     "timm_models",
     "launch",
+    "own_images",
     "study",
     "report",
     "cli",

@@ -24,6 +24,8 @@ usage: pcdarts COMMAND [flags]
 
 PC-DARTS: differentiable architecture search with partial channel connections and edge normalisation.
 
+  pcdarts fit FOLDER      from a folder of images to a network to ship, in --minutes: looks, plans, searches where that
+                          pays, trains, tests and exports
   pcdarts search          search a cell; without flags in minutes, on the data set inside the package;
                           with --plan only say what memory and time it would take on this machine
   pcdarts random search   draw random cells, train each briefly and keep the best: what a search has to beat
@@ -158,15 +160,19 @@ def _work(job: Job, arguments: Sequence[str]) -> None:
         taken = _settings_of_start(config_class, file, flags)
         config = resolve(config_class, file=file, flags={**fitted, **taken, **flags}, problems=problems)
     if plans:
-        from pcdarts.bench.plan import run_plan
-
         print(*said, sep="\n", end="\n" if said else "")
-        return run_plan(config)
+        with without_collection():
+            plan = imported(job.plans)
+        plan(config)
+        return
     with ending_afterwards(), without_collection():  # half an import is worse than a moment's wait
         from pcdarts.launch import begin, go_on
 
         imported(job.does)
-    return go_on(config, resumed) if resumed else begin(config, place, said)
+    if resumed:
+        go_on(config, resumed)
+    else:
+        begin(config, place, said)
 
 
 def _settings_of_start(config_class: type[JobConfig], file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:

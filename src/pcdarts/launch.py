@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from pcdarts.config.groups.image_settings import Images
-from pcdarts.config.job_config import RunConfig
+from pcdarts.config.job_config import FolderConfig, RunConfig
 from pcdarts.config.recipes import recipe
 from pcdarts.config.verbs import JOBS, imported
 from pcdarts.errors import InputError, RunError
@@ -22,10 +22,11 @@ from pcdarts.run.run_folder import RUNS, RunFolder
 from pcdarts.run.whole_files import write_text
 
 
-def begin(config: RunConfig, place: Path | None, said: Sequence[str] = ()) -> None:
+def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = (), again: str | None = None) -> None:
     """Do the job in a new folder at `place`, or in the next free one below runs/.
 
-    First come the lines `said` about how the configuration came about, on the screen and in the log.
+    First come the lines `said` about how the configuration came about, on the screen and in the log. A job that is part
+    of another one is continued with that one's command, `again`.
 
     Raises:
         InputError: something is wrong with configuration, folder or data; the folder is as it was.
@@ -42,7 +43,7 @@ def begin(config: RunConfig, place: Path | None, said: Sequence[str] = ()) -> No
         run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem_of(config))
         with lock(run):
             RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
-            with _watched(config.job, run, False, processes):
+            with _watched(config, run, False, processes, again):
                 write_text(run.config, config.to_yaml())
                 run.write_json(run.env, environment)
                 for line in said:
@@ -51,11 +52,13 @@ def begin(config: RunConfig, place: Path | None, said: Sequence[str] = ()) -> No
                 _lead(config, run, False, processes)
 
 
-def stem_of(config: RunConfig) -> str:
+def stem_of(config: FolderConfig) -> str:
     """What a run is called that is given no name: after its job and its recipe, or after data that is not the recipe's.
 
     Folders of images, COCO sets and data sets of the Hugging Face hub are called as they are.
     """
+    if not isinstance(config, RunConfig):  # it is about a folder of images
+        return f"{config.job}-{_as_name(getattr(config, 'folder', None), 'folder')}"
     name = config.recipe or "custom"
     if config.recipe is not None and isinstance(config, Images):
         root = config.data_root if config.data in ("folder", "imagenet") else None
@@ -72,7 +75,7 @@ def _as_name(place: Path | str | None, otherwise: str) -> str:
     return re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or otherwise
 
 
-def go_on(config: RunConfig, place: Path) -> None:
+def go_on(config: FolderConfig, place: Path, again: str | None = None) -> None:
     """Continue the job in the folder at `place`, from its last checkpoint if it has one.
 
     With other epochs than the run was begun with it is trained on.
@@ -86,19 +89,20 @@ def go_on(config: RunConfig, place: Path) -> None:
             _follow(type(config), True, processes)
             return
         run = RunFolder.open(place)
-        further = config if config.extendable and has_other_epochs(run, config) else None
+        longer = config if isinstance(config, RunConfig) and config.extendable else None
+        further = longer if longer and has_other_epochs(run, longer) else None
         with nullcontext() if run.is_finished and not further else lock(run):
             if run.is_finished and not further:
                 processes.share(None)
-                more = f"; --epochs with more than {config.epochs} trains it on" if config.extendable else ""
+                more = f"; --epochs with more than {longer.epochs} trains it on" if longer else ""
                 print(f"{run.path} is finished: there is nothing to resume{more}")
                 return
             run.refuse_links()
-            with trained_on(run, further) if further else nullcontext(), _watched(config.job, run, True, processes):
+            with trained_on(run, further) if further else nullcontext(), _watched(config, run, True, processes, again):
                 _lead(config, run, True, processes)
 
 
-def _lead(config: RunConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
+def _lead(config: FolderConfig, run: RunFolder, resume: bool, processes: Processes) -> None:
     """Do the job as the first process, once the others know what and where."""
     order = {"config": config.model_dump(mode="json"), "run": str(run.path.absolute())}
     with losses_explained(processes):
@@ -106,7 +110,7 @@ def _lead(config: RunConfig, run: RunFolder, resume: bool, processes: Processes)
         imported(JOBS[config.job].does)(config, run, resume, processes)
 
 
-def _follow(config_class: type[RunConfig], resume: bool, processes: Processes) -> None:
+def _follow(config_class: type[FolderConfig], resume: bool, processes: Processes) -> None:
     """Do the same as the first process, which writes and prints for all."""
     with losses_explained(processes):
         shared = processes.share(None)
@@ -117,12 +121,14 @@ def _follow(config_class: type[RunConfig], resume: bool, processes: Processes) -
 
 
 @contextmanager
-def _watched(job: str, run: RunFolder, resume: bool, processes: Processes) -> Iterator[None]:
+def _watched(
+    config: FolderConfig, run: RunFolder, resume: bool, processes: Processes, again: str | None
+) -> Iterator[None]:
     """However the job ends, `state.json` and the message say so, and how to go on."""
-    command = ["pcdarts", *job.split(), "--resume", str(run.path)]
+    command = ["pcdarts", *config.job.split(), "--resume", str(run.path)]
     if processes.count > 1:
         command = ["torchrun", "--nproc-per-node", str(processes.count), "-m", *command]
-    again = f"continue with `{shlex.join(command)}`"
+    remedy = f"continue with `{again or shlex.join(command)}`"
     try:
         yield
     except InputError as error:
@@ -132,11 +138,12 @@ def _watched(job: str, run: RunFolder, resume: bool, processes: Processes) -> It
         raise
     except RunError as error:
         run.write_state("failed", message=str(error))
-        remedy = f"; mend that, then {again}" if isinstance(error.__cause__, OSError) else ""
-        raise RunError(f"{error}{remedy}") from error
+        mend = f"; mend that, then {remedy}" if isinstance(error.__cause__, OSError) else ""
+        raise RunError(f"{error}{mend}") from error
     except KeyboardInterrupt as error:
         run.write_state("interrupted")
-        error.args = (f"{error or 'interrupted'}; {again}",)
+        if remedy not in str(error):  # which a part of this job has said
+            error.args = (f"{error or 'interrupted'}; {remedy}",)
         raise
     except Exception as error:
         run.write_state("failed", message=f"{type(error).__name__}: {error}")

@@ -21,6 +21,8 @@ def fitted_epochs(
     Raises:
         InputError: the file cannot be read, or there is no such recipe.
     """
+    if config_class.job_name() not in RECIPES:
+        return {}, []
     given = {**({} if file is None else read_yaml(file, config_class)), **flags}
     named = str(given.get("recipe") or next(iter(RECIPES[config_class.job_name()])))
     base = recipe(config_class, named).model_dump()

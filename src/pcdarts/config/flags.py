@@ -12,7 +12,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from pcdarts.config.foreign_flags import meant
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.groups.values import DATA_NAMES
-from pcdarts.config.job_config import JobConfig, every_setting, settings
+from pcdarts.config.job_config import FolderConfig, JobConfig, every_setting, settings
 from pcdarts.config.recipes import RECIPES, resolve
 from pcdarts.config.verbs import JOBS
 from pcdarts.errors import listed, shown
@@ -30,8 +30,11 @@ RUN_FLAGS = {
 }
 """What can be said to a job with a run folder besides its settings: name, metavar, help."""
 
-PLAN_FLAG = {"plan": ("", "only measure what memory and hours it would take here: by K, batch size and stem (--kind)")}
-"""The same for a search alone; without a metavar it is a switch."""
+PLAN_FLAGS = {
+    "search": ("", "only measure what memory and hours it would take here: by K, batch size and stem (--kind)"),
+    "fit": ("", "only look at the images, measure steps and print the plan"),
+}
+"""The flag `--plan` of the jobs that have one; without a metavar it is a switch."""
 
 
 _FOR_A_SWITCH = ("true", "false", "yes", "no")
@@ -73,9 +76,10 @@ def _as_type(config_class: type[JobConfig], fields: Mapping[str, FieldInfo]) -> 
 
 def flags_besides(config_class: type[JobConfig]) -> dict[str, tuple[str, str]]:
     """What can be said to a job besides its settings: name, metavar and help; without a metavar it is a switch."""
-    if config_class.job_name() not in RECIPES:
+    if not issubclass(config_class, FolderConfig):
         return {}
-    return RUN_FLAGS | PLAN_FLAG if config_class.job_name() == "search" else RUN_FLAGS
+    plan = PLAN_FLAGS.get(config_class.job_name())
+    return RUN_FLAGS | {"plan": plan} if plan else RUN_FLAGS
 
 
 def known_flags(config_class: type[JobConfig]) -> dict[str, bool]:
@@ -136,13 +140,16 @@ def _print_help(config_class: type[JobConfig], prog: str, given: Mapping[str, An
         chosen = {name: given[name] for name in ("recipe", "method") if name in given}
         config = resolve(config_class, file=file, flags=chosen)
         fields = settings(type(config))
-        defaults = config.model_dump(exclude={"job"}) | dict.fromkeys(RUN_FLAGS) | dict.fromkeys(PLAN_FLAG, False)
+        defaults = config.model_dump(exclude={"job"})
         description = f"Recipe < YAML file < flags. The defaults shown are those of the recipe {defaults['recipe']}."
     else:
         fields = settings(config_class)
         defaults = {name: field.default for name, field in fields.items() if not field.is_required()}
         description = str(config_class.__doc__)
+    defaults |= {name: None if metavar else False for name, (metavar, _) in flags_besides(config_class).items()}
     flags = _as_type(config_class, fields)
+    unset = {name for name, field in fields.items() if _plain_type(field.annotation) == (bool, True)}
+    defaults = {name: value for name, value in defaults.items() if value is not None or name not in unset}
     tyro.cli(flags, prog=prog, args=["--help"], description=description, default=defaults)
 
 

@@ -45,7 +45,7 @@ class JobConfig(Group):
         Where data, split and first weights are, is written in full, so that they are found from any folder.
         """
         fields = self.model_dump(mode="json")
-        for name in ("data_root", "split_file", "init"):
+        for name in ("data_root", "split_file", "init", "folder"):
             if fields.get(name) is not None:
                 fields[name] = os.path.abspath(os.path.expanduser(fields[name]))
         if os.path.isdir(fields.get("hub_name") or ""):
@@ -53,8 +53,12 @@ class JobConfig(Group):
         return yaml.safe_dump(fields, sort_keys=False, default_flow_style=False, width=math.inf)
 
 
-class RunConfig(JobConfig, Epochs, Sgd, Precision, Safety, Seed, Machine, Determinism):
+class FolderConfig(JobConfig, Machine):
     """What the configurations of all jobs with a run folder have in common."""
+
+
+class RunConfig(FolderConfig, Epochs, Sgd, Precision, Safety, Seed, Machine, Determinism):
+    """What the configurations of all jobs that learn have in common."""
 
     recipe: str | None = setting(None, "published settings, which are the defaults of all others", after="job")
 

@@ -17,7 +17,8 @@ from pcdarts.config.configs import (
     TrainConfig,
 )
 from pcdarts.config.detect_config import DetectTestConfig, DetectTrainConfig
-from pcdarts.config.job_config import JobConfig, RunConfig
+from pcdarts.config.fit_config import FitConfig
+from pcdarts.config.job_config import FolderConfig, JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
 
@@ -30,11 +31,13 @@ class Job:
     does: str
     pins: str = ""
     """The function of the same form that fixes for ever what a configuration refers to, such as the latest run."""
+    plans: str = ""
+    """The function that does what `--plan` asks for: it prints what the job would do here, and does nothing."""
 
     @property
     def has_run_folder(self) -> bool:
         """Whether it leaves a run folder, and can be resumed."""
-        return issubclass(self.config, RunConfig)
+        return issubclass(self.config, FolderConfig)
 
 
 def imported(place: str) -> Callable[..., Any]:
@@ -44,7 +47,7 @@ def imported(place: str) -> Callable[..., Any]:
 
 
 JOBS: dict[str, Job] = {
-    "search": Job(SearchConfig, "pcdarts.jobs.search:run_search"),
+    "search": Job(SearchConfig, "pcdarts.jobs.search:run_search", plans="pcdarts.bench.plan:run_plan"),
     "random search": Job(RandomSearchConfig, "pcdarts.jobs.random_search:run_random_search"),
     "train": Job(TrainConfig, "pcdarts.jobs.train:run_train", "pcdarts.jobs.train:pinned"),
     "detect train": Job(
@@ -63,5 +66,6 @@ JOBS: dict[str, Job] = {
     "report": Job(ReportConfig, "pcdarts.report.page:run_report"),
     "bench": Job(BenchConfig, "pcdarts.bench.bench:run_bench"),
     "data split": Job(DataSplitConfig, "pcdarts.learn.splits:run_data_split"),
+    "fit": Job(FitConfig, "pcdarts.own_images.fit:run_fit", plans="pcdarts.own_images.fit:print_plan"),
 }
 """By name, as it is typed."""

@@ -37,6 +37,7 @@ class RunFolder:
         self.log = path / "log.txt"
         self.genotype = path / "genotype.json"
         self.split = path / "split.json"
+        self.plan = path / "plan.json"
         self.checkpoint = path / "checkpoint.pt"
         self.result = path / "result.json"
         self.state = path / "state.json"
@@ -120,7 +121,7 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """Remove the folder if it holds no more than a job's beginning: the job was refused before it did anything."""
-        beginning = (self.config, self.env, self.log, self.split)
+        beginning = (self.config, self.env, self.log, self.split, self.plan)
         with suppress(OSError):
             left = list(self.path.iterdir())
             if all(path in beginning or _is_no_work(path) for path in left):

@@ -63,5 +63,5 @@ def test_what_a_run_may_be_resumed_with_is_what_its_groups_say() -> None:
 def test_every_job_of_the_table_has_its_own_name_and_code_and_its_recipes_if_it_makes_a_run() -> None:
     for name, job in JOBS.items():
         assert job.config.job_name() == name
-        assert all(callable(imported(place)) for place in (job.does, job.pins) if place)
-        assert job.has_run_folder == (name in RECIPES)
+        assert all(callable(imported(place)) for place in (job.does, job.pins, job.plans) if place)
+        assert job.has_run_folder == (name in RECIPES or name == "fit")

@@ -154,13 +154,14 @@ def training_command(
         wanted["image_size"] = network.image_size
     for name, value in wanted.items():
         if value != getattr(base, name):
-            command += _flag(name, value)
+            command += as_flag(name, value)
     if same_data and own is None and config.train_images is not None:  # the recipe's number is for its own images
-        command += _flag("train_images", config.train_images)
+        command += as_flag("train_images", config.train_images)
     return shlex.join(command)
 
 
-def _flag(name: str, value: Any) -> list[str]:
+def as_flag(name: str, value: Any) -> list[str]:
+    """A setting as it is typed."""
     dashed = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{dashed}" if value else f"--no-{dashed}"]

@@ -1,0 +1,172 @@
+"""`pcdarts fit`: from a folder of images to a network one would ship, by the jobs that can be called one by one."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pcdarts.config.configs import ExportConfig, SearchConfig, TrainConfig
+from pcdarts.config.fit_config import FitConfig
+from pcdarts.config.job_config import RunConfig
+from pcdarts.config.recipes import resolve
+from pcdarts.errors import InputError
+from pcdarts.jobs.outcome.evaluation import as_flag
+from pcdarts.jobs.outcome.find_genotype import find_genotype, save_genotype
+from pcdarts.launch import begin, go_on
+from pcdarts.own_images.account import Account
+from pcdarts.own_images.look import look_at
+from pcdarts.own_images.planning import Planner
+from pcdarts.own_images.rules import Facts, Search
+from pcdarts.own_images.words import closing_lines, plan_lines
+from pcdarts.run.device import choose_device
+from pcdarts.run.processes import ALONE, Processes
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.ship.export import run_export
+from pcdarts.ship.formats import FORMATS
+
+Config = TypeVar("Config", bound=RunConfig)
+SAFETY = 0.95
+"""The part of the time that is planned: machines are seldom as fast as when they were measured."""
+SEARCHED, PUBLISHED = "trial-searched", "trial-published"
+"""The short trainings between which validation chooses."""
+
+
+def print_plan(config: FitConfig) -> None:
+    """Look at the images, measure steps and print the plan; no run folder is made.
+
+    Raises:
+        InputError: the folder, the device, the time or the budget cannot be used.
+    """
+    choose_device(config.device, config.threads)
+    facts, notes = look_at(config)
+    print(*notes, sep="\n", flush=True)
+    planner = Planner(config, facts)
+    plan = planner.plan(SAFETY * 60 * config.minutes, 60 * config.minutes)
+    print(*plan_lines(config, planner, plan), sep="\n", flush=True)
+
+
+def run_fit(config: FitConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
+    """Do all phases, or those that are left, each in a run folder inside `run`; returns what `result.json` holds.
+
+    Raises:
+        InputError: the folder, the device, the time or the budget cannot be used, or a phase refuses.
+        RunError, Interrupted: as the phases do; what was done is kept.
+    """
+    if processes.count > 1:
+        raise InputError("fit works in one process: start it without torchrun")
+    return Fit(config, run).do()
+
+
+class Fit:
+    """A fit in its folder."""
+
+    def __init__(self, config: FitConfig, run: RunFolder) -> None:
+        self.config, self.run, self.account = config, run, Account(run)
+        self.again = shlex.join(["pcdarts", "fit", "--resume", str(run.path)])
+
+    def do(self) -> dict[str, Any]:
+        """All phases that are left."""
+        choose_device(self.config.device, self.config.threads)
+        with self.account.counting("planning"):
+            self.planner = self._planner()
+            if "plan" not in self.account.kept:
+                self._plan()
+        genotype = self._searched()
+        if "train" not in self.account.kept:
+            with self.account.counting("planning"):
+                self._plan_training(genotype)
+        trained = self._phase("train", TrainConfig, self.account.kept["train"])
+        with self.account.counting("export"):
+            files = self._export()
+        named = [name for name in trained if name.startswith("test_") or name in ("params", "mult_adds", "genotype")]
+        result = {
+            **{name: trained[name] for name in named},
+            "seconds": self.account.seconds,
+            "seconds_by_phase": self.account.kept["seconds"],
+            "files": [str(path.relative_to(self.run.path)) for path in files],
+        }
+        save_genotype(self.run, find_genotype(trained["genotype"]))
+        for line in closing_lines(self.run, self.config, self.planner.facts, result):
+            self.run.say(line)
+        self.run.finish(result)
+        return result
+
+    def _planner(self) -> Planner:
+        """About what was seen before, or what a look at the images shows."""
+        if (kept := self.account.kept.get("facts")) is not None:
+            return Planner(self.config, Facts(**{name: _tuple(value) for name, value in kept.items()}))
+        facts, notes = look_at(self.config)
+        for line in notes:
+            self.run.say(line)
+        self.account.save(facts=asdict(facts))
+        return Planner(self.config, facts)
+
+    def _plan(self) -> None:
+        """Plan everything, say so, and keep what is to be done first."""
+        whole = 60 * self.config.minutes
+        plan = self.planner.plan(SAFETY * whole - self.account.seconds, whole)
+        for line in plan_lines(self.config, self.planner, plan):
+            self.run.say(line)
+        search: dict[str, Any] | str
+        trials: dict[str, dict[str, Any]] = {}
+        if isinstance(plan.search, Search):
+            search = self.planner.search_flags(dict(plan.search.settings))
+            cells = {SEARCHED: str(self.run.path / "search"), PUBLISHED: None}
+            epochs = {"epochs": plan.trial_epochs}
+            trials = {name: self.planner.train_flags(plan.training, cell) | epochs for name, cell in cells.items()}
+        else:
+            search = plan.search
+        self.account.save(plan={"search": search, "trials": trials})
+
+    def _searched(self) -> str | None:
+        """The cell to be trained, searched for if that is planned; None for the published one."""
+        plan = self.account.kept["plan"]
+        if isinstance(plan["search"], str):
+            return self.config.genotype
+        self._phase("search", SearchConfig, plan["search"])
+        results = {name: self._phase(name, TrainConfig, flags) for name, flags in plan["trials"].items()}
+        errors = {name: result.get("validation_top1_error") for name, result in results.items()}
+        searched, published = errors[SEARCHED], errors[PUBLISHED]
+        if searched is not None and published is not None and published <= searched:
+            return None
+        return str(self.run.path / "search")
+
+    def _plan_training(self, genotype: str | None) -> None:
+        """Fix the training for the time that is left."""
+        training = self.planner.training(genotype, SAFETY * 60 * self.config.minutes - self.account.seconds)
+        self.account.save(train=self.planner.train_flags(training, genotype))
+
+    def _phase(self, name: str, config_class: type[Config], flags: dict[str, Any]) -> dict[str, Any]:
+        """Begin a job in the folder `name`, or go on with it; returns what its `result.json` holds."""
+        run = RunFolder(self.run.path / name)
+        if not run.is_finished:
+            with self.account.counting(name):
+                if run.config.is_file():
+                    here = {"device": self.config.device, "threads": self.config.threads}
+                    go_on(resolve(config_class, file=run.config, flags=here), run.path, self.again)
+                else:
+                    line = f"{name}: {command(config_class, flags)}"
+                    self.run.say(line)
+                    begin(resolve(config_class, flags=flags), run.path, again=self.again)
+        return run.read_result()
+
+    def _export(self) -> list[Path]:
+        """Write the network for other programs; what cannot be written is said."""
+        folder = self.run.path / "export"
+        for name in ("onnx",):
+            if not (folder / FORMATS[name].file_name).exists():
+                try:
+                    run_export(ExportConfig(run=self.run.path / "train", format=name, out=folder))
+                except InputError as error:
+                    self.run.say(f"not exported: {error}")
+        return sorted(path for path in folder.glob("*") if path.is_file())
+
+
+def command(config_class: type[RunConfig], flags: dict[str, Any]) -> str:
+    """The command that does the same."""
+    words = ["pcdarts", *config_class.job_name().split()]
+    return shlex.join([*words, *(word for name, value in flags.items() for word in as_flag(name, value))])
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,168 @@
+"""The plan of a fit: the rules applied to a folder, this machine and the time that is left."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import suggested_kind
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.fit_config import FitConfig
+from pcdarts.config.recipes import resolve
+from pcdarts.errors import InputError, counted
+from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
+from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.network.complexity import Complexity
+from pcdarts.own_images import rules
+from pcdarts.own_images.rules import Facts, Search, Shape, StepTime, TooShort, Training
+from pcdarts.own_images.speed import search_step_time, step_time
+
+RECIPE = "cifar10-small"
+"""What the settings of search and training are that no rule is about."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done."""
+
+    training: Training
+    search: Search | str
+    """Or why there is none."""
+    trial_epochs: int
+    """Of the short trainings between which validation chooses; 0 without a choice."""
+
+
+class Planner:
+    """Applies the rules to the folder of a fit; what it measures it measures once."""
+
+    def __init__(self, config: FitConfig, facts: Facts) -> None:
+        self.config, self.facts = config, facts
+        self.fixed = config.fixed()
+        self.step_time = cache(self._step_time)
+
+    def plan(self, seconds: float, whole: float) -> Plan:
+        """The plan for `seconds` of the `whole` time.
+
+        Raises:
+            InputError: the time is too short, or no network is within the budget.
+        """
+        first = self.training(self.config.genotype, seconds)
+        why = "--genotype" if self.config.genotype else rules.why_not_to_search(self.facts, self.config.search)
+        if why is not None:
+            return Plan(first, why, 0)
+        settings = rules.search_settings(self.facts, first.shape)
+        images = settings.get("train_images", self.facts.images) // 2
+        step = search_step_time(
+            self.search_config(settings), len(self.facts.classes), self.facts.image_channels, images
+        )
+        search = rules.plan_search(self.facts, first.shape, whole, self.config.search, step)
+        if isinstance(search, str):
+            return Plan(first, search, 0)
+        left = seconds - search.seconds
+        trial = self.trial_epochs(first, left)
+        left -= 2 * (first.load_seconds + trial * first.epoch_seconds)
+        return Plan(self.training(None, left), search, trial)
+
+    def trial_epochs(self, training: Training, seconds: float) -> int:
+        """The epochs of each short training between which validation chooses."""
+        return max(2, math.floor((rules.TRIAL_SHARE * seconds - training.load_seconds) / training.epoch_seconds))
+
+    def training(self, genotype: str | None, seconds: float) -> Training:
+        """The training of a cell (by default the published one) for which there is time.
+
+        Raises:
+            InputError: the time is too short, or no network is within the budget.
+        """
+        fits = self._fits(genotype)
+        try:
+            return rules.plan_training(
+                self.facts,
+                seconds - rules.EXPORT_SECONDS,
+                self.fixed,
+                lambda shape, batch: self.step_time(shape, batch, genotype),
+                fits,
+            )
+        except TooShort as error:
+            used = 60 * self.config.minutes - seconds
+            least = math.ceil((used + error.seconds + rules.EXPORT_SECONDS) / 60)
+            raise InputError(
+                f"minutes is {self.config.minutes:g}, but {counted(error.epochs, 'epoch')} of the smallest network on "
+                f"these {self.facts.images:,} training images take {counted(least, 'minute')} here, the least that "
+                f"is of use: give --minutes {least} or more, or fewer images (--train-images, --image-size)"
+            ) from None
+
+    def _fits(self, genotype: str | None) -> Callable[[Shape], bool]:
+        """Whether a network with this cell keeps to the budget.
+
+        Raises:
+            InputError: not even the smallest does.
+        """
+        limits = {"mult_adds": self.config.max_mult_adds, "params": self.config.max_params}
+
+        def fits(shape: Shape) -> bool:
+            size = asdict(self.size(shape, genotype))
+            return all(limit is None or size[name] <= limit for name, limit in limits.items())
+
+        side = rules.possible_sides(self.facts, self.fixed)[-1]
+        kind = self.fixed.get("kind") or suggested_kind(side)
+        num_cells = self.fixed.get("num_cells") or rules.SIZES[0][0]
+        least = Shape(side, kind, num_cells, self.fixed.get("channels") or rules.LEAST_CHANNELS)
+        if not fits(least):
+            for name, limit in limits.items():
+                if limit is not None and (number := asdict(self.size(least, genotype))[name]) > limit:
+                    raise InputError(
+                        f"max_{name} is {limit}, but the smallest network here ({least.num_cells} cells of "
+                        f"{least.channels} channels, images of {side}x{side} pixels) has {number} "
+                        f"{name.replace('_', '-')}: give {number} or more"
+                    )
+        return fits
+
+    def size(self, shape: Shape, genotype: str | None) -> Complexity:
+        """What a network costs with this cell, by default the published one."""
+        network = EvaluationNetwork(
+            shape.kind,
+            shape.channels,
+            shape.num_cells,
+            len(self.facts.classes),
+            self.facts.image_channels,
+            shape.image_size,
+        )
+        return network.complexity(self.genotype(shape, genotype))
+
+    def genotype(self, shape: Shape, genotype: str | None) -> Genotype:
+        return find_genotype(genotype or rules.published_cell(shape.kind), lambda line: None)
+
+    def _step_time(self, shape: Shape, batch_size: int, genotype: str | None) -> StepTime:
+        training = Training(shape, batch_size, 1, 0.0, 0.0)
+        config = self.train_config(training, genotype)
+        return step_time(config, self.genotype(shape, genotype), len(self.facts.classes), self.facts.image_channels)
+
+    def train_flags(self, training: Training, genotype: str | None) -> dict[str, Any]:
+        """What `pcdarts train` is told."""
+        cell = genotype or rules.published_cell(training.shape.kind)
+        return self._shared() | rules.settings_for(self.facts, training) | {**self.fixed, "genotype": cell}
+
+    def train_config(self, training: Training, genotype: str | None) -> TrainConfig:
+        return resolve(TrainConfig, flags=self.train_flags(training, genotype))
+
+    def search_flags(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What `pcdarts search` is told."""
+        shared = ("train_set", "test_set", "pixel_range", "on_bad_image", "workers", "seed", "flip")
+        return self._shared() | settings | {name: value for name, value in self.fixed.items() if name in shared}
+
+    def search_config(self, settings: dict[str, Any]) -> SearchConfig:
+        return resolve(SearchConfig, flags=self.search_flags(settings))
+
+    def _shared(self) -> dict[str, Any]:
+        config = self.config
+        shared = {
+            "recipe": RECIPE,
+            "data": "folder",
+            "data_root": str(config.folder.expanduser().absolute()),
+            "threads": config.threads,
+        }
+        if config.device != "auto":
+            shared["device"] = config.device
+        return {name: value for name, value in shared.items() if value is not None}

@@ -1,0 +1,313 @@
+"""The rules of `pcdarts fit`: from facts about the images, measured times and the minutes to settings.
+
+Pure functions. Every rule has its reason in docs/own-images.md.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pcdarts.cell.space import STEM_STRIDES, NetworkKind, suggested_kind
+from pcdarts.errors import InputError, counted
+
+SIDES = (224, 192, 160, 128, 96, 64, 48, 32)
+"""Sides to which larger images are resized, in pixels."""
+SMALL_SIDE = 32
+"""Images up to this side stay as they are."""
+LEAST_SIDE = 8
+SIZES = ((5, 8), (5, 12), (5, 16), (8, 16), (8, 24), (11, 24), (14, 32), (20, 36))
+"""Cells and channels, by cost; the last is the paper's network for CIFAR-10."""
+SIZE_FOR_SIDE = (5, 16)
+"""The network that there must be time for before larger images are taken."""
+LEAST_CHANNELS = 4
+
+GOOD_EPOCHS, GOOD_STEPS = 30, 1500
+"""As long a training is planned before the network or the images become larger."""
+LEAST_EPOCHS, LEAST_STEPS = 10, 300
+"""A shorter training is refused."""
+MOST_EPOCHS = 600
+"""The paper's."""
+
+BATCHES = ((2000, 64), (400, 32), (0, 16))
+"""From so many training images on, batches of so many."""
+RATE = 0.05 / 64
+"""Learning rate for each image of a batch."""
+
+SEARCH_IMAGES, SEARCH_LEAST_IMAGES = 4000, 2000
+"""Training images of the shortest search that is shown to beat chance, and the least to search on by itself."""
+SEARCH_STEPS, SEARCH_EPOCHS, SEARCH_BATCH = 930, 30, 64
+"""Weight steps and epochs of that search."""
+SEARCH_SHARE = 0.1
+"""Of the time, the most that a search takes unless it is asked for."""
+SEARCH_MOST_SHARE = 0.4
+"""The most that one takes that is asked for."""
+SEARCH_MAP = 16
+"""Side of the maps that the cells of a search see."""
+TRIAL_SHARE = 0.06
+"""Of the time left, the training of each cell between which validation chooses."""
+
+EPOCH_SECONDS = 0.3
+"""What an epoch takes besides its steps: saving and showing."""
+START_SECONDS = 3.0
+"""What a job takes before its first step, besides the images."""
+EXPORT_SECONDS = 25.0
+"""What exporting takes."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the images before they are decoded."""
+
+    classes: tuple[str, ...]
+    train: tuple[int, ...]
+    """Training images of each class."""
+    test: tuple[int, ...]
+    test_is: str
+    sides: tuple[int, int, int]
+    """The smallest, the median and the largest of the shorter sides, of a sample."""
+    square: bool
+    """Whether all images of the sample are squares of one size."""
+    image_channels: int
+    decode_seconds: float
+    """To decode an image, with the cores that there are."""
+
+    @property
+    def images(self) -> int:
+        """Training images."""
+        return sum(self.train)
+
+    @property
+    def imbalance(self) -> float:
+        """How many times as many images the largest class has as the smallest one."""
+        return max(self.train) / min(self.train)
+
+    @property
+    def load_seconds(self) -> float:
+        """To begin a job and to decode all images for it."""
+        return START_SECONDS + self.decode_seconds * (self.images + sum(self.test))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A network, but for its cell."""
+
+    image_size: int
+    kind: NetworkKind
+    num_cells: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Measured: seconds of a training step, and of measuring one image."""
+
+    step: float
+    image: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is planned."""
+
+    shape: Shape
+    batch_size: int
+    epochs: int
+    epoch_seconds: float
+    load_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return self.load_seconds + self.epochs * self.epoch_seconds
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search that is planned."""
+
+    settings: Mapping[str, Any]
+    """What differs from the recipe cifar10-small."""
+    seconds: float
+
+
+Speed = Callable[[Shape, int], StepTime]
+"""How fast a network learns in batches of so many images, on this machine."""
+
+
+def possible_sides(facts: Facts, fixed: Mapping[str, Any]) -> tuple[int, ...]:
+    """The sides of images to choose from, the largest first: never larger than most images are."""
+    if fixed.get("image_size") is not None:
+        return (fixed["image_size"],)
+    median = facts.sides[1]
+    if median <= SMALL_SIDE:
+        return (max(median, LEAST_SIDE),)
+    return tuple(side for side in SIDES if side <= median)
+
+
+def batch_size_for(images: int) -> int:
+    """Images per step: fewer for little data, so that there are enough steps."""
+    return next(size for least, size in BATCHES if images >= least)
+
+
+def steps_in(images: int, batch_size: int) -> int:
+    """Steps of an epoch."""
+    return math.ceil(images / min(batch_size, images))
+
+
+def least_epochs(images: int, batch_size: int, epochs: int, steps: int) -> int:
+    """The fewest epochs that are so many, and so many steps."""
+    return max(epochs, math.ceil(steps / steps_in(images, batch_size)))
+
+
+def possible_shapes(side: int, fixed: Mapping[str, Any], fits: Callable[[Shape], bool]) -> Iterator[Shape]:
+    """Networks for images of this side within the budget, the smallest first; the last one uses the budget up."""
+    kind: NetworkKind = fixed.get("kind") or suggested_kind(side)
+    before = None
+    for num_cells, channels in SIZES:
+        shape = Shape(side, kind, fixed.get("num_cells") or num_cells, fixed.get("channels") or channels)
+        wanted = shape
+        while not fits(shape) and shape.channels > LEAST_CHANNELS and not fixed.get("channels"):
+            shape = replace(shape, channels=shape.channels - 2)
+        if not fits(shape):
+            return
+        if shape != before:
+            yield shape
+        if shape != wanted:
+            return
+        before = shape
+
+
+def plan_training(
+    facts: Facts, seconds: float, fixed: Mapping[str, Any], speed: Speed, fits: Callable[[Shape], bool]
+) -> Training:
+    """The largest images and the largest network for which `seconds` are enough.
+
+    Raises:
+        InputError: the time is too short for anything, and how long the least takes; or no network is in the budget.
+    """
+    batch = fixed.get("batch_size") or batch_size_for(facts.images)
+    good = fixed.get("epochs") or least_epochs(facts.images, batch, GOOD_EPOCHS, GOOD_STEPS)
+    least = fixed.get("epochs") or least_epochs(facts.images, batch, LEAST_EPOCHS, LEAST_STEPS)
+
+    def training_of(shape: Shape) -> Training:
+        time = speed(shape, batch)
+        each = EPOCH_SECONDS + time.step * steps_in(facts.images, batch)
+        load = facts.load_seconds + time.image * sum(facts.test)
+        epochs = fixed.get("epochs") or min(MOST_EPOCHS, math.floor((seconds - load) / each))
+        return Training(shape, batch, epochs, each, load)
+
+    chosen = None
+    for side in possible_sides(facts, fixed):
+        shapes = list(possible_shapes(side, fixed, fits))
+        if not shapes:
+            continue
+        wanted = [shape for shape in shapes if (shape.num_cells, shape.channels) <= SIZE_FOR_SIDE] or shapes[:1]
+        chosen = training_of(wanted[-1])
+        if _is_long_enough(chosen, good, seconds):
+            for shape in shapes[shapes.index(wanted[-1]) + 1 :]:
+                if not _is_long_enough(larger := training_of(shape), good, seconds):
+                    break
+                chosen = larger
+            return chosen
+    if chosen is None:
+        raise InputError("no network is within the budget")
+    for shape in reversed(shapes[: shapes.index(wanted[-1])]):  # of the smallest images
+        chosen = training_of(shape)
+        if _is_long_enough(chosen, good, seconds):
+            return chosen
+    if not _is_long_enough(chosen, least, seconds):
+        raise TooShort(chosen.load_seconds + least * chosen.epoch_seconds, least)
+    return chosen
+
+
+def _is_long_enough(training: Training, epochs: int, seconds: float) -> bool:
+    return training.epochs >= epochs and training.seconds <= seconds
+
+
+class TooShort(Exception):
+    """There is no time for any training; `seconds` would be enough for the shortest one."""
+
+    def __init__(self, seconds: float, epochs: int) -> None:
+        super().__init__(f"{counted(epochs, 'epoch')} take {seconds:.0f} s")
+        self.seconds, self.epochs = seconds, epochs
+
+
+def settings_for(facts: Facts, training: Training) -> dict[str, Any]:
+    """The settings of a training that follow from its size."""
+    shape = training.shape
+    return {
+        "image_size": shape.image_size,
+        "kind": shape.kind,
+        "num_cells": shape.num_cells,
+        "channels": shape.channels,
+        "batch_size": training.batch_size,
+        "epochs": training.epochs,
+        "learning_rate": round(RATE * training.batch_size, 6),
+        "crop_padding": max(1, shape.image_size // 8),
+        "cutout": shape.image_size // 4,
+        "drop_path": 0.1,
+    }
+
+
+def published_cell(kind: NetworkKind) -> str:
+    """The cell of a network that no search is made for."""
+    return "pc_darts_imagenet" if kind == "imagenet" else "pc_darts_cifar10"
+
+
+def search_settings(facts: Facts, shape: Shape) -> dict[str, Any]:
+    """The settings of a search as short as one may be, for the images and the stem of a training.
+
+    As many weight steps as the shortest search that is shown to beat chance, on maps as small as there.
+    """
+    images = min(facts.images, SEARCH_IMAGES)
+    epochs = least_epochs(images // 2, SEARCH_BATCH, SEARCH_EPOCHS, SEARCH_STEPS)
+    settings: dict[str, Any] = {
+        "image_size": min(shape.image_size, SEARCH_MAP * STEM_STRIDES[shape.kind]),
+        "kind": shape.kind,
+        "epochs": epochs,
+        "arch_frozen_epochs": epochs // 3,
+        "network_channels": shape.channels,
+        "network_cells": shape.num_cells,
+        "network_image_size": shape.image_size,
+    }
+    return settings | ({"train_images": images} if images < facts.images else {})
+
+
+def why_not_to_search(facts: Facts, mode: str) -> str | None:
+    """Why no search is to be thought of, whatever it takes; None if one is."""
+    if mode == "never":
+        return "--search never"
+    if mode == "always":
+        return None
+    if facts.images < SEARCH_LEAST_IMAGES:
+        return (
+            f"searches on fewer than {SEARCH_LEAST_IMAGES:,} training images are not shown to beat chance "
+            "(--search always)"
+        )
+    return None
+
+
+def plan_search(facts: Facts, shape: Shape, seconds: float, mode: str, step: tuple[float, float]) -> Search | str:
+    """The search, or why there is none.
+
+    Args:
+        seconds: of the whole time.
+        step: measured seconds of a weight step and of an α step.
+    """
+    settings = search_settings(facts, shape)
+    images = settings.get("train_images", facts.images) // 2
+    weight, arch = step
+    moving = 1 - settings["arch_frozen_epochs"] / settings["epochs"]
+    each = EPOCH_SECONDS + steps_in(images, SEARCH_BATCH) * (weight + moving * arch)
+    needed = facts.load_seconds + settings["epochs"] * each
+    share = SEARCH_SHARE if mode == "auto" else SEARCH_MOST_SHARE
+    if needed <= share * seconds:
+        return Search(settings, needed)
+    if mode == "auto":
+        return (
+            f"the shortest search that is shown to beat chance takes {needed / 60:.1f} min here, more than a tenth of "
+            "the time (--minutes, --search always)"
+        )
+    epochs = max(3, math.floor((share * seconds - facts.load_seconds) / each))
+    settings |= {"epochs": epochs, "arch_frozen_epochs": epochs // 3}
+    return Search(settings, facts.load_seconds + epochs * each)

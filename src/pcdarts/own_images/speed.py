@@ -1,0 +1,98 @@
+"""How fast this machine learns: steps of a training and of a search, measured on random images before the plan."""
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.data.images import DataSet, Images
+from pcdarts.jobs.train import train_loss
+from pcdarts.learn.job_batches import plain_batches, training_batches
+from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
+from pcdarts.learn.networks import make_network
+from pcdarts.learn.steps import SearchStep, search_setting
+from pcdarts.own_images.rules import StepTime
+from pcdarts.run.device import choose_device
+from pcdarts.run.finite import FiniteCheck, asked_every
+from pcdarts.run.processes import ALONE
+
+SECONDS, MOST = 1.0, 5
+"""A part is repeated until it has taken so long, or so often."""
+
+
+def step_time(config: TrainConfig, genotype: Genotype, classes: int, image_channels: int) -> StepTime:
+    """The median time of a step of this training, its images augmented, and of measuring an image."""
+    device = choose_device(config.device, config.threads)
+    data = random_images(2 * config.batch_size, classes, image_channels, config.image_size or 32)
+    batches = training_batches(config, data, data.train, "train", device, ALONE)
+    network = make_network(config, genotype, classes, image_channels).to(device)
+    network = network.to(memory_format=torch.channels_last)
+    finite = FiniteCheck(0, [network], ALONE, asked_every(device))
+    step = WeightStep(
+        network, make_sgd(network, config), make_scaler(config.amp, device), ALONE, finite, config.gradient_clip
+    )
+    network.drop_path = config.drop_path
+    endless = (batch for epoch in range(10 * MOST) for batch in batches.epoch(epoch))
+
+    def learn() -> None:
+        images, labels = next(endless)
+        with finite.guarded(None, 1, 1, config.learning_rate):
+            step(images, labels, partial(train_loss, config))
+
+    plain = plain_batches(data.test, data.mean, data.std, config.batch_size, device)
+
+    def measure() -> None:
+        with torch.no_grad():
+            for images, _ in plain.epoch(0):
+                network(images)
+
+    seconds = median_seconds(learn, device)
+    network.eval()
+    return StepTime(seconds, median_seconds(measure, device) / len(data.test))
+
+
+def search_step_time(config: SearchConfig, classes: int, image_channels: int, images: int) -> tuple[float, float]:
+    """The median times of a weight step and of an α step of this search, of batches cut from so many images."""
+    setting = search_setting(
+        config,
+        batch_size=min(config.batch_size, max(2, images)),
+        image_size=config.image_size or 32,
+        image_channels=image_channels,
+        num_classes=classes,
+    )
+    step = SearchStep(setting)
+    return median_seconds(step.weight_step, step.device), median_seconds(step.arch_step, step.device)
+
+
+def random_images(count: int, classes: int, image_channels: int, side: int) -> DataSet:
+    """A data set of noise."""
+    draw = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (count, image_channels, side, side), dtype=torch.uint8, generator=draw)
+    images = Images(pixels, torch.arange(count) % classes)
+    mean, std = (0.5,) * image_channels, (0.25,) * image_channels
+    return DataSet("noise", tuple(map(str, range(classes))), images, images, mean, std)
+
+
+def median_seconds(part: Callable[[], object], device: torch.device) -> float:
+    """How long one call takes, after a first one that warms up; on a GPU until its last kernel has ended."""
+
+    def once() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        started = time.perf_counter()
+        part()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - started
+
+    first = once()
+    if first > 5:
+        return first
+    times = [once()]
+    while len(times) < MOST and sum(times) < SECONDS:
+        times.append(once())
+    return statistics.median(times)

@@ -1,0 +1,98 @@
+"""What `pcdarts fit` says: its plan in five lines, and its result."""
+
+import math
+from typing import Any
+
+from pcdarts.config.fit_config import FitConfig
+from pcdarts.errors import counted, shown
+from pcdarts.jobs.outcome.sizes import cost_text
+from pcdarts.own_images.planning import Plan, Planner
+from pcdarts.own_images.rules import EXPORT_SECONDS, Facts, Search, published_cell
+from pcdarts.run.run_folder import RunFolder
+
+IMBALANCED = 3.0
+"""From so many times as many images in the largest class as in the smallest one on, this is said."""
+
+
+def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
+    """The plan in five lines, each with the flags that change it."""
+    facts, training = planner.facts, plan.training
+    shape = training.shape
+    size = planner.size(shape, config.genotype)
+    cost = cost_text({"params": size.params, "mult_adds": size.mult_adds})
+    cell = config.genotype or f"the published cell {published_cell(shape.kind)}"
+    if isinstance(plan.search, Search):
+        search = plan.search.settings
+        how = (
+            f"searched in {counted(search['epochs'], 'epoch')} of {search['image_size']}x{search['image_size']} pixels"
+        )
+        cell = f"{how}, or {cell}: {counted(plan.trial_epochs, 'epoch')} of each, then the validation error decides"
+    else:
+        cell = f"{shown(cell, 100)}; no search: {plan.search}"
+    return [
+        f"images: {images_text(facts)}",
+        f"network: {shape.image_size}x{shape.image_size} pixels (--image-size), stem {shape.kind} (--kind), "
+        f"{shape.num_cells} cells (--num-cells) of {shape.channels} channels (--channels); {cost} "
+        "(--max-params, --max-mult-adds)",
+        f"cell: {cell} (--search, --genotype)",
+        f"training: {counted(training.epochs, 'epoch')} (--epochs) of batches of {training.batch_size} (--batch-size), "
+        "random crops, mirrored (--no-flip), cutout (--cutout)",
+        f"time: {_minutes(60 * config.minutes)} (--minutes): {time_text(plan)}",
+    ]
+
+
+def images_text(facts: Facts) -> str:
+    """`10 classes, 2,550 training and 1,000 test images of 32x32 pixels, in colour`."""
+    low, median, high = facts.sides
+    size = f"{low}x{low} pixels" if facts.square else f"{low} to {high} pixels on the shorter side, {median} most often"
+    if not facts.square and low == high:
+        size = f"{low} pixels on the shorter side"
+    colour = "in colour" if facts.image_channels == 3 else "greyscale"
+    text = (
+        f"{counted(len(facts.classes), 'class', 'classes')}, {facts.images:,} training and {sum(facts.test):,} test "
+        f"images of {size}, {colour}"
+    )
+    if facts.imbalance >= IMBALANCED:
+        few, many = (facts.classes[facts.train.index(end(facts.train))] for end in (min, max))
+        text += (
+            f"; imbalanced: {max(facts.train):,} of {shown(many, 40)}, {min(facts.train):,} of {shown(few, 40)}, "
+            "which changes nothing in the training"
+        )
+    return text
+
+
+def time_text(plan: Plan) -> str:
+    """How the time is shared out."""
+    training = plan.training
+    parts = []
+    if isinstance(plan.search, Search):
+        trials = 2 * (training.load_seconds + plan.trial_epochs * training.epoch_seconds)
+        parts = [f"{_minutes(plan.search.seconds)} search", f"{_minutes(trials)} choice"]
+    return ", ".join([*parts, f"{_minutes(training.seconds)} training", f"{_minutes(EXPORT_SECONDS)} export"])
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f}".removesuffix(".0") + " min"
+
+
+def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[str, Any]) -> list[str]:
+    """The result in a few lines."""
+    error, images = result["test_top1_error"], sum(facts.test)
+    low, high = interval(error / 100, images)
+    minutes = result["seconds"] / 60
+    return [
+        "",
+        f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
+        f"network: {cost_text(result)}",
+        f"time: {minutes:.1f} of {config.minutes:g} minutes",
+        f"files: {', '.join(str(run.path / name) for name in result['files'])}",
+        f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
+    ]
+
+
+def interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was found in `count` cases (Wilson's)."""
+    z = 1.959964
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    return max(0.0, centre - half), min(1.0, centre + half)
