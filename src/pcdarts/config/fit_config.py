@@ -1,10 +1,12 @@
 """What `pcdarts fit` can be told: a folder, the time, what the network may cost, and settings that a user fixes."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from pydantic import field_validator
 
 from pcdarts.cell.space import NetworkKind
-from pcdarts.config.configs import TrainConfig
+from pcdarts.config.configs import ExportConfig, TrainConfig
 from pcdarts.config.groups.group import argument, setting
 from pcdarts.config.groups.values import (
     Amount,
@@ -16,6 +18,7 @@ from pcdarts.config.groups.values import (
     Probability,
 )
 from pcdarts.config.job_config import FolderConfig
+from pcdarts.errors import closest, listed, shown
 
 
 def _chosen(name: str, by: str = "chosen by the rules of docs/own-images.md") -> Any:
@@ -27,7 +30,7 @@ def _chosen(name: str, by: str = "chosen by the rules of docs/own-images.md") ->
 class FitConfig(FolderConfig):
     """From a folder of images to a network to ship: looks, plans, searches where that pays, trains, tests, exports."""
 
-    changeable = frozenset({"folder", "train_set", "test_set", "on_bad_image", "workers"})
+    changeable = frozenset({"folder", "train_set", "test_set", "validation_set", "on_bad_image", "workers"})
 
     job: Literal["fit"] = "fit"
     folder: Path = argument("folder of images: class folders, or train and test (and val) with class folders")
@@ -39,6 +42,7 @@ class FitConfig(FolderConfig):
     )
     max_mult_adds: Amount | None = setting(None, "mult-adds of the network, at most: 50M or the like")
     max_params: Amount | None = setting(None, "parameters of the network, at most, such as 5.3M or 300k")
+    export: tuple[str, ...] = setting(("onnx",), "formats of the files to ship, as `pcdarts export --format` has them")
     genotype: str | None = setting(
         None, "its cell, as `pcdarts train --genotype` takes it (none: a published or a searched one)", min_length=1
     )
@@ -48,6 +52,12 @@ class FitConfig(FolderConfig):
     test_set: str | None = setting(
         None, "the same for the test set (none: found by its name; without one a fifth of each class)", min_length=1
     )
+    validation_set: str | None = setting(
+        None,
+        "the same for the validation set (none: found by its name; without one a part of each class)",
+        min_length=1,
+    )
+    validation_fraction: Probability | None = _chosen("validation_fraction")
     image_size: Count | None = _chosen("image_size")
     kind: NetworkKind | None = _chosen("kind")
     channels: Channels | None = _chosen("channels")
@@ -66,10 +76,21 @@ class FitConfig(FolderConfig):
     pixel_range: tuple[float, float] | None = _chosen("pixel_range", "found over the training images")
     on_bad_image: Literal["stop", "skip"] | None = _chosen("on_bad_image", "stop")
     workers: NaturalNumber | None = _chosen("workers", "as many as cores and device suggest")
+    select: Literal["last", "best"] | None = _chosen("select")
+    patience: Count | None = _chosen("patience", "all epochs")
     amp: Literal["off", "bf16", "fp16"] | None = _chosen("amp", "off")
     seed: NaturalNumber | None = _chosen("seed", "0")
 
+    @field_validator("export")
+    @classmethod
+    def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        known = get_args(ExportConfig.model_fields["format"].annotation)
+        for name in formats:
+            if name not in known:
+                raise ValueError(f"export is {shown(name)}, but it must be {listed(known)}{closest(name, known)}")
+        return formats
+
     def fixed(self) -> dict[str, Any]:
         """The settings of the training that the user has fixed."""
-        own = {"job", "folder", "minutes", "search", "max_mult_adds", "max_params", "device", "threads"}
+        own = {"job", "folder", "minutes", "search", "max_mult_adds", "max_params", "export", "device", "threads"}
         return {name: value for name, value in self.model_dump(exclude=own).items() if value is not None}

@@ -153,10 +153,11 @@ class Fit:
     def _export(self) -> list[Path]:
         """Write the network for other programs; what cannot be written is said."""
         folder = self.run.path / "export"
-        for name in ("onnx",):
-            if not (folder / FORMATS[name].file_name).exists():
+        for name in self.config.export:
+            wanted = ExportConfig(run=self.run.path / "train", format=name, out=folder)  # type: ignore[arg-type]
+            if not (folder / FORMATS[wanted.format].file_name).exists():
                 try:
-                    run_export(ExportConfig(run=self.run.path / "train", format=name, out=folder))
+                    run_export(wanted)
                 except InputError as error:
                     self.run.say(f"not exported: {error}")
         return sorted(path for path in folder.glob("*") if path.is_file())

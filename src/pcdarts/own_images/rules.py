@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pcdarts.cell.space import STEM_STRIDES, NetworkKind, suggested_kind
+from pcdarts.cell.space import STEM_STRIDES, NetworkKind, largest_map, suggested_kind
 from pcdarts.errors import InputError, counted
 
-SIDES = (224, 192, 160, 128, 96, 64, 48, 32)
+SIDES = (224, 160, 128, 96, 64, 32)
 """Sides to which larger images are resized, in pixels."""
 SMALL_SIDE = 32
 """Images up to this side stay as they are."""
@@ -196,28 +196,32 @@ def plan_training(
         epochs = fixed.get("epochs") or min(MOST_EPOCHS, math.floor((seconds - load) / each))
         return Training(shape, batch, epochs, each, load)
 
-    chosen = None
-    for side in possible_sides(facts, fixed):
-        shapes = list(possible_shapes(side, fixed, fits))
-        if not shapes:
-            continue
-        wanted = [shape for shape in shapes if (shape.num_cells, shape.channels) <= SIZE_FOR_SIDE] or shapes[:1]
-        chosen = training_of(wanted[-1])
+    by_side = {side: list(possible_shapes(side, fixed, fits)) for side in possible_sides(facts, fixed)}
+    by_side = {side: shapes for side, shapes in by_side.items() if shapes}
+    if not by_side:
+        raise InputError("no network is within the budget: raise it")
+    for shapes in by_side.values():
+        small = _up_to(SIZE_FOR_SIDE, shapes)
+        chosen = training_of(small[-1])
         if _is_long_enough(chosen, good, seconds):
-            for shape in shapes[shapes.index(wanted[-1]) + 1 :]:
+            for shape in shapes[len(small) :]:
                 if not _is_long_enough(larger := training_of(shape), good, seconds):
                     break
                 chosen = larger
             return chosen
-    if chosen is None:
-        raise InputError("no network is within the budget")
-    for shape in reversed(shapes[: shapes.index(wanted[-1])]):  # of the smallest images
+    cheapest = min(by_side.values(), key=lambda shapes: largest_map(shapes[0].kind, shapes[0].image_size))
+    for shape in reversed(_up_to(SIZE_FOR_SIDE, cheapest)):
         chosen = training_of(shape)
         if _is_long_enough(chosen, good, seconds):
             return chosen
     if not _is_long_enough(chosen, least, seconds):
         raise TooShort(chosen.load_seconds + least * chosen.epoch_seconds, least)
     return chosen
+
+
+def _up_to(size: tuple[int, int], shapes: list[Shape]) -> list[Shape]:
+    """The first networks, no larger than `size` (cells, channels): one at least."""
+    return [shape for shape in shapes if (shape.num_cells, shape.channels) <= size] or shapes[:1]
 
 
 def _is_long_enough(training: Training, epochs: int, seconds: float) -> bool:

@@ -1,0 +1,169 @@
+"""`pcdarts fit`: a folder of images goes all the way, is killed and resumed, or is refused in one line."""
+
+import json
+import os
+import shlex
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from command_line import copy_of, done, end_of, error_line, forked, lines_of, refused, result_of, run_in, snapshot
+from pcdarts.config.configs import TrainConfig
+from pcdarts.config.fit_config import FitConfig
+from pcdarts.config.flags import read_flags
+from pcdarts.config.recipes import resolve
+from pcdarts.own_images.account import Account
+from pcdarts.own_images.words import interval
+from pcdarts.run.run_folder import RunFolder
+
+TINY = ("--minutes", "3", "--epochs", "2", "--channels", "2", "--num-cells", "3", "--image-size", "16")
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory, colour_images: Path) -> tuple[Path, str]:
+    """A folder with the run of a fit in `run`, and what it printed."""
+    folder = tmp_path_factory.mktemp("fitted")
+    return folder, done(folder, "fit", str(colour_images), *TINY, "--run", "run")
+
+
+def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> None:
+    folder, printed = fitted
+    result, plan = result_of(folder / "run"), json.loads((folder / "run" / "plan.json").read_text())
+    assert result["test_top1_error"] == result_of(folder / "run" / "train")["test_top1_error"]
+    assert "export/model.onnx" in result["files"]
+    assert all((folder / "run" / name).is_file() for name in result["files"])
+    assert plan["seconds"].keys() == {"planning", "train", "export"}
+    assert sum(plan["seconds"].values()) == pytest.approx(result["seconds"])
+    assert "images: 3 classes, 18 training and 6 test images of " in printed
+    assert " pixels on the shorter side, " in printed
+    assert f"test error {result['test_top1_error']:.2f} % (" in printed
+
+
+def test_the_plan_is_five_lines_with_the_flags_that_change_it(fitted: tuple[Path, str]) -> None:
+    lines = fitted[1].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("images: "))
+    plan = lines[start : start + 5]
+    assert [line.partition(": ")[0] for line in plan] == ["images", "network", "cell", "training", "time"]
+    flags = ("--image-size", "--channels", "--num-cells", "--max-params", "--search", "--epochs", "--minutes")
+    assert all(flag in "\n".join(plan) for flag in flags)
+
+
+def test_the_command_of_a_phase_gives_its_configuration(fitted: tuple[Path, str]) -> None:
+    folder, printed = fitted
+    line = next(line for line in printed.splitlines() if line.startswith("train: pcdarts train "))
+    flags, problems = read_flags(TrainConfig, shlex.split(line)[3:])
+    again = resolve(TrainConfig, flags=flags, problems=problems)
+    begun = resolve(TrainConfig, file=folder / "run" / "train" / "config.yaml")
+    assert again == begun.model_copy(update={"genotype": again.genotype})
+
+
+def test_a_finished_fit_is_not_resumed_but_goes_on_where_a_phase_is_missing(
+    fitted: tuple[Path, str], tmp_path: Path
+) -> None:
+    run = copy_of(fitted[0] / "run", tmp_path / "run")
+    assert done(tmp_path, "fit", "--resume", "run") == "run is finished: there is nothing to resume\n"
+    before = snapshot(run / "train")
+    for path in (run / "result.json", run / "export" / "model.onnx"):
+        path.unlink()
+    done(tmp_path, "fit", "--resume", "run")
+    assert (run / "export" / "model.onnx").is_file()
+    assert snapshot(run / "train") == before
+
+
+def test_a_fit_that_is_killed_in_its_training_goes_on_with_it(
+    fitted: tuple[Path, str], tmp_path: Path, colour_images: Path
+) -> None:
+    job = forked(tmp_path, "fit", str(colour_images), *TINY, "--export", "safetensors", "--run", "run")
+    while job.poll() is None and not lines_of(tmp_path / "run" / "train" / "metrics.jsonl"):
+        time.sleep(0.002)
+    job.kill()
+    assert end_of(job).code == -9
+    used = json.loads((tmp_path / "run" / "plan.json").read_text())["seconds"]
+    assert done(tmp_path, "fit", "--resume", "run").count("epoch 1/2") == 0
+    assert result_of(tmp_path / "run")["seconds_by_phase"]["planning"] >= used["planning"]
+    assert result_of(tmp_path / "run")["test_top1_error"] == result_of(fitted[0] / "run")["test_top1_error"]
+
+
+def test_time_of_a_killed_session_counts_up_to_its_last_sign_of_life(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "state.json").touch()
+    began = (tmp_path / "train" / "state.json").stat().st_mtime - 50
+    kept = {"seconds": {"planning": 7.0, "train": 20.0}, "phase": "train", "began": began}
+    (tmp_path / "plan.json").write_text(json.dumps(kept))
+    os.utime(tmp_path / "plan.json", (began, began))
+    assert Account(RunFolder(tmp_path)).seconds == pytest.approx(77, abs=0.1)
+
+
+def test_only_the_plan_is_printed_where_that_is_asked_for(tmp_path: Path, colour_images: Path) -> None:
+    printed = done(tmp_path, "fit", str(colour_images), *TINY, "--plan")
+    assert printed.splitlines()[-1].startswith("time: 3 min (--minutes): ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (("--device", "cuda:7"), "device is cuda:7, but"),
+        (
+            ("--max-params", "10"),
+            "max_params is 10, but the smallest network here (3 cells of 2 channels, images of 16",
+        ),
+        (("--minutes", "0"), "minutes is 0, but it must be more than 0"),
+        (
+            ("--minutes", "0.1"),
+            "minutes is 0.1, but 2 epochs of the smallest network on these 18 training images take 1",
+        ),
+        (("--genotype", "nonsense"), "no published cell is called 'nonsense'"),
+        (("--image-size", "4"), "the images are to be 4x4 pixels, but 8x8"),
+        (("--resume", "run"), "--resume takes configuration and folder from the run"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(
+    tmp_path: Path, colour_images: Path, flags: tuple[str, ...], problem: str
+) -> None:
+    assert refused(tmp_path, "fit", str(colour_images), *TINY, *flags, "--run", "run").startswith(problem)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_cannot_be_used_are_refused_as_by_every_job(tmp_path: Path, colour_images: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "flat" / "one.png")
+    shutil.copytree(colour_images, tmp_path / "lone")
+    (tmp_path / "lone" / "cat").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "lone" / "cat" / "one.png")
+    shutil.copytree(colour_images, tmp_path / "bad")
+    next((tmp_path / "bad" / "ant").iterdir()).write_bytes(b"no image")
+    for name, problem in (
+        ("nowhere", "image folder 'nowhere' does not exist"),
+        ("flat", "image folder 'flat' has no class folders"),
+        ("lone", "class 'cat' has only one image"),
+        ("bad", "image 'bad/ant/"),
+    ):
+        assert refused(tmp_path, "fit", name, *TINY).startswith(problem)
+
+
+def test_only_the_folder_of_a_fit_is_resumed(fitted: tuple[Path, str]) -> None:
+    folder = fitted[0]
+    assert "configures the job train, not fit" in refused(folder, "fit", "--resume", "run/train")
+    assert refused(folder, "fit", "--resume", "nowhere") == "nowhere is not a run folder: it does not exist"
+    assert refused(folder, "fit").startswith("folder is missing: folder of images")
+    ended = run_in(folder, "fit", "--resume", "run", "--minutes", "9")
+    assert error_line(ended).startswith("run was begun with minutes 3.0, not 9.0")
+
+
+def test_every_setting_of_a_training_can_be_fixed_or_is_none_of_a_fits_business() -> None:
+    left_out = {"recipe", "data", "data_root", "hub_name", "init", "seeds", "test_images", "test_every"}
+    left_out |= {"loading", "crop", "color_jitter", "momentum", "gradient_clip", "gradient_accumulation_steps"}
+    left_out |= {"auxiliary_weight", "learning_rate_min", "learning_rate_schedule", "lr_warmup_epochs", "compile"}
+    left_out |= {"synchronize_batch_norm", "deterministic", "max_skipped_batches", "checkpoint_minutes", "track"}
+    assert TrainConfig.model_fields.keys() - FitConfig.model_fields.keys() == left_out
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "low", "high"), [(0.5, 100, 0.404, 0.596), (0.0, 20, 0.0, 0.161), (1.0, 20, 0.839, 1.0)]
+)
+def test_the_interval_of_an_error_is_wilsons(share: float, count: int, low: float, high: float) -> None:
+    assert interval(share, count) == pytest.approx((low, high), abs=0.001)
