@@ -1,12 +1,13 @@
 """What `pcdarts fit` can be told: a folder, the time, what the network may cost, and settings that a user fixes."""
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config.configs import ExportConfig, TrainConfig
+from pcdarts.config.groups.few_images_settings import Alpha
 from pcdarts.config.groups.group import argument, setting
 from pcdarts.config.groups.values import (
     Amount,
@@ -72,6 +73,12 @@ class FitConfig(FolderConfig):
     crop_padding: NaturalNumber | None = _chosen("crop_padding")
     flip: bool | None = _chosen("flip", "as in `pcdarts train`")
     cutout: NaturalNumber | None = _chosen("cutout")
+    sampling: Literal["shuffled", "balanced"] | None = _chosen("sampling", "as in `pcdarts train`")
+    class_weights: Literal["none", "balanced"] | None = _chosen("class_weights", "as in `pcdarts train`")
+    randaugment: Annotated[int, Field(ge=0, le=30)] | None = _chosen("randaugment", "as in `pcdarts train`")
+    mixup: Alpha | None = _chosen("mixup", "as in `pcdarts train`")
+    cutmix: Alpha | None = _chosen("cutmix", "as in `pcdarts train`")
+    ema: Probability | None = _chosen("ema", "as in `pcdarts train`")
     train_images: Count | None = _chosen("train_images", "all")
     pixel_range: tuple[float, float] | None = _chosen("pixel_range", "found over the training images")
     on_bad_image: Literal["stop", "skip"] | None = _chosen("on_bad_image", "stop")
