@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ERRORS = {
     "search": ("arch_top1_error", "weight_top1_error"),
     "random search": ("best_arch_top1_error", "arch_top1_error"),
-    "train": ("test_top1_error",),
+    "train": ("test_top1_error", "validation_top1_error"),
 }
 """The errors to show, by job: the first that a record has (while α and β are frozen there is none of the arch split).
 

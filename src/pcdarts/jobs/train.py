@@ -25,6 +25,7 @@ from pcdarts.learn.few_images.average_weights import AverageWeights
 from pcdarts.learn.few_images.balance import class_weights, cross_entropy
 from pcdarts.learn.few_images.mixing import Mixing
 from pcdarts.learn.job_batches import pixel_range_of, plain_batches, training_batches, training_data
+from pcdarts.learn.kept import Best, when
 from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, errors_text, measure
 from pcdarts.learn.networks import make_network
@@ -145,7 +146,7 @@ def failure_noted_in(run: RunFolder) -> Iterator[None]:
 
 
 def mean_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The result of several seeds: errors are means, times and what was skipped are sums."""
+    """The result of several seeds: errors are means, times and what was skipped are sums; each has its best epoch."""
     errors = [one["test_top1_error"] for one in results]
     mean, std = statistics.mean(errors), statistics.stdev(errors)
     details = of_results(results)
@@ -155,8 +156,12 @@ def mean_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     result.pop("test_details", None)
     if details is not None:
         result["test_details"] = details.to_json()
-    if "test_top5_error" in result:
-        result["test_top5_error"] = statistics.mean(one["test_top5_error"] for one in results)
+    for name in ("test_top5_error", "validation_top1_error", "validation_top5_error"):
+        if name in result:
+            result[name] = statistics.mean(one[name] for one in results)
+    for name, of_each in (("best_epoch", "best_epochs"), ("epochs_done", "epochs_done")):
+        if result.pop(name, None) is not None:
+            result[of_each] = [one[name] for one in results]
     return result
 
 
@@ -172,6 +177,10 @@ def train_one(
     """Train with one seed and leave everything in `run`."""
     train_batches = training_batches(config, data, data.train, "train", device, processes)
     test_batches = plain_batches(data.test, data.mean, data.std, config.batch_size, device, processes)
+    watched, watched_batches, best = "test", test_batches, Best()
+    if data.validation is not None:  # then test images are seen once, at the end
+        watched = "validation"
+        watched_batches = plain_batches(data.validation, data.mean, data.std, config.batch_size, device, processes)
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     network = make_network(config, genotype, data.num_classes, data.image_channels).to(device)
     network = network.to(memory_format=torch.channels_last)
@@ -208,8 +217,13 @@ def train_one(
             job.keep(init=beginning)
         if mean_network:
             job.keep(ema=mean_network)
+        if config.select == "best":
+            job.keep(best=best)
+        if job.saving.epochs_before:  # it is trained on: it may have stopped because it had waited
+            best.since = job.place.epoch
         job.watch(network)
-        images_used = f"{len(data.train)} training and {len(data.test)} test images of {data}"
+        validating = f", {len(data.validation)} validation" if data.validation is not None else ""
+        images_used = f"{len(data.train)} training{validating} and {len(data.test)} test images of {data}"
         notes = (beginning_line, mixing.note, mean_network and mean_network.note)
         job.begin(images_used, [*data.notes, *(note for note in notes if note)])
         if config.compile:
@@ -218,6 +232,9 @@ def train_one(
         train_step = WeightStep(network, optimizer, scaler, processes, job.finite, config.gradient_clip, parts)
         measured = None
         for epoch, learning_rate in job.epochs(config.epochs, rate_of, drop_path_of):
+            if best.has_waited(epoch, config.patience):
+                job.say(best.stop_line(epoch))
+                break
             optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_of(epoch)
             network.train()
@@ -237,19 +254,27 @@ def train_one(
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 kept.eval()
                 processes.share_buffers(kept)
-                measured = measure(kept, test_batches, processes, job.save_if_due)
-                record |= {f"test_{name}": error for name, error in measured.errors.items()}
+                measured = measure(kept, watched_batches, processes, job.save_if_due)
+                record |= {f"{watched}_{name}": error for name, error in measured.errors.items()}
+                if config.select == "best":
+                    best.offer(epoch + 1, measured.errors, kept)
             job.end_epoch(record)
 
-        if measured is None:  # a kill came between the last epoch and the result
-            measured = measure(kept.eval(), test_batches, processes)
+        assert job.place.record is not None, "a training has at least one epoch"
+        validated = {name: error for name, error in job.place.record.items() if name.startswith("validation_")}
+        chosen = kept.eval()
+        if config.select == "best":
+            chosen, validated = best.copy_into(kept), best.result()
+        if measured is None or data.validation is not None:  # None: a kill came between the last epoch and the result
+            measured = measure(chosen, test_batches, processes, job.save_if_due)
         if not processes.is_first:
             return {}
-        assert job.place.record is not None, "a training has at least one epoch"
-        errors = {name: error for name, error in job.place.record.items() if name.startswith("test_")}
         result = {
-            **errors,
+            **{f"test_{name}": error for name, error in measured.errors.items()},
             "test_images": len(data.test),
+            **validated,
+            **({} if data.validation is None else {"validation_images": len(data.validation)}),
+            **({} if config.patience is None else {"epochs_done": job.place.epoch}),
             "test_details": by_class(data.classes, measured.labels.tolist(), measured.predictions.tolist()).to_json(),
             **asdict(size),
             "train_seconds": job.place.seconds,
@@ -260,8 +285,8 @@ def train_one(
             **job.account(),
         }
         save_genotype(run, genotype)
-        errors = {name.removeprefix("test_"): error for name, error in errors.items()}
-        line = f"{errors_text(config.kind, errors, 'test error')} after the last epoch; {cost_text(asdict(size))}; "
+        line = f"{errors_text(config.kind, measured.errors, 'test error')} {when(result, job.place.epoch)}; "
+        line += f"{cost_text(asdict(size))}; "
         job.finish(result, [f"{line}{duration(job.place.seconds)} on {result['device']}"])
     return result
 
