@@ -44,7 +44,7 @@ def test_the_table_of_the_commands_page_is_what_the_command_says() -> None:
     assert len(checked) > 12
 
 
-@pytest.mark.parametrize("flag", ["--foo", "--bar", "--x", "--loss", "--no-such-thing", "--gpux", "--dry"])
+@pytest.mark.parametrize("flag", ["--foo", "--bar", "--x", "--objective", "--no-such-thing", "--gpux", "--dry"])
 def test_a_flag_that_is_like_no_other_is_answered_with_none(flag: str) -> None:
     for job, known in KNOWN.items():
         assert meant(flag, known, {}) == "", job

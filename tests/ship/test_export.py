@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -81,6 +82,7 @@ def test_onnx_runs_with_any_batch(tmp_path: Path, run: Path) -> None:
         tmp_path, "export", "run", "--format", "onnx", "--out", "elsewhere"
     )
     assert names(tmp_path / "elsewhere") == {*ALWAYS, "model.onnx"}
+    assert b".py" not in (tmp_path / "elsewhere" / "model.onnx").read_bytes()  # no path of this machine
     session = onnxruntime.InferenceSession(tmp_path / "elsewhere" / "model.onnx")
     assert session.get_inputs()[0].shape == ["batch", 1, 8, 8]
     assert json.loads(session.get_modelmeta().custom_metadata_map[BLUEPRINT])["classes"][1] == "Trouser"
@@ -95,6 +97,10 @@ def test_an_exported_program_runs_with_any_batch(tmp_path: Path, run: Path) -> N
     card = (run / "export" / "README.md").read_text()
     done(tmp_path, "export", "run", "--format", "torch-export")
     assert names(run / "export") == {*ALWAYS, "model.safetensors", "model.pt2"}
+    with ZipFile(run / "export" / "model.pt2") as files:
+        graph = files.read("model/models/model.json")
+        assert graph.count(b"conv2d") > 10
+        assert b".py" not in graph  # no path of this machine
     program = torch.export.load(run / "export" / "model.pt2").module()
     for count in (1, 5):
         pixels, logits = images_and_logits(run, count)

@@ -52,6 +52,7 @@ from pcdarts.config.groups.values import (
     NaturalNumber,
     NotNegative,
     NumCells,
+    Percentage,
     Probability,
 )
 from pcdarts.config.job_config import JobConfig, RunConfig
@@ -309,15 +310,24 @@ class ExportConfig(JobConfig, OfWeightsFileAndImages, Threads):
         "folder of a finished train run (of several seeds the first, or name RUN/seed-N), or "
         "weights.pt of other scripts"
     )
-    format: Literal["safetensors", "onnx", "torch-export"] = setting(
-        "safetensors", "weights for pcdarts, an ONNX model, or an exported program of PyTorch", after="image_size"
+    format: Literal["safetensors", "onnx", "onnx-int8", "torch-export"] = setting(
+        "safetensors",
+        "weights for pcdarts, an ONNX model, one of 8-bit integers, or an exported program of PyTorch",
+        after="image_size",
     )
+    max_loss: Percentage = setting(1.0, "points of accuracy on the test images that onnx-int8 may lose")
     out: Path | None = setting(
         None, "folder to export to (none: RUN/export; beside a file of weights, its name-export)"
     )
     data_root: Path | None = setting(None, "folder of the data set (none: the data set's own default)")
     push: str | None = setting(None, "also upload the folder to this repository of the Hugging Face Hub")
     private: bool = setting(False, "make that repository a private one if it is new")
+
+    @model_validator(mode="after")
+    def _int8_alone_loses(self) -> Self:
+        if "max_loss" in self.model_fields_set and self.format != "onnx-int8":
+            raise ValueError(f"max_loss is for format onnx-int8, not for {self.format}: drop it")
+        return self
 
 
 class PredictConfig(JobConfig, PixelRange, OfWeightsFileAndImages, Machine):

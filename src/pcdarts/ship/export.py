@@ -3,7 +3,7 @@
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +24,8 @@ from pcdarts.extras import import_extra
 from pcdarts.jobs.foreign_weights import classifier_of, is_exported, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import is_known, own_data
 from pcdarts.jobs.outcome.find_genotype import draw_cells
-from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, blueprint_of, restored, trained_runs
-from pcdarts.learn.job_batches import plain_batches
+from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, blueprint_of, relabelled, restored, trained_runs
+from pcdarts.learn.job_batches import plain_batches, reading_processes, skipped_lines
 from pcdarts.network.classifier import WEIGHTS, Classifier
 from pcdarts.network.complexity import complexity
 from pcdarts.network.network import Network
@@ -33,7 +33,8 @@ from pcdarts.run.device import choose_device
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import write_text
 from pcdarts.ship import hub
-from pcdarts.ship.formats import FORMATS, check, timm_settings
+from pcdarts.ship.formats import FORMATS, Format, check, timm_settings
+from pcdarts.ship.int8 import quantise
 
 CHECKED_IMAGES = 32
 """The number of test images on which the exported file and the network must agree."""
@@ -74,18 +75,19 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
     choose_device("cpu", config.threads)
     form = FORMATS[config.format]
     for library in form.libraries:
-        import_extra(library, config.format, f"--format {config.format}")
+        import_extra(library, "onnx", f"--format {config.format}")
     source = of_file(config) if is_file_of_weights(config.run) else of_run(config)
-    blueprint, pixels, about = source.classifier.blueprint, source.pixels, source.about
+    blueprint, about = source.classifier.blueprint, source.about
     files = files_beside(folder, about)
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
             beside = Path(scratch) / target.name
-            form.save(source.classifier, pixels[:2], beside)
-            difference = check(beside, form, source.network.eval(), pixels, source.normalized)
-            files[target.name] = {"largest_difference": difference, "images": len(pixels)}
+            if config.format == "onnx-int8":
+                said, files[target.name] = quantised(config, source, folder, beside)
+            else:
+                said, files[target.name] = saved(source, beside, form)
             draw_cells(blueprint.genotype, RunFolder(folder))
             timm = timm_settings(blueprint, source.network) if WEIGHTS in files else {}
             describe(folder, about, files, timm)
@@ -98,10 +100,34 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
     finally:
         with suppress(OSError):
             folder.rmdir()  # only if it is empty, because the export failed
-    print(
-        f"{target}: {target.stat().st_size / 1e6:.2f} MB, logits of {len(pixels)} {source.images} within "
-        f"{difference:.2g} of the network's; {folder / hub.CARD} says how to load it"
-    )
+    print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {said}; {folder / hub.CARD} says how to load it")
+
+
+def saved(source: "Source", path: Path, form: Format) -> tuple[str, dict[str, Any]]:
+    """Save the network to a file and compare its logits; what was found, in words and for the settings."""
+    form.save(source.classifier, source.pixels[:2], path)
+    difference = check(path, form, source.network.eval(), source.pixels, source.normalized)
+    count = len(source.pixels)
+    words = f"logits of {count} {source.images} within {difference:.2g} of the network's"
+    return words, {"largest_difference": difference, "images": count}
+
+
+def quantised(config: ExportConfig, source: "Source", folder: Path, path: Path) -> tuple[str, dict[str, Any]]:
+    """Save the network as an int8 model, made of the ONNX model that is in the folder or of a new one."""
+    assert source.data is not None, "a file of weights was refused"
+    name, form = FORMATS["onnx"].file_name, FORMATS["onnx"]
+    float_model = folder / name
+    if float_model.is_file():  # it may have been changed since
+        check(float_model, form, source.network.eval(), source.pixels, source.normalized)
+    else:
+        float_model = path.with_name(name)
+        saved(source, float_model, form)
+    labels = relabelled(source.data, list(source.classifier.blueprint.classes), config.run)
+    found = quantise(float_model, path, source.data, labels, config.max_loss)
+    for line in [*skipped_lines(source.data), *found.lines()]:
+        print(line, flush=True)
+    words = f"{found.int8_accuracy:.2f} % right where the float model has {found.float_accuracy:.2f} %"
+    return words, {"int8": asdict(found), "own_images": source.own_images}
 
 
 @dataclass(frozen=True)
@@ -119,6 +145,10 @@ class Source:
     """Which images these are, in words."""
     about: dict[str, Any]
     """The content of the card."""
+    data: DataSet | None = None
+    """The images of the run; None of a file of weights."""
+    own_images: bool = True
+    """Whether they are those that the run was trained and tested on, as far as anybody can tell."""
 
 
 def of_run(config: ExportConfig) -> Source:
@@ -131,10 +161,16 @@ def of_run(config: ExportConfig) -> Source:
     learnt = restored(trained, run)
     blueprint = blueprint_of(trained, learnt)
     places = {"root": config.data_root} if config.data_root else None
-    data = own_data(trained, places=places, image_size=learnt.image_size, pixel_range=learnt.pixel_range)
+    workers = (
+        reading_processes(trained.workers, torch.device("cpu")) if config.format == "onnx-int8" else 0
+    )  # it reads all
+    data = own_data(
+        trained, places=places, image_size=learnt.image_size, pixel_range=learnt.pixel_range, workers=workers
+    )
     for line in data.notes:
         print(line, flush=True)
-    if not is_known(data, learnt.known_by):
+    own_images = is_known(data, learnt.known_by)
+    if not own_images:
         print(
             f"warning: these are not the images that {run.path} was trained and tested on; the exported file is "
             "checked on them all the same, and the card has the error that the run measured"
@@ -147,13 +183,17 @@ def of_run(config: ExportConfig) -> Source:
         "training": training_of(trained, run),
     }
     classifier = Classifier(blueprint, learnt.network.state_dict())
-    return Source(classifier, learnt.network, pixels, normalized, "test images", about)
+    return Source(classifier, learnt.network, pixels, normalized, "test images", about, data, own_images)
 
 
 def of_file(config: ExportConfig) -> Source:
     """The network of a file of weights; checked on random images, since its data may not be available."""
     if is_exported(config.run):
         raise InputError(f"{config.run} is exported already: export the run or the file of weights that it came from")
+    if config.format == "onnx-int8":
+        raise InputError(
+            f"--format onnx-int8 needs training images, and {config.run} has none: export a run, or use --format onnx"
+        )
     classifier = classifier_of(config.run, config).classifier
     blueprint = classifier.blueprint
     side, channels = blueprint.image_size, blueprint.image_channels
@@ -268,6 +308,8 @@ def model_card(about: dict[str, Any]) -> str:
         source=source,
         dataset=_DATASETS.get(source),
         size=network["image_size"],
+        exact=any("largest_difference" in file for file in about["files"].values()),
+        int8=about["files"].get(FORMATS["onnx-int8"].file_name, {}).get("int8"),
         genotype=Genotype(**network["genotype"]).to_text(),
         number=number_text,
         rounded=lambda values: [round(value, 4) for value in values],

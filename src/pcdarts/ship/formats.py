@@ -23,7 +23,7 @@ from pcdarts.extras import import_extra, without_collection
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier, load_classifier
 from pcdarts.network.network import Network
 
-FormatName = Literal["safetensors", "onnx", "torch-export"]
+FormatName = Literal["safetensors", "onnx", "onnx-int8", "torch-export"]
 
 BLUEPRINT = "pcdarts.json"
 """The key under which an exported program and an ONNX model store the blueprint."""
@@ -103,6 +103,8 @@ def _save_safetensors(classifier: Classifier, pixels: Tensor, path: Path) -> Non
 def _save_program(classifier: Classifier, pixels: Tensor, path: Path) -> None:
     with _silence():
         program = torch.export.export(classifier, (pixels,), dynamic_shapes=_any_batch())
+        for node in program.graph_module.graph.nodes:
+            node.meta.pop("stack_trace", None)  # it has the paths of this machine
         torch.export.save(program, path, extra_files={BLUEPRINT: classifier.blueprint.model_dump_json()})
 
 
@@ -124,6 +126,8 @@ def _save_onnx(classifier: Classifier, pixels: Tensor, path: Path) -> None:
             verbose=False,
         )
         assert program is not None
+        for part in (program.model.graph, *program.model.graph):  # half of the file, with the paths of this machine
+            part.metadata_props.clear()
         program.model.metadata_props[BLUEPRINT] = classifier.blueprint.model_dump_json()
         program.save(path)
 
@@ -173,6 +177,7 @@ def _silence() -> Iterator[None]:
 FORMATS: dict[FormatName, Format] = {
     "safetensors": Format(WEIGHTS, _save_safetensors, load_classifier),
     "onnx": Format("model.onnx", _save_onnx, _load_onnx, ("onnx", "onnxscript", "onnxruntime")),
+    "onnx-int8": Format("model-int8.onnx", _save_onnx, _load_onnx, ("onnx", "onnxscript", "onnxruntime")),
     "torch-export": Format("model.pt2", _save_program, _load_program),
 }
 """In the order in which the card lists them."""
