@@ -155,6 +155,17 @@ def ours(ended: Ended) -> list[str]:
     return [line for line in ended.err.splitlines() if line.startswith("pcdarts: ")]
 
 
+def until_the_error(printed: str) -> list[str]:
+    """The lines of `pcdarts test` with the error (of several seeds that of the last one) at their end.
+
+    What the network is bad at, class by class, comes after it.
+    """
+    lines = printed.splitlines()
+    last = max(number for number, line in enumerate(lines) if ": top-1 error " in line)
+    assert lines[last + 1].startswith(("balanced accuracy ", "top-1 error "))
+    return lines[: last + 1]
+
+
 def kill_after_epochs(epochs: int, metrics: Path, folder: Path, *arguments: str) -> None:
     """Start a command in a process and kill it (SIGKILL) once so many epochs are in its `metrics` file."""
     job = forked(folder, *arguments)

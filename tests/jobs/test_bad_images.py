@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import SEARCH, TRAIN, refused, run_in
+from command_line import SEARCH, TRAIN, refused, run_in, until_the_error
 
 DATA = "--data", "folder", "--data-root", "images", "--epochs", "2"
 
@@ -40,7 +40,7 @@ def test_a_network_is_tested_without_bad_images_too(folder_with_bad_images: Path
     assert "cannot be read" in refused(folder_with_bad_images, "test", "run", "--on-bad-image", "stop")
     ended = run_in(folder_with_bad_images, "test", "run")  # as in the run
     assert (ended.code, ended.err) == (0, "")
-    _, _, first, *listed, error = ended.out.splitlines()  # classes and sets come before
+    _, _, first, *listed, error = until_the_error(ended.out)  # classes and sets come before
     assert first == "skipped 2 of 24 images that cannot be read"
     assert len(listed) == 2
     assert error.startswith("run: top-1 error ")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from command_line import done, metrics_of, refused, result_of, run_in
+from command_line import done, metrics_of, refused, result_of, run_in, until_the_error
 from pcdarts.data.disk.image_folder import find_images
 
 TINY_NETWORK = ("--channels", "2", "--num-cells", "3", "--epochs", "1")
@@ -32,7 +32,7 @@ def test_a_folder_of_images_goes_all_the_way(tmp_path: Path, images: str, reques
 
     next_command = shlex.split(printed.splitlines()[-1].removeprefix("next: "))
     printed = done(tmp_path, *next_command[1:])
-    assert printed.splitlines() == [
+    assert until_the_error(printed) == [
         "3 classes: ant, bee and wasp",
         f"training set: 18 of the 24 images in '{root.name}', four fifths of each class; test set: the other 6, "
         "because there is no labelled test set",
@@ -52,8 +52,8 @@ def trained_on_a_folder(tmp_path_factory: pytest.TempPathFactory, colour_images:
 
 
 def measured(folder: Path, *arguments: str) -> str:
-    """What `pcdarts test` says in its last line, without the name of the run."""
-    return done(folder, "test", "run", *arguments).splitlines()[-1].removeprefix("run: top-1 error ")
+    """The error that `pcdarts test` prints, without the name of the run."""
+    return until_the_error(done(folder, "test", "run", *arguments))[-1].removeprefix("run: top-1 error ")
 
 
 def test_the_runs_own_data_is_known_where_it_has_moved(tmp_path: Path, trained_on_a_folder: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import pcdarts
 from authors_layout import AuthorsNetwork, with_random_statistics
-from command_line import done, refused
+from command_line import done, refused, until_the_error
 from pcdarts.data.sources import CIFAR10_STATISTICS
 from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, OnlyGenotype, classifier_of
 
@@ -58,8 +58,7 @@ def test_the_error_of_the_authors_network_is_measured(place: Path) -> None:
     for label, name in enumerate(CIFAR10_CLASSES):
         for path in (place / "images" / "test" / name).iterdir():
             wrong += int(authors_logits(pixels(path)).argmax() != label)
-    lines = done(place, *TEST).splitlines()
-    assert lines == [
+    assert until_the_error(done(place, *TEST)) == [
         "PCDARTS is the published cell pc_darts_cifar10",
         f"{TOLD}; {ASSUMED}",
         f"10 classes: {', '.join(CIFAR10_CLASSES[:-1])} and {CIFAR10_CLASSES[-1]}",
@@ -82,7 +81,7 @@ def test_an_image_has_the_authors_probabilities_and_an_export_the_same(place: Pa
     assert "model-index" not in card
     assert pcdarts.published("pc_darts_cifar10").to_text() in card
     tested = done(place, "test", "weights-export", "--data", "folder", "--data-root", "images")
-    assert tested.splitlines()[-1].startswith("weights-export: top-1 error ")
+    assert until_the_error(tested)[-1].startswith("weights-export: top-1 error ")
     assert "is exported already" in refused(place, "export", "weights-export", "--format", "torch-export")
 
 

@@ -47,7 +47,7 @@ def read(run: Path) -> ByClass:
 
 
 def test_a_training_leaves_all_files_of_a_run_folder(finished_train: Path) -> None:
-    assert {path.name for path in finished_train.iterdir()} == RUN_FILES
+    assert {path.name for path in finished_train.iterdir()} == RUN_FILES | {"mistakes.png"}
 
 
 def test_the_test_error_is_measured_now_and_then_and_reported_as_it_is_after_the_last_epoch(
@@ -79,23 +79,26 @@ def test_the_error_is_that_of_as_many_test_images_as_were_asked_for_and_says_so(
     assert result["test_top1_error"] == round(result["test_top1_error"])
 
 
-def test_the_result_says_of_every_class_how_many_images_were_recognised(finished_train: Path) -> None:
-    result = result_of(finished_train)
-    details = read(finished_train)
+def test_the_result_says_of_every_class_how_many_images_were_recognised(train_output: tuple[Path, str]) -> None:
+    run, printed = train_output
+    result, details = result_of(run), read(run)
     assert [(one.name, one.images) for one in details.per_class] == [(name, 10) for name in details.classes]
     recognised = sum(images for (label, prediction), images in details.counts.items() if label == prediction)
     assert details.images - recognised == result["test_top1_error"]  # of 100 images
     assert details.balanced_accuracy == pytest.approx(100 - result["test_top1_error"])  # of equal classes
+    assert f"{details.summary()}; its surest mistakes: runs/train-fashion-mini-001/mistakes.png\n" in printed
 
 
 def test_a_training_killed_between_its_last_epoch_and_its_result_has_the_same_result(
     tmp_path: Path, finished_train: Path
 ) -> None:
     run = copy_of(finished_train, tmp_path / "run")
-    result = result_of(run)
     (run / "result.json").unlink()
+    (run / "mistakes.png").unlink()
     done(tmp_path, "train", "--resume", "run")
-    assert result_of(run) == result
+    assert read(run) == read(finished_train)
+    assert result_of(run)["test_top1_error"] == result_of(finished_train)["test_top1_error"]
+    assert (run / "mistakes.png").read_bytes() == (finished_train / "mistakes.png").read_bytes()
 
 
 # What it trains

@@ -245,6 +245,15 @@ class TestConfig(JobConfig, OfWeightsFile, DataPlace, PixelRange, BatchSize, Wor
     on_bad_image: Literal["stop", "skip"] | None = setting(
         None, "what to do about an image file that cannot be read (none: as in the run)", after="pixel_range"
     )
+    mistakes: Path | None = setting(None, "PNG file for a sheet of the images that it was surest of and wrong about")
+    as_json: bool = setting(False, "print a list of JSON objects, one of each seed, and nothing else", alias="json")
+
+    @field_validator("mistakes")
+    @classmethod
+    def _a_sheet_is_a_png(cls, mistakes: Path | None) -> Path | None:
+        if mistakes is not None and mistakes.suffix.lower() != ".png":
+            raise ValueError(f"mistakes is {mistakes}, but it must be a file called .png")
+        return mistakes
 
 
 class StatusConfig(JobConfig):

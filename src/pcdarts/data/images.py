@@ -76,6 +76,8 @@ class DataSet:
     """A line for each image that could not be read when the data was loaded: its path and the reason."""
     train_sources: ImageSources | None = None
     """The files of the training images in their order, if they come from files."""
+    test_sources: ImageSources | None = None
+    """The same for the test images."""
     pixel_range: PixelRange | None = None
     """Black and white in the images with more than 8 bits; None if there are none."""
     test_is: str = "its test set"

@@ -1,13 +1,14 @@
 """`pcdarts test`: the error of a trained network, measured again or on other data."""
 
-import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pcdarts.cell.space import NetworkKind
 from pcdarts.config.configs import TestConfig, TrainConfig
 from pcdarts.config.groups.values import IMAGE_FILES
 from pcdarts.config.recipes import resolve
@@ -18,15 +19,17 @@ from pcdarts.errors import InputError, in_one_line, in_short
 from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import data_to_measure, measured_text
 from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.jobs.tested import Say, Tested, tell
 from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.learn.kept import weights_to_use
-from pcdarts.learn.measure import errors_text, top_errors
+from pcdarts.learn.measure import errors_text, measure
 from pcdarts.learn.networks import make_network
 from pcdarts.network.classifier import Blueprint
 from pcdarts.network.network import Network
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.device import choose_device
 from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.whole_files import refuse_existing
 
 CIFAR100_CLASSES = 100
 IMAGENET_CLASSES = 1000
@@ -38,12 +41,18 @@ def run_test(config: TestConfig) -> list[float]:
     Raises:
         InputError: there is no finished train run, or the data does not fit its training data.
     """
-    if is_file_of_weights(config.run):
-        return [test_file(config)]
+    refuse_existing("--mistakes", config.mistakes)
+    say: Say = (lambda line: None) if config.as_json else partial(print, flush=True)
+    from_file = is_file_of_weights(config.run)
+    tested = [test_file(config, say)] if from_file else list(test_runs(config, say))
+    tell(config, tested, say)
+    return [one.measured.errors["top1_error"] for one in tested]
+
+
+def test_runs(config: TestConfig, say: Say) -> Iterator[Tested]:
+    """The network of a run, or of each of its seeds, measured."""
     runs = trained_runs(config.run)
     refuse_options(config.run, config)
-    kind = resolve(TrainConfig, file=runs[0].config).kind
-    errors: list[float] = []
     said: tuple[str, ...] = ()
     for run in runs:
         trained = resolve(TrainConfig, file=run.config)
@@ -51,15 +60,9 @@ def run_test(config: TestConfig) -> list[float]:
         device = choose_device(config.device, config.threads)
         data = data_to_measure(config, trained, learnt, device)
         for line in data.notes if data.notes != said else ():
-            print(line, flush=True)
+            say(line)
         said = data.notes
-        measured = errors_on(data, learnt, run.path, config.batch_size, device)
-        errors.append(measured["top1_error"])
-        print(in_one_line(f"{run.path}: {errors_text(kind, measured)} {measured_text(data)}"), flush=True)
-    if len(errors) > 1:
-        mean, std = statistics.mean(errors), statistics.stdev(errors)
-        print(f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
-    return errors
+        yield measured_on(data, learnt, trained.kind, run.path, config.batch_size, device, say)
 
 
 def trained_runs(path: Path) -> list[RunFolder]:
@@ -80,8 +83,16 @@ def seed_of(path: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def errors_on(data: DataSet, learnt: "Learnt", path: Path, batch_size: int, device: torch.device) -> dict[str, float]:
-    """The errors of the network from `path` on the test images of `data`.
+def measured_on(
+    data: DataSet,
+    learnt: "Learnt",
+    kind: NetworkKind,
+    path: Path,
+    batch_size: int,
+    device: torch.device,
+    say: Say,
+) -> Tested:
+    """The network from `path`, measured on the test images of `data`; its errors are said.
 
     Greyscale images get three equal channels for a colour network.
 
@@ -98,15 +109,16 @@ def errors_on(data: DataSet, learnt: "Learnt", path: Path, batch_size: int, devi
     if isinstance(images, Images):
         images = images.with_channels(channels)
     batches = plain_batches(images, learnt.mean, learnt.std, batch_size, device)
-    errors = top_errors(learnt.network.to(device).eval(), batches)
+    measured = measure(learnt.network.to(device).eval(), batches)
     for line in skipped_lines(data):
-        print(line)
-    return errors
+        say(line)
+    say(in_one_line(f"{path}: {errors_text(kind, measured.errors)} {measured_text(data)}"))
+    return Tested(path, data, images, learnt.classes, measured)
 
 
-def test_file(config: TestConfig) -> float:
-    """Print and return the top-1 error, in %, of the network in a file of weights."""
-    found = classifier_of(config.run, config, fixed=())
+def test_file(config: TestConfig, say: Say) -> Tested:
+    """The network in a file of weights, measured."""
+    found = classifier_of(config.run, config, say, fixed=())
     blueprint = found.classifier.blueprint
     device = choose_device(config.device, config.threads)
     name = config.data or data_of(blueprint)
@@ -129,7 +141,7 @@ def test_file(config: TestConfig) -> float:
         workers=reading_processes(config.workers, device),
     )
     for line in data.notes:
-        print(line, flush=True)
+        say(line)
     classes = list(blueprint.classes)
     if not found.names_known and set(as_folders(classes)) != set(as_folders(data.classes)):
         if len(data.classes) != len(classes):
@@ -138,15 +150,13 @@ def test_file(config: TestConfig) -> float:
                 "test it on data with the classes it was trained on"
             )
         classes = list(data.classes)
-        print(f"assumed: its classes are those of {data.name} in their order, {in_short(classes)}")
+        say(f"assumed: its classes are those of {data.name} in their order, {in_short(classes)}")
     mean, std = blueprint.mean, blueprint.std
     if not found.statistics_known and data.image_channels == len(mean):
         mean, std = data.mean, data.std
-        print(f"assumed: its mean and deviation of pixels are those of {data.name}")
+        say(f"assumed: its mean and deviation of pixels are those of {data.name}")
     learnt = Learnt(found.classifier.network, blueprint.image_size, classes, list(mean), list(std), None, (None, None))
-    errors = errors_on(data, learnt, config.run, config.batch_size, device)
-    print(in_one_line(f"{config.run}: {errors_text(blueprint.kind, errors)} {measured_text(data)}"))
-    return errors["top1_error"]
+    return measured_on(data, learnt, blueprint.kind, config.run, config.batch_size, device, say)
 
 
 def data_of(blueprint: Blueprint) -> str | None:

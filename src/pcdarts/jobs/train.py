@@ -21,6 +21,7 @@ from pcdarts.jobs.outcome.find_genotype import find_genotype, latest_search, sav
 from pcdarts.jobs.outcome.sizes import cost_text
 from pcdarts.jobs.start import Beginning, load_start
 from pcdarts.learn.by_class import by_class, of_results
+from pcdarts.learn.contact_sheet import draw_mistakes
 from pcdarts.learn.few_images.average_weights import AverageWeights
 from pcdarts.learn.few_images.balance import class_weights, cross_entropy
 from pcdarts.learn.few_images.mixing import Mixing
@@ -269,13 +270,14 @@ def train_one(
             measured = measure(chosen, test_batches, processes, job.save_if_due)
         if not processes.is_first:
             return {}
+        details = by_class(data.classes, measured.labels.tolist(), measured.predictions.tolist())
         result = {
             **{f"test_{name}": error for name, error in measured.errors.items()},
             "test_images": len(data.test),
             **validated,
             **({} if data.validation is None else {"validation_images": len(data.validation)}),
             **({} if config.patience is None else {"epochs_done": job.place.epoch}),
-            "test_details": by_class(data.classes, measured.labels.tolist(), measured.predictions.tolist()).to_json(),
+            "test_details": details.to_json(),
             **asdict(size),
             "train_seconds": job.place.seconds,
             "device": job.device_name,
@@ -285,9 +287,12 @@ def train_one(
             **job.account(),
         }
         save_genotype(run, genotype)
+        drawn = draw_mistakes(run.mistakes, data.test, measured, data.classes, data.test_sources)
+        at = f"; its surest mistakes: {run.mistakes}" if drawn else ""
         line = f"{errors_text(config.kind, measured.errors, 'test error')} {when(result, job.place.epoch)}; "
         line += f"{cost_text(asdict(size))}; "
-        job.finish(result, [f"{line}{duration(job.place.seconds)} on {result['device']}"])
+        lines = [f"{line}{duration(job.place.seconds)} on {result['device']}", f"{details.summary()}{at}"]
+        job.finish(result, lines)
     return result
 
 

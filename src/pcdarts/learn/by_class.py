@@ -98,6 +98,14 @@ class ByClass(BaseModel, frozen=True):
         have = counted(len(absent), "class has", "classes have")
         return [means, f"{have} no test image and {'is' if len(absent) == 1 else 'are'} left out: {in_short(absent)}"]
 
+    def summary(self) -> str:
+        """One line: the means, and the worst class."""
+        means, index = self.sentences()[0], self.worst[0]
+        one = self.per_class[index]
+        taken = "".join(f", taken for {shown(name, _NAME)} most often" for name, _ in self.taken_for(index)[:1])
+        named = f"{shown(one.name, _NAME)} ({one.accuracy:.1f} % of {counted(one.images, 'image')}{taken})"
+        return f"{means}; worst class: {named}"
+
     def table(self) -> list[tuple[str, str, str, str]]:
         """Headings, then a row of text for each class that has images; of many classes only the worst."""
         rows = [("class", "images", "accuracy", "taken for" + ", in all seeds" * (self.seeds > 1))]

@@ -39,6 +39,7 @@ class RunFolder:
         self.split = path / "split.json"
         self.plan = path / "plan.json"
         self.checkpoint = path / "checkpoint.pt"
+        self.mistakes = path / "mistakes.png"
         self.result = path / "result.json"
         self.state = path / "state.json"
         self.lock_file = path / ".lock"

@@ -122,6 +122,7 @@ def read_files(
         mean,
         std,
         train_sources=found.train.sources,
+        test_sources=found.test.sources,
         pixel_range=used,
         test_is=found.test_is,
         notes=found.notes,
@@ -175,6 +176,8 @@ def _decode_all(
         is_imagenet = name == "imagenet" and pixels.shape[1] == STREAMED_CHANNELS
         mean, std = IMAGENET_STATISTICS if is_imagenet else pixel_statistics(train.pixels)
         train_sources = found.train.sources.subset(decoded.kept[: len(train)])
+    of_test = decoded.kept - (0 if train is test else len(found.train))
+    test_sources = found.test.sources.subset(of_test[(of_test >= 0) & (of_test < len(found.test))])
     return DataSet(
         name,
         found.classes,
@@ -184,6 +187,7 @@ def _decode_all(
         std,
         decoded.skipped,
         train_sources,
+        test_sources,
         test_is=found.test_is,
         notes=found.notes,
         validation=validation,
