@@ -56,6 +56,15 @@ def test_the_averaged_weights_are_what_is_measured_tested_and_exported(
     torch.testing.assert_close(begun, exported["classifier.weight"])
 
 
+def test_what_a_validation_set_selects_is_averaged_too(tmp_path: Path) -> None:
+    chosen = ["--validation-fraction", "0.25", "--select", "best", "--epochs", "1"]
+    done(tmp_path, *EVERYTHING, *chosen, "--run", "run")
+    saved = checkpoint_of(tmp_path / "run")
+    best = {path: weight for path, weight in saved.items() if path.startswith("/state/best/weights/")}
+    assert all(torch.equal(weight, saved[path.replace("best/weights", "ema")]) for path, weight in best.items())
+    assert not torch.equal(best["/state/best/weights/classifier.weight"], saved["/state/network/classifier.weight"])
+
+
 def test_a_training_says_what_the_settings_mean_for_its_figures(with_everything: tuple[Path, str]) -> None:
     printed = with_everything[1].splitlines()
     assert "every class has 4 training images: class weights change hardly anything" in printed
