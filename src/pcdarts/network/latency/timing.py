@@ -39,14 +39,21 @@ def onnx_milliseconds(
 
 
 def times_by_turns(
-    models: Sequence[Model], *, threads: int = 1, seconds: float = 2.0, image_shape: Sequence[int] | None = None
+    models: Sequence[Model],
+    *,
+    threads: int = 1,
+    seconds: float = 2.0,
+    image_shape: Sequence[int] | None = None,
+    merge: bool = True,
 ) -> list[tuple[float, float]]:
     """The same with the shortest time before each median: [(shortest, median), ...] in milliseconds.
+
+    Without `merge`, onnxruntime computes twice what a model computes twice.
 
     Raises:
         InputError: as `onnx_milliseconds`.
     """
-    runs = [_runner(model, threads, image_shape) for model in models]
+    runs = [_runner(make_session(model, threads, merge=merge), model, image_shape) for model in models]
     for run in runs:
         run()
     times: list[list[float]] = [[] for _ in runs]
@@ -71,8 +78,8 @@ def onnxruntime() -> Any:
     return import_extra("onnxruntime", "onnx", "measuring latency")
 
 
-def make_session(model: Model, threads: int) -> Any:
-    """A session of onnxruntime on the CPU.
+def make_session(model: Model, threads: int, *, merge: bool = True) -> Any:
+    """A session of onnxruntime on the CPU, which without `merge` computes twice what the model computes twice.
 
     Raises:
         InputError: onnxruntime is missing, there is no such file, or it cannot be run.
@@ -89,16 +96,18 @@ def make_session(model: Model, threads: int) -> Any:
     options.inter_op_num_threads = 1
     try:
         return runtime.InferenceSession(
-            model if isinstance(model, bytes) else os.fspath(model), options, providers=["CPUExecutionProvider"]
+            model if isinstance(model, bytes) else os.fspath(model),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=[] if merge else ["CommonSubexpressionElimination"],
         )
     except Exception as error:  # onnxruntime has many types of its own
         reason = shown(" ".join(str(error).split()), 300)
         raise InputError(f"{name} is no ONNX model that onnxruntime can run ({reason})") from None
 
 
-def _runner(model: Model, threads: int, image_shape: Sequence[int] | None) -> Callable[[], object]:
+def _runner(session: Any, model: Model, image_shape: Sequence[int] | None) -> Callable[[], object]:
     """What runs a model once, on images of noise."""
-    session = make_session(model, threads)
     name = "the model" if isinstance(model, bytes) else shown(model, 200)
     draw, feed = np.random.default_rng(0), {}
     for wanted in session.get_inputs():
