@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from made_latencies import DEVICE, SIZES, SPACE, made_table
-from pcdarts.cell.derive import random_genotype
+from made_latencies import SIZES, SPACE, made_table
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.errors import InputError
@@ -140,7 +139,7 @@ def test_only_what_a_table_lacks_is_measured() -> None:
     larger = Sizes("cifar", 2, 4, 3, 1, 8)
     more = measured_table(table, larger, space, seconds=0, say=said.append)
     assert more.entries[: len(table.entries)] == table.entries
-    assert len(more.entries) - len(table.entries) < 5
+    assert 0 < len(more.entries) - len(table.entries) < 10
     assert said[0].endswith("parts and 12 whole networks through onnxruntime")
 
 
@@ -148,8 +147,3 @@ def test_a_network_of_another_space_does_not_count() -> None:
     table = made_table()
     assert table.of_size(SIZES, CellSpace(5)) == []
     assert len(table.of_size(SIZES, SPACE)) == 4
-    assert Device.this() != DEVICE if table.device == DEVICE else False
-
-
-def test_a_genotype_is_the_same_for_a_seed_for_ever() -> None:
-    assert random_genotype(SPACE, 0).to_text() in made_table().networks[0].genotype
