@@ -78,6 +78,7 @@ class DataSet:
     """The files of the training images in their order, if they come from files."""
     test_sources: ImageSources | None = None
     """The same for the test images."""
+    validation_sources: ImageSources | None = None
     pixel_range: PixelRange | None = None
     """Black and white in the images with more than 8 bits; None if there are none."""
     test_is: str = "its test set"

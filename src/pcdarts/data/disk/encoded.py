@@ -127,6 +127,7 @@ def read_files(
         test_is=found.test_is,
         notes=found.notes,
         validation=replace(test, files=found.validation, skipped={}) if found.validation else None,
+        validation_sources=found.validation.sources if found.validation else None,
     )
 
 
@@ -156,28 +157,27 @@ def _decode_all(
     # All sets together, because all images must agree in size and in the number of channels.
     parts = [found.test] if found.train is found.test else [found.train, found.test]
     parts += [found.validation] if found.validation else []
-    sources = [files.sources[index] for files in parts for index in range(len(files))]
-    decoded = read_images(sources, image_size, on_bad_image, border, pixel_range)
+    every = [files.sources[index] for files in parts for index in range(len(files))]
+    decoded = read_images(every, image_size, on_bad_image, border, pixel_range)
     pixels, labels = decoded.pixels, torch.cat([files.labels for files in parts])[decoded.kept]
     check_size(pixels.shape[-1])
-    train_sources = validation = None
+    ends = torch.tensor([len(files) for files in parts]).cumsum(0)
+    counts = torch.bucketize(decoded.kept, ends, right=True).bincount(minlength=len(parts)).tolist()
+    sets = [*map(Images, pixels.split(counts), labels.split(counts))]
+    places = zip(parts, decoded.kept.split(counts), ends, strict=True)
+    sources = [files.sources.subset(kept - (end - len(files))) for files, kept, end in places]
+    validation = sets[2] if found.validation else None
     if found.train is found.test:
-        train = test = Images(pixels, labels)
+        train = test = sets[0]
         try:
             mean, std = pixel_statistics(pixels)
         except InputError:  # one value everywhere: the statistics of the training count, not these
             mean, std = (0.0,) * pixels.shape[1], (1.0,) * pixels.shape[1]
     else:
-        ends = torch.tensor([len(files) for files in parts]).cumsum(0)
-        counts = torch.bucketize(decoded.kept, ends, right=True).bincount(minlength=len(parts)).tolist()
-        train, test, *rest = map(Images, pixels.split(counts), labels.split(counts))
-        validation = rest[0] if rest else None
+        train, test = sets[:2]
         _check_every_class_is_left(found.classes, train, test, decoded.skipped)
         is_imagenet = name == "imagenet" and pixels.shape[1] == STREAMED_CHANNELS
         mean, std = IMAGENET_STATISTICS if is_imagenet else pixel_statistics(train.pixels)
-        train_sources = found.train.sources.subset(decoded.kept[: len(train)])
-    of_test = decoded.kept - (0 if train is test else len(found.train))
-    test_sources = found.test.sources.subset(of_test[(of_test >= 0) & (of_test < len(found.test))])
     return DataSet(
         name,
         found.classes,
@@ -186,8 +186,9 @@ def _decode_all(
         mean,
         std,
         decoded.skipped,
-        train_sources,
-        test_sources,
+        None if train is test else sources[0],
+        sources[0] if train is test else sources[1],
+        sources[2] if validation else None,
         test_is=found.test_is,
         notes=found.notes,
         validation=validation,

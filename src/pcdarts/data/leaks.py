@@ -1,0 +1,96 @@
+"""Images that are in two of the sets: counted and named, because an error on them says too little."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from hashlib import blake2b
+from itertools import combinations
+from pathlib import Path
+
+import torch
+
+from pcdarts.data.disk.image_files import ImageFile, ImageSources
+from pcdarts.data.disk.streaming import StreamedImages
+from pcdarts.data.images import DataSet, Images
+from pcdarts.errors import counted, listed, shown
+
+NAMED = 5
+MOST_FILES = 200_000
+"""Of more streamed files than these none are compared: each may have to be opened."""
+TAIL = 4096
+"""Bytes at the end of files, which are compared before whole files are."""
+
+Keys = Sequence[Hashable]
+"""What identical images of sets have in common; None of an image that is in no other set, or cannot be read."""
+
+
+def leak_notes(data: DataSet) -> tuple[str, ...]:
+    """A warning for each two sets that have images in common: how many, and the first of them.
+
+    Images in memory are compared by their pixels, streamed ones by the content of files of the same size in bytes.
+    """
+    sets = {"training": data.train, "validation": data.validation, "test": data.test}
+    files = {"training": data.train_sources, "validation": data.validation_sources, "test": data.test_sources}
+    used = {which: images for which, images in sets.items() if images is not None}
+    streamed = [images.files.sources for images in used.values() if isinstance(images, StreamedImages)]
+    if sum(map(len, streamed)) > MOST_FILES:
+        return (f"not looked for: images that are in two sets, because there are more than {MOST_FILES:,} files",)
+    by_set = _of_files(streamed) or [_of_pixels(images) for images in used.values() if isinstance(images, Images)]
+    keys = dict(zip(used, by_set, strict=True))
+    notes = []
+    for one, other in combinations(used, 2):
+        places = {key: index for index, key in reversed([*enumerate(keys[one])]) if key is not None}
+        pairs = [(places[key], index) for index, key in enumerate(keys[other]) if key in places]
+        if pairs:
+            copies = [
+                f"{_name(other, files[other], theirs)} is {_name(one, files[one], ours)}" for ours, theirs in pairs
+            ]
+            more = [f"{len(pairs) - NAMED:,} more"] if len(pairs) > NAMED else []
+            notes.append(
+                f"warning: {len(pairs):,} of {counted(len(used[other]), f'{other} image')} "
+                f"{'is' if len(pairs) == 1 else 'are'} among the {one} images too, so the {other} error says too "
+                f"little: {listed([*copies[:NAMED], *more], 'and')}"
+            )
+    return tuple(notes)
+
+
+def _name(which: str, sources: ImageSources | None, index: int) -> str:
+    """An image in words: its file, or its place in the set, counted from 0."""
+    if sources is None:
+        return f"{which} image {index}"
+    (name,) = sources.subset(torch.tensor([index])).names()
+    return f"'{shown(name)}'"
+
+
+def _of_pixels(images: Images) -> Keys:
+    return [blake2b(pixels.contiguous().numpy(), digest_size=16).digest() for pixels in images.pixels]
+
+
+def _of_files(sets: Sequence[ImageSources]) -> list[Keys]:
+    """The keys of the files of each set, of which few are opened, and fewer read to their end."""
+    keys: list[Keys] = [[size if size > 0 else None for _, size in sources.identities()] for sources in sets]
+    for read in (_tail, _whole):
+        in_sets = Counter(key for of_set in keys for key in set(of_set) - {None})
+        keys = [
+            [_refined(key, read, sources[index]) if in_sets[key] > 1 else None for index, key in enumerate(of_set)]
+            for sources, of_set in zip(sets, keys, strict=True)
+        ]
+    return keys
+
+
+def _refined(key: Hashable, read: Callable[[ImageFile], bytes], file: ImageFile) -> Hashable:
+    try:
+        return key, blake2b(read(file), digest_size=16).digest()
+    except OSError:  # it is bad, or gone: whoever decodes it says so
+        return None
+
+
+def _whole(file: ImageFile) -> bytes:
+    return file.read_bytes()
+
+
+def _tail(file: ImageFile) -> bytes:
+    if not isinstance(file, Path):
+        return file.read_bytes()[-TAIL:]
+    with open(file, "rb", buffering=0) as opened:
+        opened.seek(max(0, file.stat().st_size - TAIL))
+        return opened.read(TAIL)
