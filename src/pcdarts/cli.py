@@ -178,7 +178,7 @@ def _work(job: Job, arguments: Sequence[str]) -> None:
 def _settings_of_start(config_class: type[JobConfig], file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
     """What a training takes from the weights that it is to begin with, where nobody says otherwise."""
     given = {**({} if file is None else read_yaml(file, config_class)), **flags}
-    if config_class.job_name() != "train" or not isinstance(path := given.get("init"), str):
+    if config_class.job_name() != "train" or "stock" in given or not isinstance(path := given.get("init"), str):
         return {}
     with ending_afterwards():
         from pcdarts.jobs.start import load_start

@@ -16,7 +16,7 @@ from pcdarts.cell.stem import check_images
 from pcdarts.cell.zoo import published
 from pcdarts.errors import InputError, listed
 from pcdarts.extras import import_extra
-from pcdarts.network.classifier import WEIGHTS, load_classifier
+from pcdarts.network.classifier import WEIGHTS, cells_of, load_classifier
 from pcdarts.network.network import Network
 from pcdarts.network.parts import dense_gradient
 from pcdarts.ship.formats import timm_settings
@@ -261,7 +261,7 @@ def from_export(folder: Path | str, **options: Any) -> nn.Module:
         InputError: there is no such file, or it is damaged.
     """
     trained = load_classifier(folder)
-    settings = timm_settings(trained.blueprint, trained.network)
+    settings = timm_settings(cells_of(trained.blueprint, Path(folder), "timm's model pcdarts"), trained.network)
     file = Path(folder) / WEIGHTS if Path(folder).is_dir() else Path(folder)
     pretrained_cfg = {"architecture": "pcdarts", **settings["pretrained_cfg"], "file": str(file)}
     return pcdarts(pretrained=True, pretrained_cfg=pretrained_cfg, **settings["model_args"] | options)

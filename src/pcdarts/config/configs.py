@@ -36,6 +36,7 @@ from pcdarts.config.groups.machine_settings import Compilation, Determinism, Mac
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings, MethodSettings
 from pcdarts.config.groups.network_settings import (
     Budget,
+    CellOrStock,
     Nodes,
     OfWeightsFile,
     OfWeightsFileAndImages,
@@ -156,8 +157,8 @@ def _with(group: type[MethodSettings]) -> type[SearchConfig]:
 
 
 class TrainConfig(
-    RunConfig, Images, Workers, Stem, Size, Epochs, Sgd, LowestLearningRate, Schedule, Cutout, Crops, Sampling,
-    FewImages, Precision, Accumulation, Safety, Seed, Machine, Determinism, Compilation,
+    RunConfig, CellOrStock, Images, Workers, Stem, Size, Epochs, Sgd, LowestLearningRate, Schedule, Cutout, Crops,
+    Sampling, FewImages, Precision, Accumulation, Safety, Seed, Machine, Determinism, Compilation,
 ):  # fmt: skip
     """Train the network of a genotype from scratch; the defaults are those of the paper on CIFAR-10 (Sec. 4.2)."""
 
@@ -166,18 +167,6 @@ class TrainConfig(
     }  # fmt: skip
 
     job: Literal["train"] = "train"
-    genotype: str = setting(
-        "latest",
-        "'latest' (the last search under runs/), a run folder (RUN:EPOCH), a JSON or text file, a log "
-        "(LOG:EPOCH), a genotypes.py (FILE:NAME), a published name, or random:SEED[:NODES]",
-        min_length=1,
-        after="recipe",
-    )
-    init: Path | None = setting(
-        None,
-        "weights to begin with: a train run, finished or not, an export, or a file of the authors' scripts "
-        "with its --genotype; cell, kind, channels and cells are taken too (none: random weights)",
-    )
     test_images: Count | None = setting(
         None, "largest number of test images, the same number of each class (none: all)", after="train_images"
     )

@@ -99,7 +99,6 @@ FOREIGN: dict[str, Foreign] = {
     "out-dir": _common("--out", "--run", how="the folder to make"),
     "output": _common("--out", "--run", how="the folder to make"),
     "output-dir": _common("--out", "--run", how="the folder to make"),
-    "pretrained": _common("--init", how="a run folder or an exported file"),
     "random-seed": _common("--seed"),
     "root": _common("--data-root"),
     "sched": _common("--learning-rate-schedule"),

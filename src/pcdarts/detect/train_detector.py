@@ -35,7 +35,7 @@ from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exporte
 from pcdarts.jobs.outcome.find_genotype import find_genotype, save_genotype
 from pcdarts.jobs.test import restored
 from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
-from pcdarts.network.classifier import Classifier
+from pcdarts.network.classifier import Blueprint, Classifier, cells_of
 from pcdarts.run.checkpoint import load_state, read_newest
 from pcdarts.run.device import peak_memory_gb, prepare_device
 from pcdarts.run.display.progress import duration
@@ -56,7 +56,7 @@ def pinned_detection(config: DetectTrainConfig) -> DetectTrainConfig:
     if config.classifier is None:
         return config.model_copy(update={"genotype": find_genotype(config.genotype).to_text()})
     if is_file_of_weights(config.classifier):
-        blueprint = _backbone_of_file(config.classifier, config.genotype, print).blueprint
+        _, blueprint = _backbone_of_file(config.classifier, config.genotype, print)
         update = {
             "classifier": Path(os.path.abspath(config.classifier)),
             "genotype": blueprint.genotype.to_text(),
@@ -218,19 +218,20 @@ def load_backbone(config: DetectTrainConfig) -> Backbone | None:
     if path is None:
         return None
     if is_file_of_weights(path):
-        found = _backbone_of_file(path, config.genotype, lambda line: None)
-        return Backbone(found.network.state_dict(), list(found.blueprint.mean), list(found.blueprint.std))
+        found, blueprint = _backbone_of_file(path, config.genotype, lambda line: None)
+        return Backbone(found.network.state_dict(), list(blueprint.mean), list(blueprint.std))
     run, trained = _classifier_run(path)
     learnt = restored(trained, run)
     _check_colour(path, len(learnt.mean))
     return Backbone(learnt.network.state_dict(), learnt.mean, learnt.std)
 
 
-def _backbone_of_file(path: Path, genotype: str, say: Callable[[str], None]) -> Classifier:
+def _backbone_of_file(path: Path, genotype: str, say: Callable[[str], None]) -> tuple[Classifier, Blueprint]:
     found = classifier_of(path, OnlyGenotype(None if is_exported(path) else genotype), say).classifier
-    _check_stem(path, found.blueprint.kind)
-    _check_colour(path, found.blueprint.image_channels)
-    return found
+    blueprint = cells_of(found.blueprint, path, "a detector")
+    _check_stem(path, blueprint.kind)
+    _check_colour(path, blueprint.image_channels)
+    return found, blueprint
 
 
 def _check_colour(path: Path, image_channels: int) -> None:
@@ -254,6 +255,11 @@ def _classifier_run(path: Path) -> tuple[RunFolder, TrainConfig]:
     if trained.seeds > 1:
         raise InputError(
             f"the classifier {path} is a run of {trained.seeds} seeds: name one, such as {path}/seed-{trained.seed}"
+        )
+    if trained.stock is not None:
+        raise InputError(
+            f"a detector needs a network of cells, but {path} trains the stock network {trained.stock}: give the "
+            "training of a genotype"
         )
     _check_stem(path, trained.kind)
     return run, trained

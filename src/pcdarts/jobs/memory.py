@@ -14,7 +14,7 @@ import torch
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.groups.method_settings import method_in_words
 from pcdarts.data.images import DataSet
-from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.jobs.outcome.find_genotype import trained_genotype
 from pcdarts.learn.learning import images_per_pass
 from pcdarts.learn.networks import make_network
 from pcdarts.learn.steps import SearchStep, search_setting
@@ -40,9 +40,10 @@ def what_would_fit(
 
 def _needs(config: SearchConfig | TrainConfig, data: DataSet) -> str:
     """What decides how much memory a step needs, in words."""
-    network = (
-        f"{config.num_cells} cells of {config.channels} channels, images of {data.image_size}x{data.image_size} pixels"
-    )
+    network = f"{config.num_cells} cells of {config.channels} channels"
+    if isinstance(config, TrainConfig) and config.stock is not None:
+        network = f"the network {config.stock}"
+    network += f", images of {data.image_size}x{data.image_size} pixels"
     if isinstance(config, TrainConfig):
         return network
     return f"K = {config.k}, {network}, {method_in_words(config)}"
@@ -89,7 +90,7 @@ def _try(order: dict[str, Any]) -> None:
     if order["config"]["job"] == "train":
         training = TrainConfig(**order["config"])
         device = choose_device(training.device, training.threads)
-        network = make_network(training, find_genotype(training.genotype), num_classes, channels)
+        network = make_network(training, trained_genotype(training), num_classes, channels, side)
         output = network.to(device)(torch.zeros(images, channels, side, side, device=device))
         sum(logits.sum() for logits in (output if training.auxiliary else [output])).backward()
         return

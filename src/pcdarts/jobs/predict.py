@@ -21,7 +21,7 @@ from pcdarts.data.disk.listing import ignored_lines
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.jobs.foreign_weights import classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.test import blueprint_of, restored, trained_runs
-from pcdarts.network.classifier import Blueprint, Classifier, load_classifier
+from pcdarts.network.classifier import AnyBlueprint, Classifier, load_classifier
 from pcdarts.run.device import choose_device
 from pcdarts.run.run_folder import RunFolder
 
@@ -117,7 +117,7 @@ def all_images(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 @torch.no_grad()
-def predict(classifier: Classifier, blueprint: Blueprint, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
+def predict(classifier: Classifier, blueprint: AnyBlueprint, paths: Sequence[Path], top: int) -> Iterator[Prediction]:
     """The `top` classes of each image, the most probable first, or its problem; in the order of `paths`.
 
     `blueprint` decides how images are read.
@@ -138,7 +138,7 @@ def predict(classifier: Classifier, blueprint: Blueprint, paths: Sequence[Path],
                 yield Prediction(path, tuple(zip([classes[index] for index in indices], values, strict=True)))
 
 
-def pixels_or_problem(path: Path, blueprint: Blueprint) -> Tensor | str:
+def pixels_or_problem(path: Path, blueprint: AnyBlueprint) -> Tensor | str:
     """The result of `read_pixels`, or the problem of the image."""
     try:
         return read_pixels(path, blueprint)
@@ -148,7 +148,7 @@ def pixels_or_problem(path: Path, blueprint: Blueprint) -> Tensor | str:
         return str(error)
 
 
-def read_pixels(path: Path, blueprint: Blueprint) -> Tensor:
+def read_pixels(path: Path, blueprint: AnyBlueprint) -> Tensor:
     """An image read like the network's test images, uint8 [C, S, S]; a greyscale one may get three equal channels.
 
     Raises:

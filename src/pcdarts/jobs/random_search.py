@@ -80,7 +80,7 @@ def run_random_search(
         for cell in job.stages(cells):
             number = job.place.stage
             torch.manual_seed(generator(config.seed, "initial weights", number).initial_seed())
-            network = make_network(training, cell, data.num_classes, data.image_channels).to(device)
+            network = make_network(training, cell, data.num_classes, data.image_channels, data.image_size).to(device)
             network = network.to(memory_format=torch.channels_last)
             optimizer, scaler = make_sgd(network, config), make_scaler(config.amp, device)
             job.keep(errors=errors, network=network, optimizer=optimizer, scaler=scaler)

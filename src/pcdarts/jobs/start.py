@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.config.configs import TrainConfig
@@ -17,8 +17,9 @@ from pcdarts.errors import InputError, listed
 from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.learn.kept import weights_to_use
-from pcdarts.network.classifier import WEIGHTS, load_classifier
-from pcdarts.network.network import Network
+from pcdarts.network.classifier import WEIGHTS, cells_of, load_classifier
+from pcdarts.network.pretrained import find_weights, line_about, take_weights
+from pcdarts.network.stock import AnyNetwork, StockNetwork
 from pcdarts.run.checkpoint import load_state, read_newest
 from pcdarts.run.run_folder import RunFolder
 
@@ -75,7 +76,22 @@ class Beginning:
         self.about: dict[str, Any] = {}
         """For `result.json`: path, checksum, and the parts that are new."""
 
-    def take(self, network: Network, start: Start, data: DataSet) -> str:
+    def of(self, config: TrainConfig, network: AnyNetwork, data: DataSet) -> str:
+        """Give `network` the weights that `config` says to begin with; returns what to say of it.
+
+        Raises:
+            InputError: they are not there, or do not fit.
+        """
+        if isinstance(network, StockNetwork):
+            path = find_weights(network.name, config.pretrained_file)
+            self.about = take_weights(network, path)
+            return line_about(self.about, list(data.mean))
+        assert config.init is not None, "there are weights to begin with"
+        start = load_start(config.init, config.genotype, lambda line: None)
+        start.check(config)
+        return self.take(network, start, data)
+
+    def take(self, network: nn.Module, start: Start, data: DataSet) -> str:
         """Give `network` the weights: all where the classes are the same in the same order, else new classifiers.
 
         Returns what to say of it.
@@ -142,7 +158,7 @@ def load_start(path: Path, genotype: str | None, say: Callable[[str], None]) -> 
         trained, names_known = found.classifier, found.names_known
     else:
         trained = load_classifier(path)
-    blueprint, file = trained.blueprint, path / WEIGHTS if path.is_dir() else path
+    blueprint, file = cells_of(trained.blueprint, path, "--init"), path / WEIGHTS if path.is_dir() else path
     return Start(
         path,
         sha256(file.read_bytes()).hexdigest(),
@@ -162,6 +178,11 @@ def _of_run(path: Path) -> Start:
     config = resolve(TrainConfig, file=run.config)
     if config.seeds > 1:
         raise InputError(f"--init {path} is a run of {config.seeds} seeds: name one, such as {path}/seed-{config.seed}")
+    if config.stock is not None:
+        raise InputError(
+            f"--init {path} is a training of the stock network {config.stock}: begin with the weights of a genotype's "
+            "network"
+        )
     found = read_newest(run.checkpoint)
     if found is None:
         raise InputError(f"--init {path} has no checkpoint yet: let it train for an epoch first")

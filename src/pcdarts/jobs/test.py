@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +19,14 @@ from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError, in_one_line, in_short
 from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import data_to_measure, measured_text
-from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.jobs.outcome.find_genotype import trained_genotype
 from pcdarts.jobs.tested import Say, Tested, tell
 from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.learn.kept import weights_to_use
 from pcdarts.learn.measure import errors_text, measure
 from pcdarts.learn.networks import make_network
-from pcdarts.network.classifier import Blueprint
-from pcdarts.network.network import Network
+from pcdarts.network.classifier import AnyBlueprint, Blueprint, StockBlueprint
+from pcdarts.network.stock import AnyNetwork, StockNetwork
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.device import choose_device
 from pcdarts.run.run_folder import RunFolder
@@ -156,13 +157,14 @@ def test_file(config: TestConfig, say: Say) -> Tested:
         mean, std = data.mean, data.std
         say(f"assumed: its mean and deviation of pixels are those of {data.name}")
     learnt = Learnt(found.classifier.network, blueprint.image_size, classes, list(mean), list(std), None, (None, None))
-    return measured_on(data, learnt, blueprint.kind, config.run, config.batch_size, device, say)
+    kind = blueprint.kind if isinstance(blueprint, Blueprint) else "cifar"
+    return measured_on(data, learnt, kind, config.run, config.batch_size, device, say)
 
 
-def data_of(blueprint: Blueprint) -> str | None:
+def data_of(blueprint: AnyBlueprint) -> str | None:
     """The likely data set of a network without a run, from its classes and its stem."""
     count = len(blueprint.classes)
-    if blueprint.kind == "imagenet":
+    if isinstance(blueprint, Blueprint) and blueprint.kind == "imagenet":
         return "imagenet" if count == IMAGENET_CLASSES else None
     if blueprint.image_channels == 1:
         return None
@@ -173,7 +175,7 @@ def data_of(blueprint: Blueprint) -> str | None:
 class Learnt:
     """The network of a finished training, and its images' properties, from the checkpoint."""
 
-    network: Network
+    network: AnyNetwork
     image_size: int
     classes: list[str]
     mean: list[float]
@@ -191,7 +193,7 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
         InputError: the checkpoint is missing, damaged, or not of this run.
     """
     state = load_checkpoint(run.checkpoint, trained.identity())
-    genotype = find_genotype(trained.genotype)
+    genotype = trained_genotype(trained)
     try:
         channels, _, image_size = map(int, state["image_shape"])
         classes = [str(name) for name in state["classes"]]
@@ -200,7 +202,7 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
             raise ValueError
         known = state.get("pixel_range", SIXTEEN_BITS)  # that of earlier versions
         pixel_range = None if known is None else (float(known[0]), float(known[1]))
-        network = make_network(trained, genotype, len(classes), channels)
+        network = make_network(trained, genotype, len(classes), channels, image_size)
         network.load_state_dict(weights_to_use(state, trained))
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError):
         raise InputError(
@@ -210,19 +212,24 @@ def restored(trained: TrainConfig, run: RunFolder) -> Learnt:
     return Learnt(network, image_size, classes, mean, std, pixel_range, (files, pixels))
 
 
-def blueprint_of(trained: TrainConfig, learnt: Learnt) -> Blueprint:
+def blueprint_of(trained: TrainConfig, learnt: Learnt) -> AnyBlueprint:
     """The blueprint of a run's network and its images."""
+    about_images: dict[str, Any] = {
+        "classes": tuple(learnt.classes),
+        "mean": tuple(learnt.mean),
+        "std": tuple(learnt.std),
+        "image_size": learnt.image_size,
+        "pixel_range": learnt.pixel_range,
+        "border": how_to_read(trained if trained.data in IMAGE_FILES else None)["border"],
+    }
+    if isinstance(learnt.network, StockNetwork):
+        return StockBlueprint(stock=learnt.network.name, stock_width=learnt.network.width, **about_images)
     return Blueprint(
         genotype=learnt.network.genotype,
         kind=trained.kind,
         channels=trained.channels,
         num_cells=trained.num_cells,
-        classes=tuple(learnt.classes),
-        mean=tuple(learnt.mean),
-        std=tuple(learnt.std),
-        image_size=learnt.image_size,
-        pixel_range=learnt.pixel_range,
-        border=how_to_read(trained if trained.data in IMAGE_FILES else None)["border"],
+        **about_images,
     )
 
 

@@ -17,9 +17,10 @@ from pcdarts.data.images import DataSet
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.memory import what_would_fit
-from pcdarts.jobs.outcome.find_genotype import find_genotype, latest_search, save_genotype
+from pcdarts.jobs.outcome.find_genotype import find_genotype, latest_search, save_genotype, trained_genotype
 from pcdarts.jobs.outcome.sizes import cost_text
 from pcdarts.jobs.start import Beginning, load_start
+from pcdarts.jobs.stock_training import about_network, lines_about, pinned_stock
 from pcdarts.learn.by_class import by_class, of_results
 from pcdarts.learn.contact_sheet import draw_mistakes
 from pcdarts.learn.few_images.average_weights import AverageWeights
@@ -53,6 +54,8 @@ def pinned(config: TrainConfig) -> TrainConfig:
     Raises:
         InputError: there is no such genotype, or no such weights to begin with.
     """
+    if config.stock is not None:
+        return pinned_stock(config)
     source = config.genotype
     if config.init is not None:
         start = load_start(config.init, source, print)
@@ -79,7 +82,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
         RunError: the loss is no longer a number, memory runs out, or something cannot be saved.
         Interrupted: the process was asked to end; what it had done is saved.
     """
-    genotype = find_genotype(config.genotype)
+    genotype = trained_genotype(config)
     device = prepare_device(config.device, config.threads, processes.local_rank, config.amp, config.deterministic)
     with processes.in_turn():
         data = training_data(config, device, processes)
@@ -92,7 +95,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
 
 def train_seeds(
     config: TrainConfig,
-    genotype: Genotype,
+    genotype: Genotype | None,
     run: RunFolder,
     resume: bool,
     processes: Processes,
@@ -168,7 +171,7 @@ def mean_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def train_one(
     config: TrainConfig,
-    genotype: Genotype,
+    genotype: Genotype | None,
     run: RunFolder,
     resume: bool,
     processes: Processes,
@@ -183,13 +186,12 @@ def train_one(
         watched = "validation"
         watched_batches = plain_batches(data.validation, data.mean, data.std, config.batch_size, device, processes)
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
-    network = make_network(config, genotype, data.num_classes, data.image_channels).to(device)
+    network = make_network(config, genotype, data.num_classes, data.image_channels, data.image_size).to(device)
     network = network.to(memory_format=torch.channels_last)
-    beginning, beginning_line = Beginning(), None
-    if config.init is not None and not (resume and (run.checkpoint.exists() or previous_of(run.checkpoint).exists())):
-        start = load_start(config.init, config.genotype, lambda line: None)
-        start.check(config)
-        beginning_line = beginning.take(network, start, data)
+    beginning, lines = Beginning(), lines_about(network)
+    begins = config.init is not None or config.is_pretrained
+    if begins and not (resume and (run.checkpoint.exists() or previous_of(run.checkpoint).exists())):
+        lines.append(beginning.of(config, network, data))
     size = complexity(network, (data.image_channels, data.image_size, data.image_size))
     if processes.is_first:
         write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
@@ -214,7 +216,7 @@ def train_one(
         ) as job,
     ):
         job.keep(network=network, optimizer=optimizer, scaler=scaler)
-        if config.init is not None:
+        if begins:
             job.keep(init=beginning)
         if mean_network:
             job.keep(ema=mean_network)
@@ -225,7 +227,7 @@ def train_one(
         job.watch(network)
         validating = f", {len(data.validation)} validation" if data.validation is not None else ""
         images_used = f"{len(data.train)} training{validating} and {len(data.test)} test images of {data}"
-        notes = (beginning_line, mixing.note, mean_network and mean_network.note)
+        notes = (*lines, mixing.note, mean_network and mean_network.note)
         job.begin(images_used, [*data.notes, *(note for note in notes if note)])
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
@@ -282,8 +284,8 @@ def train_one(
             "train_seconds": job.place.seconds,
             "device": job.device_name,
             "peak_memory_gb": peak_memory_gb(device),
-            "genotype": genotype.to_text(),
-            **({"init": beginning.about} if config.init is not None else {}),
+            **about_network(genotype, network),
+            **({"init": beginning.about} if begins else {}),
             **job.account(),
         }
         save_genotype(run, genotype)

@@ -11,6 +11,7 @@ from pcdarts.config.groups.method_settings import settings_of_method
 from pcdarts.methods.method import Method, Stage
 from pcdarts.methods.methods import METHODS
 from pcdarts.network.network import Network
+from pcdarts.network.stock import AnyNetwork, StockNetwork
 from pcdarts.supernet.supernet import Supernet
 
 
@@ -47,8 +48,23 @@ def make_supernet(config: SearchConfig, space: CellSpace, num_classes: int, imag
     )
 
 
-def make_network(config: TrainConfig, genotype: Genotype, num_classes: int, image_channels: int) -> Network:
-    """The network that is trained."""
+def make_network(
+    config: TrainConfig, genotype: Genotype | None, num_classes: int, image_channels: int, image_size: int
+) -> AnyNetwork:
+    """The network that is trained: that of the genotype, or the stock network that `config` names.
+
+    Raises:
+        InputError: there is no such network, or it cannot take images of this size.
+    """
+    if genotype is None:
+        return StockNetwork(
+            str(config.stock),
+            num_classes=num_classes,
+            image_channels=image_channels,
+            image_size=image_size,
+            width=config.stock_width,
+            amp=config.amp,
+        )
     return Network(
         genotype,
         kind=config.kind,

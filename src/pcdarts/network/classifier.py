@@ -3,11 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Self, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import NetworkKind
 from pcdarts.errors import InputError, check_path, shown, wrong_type
 from pcdarts.network.network import Network, network_without_data
+from pcdarts.network.stock import AnyNetwork, StockNetwork, without_data
 
 WEIGHTS = "model.safetensors"
 """The name of the file of weights in an export folder."""
@@ -28,15 +31,11 @@ _MAX_FIELD = 1_000_000
 """The most characters of a blueprint; a thousand classes with long names need a tenth."""
 
 
-class Blueprint(BaseModel):
-    """A trained network without its weights: how it is built, and what is known about its images and classes."""
+class ImagesAndClasses(BaseModel):
+    """What is known about the images and classes of a trained network."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
-    genotype: Genotype
-    kind: NetworkKind
-    channels: Annotated[int, Field(ge=1, le=4096)]
-    num_cells: Annotated[int, Field(ge=1, le=1000)]
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     """Their names, in the order of the logits."""
     mean: Annotated[tuple[float, ...], Field(min_length=1)]
@@ -62,14 +61,23 @@ class Blueprint(BaseModel):
             raise ValueError(f"images have 1 or 3 channels, not {len(self.mean)}")
         return self
 
-    @field_serializer("genotype")
-    def _plain_genotype(self, genotype: Genotype) -> Any:
-        return json.loads(genotype.to_json())  # without its form, so that older versions can read it
-
     @property
     def image_channels(self) -> int:
         """1 for greyscale, 3 for colour."""
         return len(self.mean)
+
+
+class Blueprint(ImagesAndClasses):
+    """A trained network of cells without its weights: how it is built, and its images and classes."""
+
+    genotype: Genotype
+    kind: NetworkKind
+    channels: Annotated[int, Field(ge=1, le=4096)]
+    num_cells: Annotated[int, Field(ge=1, le=1000)]
+
+    @field_serializer("genotype")
+    def _plain_genotype(self, genotype: Genotype) -> Any:
+        return json.loads(genotype.to_json())  # without its form, so that older versions can read it
 
     def build(self, weights: Mapping[str, Tensor]) -> Network:
         """The network with these `weights` (a state dict of float32, not copied), without an auxiliary head.
@@ -87,17 +95,65 @@ class Blueprint(BaseModel):
             num_classes=len(self.classes),
             image_channels=self.image_channels,
         )
-        forms, wanted = (
-            {name: _form(weight) for name, weight in some.items()} for some in (weights, network.state_dict())
-        )
-        for name in sorted(forms.keys() | wanted.keys()):
-            if forms.get(name) != wanted.get(name):
-                raise InputError(
-                    f"the tensor {shown(name)} is {forms.get(name, 'missing')}, but the network has "
-                    f"{wanted.get(name, 'none of that name')}"
-                )
+        _check_forms(network, weights)
         network.load_state_dict(weights, assign=True)
         return network
+
+
+class StockBlueprint(ImagesAndClasses):
+    """A trained network of torchvision or timm without its weights, and its images and classes."""
+
+    stock: Annotated[str, Field(min_length=1, max_length=200)]
+    stock_width: Annotated[float, Field(ge=0.01, le=16)] | None = None
+
+    def build(self, weights: Mapping[str, Tensor]) -> StockNetwork:
+        """The network with these `weights` (a state dict, copied).
+
+        Raises:
+            InputError: there is no such network, or the weights do not fit it.
+        """
+        sizes: dict[str, Any] = {
+            "num_classes": len(self.classes),
+            "image_channels": self.image_channels,
+            "image_size": self.image_size,
+            "width": self.stock_width,
+        }
+        _check_forms(without_data(self.stock, **sizes), weights)  # before there is memory for it
+        network = StockNetwork(self.stock, **sizes)
+        network.load_state_dict(weights)
+        return network
+
+
+AnyBlueprint = Blueprint | StockBlueprint
+
+
+def cells_of(blueprint: AnyBlueprint, path: Path, purpose: str) -> Blueprint:
+    """The blueprint of a network of cells, which `purpose` (the start of a sentence) needs.
+
+    Raises:
+        InputError: it is of a stock network.
+    """
+    if isinstance(blueprint, StockBlueprint):
+        raise InputError(
+            f"{purpose} needs a network of cells, but {path} holds the stock network {blueprint.stock}: give the "
+            "training of a genotype"
+        )
+    return blueprint
+
+
+def _check_forms(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Make sure that weights have the names, shapes and types of those of a network.
+
+    Raises:
+        InputError: one has not.
+    """
+    forms, wanted = ({name: _form(weight) for name, weight in some.items()} for some in (weights, network.state_dict()))
+    for name in sorted(forms.keys() | wanted.keys()):
+        if forms.get(name) != wanted.get(name):
+            raise InputError(
+                f"the tensor {shown(name)} is {forms.get(name, 'missing')}, but the network has "
+                f"{wanted.get(name, 'none of that name')}"
+            )
 
 
 def _form(tensor: Tensor) -> str:
@@ -110,7 +166,7 @@ class Classifier(nn.Module):
     Pixels in [0, 1] `[B, image_channels, H, W]` to logits `[B, num_classes]`.
 
     Args:
-        blueprint: the description of the network.
+        blueprint: the description of the network, of cells or of a library.
         weights: its state dict; the weights of an auxiliary head are ignored.
 
     Raises:
@@ -120,16 +176,16 @@ class Classifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, blueprint: Blueprint, weights: Mapping[str, Tensor]) -> None:
+    def __init__(self, blueprint: AnyBlueprint, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
-        if not isinstance(blueprint, Blueprint):
+        if not isinstance(blueprint, AnyBlueprint):
             raise wrong_type(
                 "blueprint", blueprint, "a Blueprint", "pcdarts.load_classifier(FILE) reads one from a file"
             )
         if not isinstance(weights, Mapping):
             raise wrong_type("weights", weights, "a state dict", "give network.state_dict()")
-        self.blueprint = blueprint
-        self.network = blueprint.build(
+        self.blueprint: AnyBlueprint = blueprint
+        self.network: AnyNetwork = blueprint.build(
             {name: weight for name, weight in weights.items() if not name.startswith("auxiliary_head.")}
         )
         for name in ("mean", "std"):
@@ -182,7 +238,7 @@ def load_classifier(path: Path | str) -> Classifier:
         ) from None
 
 
-def load_network(path: Path | str) -> Network:
+def load_network(path: Path | str) -> AnyNetwork:
     """As `load_classifier`, but only the network, which takes normalised images.
 
     Raises:
@@ -191,14 +247,23 @@ def load_network(path: Path | str) -> Network:
     return load_classifier(path).network
 
 
-def _read_blueprint(metadata: dict[str, str]) -> Blueprint:
+def _read_blueprint(metadata: dict[str, str]) -> AnyBlueprint:
     if _KEY not in metadata:
         raise InputError("its metadata do not describe a network of pcdarts")
     if len(metadata[_KEY]) > _MAX_FIELD:
         raise InputError("its metadata are too long")
     try:
-        return Blueprint.model_validate_json(metadata[_KEY])
+        kind = StockBlueprint if "stock" in _object_in(metadata[_KEY]) else Blueprint
+        return kind.model_validate_json(metadata[_KEY])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise InputError(f"in its metadata, {shown(where)}: {shown(first['msg'], 300)}") from None
+
+
+def _object_in(text: str) -> Any:
+    """What a JSON text holds if it is an object, else nothing: the blueprint's own check says what is wrong with it."""
+    with suppress(ValueError):
+        found = from_json(text)
+        return found if isinstance(found, dict) else {}
+    return {}

@@ -29,7 +29,7 @@ def step_time(config: TrainConfig, genotype: Genotype, classes: int, image_chann
     device = choose_device(config.device, config.threads)
     data = random_images(2 * config.batch_size, classes, image_channels, config.image_size or 32)
     batches = training_batches(config, data, data.train, "train", device, ALONE)
-    network = make_network(config, genotype, classes, image_channels).to(device)
+    network = make_network(config, genotype, classes, image_channels, config.image_size or 32).to(device)
     network = network.to(memory_format=torch.channels_last)
     finite = FiniteCheck(0, [network], ALONE, asked_every(device))
     step = WeightStep(

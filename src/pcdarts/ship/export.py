@@ -26,9 +26,9 @@ from pcdarts.jobs.measured import is_known, own_data
 from pcdarts.jobs.outcome.find_genotype import draw_cells
 from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, blueprint_of, relabelled, restored, trained_runs
 from pcdarts.learn.job_batches import plain_batches, reading_processes, skipped_lines
-from pcdarts.network.classifier import WEIGHTS, Classifier
+from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier
 from pcdarts.network.complexity import complexity
-from pcdarts.network.network import Network
+from pcdarts.network.stock import AnyNetwork
 from pcdarts.run.device import choose_device
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import write_text
@@ -88,7 +88,8 @@ def export_one(config: ExportConfig, folder: Path, target: Path) -> None:
                 said, files[target.name] = quantised(config, source, folder, beside)
             else:
                 said, files[target.name] = saved(source, beside, form)
-            draw_cells(blueprint.genotype, RunFolder(folder))
+            if isinstance(blueprint, Blueprint):
+                draw_cells(blueprint.genotype, RunFolder(folder))
             timm = timm_settings(blueprint, source.network) if WEIGHTS in files else {}
             describe(folder, about, files, timm)
             beside.replace(target)  # last, because its existence means that the export is complete
@@ -135,7 +136,7 @@ class Source:
     """A classifier to export, and the images on which its file is checked."""
 
     classifier: Classifier
-    network: Network
+    network: AnyNetwork
     """The network of the classifier, for normalised images."""
     pixels: Tensor
     """[B, C, H, W] in [0, 1]."""
@@ -213,6 +214,8 @@ def training_of(trained: TrainConfig, run: RunFolder) -> dict[str, Any]:
     if settings.pop("init") is not None:
         init = run.read_result().get("init")
         settings["init"] = init.get("sha256") if isinstance(init, dict) else None
+    if settings.pop("pretrained_file") is not None:
+        settings["pretrained"] = True
     return settings
 
 
@@ -237,7 +240,7 @@ def errors_of(run: RunFolder) -> dict[str, float]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def counts(network: Network, shape: tuple[int, int, int]) -> dict[str, int]:
+def counts(network: AnyNetwork, shape: tuple[int, int, int]) -> dict[str, int]:
     """Parameters, and mult-adds for one image of this shape."""
     size = complexity(network, shape)
     return {"params": size.params, "mult_adds": size.mult_adds}
@@ -304,14 +307,21 @@ def model_card(about: dict[str, Any]) -> str:
     name = "Image" if source in ("folder", "huggingface") else source
     return template.render(
         **{"training": None, **about},
-        title=f"{name} classifier: {network['num_cells']} cells, {network['channels']} channels",
+        title=f"{name} classifier: {_size_of(network)}",
         source=source,
         dataset=_DATASETS.get(source),
         size=network["image_size"],
         exact=any("largest_difference" in file for file in about["files"].values()),
         int8=about["files"].get(FORMATS["onnx-int8"].file_name, {}).get("int8"),
-        genotype=Genotype(**network["genotype"]).to_text(),
+        genotype=Genotype(**network["genotype"]).to_text() if "genotype" in network else None,
         number=number_text,
         rounded=lambda values: [round(value, 4) for value in values],
         settings=yaml.safe_dump(training, sort_keys=False, width=1000),
     )
+
+
+def _size_of(network: dict[str, Any]) -> str:
+    """What a title says of a network."""
+    if "stock" in network:
+        return network["stock"] + (f", {network['stock_width']:g} times as wide" if network["stock_width"] else "")
+    return f"{network['num_cells']} cells, {network['channels']} channels"

@@ -20,8 +20,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pcdarts.errors import RunError
 from pcdarts.extras import import_extra, without_collection
-from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier, load_classifier
-from pcdarts.network.network import Network
+from pcdarts.network.classifier import WEIGHTS, AnyBlueprint, Classifier, StockBlueprint, load_classifier
+from pcdarts.network.stock import AnyNetwork
 
 FormatName = Literal["safetensors", "onnx", "onnx-int8", "torch-export"]
 
@@ -43,7 +43,7 @@ class Format:
     """The optional libraries that it needs to be written and checked."""
 
 
-def check(path: Path, form: Format, network: Network, pixels: Tensor, normalized: Tensor) -> float:
+def check(path: Path, form: Format, network: AnyNetwork, pixels: Tensor, normalized: Tensor) -> float:
     """The largest difference between the logits of an exported file and those of its network.
 
     Compared in batches of 1, of 2 and of all `pixels` [B, C, H, W] in [0, 1], B >= 2. The network (in evaluation mode)
@@ -68,8 +68,13 @@ def check(path: Path, form: Format, network: Network, pixels: Tensor, normalized
     return largest
 
 
-def timm_settings(blueprint: Blueprint, network: Network) -> dict[str, Any]:
-    """The fields that timm reads in a model's `config.json`: how to build `network`, and how to prepare images."""
+def timm_settings(blueprint: AnyBlueprint, network: AnyNetwork) -> dict[str, Any]:
+    """The fields that timm reads in a model's `config.json`: how to build `network`, and how to prepare images.
+
+    None for a stock network, whose strides timm would not know.
+    """
+    if isinstance(blueprint, StockBlueprint):
+        return {}
     side = blueprint.image_size
     first_conv = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
     return {

@@ -7,7 +7,7 @@ from typing import Any
 from pcdarts.errors import InputError, RunError, check_path, shown
 from pcdarts.extras import import_extra
 from pcdarts.network.classifier import WEIGHTS, load_network
-from pcdarts.network.network import Network
+from pcdarts.network.stock import AnyNetwork
 from pcdarts.ship.formats import FORMATS
 
 CARD, SETTINGS = "README.md", "config.json"
@@ -17,7 +17,7 @@ UPLOADED = (CARD, SETTINGS, "cell_normal.svg", "cell_reduce.svg", *(form.file_na
 """The only files that are uploaded from a folder."""
 
 
-def from_pretrained(name_or_folder: str | Path, *, revision: str | None = None, token: str | None = None) -> Network:
+def from_pretrained(name_or_folder: str | Path, *, revision: str | None = None, token: str | None = None) -> AnyNetwork:
     """The network in an export folder (or its safetensors file), or in a repository of the Hugging Face Hub.
 
     It is in evaluation mode and takes normalised images; `load_classifier(download(name))` gives a classifier that

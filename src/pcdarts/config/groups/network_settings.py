@@ -1,11 +1,16 @@
 """Groups of settings about networks: their size, that of the one trained later, and what a file of weights lacks."""
 
+from pathlib import Path
+
 from pydantic import ValidationInfo, field_validator
 
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config.groups.group import Group, setting
-from pcdarts.config.groups.values import Amount, Channels, Count, NaturalNumber, NumCells
-from pcdarts.errors import listed
+from pcdarts.config.groups.values import Amount, Channels, Count, NaturalNumber, NumCells, Width
+from pcdarts.errors import listed, shown
+
+NO_GENOTYPE = "none"
+"""The genotype in the configuration of a stock network, which has no cell."""
 
 
 class Stem(Group):
@@ -106,3 +111,54 @@ class OfWeightsFileAndImages(OfWeightsFile):
     image_size: Count | None = setting(
         None, "side of the images for a file of weights (none: 32, or 224 with that stem)"
     )
+
+
+class CellOrStock(Group):
+    """What is trained: the network of a genotype, or one of torchvision or timm."""
+
+    genotype: str = setting(
+        "latest",
+        "'latest' (the last search under runs/), a run folder (RUN:EPOCH), a JSON or text file, a log "
+        "(LOG:EPOCH), a genotypes.py (FILE:NAME), a published name, or random:SEED[:NODES]",
+        min_length=1,
+        after="recipe",
+    )
+    init: Path | None = setting(
+        None,
+        "weights to begin with: a train run, finished or not, an export, or a file of the authors' scripts "
+        "with its --genotype; cell, kind, channels and cells are taken too (none: random weights)",
+    )
+    stock: str | None = setting(
+        None,
+        "train this network in place of one of cells: of torchvision, such as mobilenet_v3_small or "
+        "shufflenet_v2_x0_5, or timm/NAME",
+        min_length=1,
+    )
+    stock_width: Width | None = setting(
+        None, "factor of all its channels, of mobilenet_v2, mobilenet_v3, shufflenet_v2 and mnasnet (none: its own)"
+    )
+    pretrained: bool = setting(False, "begin with its weights learnt on ImageNet, from the cache of its library")
+    pretrained_file: Path | None = setting(None, "begin with the weights in this file, which fit it")
+
+    @field_validator("stock")
+    @classmethod
+    def _it_is_this_or_a_cell(cls, stock: str | None, info: ValidationInfo) -> str | None:
+        usual = {"genotype": ("latest", NO_GENOTYPE), "init": (None,)}
+        given = [name for name, values in usual.items() if info.data.get(name, values[0]) not in values]
+        if stock is not None and given:
+            raise ValueError(f"stock is {shown(stock)}, but {listed(given, 'and')} would be of cells: drop one of them")
+        return stock
+
+    @field_validator("stock_width", "pretrained", "pretrained_file")
+    @classmethod
+    def _it_goes_with_a_stock_network(cls, value: object, info: ValidationInfo) -> object:
+        if value and not info.data.get("stock") and "stock" in info.data:
+            raise ValueError(f"{info.field_name} goes with stock, the name of a network: name one, or drop it")
+        if value and info.field_name != "stock_width" and info.data.get("stock_width") is not None:
+            raise ValueError(f"{info.field_name} goes with the network's own width: drop stock_width")
+        return value
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether a stock network begins with weights learnt on ImageNet."""
+        return self.pretrained or self.pretrained_file is not None

@@ -11,6 +11,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.genotype_file import find_in_file
 from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published_name
+from pcdarts.config.configs import TrainConfig
 from pcdarts.errors import InputError, counted, shown
 from pcdarts.run.run_folder import RUNS, RunFolder
 from pcdarts.run.whole_files import write_text
@@ -54,6 +55,15 @@ def find_genotype(name: str, say: Callable[[str], None] = print) -> Genotype:
     return PUBLISHED[ours]
 
 
+def trained_genotype(config: TrainConfig) -> Genotype | None:
+    """The genotype whose network a training trains; None for a stock network.
+
+    Raises:
+        InputError: there is no such genotype.
+    """
+    return None if config.stock is not None else find_genotype(config.genotype)
+
+
 def _path_and_choice(name: str) -> tuple[Path, str | None]:
     """The path that `name` begins with, and what follows a colon if such a file or folder exists only without it."""
     head, colon, which = name.rpartition(":")
@@ -77,6 +87,7 @@ def _of_run(run: RunFolder, epoch: str | None) -> Genotype:
     count = len(list(run.epoch_genotype(1).parent.glob("epoch_*.json")))
     if epoch is None:
         if not run.genotype.is_file():
+            _refuse_stock(run)
             latest = f", or take what it would have found in epoch {count}: {run.path}:{count}" if count else ""
             raise InputError(f"{run.path} has no genotype.json yet: finish it with --resume {run.path} first{latest}")
         return Genotype.from_file(run.genotype)
@@ -89,6 +100,12 @@ def _of_run(run: RunFolder, epoch: str | None) -> Genotype:
         )
         raise InputError(f"{run.path} has no genotype of epoch {shown(epoch)}: {known}")
     return Genotype.from_file(path)
+
+
+def _refuse_stock(run: RunFolder) -> None:
+    stock = re.search(r"^stock: (\S+)$", run.config.read_text("utf-8", "replace"), re.MULTILINE)
+    if stock is not None and stock[1] != "null":
+        raise InputError(f"{run.path} trains the stock network {shown(stock[1])}, which has no cells: name another run")
 
 
 def latest_search() -> RunFolder:
@@ -119,11 +136,13 @@ def draw_cells(genotype: Genotype, folder: RunFolder) -> list[Path]:
     return paths
 
 
-def save_genotype(run: RunFolder, genotype: Genotype) -> None:
-    """Write the genotype that a run is about, and its drawings.
+def save_genotype(run: RunFolder, genotype: Genotype | None) -> None:
+    """Write the genotype that a run is about, if it is about one, and its drawings.
 
     Raises:
         RunError: they cannot be saved.
     """
+    if genotype is None:
+        return
     write_text(run.genotype, genotype.to_json())
     draw_cells(genotype, run)
