@@ -17,9 +17,11 @@ from pcdarts.cell.draw import draw_inline
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
 from pcdarts.jobs.outcome.sizes import millions
+from pcdarts.learn.by_class import ByClass, by_class, mean_by_class, read_by_class
 from pcdarts.report import page
 from pcdarts.report.detail import details_of
 from pcdarts.report.difference import diff
+from pcdarts.report.drawing.confusion import confusion_chart
 from pcdarts.report.page import render
 from pcdarts.report.subject import read_subjects
 from pcdarts.report.view import view
@@ -176,6 +178,64 @@ def test_a_budget_that_changed_nothing_or_is_still_to_come_is_told_too(runs: Pat
 def test_a_damaged_budget_is_as_if_there_were_none(runs: Path, tmp_path: Path, damage: dict[str, Any]) -> None:
     under_budget(runs, tmp_path / "run", **damage)
     assert "Budget" not in done(tmp_path, "report", "run")
+
+
+# What networks are bad at
+
+
+def details(run: Path) -> ByClass:
+    found = read_by_class(json.loads((run / "result.json").read_text())["test_details"])
+    assert found is not None
+    return found
+
+
+def with_details(run: Path, found: ByClass | None) -> None:
+    """Let a run say this of its classes, or nothing, as a run of an earlier version."""
+    result = json.loads((run / "result.json").read_text())
+    del result["test_details"]
+    result |= {} if found is None else {"test_details": found.to_json()}
+    (run / "result.json").write_text(json.dumps(result))
+
+
+def test_the_page_of_a_training_says_what_it_is_bad_at(runs: Path, tmp_path: Path) -> None:
+    done(runs, "report", "trained/seed-0", "--out", str(tmp_path))
+    found, text = details(runs / "trained" / "seed-0"), text_of(tmp_path)
+    assert "<h2>What it is bad at</h2>" in text
+    assert confusion_chart(found) in text
+    markdown = (tmp_path / "report.md").read_text("utf-8")
+    assert "## What trained/seed-0 is bad at" in markdown
+    for words in (*found.table()[1], f"Balanced accuracy {found.balanced_accuracy:.2f} %, macro F1 "):
+        assert escape(words) in text
+        assert words in markdown
+    assert f"The surest mistakes are drawn in {Path('trained', 'seed-0', 'mistakes.png')}." in text
+    assert Elements(text).fetched == []  # the pictures stay where they are
+
+
+def test_of_several_seeds_the_page_shows_means_and_one_matrix(runs: Path, tmp_path: Path) -> None:
+    done(runs, "report", "trained", "--out", str(tmp_path))
+    found = mean_by_class([details(runs / "trained" / f"seed-{seed}") for seed in (0, 1)])
+    assert confusion_chart(found) in text_of(tmp_path)
+    assert "Means over 2 seeds." in text_of(tmp_path)
+    for seed in (0, 1):
+        assert str(Path("trained", f"seed-{seed}", "mistakes.png")) in text_of(tmp_path)
+
+
+def test_of_many_classes_the_worst_are_listed_without_a_matrix(runs: Path, tmp_path: Path) -> None:
+    run = copy_of(runs / "trained" / "seed-0", tmp_path / "run")
+    names = [f"<b>{index}" for index in range(1000)]
+    with_details(run, by_class(names, list(range(1000)) * 3, [0, *range(999)] + list(range(1000)) * 2))
+    done(tmp_path, "report", "run")
+    assert "The 20 worst of 1,000 classes." in text_of(run)
+    assert "Confusion matrix" not in text_of(run)
+    assert "<b>" not in text_of(run)
+
+
+def test_runs_of_earlier_versions_are_reported_without_it(runs: Path, tmp_path: Path) -> None:
+    run = copy_of(runs / "trained" / "seed-0", tmp_path / "run")
+    with_details(run, None)
+    done(tmp_path, "report", "run")
+    assert "bad at" not in text_of(run)
+    assert "bad at" not in (run / "report.md").read_text("utf-8")
 
 
 def test_several_subjects_share_a_page_in_the_working_directory(runs: Path, study: Path) -> None:

@@ -7,10 +7,9 @@ from pcdarts.cell.draw import draw_inline
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind
 from pcdarts.report.budget_text import WITHOUT, Limited, limited
-from pcdarts.report.difference import GenotypeDifference
+from pcdarts.report.difference import GenotypeDifference, changes
 from pcdarts.report.drawing.axes import thinned
 from pcdarts.report.drawing.cell_charts import edge_weights_chart, genotype_timeline, op_weights_chart
-from pcdarts.report.evolution import changes
 from pcdarts.report.history import SearchHistory
 from pcdarts.report.subject import Entry, Subject
 

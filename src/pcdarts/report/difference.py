@@ -1,8 +1,8 @@
-"""The differences between two genotypes, edge by edge: as text, as a table, and as marks for drawings."""
+"""The differences between two genotypes, edge by edge: as text, as a table, as marks for drawings, over the epochs."""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pcdarts.cell.draw import node_name
 from pcdarts.cell.genotype import Genotype
@@ -124,3 +124,26 @@ def _compared(a: Counter[_Kept], b: Counter[_Kept]) -> tuple[EdgeDifference, ...
 
 def _listed(nodes: tuple[int, ...]) -> str:
     return ", ".join(map(str, nodes))
+
+
+class Step(NamedTuple):
+    """The cell at an epoch, and its edges (target, primitive, source) that the epoch before it did not have."""
+
+    epoch: int
+    genotype: Genotype
+    new: frozenset[tuple[int, str, int]]
+
+
+def changes(genotypes: dict[int, Genotype], kind: CellKind) -> list[Step]:
+    """The epochs at which one kind of cell changed, including the first epoch (with nothing new).
+
+    The order of a node's edges (the stronger is listed first) does not count as a change.
+    """
+    found: list[Step] = []
+    before: Counter[tuple[int, str, int]] = Counter()
+    for epoch, genotype in sorted(genotypes.items()):
+        edges = Counter(genotype.placed_edges(kind))
+        if edges != before:
+            found.append(Step(epoch, genotype, frozenset(edges - before) if found else frozenset()))
+        before = edges
+    return found

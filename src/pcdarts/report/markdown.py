@@ -28,6 +28,10 @@ def _lines(part: View) -> list[str]:
     if part.difference:
         first, second = (_plain(entry.name) for entry in part.pair)
         lines += [f"## From {first} to {second}", "", f"```\n{part.difference.to_text()}```", ""]
+    for run in part.weaknesses:
+        lines += [f"## What {_plain(run.name)} is bad at", ""]
+        lines += [line for words in run.words for line in (_plain(words), "")]
+        lines.append(_table(run.table))
     if part.agreement:
         lines += ["## Agreement between seeds", "", _table(part.agreement)]
     genotypes = [entry for entry in part.entries if entry.genotype]

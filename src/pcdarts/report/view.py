@@ -32,6 +32,7 @@ from pcdarts.report.study_tables import (
     study_table,
 )
 from pcdarts.report.subject import Entry, Group, Subject, row_name
+from pcdarts.report.weaknesses import Weaknesses, weaknesses
 from pcdarts.run.display.progress import duration
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.study.study_outcome import PaperFigure, StudyOutcome
@@ -57,6 +58,7 @@ class View:
     pair: Sequence[Entry]
     """The two that `difference` is about."""
     agreement: Table | None
+    weaknesses: Sequence[Weaknesses]
     curves: Sequence[str]
     skips: Sequence[str]
     skips_note: str
@@ -88,6 +90,7 @@ def view(subject: Subject, scores: Scores | None = None) -> View:
         difference=diff(*genotypes) if len(pair) == 2 else None,
         pair=pair,
         agreement=_agreement(subject),
+        weaknesses=weaknesses(subject),
         curves=learning_curves(subject.groups),
         skips=skip_charts(subject.groups),
         skips_note=_skips_note(subject),

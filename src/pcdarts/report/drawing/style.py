@@ -90,6 +90,8 @@ _RULES += """
 .chart .band{stroke:var(--page);stroke-width:.7;vector-effect:non-scaling-stroke}
 .chart .bar{stroke:var(--page);stroke-width:.7}
 .chart .new{fill:var(--ink)}
+.chart .right{fill:var(--series-1)}
+.chart .wrong{fill:var(--series-2)}
 .chart .key{display:flex;flex-wrap:wrap;gap:.15rem .9rem;list-style:none;margin:0 0 .5rem;padding:0;font-size:.8125rem}
 .chart .key li{display:flex;align-items:center;gap:.35rem}
 .chart .key span{color:var(--ink);overflow-wrap:anywhere}
