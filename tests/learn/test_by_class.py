@@ -80,7 +80,7 @@ def test_of_many_classes_only_the_worst_are_listed_and_of_what_they_were_taken_f
     found = by_class(names(count), labels, predicted)
     rows = found.table()
     assert len(rows) == 1 + MOST_LISTED
-    assert rows[1] == ("class 7", "12", "25.0 %", "class 2 3, class 1 2, class 3 1 and 3 more")
+    assert rows[1] == ("class 7", "12", "25.0 %", "class 2 3, class 1 2, class 3 1 and 3 others")
     assert f"the {MOST_LISTED} worst of 1,000 classes:" in found.lines()
     assert found.confusion is None  # a million numbers, nearly all of them 0
     assert found.counts[7, 2] == 3

@@ -112,7 +112,7 @@ class ByClass(BaseModel, frozen=True):
         for index in self.worst[:MOST_LISTED]:
             one = self.per_class[index]
             others = [f"{shown(name, _NAME)} {images:,}" for name, images in self.taken_for(index)]
-            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            more = f" and {counted(len(others) - _NAMED, 'other')}" if len(others) > _NAMED else ""
             said = ", ".join(others[:_NAMED]) + more
             rows.append((shown(one.name, _NAME), f"{one.images:,}", f"{one.accuracy:.1f} %", said))
         return rows

@@ -52,7 +52,9 @@ def confusion_chart(details: ByClass) -> str:
         ("", f'<g fill-opacity="{STRONGEST}">{rect("right", 4, 0, 18, 12)}</g>', "recognised"),
         ("", f'<g fill-opacity="{STRONGEST}">{rect("wrong", 4, 0, 18, 12)}</g>', "taken for the class of the column"),
     ]
-    return figure("Confusion matrix: each row is a class, with its accuracy", key(entries), scrolling(svg), wide=True)
+    of_seeds = f"; images of {details.seeds} seeds together" if details.seeds > 1 else ""
+    title = f"Confusion matrix: each row is a class, with its accuracy{of_seeds}"
+    return figure(title, key(entries), scrolling(svg), wide=True)
 
 
 def _cells(details: ByClass, left: float, top: float, size: float) -> list[str]:
