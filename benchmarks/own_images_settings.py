@@ -181,7 +181,7 @@ def save_table(out: Path) -> str:
 def table(length: str, data: str, measure: str, found: dict[str, dict[int, dict[str, float]]]) -> str:
     """One measure of all settings on one kind of data, as Markdown."""
     weighted = " with the class sizes of the training images" if measure == "accuracy" else ""
-    lines = [f"**{data}, {EPOCHS[length][data]} epochs: {measure}{weighted}, %**", ""]
+    lines = [f"**{data}, {length} trainings: {measure}{weighted}, %**", ""]
     lines += ["| setting | n | mean | difference to the baseline (95 % interval) | shown |", "|---|---|---|---|---|"]
     for name, seeds in found.items():
         mean = fmean(values[measure] for values in seeds.values())

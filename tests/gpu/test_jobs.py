@@ -32,6 +32,11 @@ JOBS = {
     "train": TRAIN_SHORT,
     "train, fp16, in parts": [*TRAIN_SHORT, "--amp", "fp16", "--gradient-accumulation-steps", "2"],
     "train, bf16": [*TRAIN_SHORT, "--amp", "bf16"],
+    "train, mixed, weighted, averaged": [
+        *TRAIN_SHORT,
+        *("--mixup", "0.2", "--cutmix", "1", "--class-weights", "balanced", "--ema", "0.9"),
+    ],
+    "train, RandAugment": [*TRAIN_SHORT, "--randaugment", "9", "--sampling", "balanced"],
 }
 
 

@@ -17,6 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import device_steps
 from pcdarts.cell.space import CellSpace
+from pcdarts.config.configs import TrainConfig
+from pcdarts.learn.few_images.average_weights import AverageWeights
+from pcdarts.learn.few_images.balance import cross_entropy
+from pcdarts.learn.few_images.mixing import Mixing
+from pcdarts.learn.measure import Average
 from pcdarts.learn.steps import Setting, one_operation
 from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import ArchParameters
@@ -117,6 +122,23 @@ class Descent(torch.optim.Optimizer):
 
 def descent(module: nn.Module) -> Any:
     return Descent(module.parameters())
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_nothing_waits_to_mix_images_to_weigh_classes_and_to_average_weights(kind: str) -> None:
+    images, labels = torch.empty(4, 3, 8, 8, device=DEVICE), torch.empty(4, dtype=torch.int64, device=DEVICE)
+    network = nn.Sequential(nn.Conv2d(3, 10, 8), nn.BatchNorm2d(10), nn.Flatten()).to(DEVICE)
+    mixing, average = Mixing(TrainConfig(**{kind: 1}), 10), AverageWeights(network, 0.9)
+    weights = torch.empty(10, device=DEVICE)
+    with waits() as found:
+        images, shares = mixing(images, labels, 0, 0)
+        logits = network(images)
+        loss = cross_entropy(logits, shares, 0.1, weights)
+        loss.backward()
+        Average("train").add(loss.detach(), logits.detach(), shares)
+        average.update(network, 1)
+    assert found == []
+    assert shares.shape == logits.shape
 
 
 @pytest.mark.parametrize(
