@@ -50,8 +50,8 @@ def test_a_job_says_with_numbers_what_it_does_about_classes_of_unequal_size() ->
         "class weights in the loss: from 0.556 for ant (6 images) to 3.33 for dog (1 image)"
     ]
     assert balance_lines(SearchConfig(sampling="balanced"), data) == [
-        "balanced sampling: 3 images of each class in an epoch of 10, so each image of ant (6 images) 0.56 times on "
-        "average, of dog (1 image) 3.33 times"
+        "balanced sampling: 3 images of each class in an epoch of 10: one of ant (6 images) comes 0.56 times on "
+        "average, one of dog (1 image) 3.33 times"
     ]
     equal = DataSet(
         "some", ("ant", "bee"), images.relabelled(torch.arange(10) % 2), images.relabelled(LABELS * 0), (0.5,), (0.2,)

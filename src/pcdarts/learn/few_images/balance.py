@@ -50,6 +50,6 @@ def balance_lines(config: SearchConfig | TrainConfig, data: DataSet) -> list[str
         return [f"class weights in the loss: from {weights[most]:.3g} for {often} to {weights[least]:.3g} for {rare}"]
     each = len(labels) / len(present)
     return [
-        f"balanced sampling: {each:.0f} images of each class in an epoch of {len(labels):,}, so each image of {often} "
-        f"{each / counts[most]:.2f} times on average, of {rare} {each / counts[least]:.2f} times"
+        f"balanced sampling: {each:.0f} images of each class in an epoch of {len(labels):,}: one of {often} comes "
+        f"{each / counts[most]:.2f} times on average, one of {rare} {each / counts[least]:.2f} times"
     ]
