@@ -187,6 +187,7 @@ def test_programs_get_a_list_of_objects(make: Make, capsys: pytest.CaptureFixtur
     assert told == {
         "run": "runs/search-001",
         "job": "search",
+        "phase": None,
         "state": "interrupted",
         "seed": None,
         "seeds": 1,

@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,6 +17,7 @@ from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.flags import read_flags
 from pcdarts.config.recipes import resolve
 from pcdarts.own_images.account import Account
+from pcdarts.own_images.rules import searched_is_better
 from pcdarts.own_images.words import interval
 from pcdarts.run.run_folder import RunFolder
 
@@ -85,6 +87,56 @@ def test_a_fit_that_is_killed_in_its_training_goes_on_with_it(
     assert done(tmp_path, "fit", "--resume", "run").count("epoch 1/2") == 0
     assert result_of(tmp_path / "run")["seconds_by_phase"]["planning"] >= used["planning"]
     assert result_of(tmp_path / "run")["test_top1_error"] == result_of(fitted[0] / "run")["test_top1_error"]
+
+
+SEARCHING = ("--search", "always", "--search-epochs", "3", "--channels", "2", "--num-cells", "3", "--epochs", "1")
+"""A search, two short trainings and a training, all tiny."""
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two classes, with so many images that some are kept for validation."""
+    folder = tmp_path_factory.mktemp("shapes")
+    numbers = np.random.default_rng(0)
+    for name in ("dark", "light"):
+        (folder / name).mkdir()
+        for number in range(140):
+            pixels = numbers.integers(0, 128, (8, 8, 3), np.uint8) + 127 * (name == "light")
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_validation_chooses_between_a_searched_and_a_published_cell(tmp_path: Path, shapes: Path) -> None:
+    command = ("fit", str(shapes), *SEARCHING, "--minutes", "2", "--export", "safetensors", "--run", "run")
+    job = forked(tmp_path, *command)  # killed in its search, then in the training of the cell that this found
+    for phase in ("search", "trial-searched"):
+        while job.poll() is None and not lines_of(tmp_path / "run" / phase / "metrics.jsonl"):
+            time.sleep(0.002)
+        job.kill()
+        assert end_of(job).code == -9
+        assert not (tmp_path / "run" / "train").exists()
+        job = forked(tmp_path, "fit", "--resume", "run")
+    ended = end_of(job)
+    assert ended.code == 0, ended.err
+    errors = {
+        name: result_of(tmp_path / "run" / f"trial-{name}")["validation_top1_error"]
+        for name in ("searched", "published")
+    }
+    assert f"{errors['searched']:.2f} % with the searched cell, {errors['published']:.2f} % with the published one" in (
+        ended.out
+    )
+    taken = "searched" if searched_is_better(errors["searched"], errors["published"], 34) else "published"
+    genotypes = {name: result_of(tmp_path / "run" / name)["genotype"] for name in ("train", f"trial-{taken}")}
+    assert genotypes["train"] == genotypes[f"trial-{taken}"] == result_of(tmp_path / "run")["genotype"]
+    assert f"the {taken} one is trained" in ended.out
+
+    (status,) = json.loads(done(tmp_path, "status", "run", "--json"))
+    assert (status["job"], status["phase"], status["state"]) == ("fit", None, "done")
+    assert status["error"] == result_of(tmp_path / "run")["test_top1_error"]
+    printed = done(tmp_path, "report", "run")
+    assert [f"| {name} |" in printed for name in ("search", "trial-searched", "trial-published", "train")] == [True] * 4
+    assert "time: 2 min (--minutes): " in printed
+    assert f"test error {status['error']:.2f} % (" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_time_of_a_killed_session_counts_up_to_its_last_sign_of_life(tmp_path: Path) -> None:
@@ -159,6 +211,7 @@ def test_every_setting_of_a_training_can_be_fixed_or_is_none_of_a_fits_business(
     left_out |= {"loading", "crop", "color_jitter", "momentum", "gradient_clip", "gradient_accumulation_steps"}
     left_out |= {"auxiliary_weight", "learning_rate_min", "learning_rate_schedule", "lr_warmup_epochs", "compile"}
     left_out |= {"synchronize_batch_norm", "deterministic", "max_skipped_batches", "checkpoint_minutes", "track"}
+    left_out |= {"stock", "stock_width", "pretrained", "pretrained_file"}
     assert TrainConfig.model_fields.keys() - FitConfig.model_fields.keys() == left_out
 
 

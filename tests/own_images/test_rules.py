@@ -20,6 +20,7 @@ from pcdarts.own_images.rules import (
     possible_sides,
     published_cell,
     search_settings,
+    searched_is_better,
     settings_for,
     why_not_to_search,
 )
@@ -28,7 +29,8 @@ CIFAR = Facts(
     classes=tuple("abcdefghij"),
     train=(300,) * 10,
     test=(100,) * 10,
-    test_is="the test set",
+    validation=(),
+    validation_fraction=0.0,
     sides=(32, 32, 32),
     square=True,
     image_channels=3,
@@ -199,6 +201,30 @@ def test_a_search_is_not_thought_of_on_few_images_or_where_the_user_wants_none()
     assert "fewer than 2,000 training images" in str(why_not_to_search(PHOTOGRAPHS, "auto"))
     assert why_not_to_search(PHOTOGRAPHS, "always") is None
     assert why_not_to_search(CIFAR, "never") == "--search never"
+
+
+@pytest.mark.parametrize(
+    ("searched", "published", "images", "is_better"),
+    [(40, 50, 450, True), (48, 50, 450, False), (48, 50, 4500, True), (50, 40, 450, False), (0, 0, 50, False)],
+)
+def test_a_searched_cell_is_taken_where_it_is_better_by_more_than_chance(
+    searched: float, published: float, images: int, is_better: bool
+) -> None:
+    assert searched_is_better(searched, published, images) == is_better
+
+
+def test_epochs_of_a_search_that_are_fixed_are_kept_whatever_they_take() -> None:
+    search = plan_search(CIFAR, SHAPE, 60, "auto", (1.0, 1.0), 9)
+    assert isinstance(search, Search)
+    assert (search.settings["epochs"], search.settings["arch_frozen_epochs"]) == (9, 3)
+
+
+def test_validation_images_choose_the_epoch_if_there_are_any() -> None:
+    training = plan_training(CIFAR, 600, {}, speed, anything)
+    with_some = replace(CIFAR, validation=(45,) * 10, validation_fraction=0.15)
+    assert settings_for(CIFAR, training)["select"] == "last"
+    assert settings_for(with_some, training)["select"] == "best"
+    assert settings_for(with_some, training)["validation_fraction"] == 0.15
 
 
 def test_imbalance_is_how_many_times_as_many_images_the_largest_class_has() -> None:

@@ -41,9 +41,14 @@ class FitConfig(FolderConfig):
         "whether a cell is searched: where that is shown to beat chance and takes little of the time (auto); otherwise "
         "a published cell is taken",
     )
+    search_epochs: Count | None = setting(
+        None, "epochs of the search (none: chosen by the rules of docs/own-images.md)"
+    )
     max_mult_adds: Amount | None = setting(None, "mult-adds of the network, at most: 50M or the like")
     max_params: Amount | None = setting(None, "parameters of the network, at most, such as 5.3M or 300k")
-    export: tuple[str, ...] = setting(("onnx",), "formats of the files to ship, as `pcdarts export --format` has them")
+    export: tuple[str, ...] = setting(
+        ("onnx", "onnx-int8"), "formats of the files to ship, as `pcdarts export --format` has them"
+    )
     genotype: str | None = setting(
         None, "its cell, as `pcdarts train --genotype` takes it (none: a published or a searched one)", min_length=1
     )
@@ -99,5 +104,16 @@ class FitConfig(FolderConfig):
 
     def fixed(self) -> dict[str, Any]:
         """The settings of the training that the user has fixed."""
-        own = {"job", "folder", "minutes", "search", "max_mult_adds", "max_params", "export", "device", "threads"}
+        own = {
+            "job",
+            "folder",
+            "minutes",
+            "search",
+            "search_epochs",
+            "max_mult_adds",
+            "max_params",
+            "export",
+            "device",
+            "threads",
+        }
         return {name: value for name, value in self.model_dump(exclude=own).items() if value is not None}

@@ -39,6 +39,8 @@ class Status:
 
     run: str
     job: str | None
+    phase: str | None
+    """That a fit is in: the name of a run folder inside its own, or planning or export. None for other jobs."""
     state: Literal[State, "done"]
     seed: int | None
     """The seed, counted from 1, of `epoch` and `error`; None with a single seed."""
@@ -86,14 +88,21 @@ def status_of(run: RunFolder) -> Status:
     Raises:
         OSError: the folder cannot be read.
     """
+    plan, whole = run.read_plan(), run
+    phase = plan["phase"] if isinstance(plan.get("phase"), str) else None
     settings = _settings(run)
-    job, epochs = settings.get("job"), _count(settings.get("epochs"))
+    job = settings.get("job")
+    if job == "fit":  # its phases are runs of their own
+        parts = (RunFolder(run.path / name) for name in (phase or "train", "train"))
+        run = next((part for part in parts if part.config.is_file()), run)
+        settings = _settings(run)
+    epochs = _count(settings.get("epochs"))
     if epochs is not None:  # of each candidate of a random search
         epochs *= _count(settings.get("candidates")) or 1
     seeds = _count(settings.get("seeds")) or 1
     seed, current = _current_seed(run, _count(settings.get("seed")) or 0, seeds)
     said, records = current.read_state(), _records(current)
-    state = _state(run)
+    state = _state(whole)
     done = max([record["epoch"] for record in records], default=0)
     told = _count(said.get("epoch"))
     if state == "running":
@@ -103,11 +112,15 @@ def status_of(run: RunFolder) -> Status:
     if left is not None and seeds > seed:
         later = _estimate(records, (epochs or done) * (seeds - seed))
         left = None if later is None else left + later
-    error_name, error = _newest(ERRORS.get(job or "", ()), run, records, state)
-    _, precision = _newest(PRECISIONS.get(job or "", ()), run, records, state)
+    learning = settings.get("job") or ""
+    if plan:
+        left = None if state == "done" else _left_of(plan, state)
+    error_name, error = _newest(ERRORS.get(learning, ()), run, records, state)
+    _, precision = _newest(PRECISIONS.get(learning, ()), run, records, state)
     return Status(
-        run=str(run.path),
+        run=str(whole.path),
         job=job,
+        phase=phase,
         state=state,
         seed=seed if seeds > 1 else None,
         seeds=seeds,
@@ -117,10 +130,20 @@ def status_of(run: RunFolder) -> Status:
         error_name=error_name,
         average_precision=precision,
         seconds_left=left,
-        updated=_updated(run, current),
-        message=str(run.read_state().get("message", "")) or None if state == "failed" else None,
+        updated=_updated(whole, run, current),
+        message=str(whole.read_state().get("message", "")) or None if state == "failed" else None,
         kernels=_kernels(run, said, state),
     )
+
+
+def _left_of(plan: dict[str, Any], state: str) -> float | None:
+    """The seconds left of the time that a fit may take."""
+    whole, began = _number(plan.get("whole")), _number(plan.get("began"))
+    used = plan.get("seconds")
+    if whole is None or not isinstance(used, dict):
+        return None
+    running = time.time() - began if began is not None and state == "running" else 0.0
+    return max(0.0, whole - running - sum(filter(None, map(_number, used.values()))))
 
 
 def _kernels(run: RunFolder, said: dict[str, Any], state: str) -> str | None:
@@ -221,7 +244,7 @@ def _row(status: Status) -> tuple[str, ...]:
         measured = f"{status.average_precision:.2f} % AP"
     return (
         shown(status.run, 200),
-        status.job or "-",
+        f"{status.job}, {status.phase}" if status.phase else status.job or "-",
         status.state,
         epoch,
         measured,

@@ -9,14 +9,14 @@ from pcdarts.config.configs import ExportConfig, SearchConfig, TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.job_config import RunConfig
 from pcdarts.config.recipes import resolve
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.outcome.evaluation import as_flag
 from pcdarts.jobs.outcome.find_genotype import find_genotype, save_genotype
 from pcdarts.launch import begin, go_on
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import Facts, Search
+from pcdarts.own_images.rules import Facts, Search, searched_is_better
 from pcdarts.own_images.words import closing_lines, plan_lines
 from pcdarts.run.device import choose_device
 from pcdarts.run.processes import ALONE, Processes
@@ -86,7 +86,9 @@ class Fit:
             "files": [str(path.relative_to(self.run.path)) for path in files],
         }
         save_genotype(self.run, find_genotype(trained["genotype"]))
-        for line in closing_lines(self.run, self.config, self.planner.facts, result):
+        lines = closing_lines(self.run, self.config, self.planner.facts, result)
+        self.account.save(result_lines=lines, phase=None)
+        for line in ["", *lines]:
             self.run.say(line)
         self.run.finish(result)
         return result
@@ -105,7 +107,8 @@ class Fit:
         """Plan everything, say so, and keep what is to be done first."""
         whole = 60 * self.config.minutes
         plan = self.planner.plan(SAFETY * whole - self.account.seconds, whole)
-        for line in plan_lines(self.config, self.planner, plan):
+        lines = plan_lines(self.config, self.planner, plan)
+        for line in lines:
             self.run.say(line)
         search: dict[str, Any] | str
         trials: dict[str, dict[str, Any]] = {}
@@ -113,10 +116,11 @@ class Fit:
             search = self.planner.search_flags(dict(plan.search.settings))
             cells = {SEARCHED: str(self.run.path / "search"), PUBLISHED: None}
             epochs = {"epochs": plan.trial_epochs}
-            trials = {name: self.planner.train_flags(plan.training, cell) | epochs for name, cell in cells.items()}
+            if plan.trial_epochs:
+                trials = {name: self.planner.train_flags(plan.training, cell) | epochs for name, cell in cells.items()}
         else:
             search = plan.search
-        self.account.save(plan={"search": search, "trials": trials})
+        self.account.save(plan={"search": search, "trials": trials}, lines=lines, whole=whole)
 
     def _searched(self) -> str | None:
         """The cell to be trained, searched for if that is planned; None for the published one."""
@@ -125,11 +129,17 @@ class Fit:
             return self.config.genotype
         self._phase("search", SearchConfig, plan["search"])
         results = {name: self._phase(name, TrainConfig, flags) for name, flags in plan["trials"].items()}
-        errors = {name: result.get("validation_top1_error") for name, result in results.items()}
-        searched, published = errors[SEARCHED], errors[PUBLISHED]
-        if searched is not None and published is not None and published <= searched:
-            return None
-        return str(self.run.path / "search")
+        if not results:
+            return str(self.run.path / "search")
+        searched, published = (results[name]["validation_top1_error"] for name in (SEARCHED, PUBLISHED))
+        takes_searched = searched_is_better(searched, published, sum(self.planner.facts.validation))
+        if "train" not in self.account.kept:
+            self.run.say(
+                f"validation error after {plan['trials'][SEARCHED]['epochs']} epochs each: {searched:.2f} % with the "
+                f"searched cell, {published:.2f} % with the published one; "
+                + ("the searched one is trained" if takes_searched else "the published one is trained")
+            )
+        return str(self.run.path / "search") if takes_searched else None
 
     def _plan_training(self, genotype: str | None) -> None:
         """Fix the training for the time that is left."""
@@ -158,8 +168,8 @@ class Fit:
             if not (folder / FORMATS[wanted.format].file_name).exists():
                 try:
                     run_export(wanted)
-                except InputError as error:
-                    self.run.say(f"not exported: {error}")
+                except (InputError, RunError) as error:
+                    self.run.say(f"not exported as {name}: {error}")
         return sorted(path for path in folder.glob("*") if path.is_file())
 
 

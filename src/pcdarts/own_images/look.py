@@ -11,8 +11,9 @@ from pcdarts.config.fit_config import FitConfig
 from pcdarts.data.disk.decode import BadImage, decode, open_image, stored_size, strict_warnings
 from pcdarts.data.disk.encoded import find_files
 from pcdarts.data.disk.image_files import ImageFiles
+from pcdarts.data.disk.image_folder import ImageFolder
 from pcdarts.errors import InputError, counted
-from pcdarts.own_images.rules import Facts
+from pcdarts.own_images.rules import LEAST_VALIDATION, VALIDATION, Facts
 
 SAMPLE = 200
 """Images of which the header is read, evenly spread over the training images."""
@@ -26,28 +27,53 @@ def look_at(config: FitConfig) -> tuple[Facts, tuple[str, ...]]:
     Raises:
         InputError: as `load_data` refuses such a folder, or no image of the sample can be read.
     """
-    found = find_files(
-        "folder",
-        config.folder,
-        None,
-        config.train_set,
-        config.test_set,
-        config.train_images,
-        None,
-        config.seed or 0,
-    )
+    found, fraction = _found(config)
     sides, square, grey, seconds = _sample_of(found.train, config.on_bad_image == "skip")
     facts = Facts(
         classes=found.classes,
         train=_per_class(found.train, len(found.classes)),
+        validation=_per_class(found.validation, len(found.classes)) if found.validation else (),
         test=_per_class(found.test, len(found.classes)),
-        test_is=found.test_is,
+        validation_fraction=fraction,
         sides=(min(sides), round(statistics.median(sides)), max(sides)),
         square=square,
         image_channels=1 if grey else 3,
         decode_seconds=seconds / min(8, os.cpu_count() or 1),
     )
     return facts, found.notes
+
+
+def _found(config: FitConfig) -> tuple[ImageFolder, float]:
+    """The files of the sets, and the part of the training images that is kept for validation.
+
+    Where hardly any images would be kept, none are, unless the user wants it.
+
+    Raises:
+        InputError: as `load_data`.
+    """
+
+    def find(fraction: float) -> ImageFolder:
+        return find_files(
+            "folder",
+            config.folder,
+            None,
+            config.train_set,
+            config.test_set,
+            config.train_images,
+            None,
+            config.seed or 0,
+            validation_set=config.validation_set,
+            validation_fraction=fraction,
+        )
+
+    wanted = VALIDATION if config.validation_fraction is None else config.validation_fraction
+    if config.validation_fraction is not None or config.validation_set is not None:
+        return find(wanted), wanted
+    try:
+        found = find(wanted)
+    except InputError:  # which may be that there are too few to keep some of them
+        return find(0.0), 0.0
+    return (found, wanted) if found.validation and len(found.validation) >= LEAST_VALIDATION else (find(0.0), 0.0)
 
 
 def _per_class(files: ImageFiles, classes: int) -> tuple[int, ...]:

@@ -57,10 +57,12 @@ class Planner:
         step = search_step_time(
             self.search_config(settings), len(self.facts.classes), self.facts.image_channels, images
         )
-        search = rules.plan_search(self.facts, first.shape, whole, self.config.search, step)
+        search = rules.plan_search(self.facts, first.shape, whole, self.config.search, step, self.config.search_epochs)
         if isinstance(search, str):
             return Plan(first, search, 0)
         left = seconds - search.seconds
+        if not self.facts.validation:  # nothing can choose
+            return Plan(self.training(None, left), search, 0)
         trial = self.trial_epochs(first, left)
         left -= 2 * (first.load_seconds + trial * first.epoch_seconds)
         return Plan(self.training(None, left), search, trial)
@@ -149,7 +151,18 @@ class Planner:
 
     def search_flags(self, settings: dict[str, Any]) -> dict[str, Any]:
         """What `pcdarts search` is told."""
-        shared = ("train_set", "test_set", "pixel_range", "on_bad_image", "workers", "seed", "flip")
+        shared = (
+            "train_set",
+            "test_set",
+            "validation_set",
+            "train_images",
+            "pixel_range",
+            "on_bad_image",
+            "workers",
+            "seed",
+            "flip",
+        )
+        settings = {"validation_fraction": self.facts.validation_fraction, **settings}
         return self._shared() | settings | {name: value for name, value in self.fixed.items() if name in shared}
 
     def search_config(self, settings: dict[str, Any]) -> SearchConfig:

@@ -29,6 +29,9 @@ LEAST_EPOCHS, LEAST_STEPS = 10, 300
 MOST_EPOCHS = 600
 """The paper's."""
 
+VALIDATION, LEAST_VALIDATION = 0.15, 30
+"""Part of the training images by which the best epoch is chosen; fewer images choose nothing."""
+
 BATCHES = ((2000, 64), (400, 32), (0, 16))
 """From so many training images on, batches of so many."""
 RATE = 0.05 / 64
@@ -51,7 +54,7 @@ EPOCH_SECONDS = 0.3
 """What an epoch takes besides its steps: saving and showing."""
 START_SECONDS = 3.0
 """What a job takes before its first step, besides the images."""
-EXPORT_SECONDS = 25.0
+EXPORT_SECONDS = 30.0
 """What exporting takes."""
 
 
@@ -62,8 +65,11 @@ class Facts:
     classes: tuple[str, ...]
     train: tuple[int, ...]
     """Training images of each class."""
+    validation: tuple[int, ...]
+    """The same of validation images; empty if there are none."""
     test: tuple[int, ...]
-    test_is: str
+    validation_fraction: float
+    """What the jobs are told of it."""
     sides: tuple[int, int, int]
     """The smallest, the median and the largest of the shorter sides, of a sample."""
     square: bool
@@ -85,7 +91,7 @@ class Facts:
     @property
     def load_seconds(self) -> float:
         """To begin a job and to decode all images for it."""
-        return START_SECONDS + self.decode_seconds * (self.images + sum(self.test))
+        return START_SECONDS + self.decode_seconds * (self.images + sum(self.validation) + sum(self.test))
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,9 @@ def plan_training(
 
     def training_of(shape: Shape) -> Training:
         time = speed(shape, batch)
-        each = EPOCH_SECONDS + time.step * steps_in(facts.images, batch)
+        each = (
+            EPOCH_SECONDS + time.step * steps_in(facts.images, batch) + time.image * sum(facts.validation or facts.test)
+        )
         load = facts.load_seconds + time.image * sum(facts.test)
         epochs = fixed.get("epochs") or min(MOST_EPOCHS, math.floor((seconds - load) / each))
         return Training(shape, batch, epochs, each, load)
@@ -250,12 +258,30 @@ def settings_for(facts: Facts, training: Training) -> dict[str, Any]:
         "crop_padding": max(1, shape.image_size // 8),
         "cutout": shape.image_size // 4,
         "drop_path": 0.1,
+        **choice_of(facts),
     }
+
+
+def choice_of(facts: Facts) -> dict[str, Any]:
+    """How the epoch is chosen whose weights are the result: by validation images, if there are enough."""
+    if not facts.validation:
+        return {"validation_fraction": facts.validation_fraction, "select": "last"}
+    return {"validation_fraction": facts.validation_fraction, "select": "best"}
 
 
 def published_cell(kind: NetworkKind) -> str:
     """The cell of a network that no search is made for."""
     return "pc_darts_imagenet" if kind == "imagenet" else "pc_darts_cifar10"
+
+
+def searched_is_better(searched: float, published: float, images: int) -> bool:
+    """Whether validation errors (in %, of so many images) speak for the searched cell and against the published one.
+
+    By more than the standard error of their difference: published cells are better than what short searches find, so a
+    difference that chance explains is none.
+    """
+    share = (searched + published) / 200
+    return published - searched > 100 * math.sqrt(2 * share * (1 - share) / images)
 
 
 def search_settings(facts: Facts, shape: Shape) -> dict[str, Any]:
@@ -268,8 +294,7 @@ def search_settings(facts: Facts, shape: Shape) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "image_size": min(shape.image_size, SEARCH_MAP * STEM_STRIDES[shape.kind]),
         "kind": shape.kind,
-        "epochs": epochs,
-        "arch_frozen_epochs": epochs // 3,
+        **_epochs(epochs),
         "network_channels": shape.channels,
         "network_cells": shape.num_cells,
         "network_image_size": shape.image_size,
@@ -291,12 +316,15 @@ def why_not_to_search(facts: Facts, mode: str) -> str | None:
     return None
 
 
-def plan_search(facts: Facts, shape: Shape, seconds: float, mode: str, step: tuple[float, float]) -> Search | str:
+def plan_search(
+    facts: Facts, shape: Shape, seconds: float, mode: str, step: tuple[float, float], epochs: int | None = None
+) -> Search | str:
     """The search, or why there is none.
 
     Args:
         seconds: of the whole time.
         step: measured seconds of a weight step and of an α step.
+        epochs: as many as the user has fixed.
     """
     settings = search_settings(facts, shape)
     images = settings.get("train_images", facts.images) // 2
@@ -304,6 +332,8 @@ def plan_search(facts: Facts, shape: Shape, seconds: float, mode: str, step: tup
     moving = 1 - settings["arch_frozen_epochs"] / settings["epochs"]
     each = EPOCH_SECONDS + steps_in(images, SEARCH_BATCH) * (weight + moving * arch)
     needed = facts.load_seconds + settings["epochs"] * each
+    if epochs is not None:
+        return Search(settings | _epochs(epochs), facts.load_seconds + epochs * each)
     share = SEARCH_SHARE if mode == "auto" else SEARCH_MOST_SHARE
     if needed <= share * seconds:
         return Search(settings, needed)
@@ -313,5 +343,9 @@ def plan_search(facts: Facts, shape: Shape, seconds: float, mode: str, step: tup
             "the time (--minutes, --search always)"
         )
     epochs = max(3, math.floor((share * seconds - facts.load_seconds) / each))
-    settings |= {"epochs": epochs, "arch_frozen_epochs": epochs // 3}
-    return Search(settings, facts.load_seconds + epochs * each)
+    return Search(settings | _epochs(epochs), facts.load_seconds + epochs * each)
+
+
+def _epochs(epochs: int) -> dict[str, int]:
+    """The epochs of a search: in the first third α and β do not change."""
+    return {"epochs": epochs, "arch_frozen_epochs": epochs // 3}

@@ -20,7 +20,7 @@ from pcdarts.run.device import choose_device
 from pcdarts.run.finite import FiniteCheck, asked_every
 from pcdarts.run.processes import ALONE
 
-SECONDS, MOST = 1.0, 5
+SECONDS, MOST = 0.5, 5
 """A part is repeated until it has taken so long, or so often."""
 
 

@@ -29,6 +29,9 @@ def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
         cell = f"{how}, or {cell}: {counted(plan.trial_epochs, 'epoch')} of each, then the validation error decides"
     else:
         cell = f"{shown(cell, 100)}; no search: {plan.search}"
+    choice = "the epoch with the lowest validation error is kept (--select)"
+    if not facts.validation:
+        choice = "the last epoch is kept, for there are too few images to choose by (--validation-fraction)"
     return [
         f"images: {images_text(facts)}",
         f"network: {shape.image_size}x{shape.image_size} pixels (--image-size), stem {shape.kind} (--kind), "
@@ -36,7 +39,7 @@ def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
         "(--max-params, --max-mult-adds)",
         f"cell: {cell} (--search, --genotype)",
         f"training: {counted(training.epochs, 'epoch')} (--epochs) of batches of {training.batch_size} (--batch-size), "
-        "random crops, mirrored (--no-flip), cutout (--cutout)",
+        f"random crops, mirrored (--no-flip), cutout (--cutout); {choice}",
         f"time: {_minutes(60 * config.minutes)} (--minutes): {time_text(plan)}",
     ]
 
@@ -48,9 +51,10 @@ def images_text(facts: Facts) -> str:
     if not facts.square and low == high:
         size = f"{low} pixels on the shorter side"
     colour = "in colour" if facts.image_channels == 3 else "greyscale"
+    validation = f", {sum(facts.validation):,} validation" if facts.validation else ""
     text = (
-        f"{counted(len(facts.classes), 'class', 'classes')}, {facts.images:,} training and {sum(facts.test):,} test "
-        f"images of {size}, {colour}"
+        f"{counted(len(facts.classes), 'class', 'classes')}, {facts.images:,} training{validation} and "
+        f"{sum(facts.test):,} test images of {size}, {colour}"
     )
     if facts.imbalance >= IMBALANCED:
         few, many = (facts.classes[facts.train.index(end(facts.train))] for end in (min, max))
@@ -81,13 +85,23 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
     low, high = interval(error / 100, images)
     minutes = result["seconds"] / 60
     return [
-        "",
         f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
+        *worst_line(result),
         f"network: {cost_text(result)}",
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {', '.join(str(run.path / name) for name in result['files'])}",
         f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
     ]
+
+
+def worst_line(result: dict[str, Any], most: int = 3) -> list[str]:
+    """The classes that are recognised worst, if this is known."""
+    classes = [one for one in result.get("test_details", {}).get("per_class", []) if one["images"]]
+    worst = sorted(classes, key=lambda one: (one["accuracy"], one["class"]))[:most]
+    if len(classes) < 2:
+        return []
+    parts = [f"{shown(one['class'], 40)} {one['accuracy']:.0f} % of {one['images']}" for one in worst]
+    return [f"recognised worst: {', '.join(parts)}"]
 
 
 def interval(share: float, count: int) -> tuple[float, float]:

@@ -59,6 +59,8 @@ class Subject:
     title: str
     groups: Sequence[Group]
     outcome: StudyOutcome | None = None
+    words: Sequence[str] = ()
+    """Sentences about a fit: its plan, and its result."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -88,7 +90,7 @@ class Subject:
 
 
 def read_subjects(paths: Sequence[Path], yardstick: Yardstick | None = None) -> list[Subject]:
-    """Each study among `paths`, and all runs among them as one subject.
+    """Each study and each fit among `paths`, and all other runs among them as one subject.
 
     `yardstick` scores the cells of studies; without it a study uses its own table, if it has one.
 
@@ -100,6 +102,8 @@ def read_subjects(paths: Sequence[Path], yardstick: Yardstick | None = None) -> 
         try:
             if description(path).is_file():
                 subjects.append(_study(read_study(path, yardstick)))
+            elif RunFolder(path).plan.is_file():
+                subjects.append(_fit(RunFolder(path)))
             elif RunFolder(path).config.is_file():
                 runs.append(Group(_name(path), [_run(RunFolder(path), _name(path))], path))
             else:
@@ -122,6 +126,20 @@ def row_name(row: Row) -> str:
 def _study(outcome: StudyOutcome) -> Subject:
     groups = [Group(row_name(row), [_cell(cell) for cell in row.cells]) for row in outcome.rows]
     return Subject(outcome.title or outcome.name, groups, outcome)
+
+
+def _fit(run: RunFolder) -> Subject:
+    """A fit: the runs of its phases, in the order in which they were begun."""
+    parts = sorted(run.path.glob("**/env.json"), key=lambda path: path.stat().st_mtime)
+    paths = [path.parent for path in parts if path.parent != run.path]
+    groups = [Group(name, [_run(RunFolder(path), name)], path) for path in paths if (name := _below(path, run.path))]
+    plan = run.read_plan()
+    words = [line for name in ("lines", "result_lines") for line in plan.get(name, []) if isinstance(line, str)]
+    return Subject(_name(run.path), groups, None, words)
+
+
+def _below(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def _cell(cell: CellOutcome) -> Entry:

@@ -106,7 +106,11 @@ def _remarks(subject: Subject) -> list[str]:
     """Which runs train the cell of another run, and which budgets there were."""
     entries = {entry.name: entry for entry in subject.entries}
     shared = [_shared_cell(entries[name], entries[first]) for name, first in subject.trained_again.items()]
-    return [*shared, *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups))]
+    return [
+        *subject.words,
+        *shared,
+        *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups)),
+    ]
 
 
 def _shared_cell(training: Entry, first: Entry) -> str:

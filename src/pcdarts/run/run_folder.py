@@ -174,6 +174,11 @@ class RunFolder:
             raise InputError(f"{self.result} is damaged: restore it from a copy, or run the job again")
         return result
 
+    def read_plan(self) -> dict[str, Any]:
+        """What a fit has planned and done; empty for other runs, and if the file is damaged."""
+        plan = _read_json(self.plan)
+        return plan if isinstance(plan, dict) else {}
+
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add one record, which must say its `epoch`, to `metrics.jsonl`; a number that is not finite becomes null.
 
