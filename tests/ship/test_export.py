@@ -19,6 +19,7 @@ from pcdarts.config.configs import TrainConfig
 from pcdarts.config.recipes import resolve
 from pcdarts.data.sources import load_data
 from pcdarts.jobs.test import restored
+from pcdarts.learn.by_class import read_by_class
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.ship.formats import BLUEPRINT
 
@@ -109,6 +110,40 @@ def test_an_exported_program_runs_with_any_batch(tmp_path: Path, run: Path) -> N
     assert both != card
     assert "| `model.safetensors` |" in both
     assert "| `model.pt2` |" in both
+
+
+def test_the_card_says_what_the_network_is_bad_at_and_no_image_leaves_the_run(tmp_path: Path, run: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    details = read_by_class(result_of(run)["test_details"])
+    assert details is not None
+    assert (run / "mistakes.png").exists()
+    done(tmp_path, "export", "run")
+    assert names(run / "export") == {*ALWAYS, "model.safetensors"}
+    card = ModelCard.load(run / "export" / "README.md")
+    assert "\n".join(["## What it is bad at", ""]) in card.text
+    assert "\n".join(["```text", *details.lines(), "```"]) in card.text
+    assert card.data.eval_results is not None
+    assert card.data.eval_results[1].metric_value == pytest.approx(details.macro_f1 / 100, abs=1e-4)
+
+
+def test_a_run_of_an_earlier_version_has_a_card_without_it(tmp_path: Path, run: Path) -> None:
+    result = result_of(run)
+    del result["test_details"]
+    (run / "result.json").write_text(json.dumps(result))
+    done(tmp_path, "export", "run")
+    card = (run / "export" / "README.md").read_text()
+    assert "bad at" not in card
+    assert "macro F1" not in card
+    assert "test_details" not in json.loads((run / "export" / "config.json").read_text())
+
+
+def test_the_card_names_the_epoch_that_validation_images_have_chosen(tmp_path: Path, run: Path) -> None:
+    (run / "result.json").write_text(json.dumps({**result_of(run), "best_epoch": 3}))
+    done(tmp_path, "export", "run")
+    card = (run / "export" / "README.md").read_text()
+    assert " of 100 images, after epoch 3, chosen on validation images; one training" in card
+    assert "after the last epoch" not in card
 
 
 def test_the_card_says_what_the_run_measured_and_the_hub_can_read_it(tmp_path: Path, run: Path) -> None:

@@ -275,7 +275,7 @@ def train_one(
         details = by_class(data.classes, measured.labels.tolist(), measured.predictions.tolist())
         result = {
             **{f"test_{name}": error for name, error in measured.errors.items()},
-            "test_images": len(data.test),
+            "test_images": details.images,
             **validated,
             **({} if data.validation is None else {"validation_images": len(data.validation)}),
             **({} if config.patience is None else {"epochs_done": job.place.epoch}),

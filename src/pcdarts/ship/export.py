@@ -25,6 +25,7 @@ from pcdarts.jobs.foreign_weights import classifier_of, is_exported, is_file_of_
 from pcdarts.jobs.measured import is_known, own_data
 from pcdarts.jobs.outcome.find_genotype import draw_cells
 from pcdarts.jobs.test import IMAGENET_CLASSES, Learnt, blueprint_of, relabelled, restored, trained_runs
+from pcdarts.learn.by_class import of_results
 from pcdarts.learn.job_batches import plain_batches, reading_processes, skipped_lines
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier
 from pcdarts.network.complexity import complexity
@@ -182,6 +183,7 @@ def of_run(config: ExportConfig) -> Source:
         "counts": counts(learnt.network, data.test.shape),
         "test": errors_of(run),
         "training": training_of(trained, run),
+        **weaknesses_of(run),
     }
     classifier = Classifier(blueprint, learnt.network.state_dict())
     return Source(classifier, learnt.network, pixels, normalized, "test images", about, data, own_images)
@@ -232,12 +234,25 @@ def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
 
 
 def errors_of(run: RunFolder) -> dict[str, float]:
-    """The number of test images that a run measured, and the top-1 error in %, with the top-5 error if it is known."""
+    """The number of test images that a run measured, the top-1 error in %, and the top-5 error if it is known.
+
+    Also the epoch whose weights they are of, if validation images have chosen it.
+    """
     result = run.read_result()
     known = {name: result.get(f"test_{name}") for name in ("images", "top1_error", "top5_error")}
+    known["best_epoch"] = result.get("best_epoch")
     if not all(isinstance(known[name], float | int) for name in ("images", "top1_error")):
         raise InputError(f"{run.result} has no test error: restore it from a copy, or run the job again")
     return {name: value for name, value in known.items() if value is not None}
+
+
+def weaknesses_of(run: RunFolder) -> dict[str, Any]:
+    """What the network is bad at, in lines of text; nothing of runs of earlier versions."""
+    details = of_results([run.read_result()])
+    if details is None:
+        return {}
+    means = {"balanced_accuracy": details.balanced_accuracy, "macro_f1": details.macro_f1}
+    return {"test_details": {**means, "lines": list(details.lines())}}
 
 
 def counts(network: AnyNetwork, shape: tuple[int, int, int]) -> dict[str, int]:
@@ -306,7 +321,7 @@ def model_card(about: dict[str, Any]) -> str:
         source = "folder"  # another data set in the layout of ImageNet
     name = "Image" if source in ("folder", "huggingface") else source
     return template.render(
-        **{"training": None, **about},
+        **{"training": None, "test_details": None, **about},
         title=f"{name} classifier: {_size_of(network)}",
         source=source,
         dataset=_DATASETS.get(source),
