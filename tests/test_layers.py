@@ -32,6 +32,8 @@ LAYERS = [
     "own_images",
     "study",
     "report",
+    "work",
+    "from_python",
     "cli",
     "__main__",
 ]

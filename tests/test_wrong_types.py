@@ -85,6 +85,18 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
         "give the file or folder that pcdarts export wrote",
     ),
     "from_pretrained of a number": (lambda: pcdarts.from_pretrained(5), "give an export folder, or OWNER/NAME"),
+    "Run of a network": (lambda: pcdarts.Run(network()), "path is of type Network, but it must be a path: give a run"),
+    "search for many epochs": (lambda: pcdarts.search(epochs="many"), "epochs is many, but it must be a whole number"),
+    "train a number": (lambda: pcdarts.train(genotype=5), "genotype is 5, but it must be a text"),
+    "fit to a number": (lambda: pcdarts.fit(5), "folder is 5, but it must be a path"),
+    "predict with a network": (
+        lambda: pcdarts.predict(network(), "photo.jpg"),
+        "run is of type Network, but it must be a path: give a run, an export folder or a safetensors file",
+    ),
+    "predict a tensor": (
+        lambda: pcdarts.predict("run", IMAGES),
+        "images must be the path of an image or a folder, or a list of such paths",
+    ),
     "push_to_hub of a network": (
         lambda: pcdarts.push_to_hub(network(), "me/net"),
         "give the folder that `pcdarts export`",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pcdarts.cell.space import CellSpace
     from pcdarts.cell.zoo import published
     from pcdarts.errors import InputError, RunError
+    from pcdarts.from_python import Run, fit, predict, search, train
     from pcdarts.network.classifier import Classifier, load_classifier, load_network
     from pcdarts.network.complexity import complexity
     from pcdarts.network.network import Network
@@ -26,15 +27,20 @@ _HOMES = {
     "InputError": "pcdarts.errors",
     "Mixture": "pcdarts.supernet.arch",
     "Network": "pcdarts.network.network",
+    "Run": "pcdarts.from_python",
     "RunError": "pcdarts.errors",
     "Supernet": "pcdarts.supernet.supernet",
     "complexity": "pcdarts.network.complexity",
     "derive": "pcdarts.cell.derive",
+    "fit": "pcdarts.from_python",
     "from_pretrained": "pcdarts.ship.hub",
     "load_classifier": "pcdarts.network.classifier",
     "load_network": "pcdarts.network.classifier",
+    "predict": "pcdarts.from_python",
     "published": "pcdarts.cell.zoo",
     "push_to_hub": "pcdarts.ship.hub",
+    "search": "pcdarts.from_python",
+    "train": "pcdarts.from_python",
 }
 
 __all__ = [
@@ -45,15 +51,20 @@ __all__ = [
     "InputError",
     "Mixture",
     "Network",
+    "Run",
     "RunError",
     "Supernet",
     "complexity",
     "derive",
+    "fit",
     "from_pretrained",
     "load_classifier",
     "load_network",
+    "predict",
     "published",
     "push_to_hub",
+    "search",
+    "train",
 ]
 
 

@@ -3,21 +3,15 @@
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import pcdarts
-from pcdarts.config.fitting import fitted_epochs
-from pcdarts.config.flags import RUN_FLAGS, read_flags
-from pcdarts.config.job_config import JobConfig
+from pcdarts.config.flags import read_flags
 from pcdarts.config.recipes import resolve
-from pcdarts.config.verbs import JOBS, Job, imported
-from pcdarts.config.yaml_files import read_yaml
+from pcdarts.config.verbs import JOBS, imported
 from pcdarts.errors import InputError, RunError, did_you_mean, listed, shown
 from pcdarts.extras import without_collection
-from pcdarts.run.interruption import ending_afterwards
-from pcdarts.run.run_folder import RunFolder
+from pcdarts.work import work
 
 HELP = """\
 usage: pcdarts COMMAND [flags]
@@ -51,7 +45,6 @@ PC-DARTS: differentiable architecture search with partial channel connections an
 """
 
 VERBS = tuple(dict.fromkeys(name.split()[0] for name in JOBS))
-Config = TypeVar("Config", bound=JobConfig)
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -110,10 +103,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
         if not name:
             return 0
         job = JOBS[name]
+        flags, problems = read_flags(job.config, rest)
         if job.has_run_folder:
-            _work(job, rest)
+            work(job, flags, problems)
         else:
-            flags, problems = read_flags(job.config, rest)
             config = resolve(job.config, flags=flags, problems=problems)
             with without_collection():
                 do = imported(job.does)
@@ -140,61 +133,3 @@ def _job_named(verb: str, rest: list[str]) -> tuple[str, list[str]]:
     if not rest:
         raise InputError(f"{verb} what? use {listed([f'pcdarts {verb} {second}' for second in seconds])}")
     raise InputError(f"there is no command {verb} {shown(rest[0])}: {did_you_mean(rest[0], seconds)}")
-
-
-def _work(job: Job, arguments: Sequence[str]) -> None:
-    """Start or continue a job that has a run folder, or plan one."""
-    config_class = job.config
-    flags, problems = read_flags(config_class, arguments)
-    plans = flags.pop("plan", False)
-    file, place, resumed = (Path(flags.pop(name)) if name in flags else None for name in RUN_FLAGS)
-    if plans and (place or resumed):
-        raise InputError("--plan makes no run: drop --run and --resume")
-    if resumed and (file or place):
-        raise InputError("--resume takes configuration and folder from the run: drop --config and --run")
-    config: Any  # of that class
-    if resumed:
-        config = _config_of(RunFolder.open(resumed), config_class, flags, problems)
-    else:
-        fitted, said = fitted_epochs(config_class, file, flags)
-        taken = _settings_of_start(config_class, file, flags)
-        config = resolve(config_class, file=file, flags={**fitted, **taken, **flags}, problems=problems)
-    if plans:
-        print(*said, sep="\n", end="\n" if said else "")
-        with without_collection():
-            plan = imported(job.plans)
-        plan(config)
-        return
-    with ending_afterwards(), without_collection():  # half an import is worse than a moment's wait
-        from pcdarts.launch import begin, go_on
-
-        imported(job.does)
-    if resumed:
-        go_on(config, resumed)
-    else:
-        begin(config, place, said)
-
-
-def _settings_of_start(config_class: type[JobConfig], file: Path | None, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """What a training takes from the weights that it is to begin with, where nobody says otherwise."""
-    given = {**({} if file is None else read_yaml(file, config_class)), **flags}
-    if config_class.job_name() != "train" or "stock" in given or not isinstance(path := given.get("init"), str):
-        return {}
-    with ending_afterwards():
-        from pcdarts.jobs.start import load_start
-    genotype = given["genotype"] if isinstance(given.get("genotype"), str) else None
-    start = load_start(Path(path), genotype, lambda line: None)
-    return {name: value for name, value in start.settings().items() if name not in given}
-
-
-def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, Any], problems: list[str]) -> Config:
-    """The configuration that a run began with; flags may repeat it, say where and how fast to compute, or train on."""
-    begun = resolve(config_class, file=run.config)
-    config = resolve(config_class, file=run.config, flags=flags, problems=problems)
-    for name, value in config.identity().items():
-        if value != (before := begun.fingerprint().get(name)):
-            raise InputError(
-                f"{run.path} was begun with {name} {shown(before)}, not {shown(value)}: "
-                "drop the flag to resume it, or start a new run"
-            )
-    return config

@@ -22,11 +22,14 @@ from pcdarts.run.run_folder import RUNS, RunFolder
 from pcdarts.run.whole_files import write_text
 
 
-def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = (), again: str | None = None) -> None:
+def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = (), again: str | None = None) -> Path | None:
     """Do the job in a new folder at `place`, or in the next free one below runs/.
 
     First come the lines `said` about how the configuration came about, on the screen and in the log. A job that is part
     of another one is continued with that one's command, `again`.
+
+    Returns:
+        The folder; None if another process leads, and has failed before it made one.
 
     Raises:
         InputError: something is wrong with configuration, folder or data; the folder is as it was.
@@ -35,8 +38,7 @@ def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = (), ag
     """
     with ending_at_once(), joined() as processes:
         if not processes.is_first:
-            _follow(type(config), False, processes)
-            return
+            return _follow(type(config), False, processes)
         environment = describe_environment(config.device, config.threads)
         job = JOBS[config.job]
         config = imported(job.pins)(config) if job.pins else config
@@ -50,6 +52,7 @@ def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = (), ag
                     print(line, flush=True)
                     run.append_log(line)
                 _lead(config, run, False, processes)
+        return run.path
 
 
 def stem_of(config: FolderConfig) -> str:
@@ -110,14 +113,16 @@ def _lead(config: FolderConfig, run: RunFolder, resume: bool, processes: Process
         imported(JOBS[config.job].does)(config, run, resume, processes)
 
 
-def _follow(config_class: type[FolderConfig], resume: bool, processes: Processes) -> None:
-    """Do the same as the first process, which writes and prints for all."""
+def _follow(config_class: type[FolderConfig], resume: bool, processes: Processes) -> Path | None:
+    """Do the same as the first process, which writes and prints for all; returns the run folder, if there is one."""
     with losses_explained(processes):
         shared = processes.share(None)
-        if shared is not None:
-            order = json.loads(shared)
-            does = imported(JOBS[config_class.job_name()].does)
-            does(config_class(**order["config"]), RunFolder(Path(order["run"])), resume, processes)
+        if shared is None:
+            return None
+        order = json.loads(shared)
+        run = RunFolder(Path(order["run"]))
+        imported(JOBS[config_class.job_name()].does)(config_class(**order["config"]), run, resume, processes)
+    return run.path
 
 
 @contextmanager

@@ -18,8 +18,24 @@ def test_versions_machine_and_start_are_recorded_as_plain_json() -> None:
     assert environment["python"] == platform.python_version()
     assert environment["cores"] >= 1
     assert environment["device"].startswith("cpu")
-    assert environment["command"][0] == "pcdarts"
     assert datetime.fromisoformat(environment["started"]) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("typed", "recorded"),
+    [
+        (["/usr/bin/pcdarts", "search", "--epochs", "2"], ["pcdarts", "search", "--epochs", "2"]),
+        (["/lib/pcdarts/__main__.py", "search"], ["pcdarts", "search"]),
+        (["/lib/ipykernel_launcher.py", "-f", "/home/me/kernel-1.json"], ["ipykernel_launcher.py"]),
+        (["/home/me/mine.py", "--password", "secret"], ["mine.py"]),
+        ([""], [""]),
+    ],
+)
+def test_the_command_is_ours_or_the_name_of_the_program_that_calls_us(
+    typed: list[str], recorded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", typed)
+    assert describe_environment("cpu", None)["command"] == recorded
 
 
 def test_the_threads_are_those_of_the_configuration() -> None:

@@ -74,10 +74,25 @@ def draw_inline(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int
     return _draw(genotype, kind, marked, "")
 
 
+def draw_together(genotype: Genotype) -> str:
+    """Draw all cells of a genotype below one another, as one SVG document like those of `draw_svg`."""
+    parts, width, height = [], 0, 0
+    for kind in genotype.kinds:
+        parts.append(f'<svg y="{height}"{draw_svg(genotype, kind).removeprefix("<svg")}')
+        own_width, own_height = _size(lay_out(genotype, kind))
+        width, height = max(width, own_width), height + own_height
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">\n{"".join(parts)}</svg>\n'
+
+
+def _size(layout: Layout) -> tuple[int, int]:
+    """Width and height of a drawing."""
+    return round(layout.width + 2 * _MARGIN), round(layout.height + 2 * _MARGIN + _HEADING)
+
+
 def _draw(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str, int]], style: str) -> str:
     layout = lay_out(genotype, kind)
     idle = [layout.nodes[node] for node in _idle(genotype, kind)]
-    width, height = round(layout.width + 2 * _MARGIN), round(layout.height + 2 * _MARGIN + _HEADING)
+    width, height = _size(layout)
     title = _TITLES[kind]
     said = "; ".join([*_sums(genotype, kind), *_marks(genotype, kind, marked)])
     parts = [

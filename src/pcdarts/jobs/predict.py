@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,36 @@ def run_predict(config: PredictConfig) -> None:
     Raises:
         InputError: there is no such network, a folder has no images, or some images cannot be read (raised at the end).
     """
-    device = choose_device(config.device, config.threads)
-    classifier = find_classifier(config).to(device)
-    blueprint = classifier.blueprint
-    if config.pixel_range is not None:
-        blueprint = blueprint.model_copy(update={"pixel_range": config.pixel_range})
-    paths = list(all_images(config.images))
     predictions = []
-    for prediction in predict(classifier, blueprint, paths, config.top):
+    for prediction in predictions_of(config):
         predictions.append(prediction)
         if not config.as_json and prediction.problem is None:
             print(prediction, flush=True)
     if config.as_json:
         print(json.dumps([prediction.as_json() for prediction in predictions], indent=2))
+    refuse_problems(predictions)
+
+
+def predictions_of(config: PredictConfig) -> Iterator["Prediction"]:
+    """What the network of a run makes of every image, in order.
+
+    Raises:
+        InputError: there is no such network, or a folder has no images.
+    """
+    device = choose_device(config.device, config.threads)
+    classifier = find_classifier(config).to(device)
+    blueprint = classifier.blueprint
+    if config.pixel_range is not None:
+        blueprint = blueprint.model_copy(update={"pixel_range": config.pixel_range})
+    yield from predict(classifier, blueprint, list(all_images(config.images)), config.top)
+
+
+def refuse_problems(predictions: Sequence["Prediction"]) -> None:
+    """Name the images that cannot be used.
+
+    Raises:
+        InputError: there are any.
+    """
     problems = [prediction.problem for prediction in predictions if prediction.problem is not None]
     if len(problems) == 1:
         raise InputError(f"cannot use {problems[0]}")
@@ -89,7 +106,16 @@ def find_classifier(config: PredictConfig) -> Classifier:
     if not RunFolder(config.run).config.is_file():
         return load_classifier(config.run)
     refuse_options(config.run, config, "image_size")
-    run, *others = trained_runs(config.run)
+    return classifier_of_run(config.run, say)
+
+
+def classifier_of_run(path: Path, say: Callable[[str], None]) -> Classifier:
+    """The classifier that a training made; of several seeds the first one's, which `say` is told.
+
+    Raises:
+        InputError: there is no finished training.
+    """
+    run, *others = trained_runs(path)
     if others:
         say(f"of {1 + len(others)} seeds the first: {run.path}")
     trained = resolve(TrainConfig, file=run.config)

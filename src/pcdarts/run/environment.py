@@ -25,7 +25,7 @@ def describe_environment(device: str, threads: int | None) -> dict[str, Any]:
     chosen = choose_device(device, threads)
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["pcdarts", *sys.argv[1:]],
+        "command": _command(),
         "pcdarts": pcdarts.__version__,
         "commit": _commit(),
         "python": platform.python_version(),
@@ -36,6 +36,13 @@ def describe_environment(device: str, threads: int | None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": describe_device(chosen),
     }
+
+
+def _command() -> list[str]:
+    """What was typed; of another program that calls pcdarts its name alone, since its arguments are its own affair."""
+    program = Path(sys.argv[0] if sys.argv else "")
+    is_ours = program.stem == "pcdarts" or program.parent.name == "pcdarts"
+    return ["pcdarts", *sys.argv[1:]] if is_ours else [program.name]
 
 
 def _commit() -> str | None:

@@ -48,6 +48,17 @@ def test_the_work_is_done_in_other_processes_or_in_this_one() -> None:
     assert os.getpid() not in pids
 
 
+def test_a_script_that_begins_at_its_top_level_is_not_begun_anew_in_each_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, main = tmp_path / "script.py", sys.modules["__main__"]
+    script.write_text("raise SystemExit('begun anew')")
+    monkeypatch.setattr(main, "__file__", str(script))
+    monkeypatch.setattr(main, "__spec__", None)
+    assert values(in_workers(Read(), range(10, 14), 1)) == [10, 11, 12, 13]
+    assert sys.modules["__main__"] is main
+
+
 def test_python_ends_though_results_are_still_being_read() -> None:
     code = """
 from pcdarts.data.disk.workers import in_workers

@@ -2,12 +2,14 @@
 
 import atexit
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
+from types import ModuleType
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -60,7 +62,7 @@ def in_workers(
         multiprocessing_context=_forkserver(),
         generator=torch.Generator(),  # otherwise starting the workers would draw from the global one
     )
-    with _explain_lost_worker(workers), warnings.catch_warnings():
+    with _explain_lost_worker(workers), warnings.catch_warnings(), _without_main_module():
         warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores
         results: Any = iter(loader)
     # At the end of Python multiprocessing sends its processes SIGTERM, which these ignore, and waits for them.
@@ -120,6 +122,21 @@ def _explain_lost_worker(workers: int) -> Iterator[None]:
             f"{who} images has ended or was killed, perhaps because memory ran out "
             f"({str(error) or type(error).__name__}): start again or resume, with fewer --workers (0: no such process)"
         ) from error
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """What is started in here does not import the main module of this process.
+
+    Nothing in it is for workers, and a script that calls us at its top level, not below `if __name__ == "__main__":`,
+    would begin its work anew in each of them.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _forkserver() -> BaseContext:
