@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from hostile import cases, new_folder
 from pcdarts.data.coco.coco import load_coco_test
 from pcdarts.data.coco.coco_images import CocoImages, join_sets
 from pcdarts.data.coco.coco_sets import with_classes
-from pcdarts.detect.average_precision import average_precision, write_submission
+from pcdarts.detect.average_precision import average_precision, precisions, write_submission
+from pcdarts.detect.by_class import read_precisions
 from pcdarts.errors import InputError
 
 SMALL = box(2, 0, 0, 10, 10)
@@ -100,6 +102,33 @@ def test_the_overlap_decides_at_which_thresholds_a_box_counts(tmp_path: Path) ->
 def test_the_class_must_be_right(tmp_path: Path) -> None:
     images = some_images(tmp_path, [[MEDIUM]])
     assert average_precision(images, [found(1, [20, 0, 70, 50], label=2)])["AP"] == 0
+
+
+def test_the_precision_of_all_is_the_mean_of_that_of_each_class_that_has_objects(tmp_path: Path) -> None:
+    blue, crowd = box(90, 20, 0, 20, 20), box(90, 0, 0, 90, 90) | {"iscrowd": 1}
+    images = some_images(tmp_path, [[MEDIUM], [MEDIUM, blue], [crowd]])
+    figures, by_class = precisions(images, exactly(images)[:1])
+    half = pytest.approx(100 * 51 / 101)  # one of two objects
+    assert [tuple(one.model_dump().values()) for one in by_class.per_class] == [
+        ("green", 2, half, half),
+        ("red", 0, None, None),
+        ("blue", 1, 0, 0),  # a crowd is no object
+    ]
+    assert figures["AP"] == pytest.approx(fmean([100 * 51 / 101, 0]))
+    assert list(by_class.lines()) == [
+        "1 class has no object to find and is left out: red",
+        "class  objects       AP     AP50",
+        "blue         1   0.00 %   0.00 %",
+        "green        2  50.50 %  50.50 %",
+    ]
+    assert read_precisions(json.loads(json.dumps(by_class.to_json()))) == by_class
+
+
+@pytest.mark.parametrize(
+    "damage", [None, {}, {"per_class": []}, {"per_class": [{"class": "a", "objects": 1, "AP": -1}]}]
+)
+def test_damaged_precisions_are_as_if_there_were_none(damage: Any) -> None:
+    assert read_precisions(damage) is None
 
 
 def test_what_lies_in_a_crowd_is_no_false_alarm(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from command_line import (
 from pcdarts.cell.zoo import published
 from pcdarts.config.detect_config import DetectTrainConfig
 from pcdarts.config.recipes import RECIPES, recipe
+from pcdarts.detect.by_class import read_precisions
 from pcdarts.jobs.status import status_of
 from pcdarts.run.run_folder import RunFolder
 
@@ -95,11 +97,40 @@ def test_a_detector_is_trained_and_measured_and_leaves_a_run_folder(output: tupl
     assert {name: result[name] for name in FIGURES} == {name: records[-1][name] for name in FIGURES}
     assert 0 <= result["AP"] <= result["AP50"] <= 100
     assert result["AP_L"] is None  # nothing is that large
+    by_class = read_precisions(result["test_details"])
+    assert by_class is not None
+    assert sum(one.objects for one in by_class.per_class) == 4
+    assert fmean(one.ap or 0 for one in by_class.known) == pytest.approx(result["AP"])
     assert result["mult_adds"] == sum(result["mult_adds_of_parts"].values())
     first, *_, last, next_line = printed.splitlines()
     assert "9 images of learn to learn from, 5 of look to test on, on cpu" in first
     assert last.startswith(f"average precision {result['AP']:.2f} % (AP50 {result['AP50']:.2f} %) after the last epoch")
     assert next_line == "next: pcdarts detect test runs/detect-train-coco-001"
+
+
+def test_a_detector_killed_between_its_last_epoch_and_its_result_has_the_same_result(
+    place: Path, finished: Path
+) -> None:
+    run = copy_of(finished, place / "killed-late")
+    (run / "result.json").unlink()
+    done(place, "detect", "train", "--resume", "killed-late")
+    assert result_of(run)["test_details"] == result_of(finished)["test_details"]
+    assert result_of(run)["AP"] == result_of(finished)["AP"]
+
+
+def test_the_page_of_a_detector_lists_the_precision_of_every_class(finished: Path, tmp_path: Path) -> None:
+    by_class = read_precisions(result_of(finished)["test_details"])
+    assert by_class is not None
+    done(tmp_path, "report", str(finished), "--out", "page")
+    for text in ((tmp_path / "page" / name).read_text("utf-8") for name in ("report.html", "report.md")):
+        assert "bad at" in text
+        assert "AP is COCO's average precision" in text.replace("&#39;", "'")
+        assert all(cell in text for row in by_class.table() for cell in row)
+    run = copy_of(finished, tmp_path / "old")
+    result = {name: value for name, value in result_of(run).items() if name != "test_details"}
+    (run / "result.json").write_text(json.dumps(result))
+    done(tmp_path, "report", "old")
+    assert "bad at" not in (run / "report.html").read_text("utf-8")
 
 
 def test_status_shows_the_average_precision_of_a_detector(finished: Path) -> None:
@@ -116,6 +147,9 @@ def test_measured_again_the_precision_is_the_same_and_detections_are_written_and
         place, "detect", "test", str(finished), "--workers", "0", "--submission", "found.json", "--draw", "found.png"
     )
     assert f"on 5 images of look: AP {result_of(finished)['AP']:.2f} %" in printed
+    by_class = read_precisions(result_of(finished)["test_details"])
+    assert by_class is not None
+    assert printed.splitlines()[-len(by_class.table()) :] == list(by_class.lines())[-len(by_class.table()) :]
     found = json.loads((place / "found.json").read_text())
     assert {one["category_id"] for one in found} <= {2, 7, 90}
     assert {one["image_id"] for one in found} <= set(range(100, 105))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcdarts.data.coco.coco_images import CocoImages
+from pcdarts.detect.by_class import PrecisionByClass
 from pcdarts.errors import InputError
 from pcdarts.extras import import_extra
 from pcdarts.run.whole_files import write_text
@@ -21,6 +22,11 @@ _MEASURED = ("AP", "AP50", "AP75", "AP_S", "AP_M", "AP_L")
 
 
 def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> dict[str, float]:
+    """The figures of `precisions` for all classes together."""
+    return precisions(images, detections)[0]
+
+
+def precisions(images: CocoImages, detections: list[dict[str, Any]]) -> tuple[dict[str, float], PrecisionByClass]:
     """Compare detections with the known objects; crowds are ignored.
 
     Args:
@@ -28,7 +34,7 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
             "scores" `[n]` and "labels" `[n]`; an image may have several dicts, or none if nothing was found in it.
 
     Returns:
-        AP, AP50, AP75, AP_S, AP_M and AP_L in %; NaN if there is no object of that size.
+        AP, AP50, AP75, AP_S, AP_M and AP_L in %, NaN if there is no object of that size; and AP and AP50 of each class.
 
     Raises:
         InputError: pycocotools is missing, the objects are unknown, or a detection has another image or class.
@@ -53,10 +59,23 @@ def average_precision(images: CocoImages, detections: list[dict[str, Any]]) -> d
         evaluation.accumulate()
         evaluation.summarize()
     figures: NDArray[np.float64] = evaluation.stats[: len(_MEASURED)]  # -1 if there is no such object
-    return {
+    of_all = {
         name: 100 * float(figure) if figure >= 0 else float("nan")
         for name, figure in zip(_MEASURED, figures, strict=True)
     }
+    counts = np.bincount(objects.labels[~objects.crowd], minlength=len(images.classes) + 1)[1:]
+    # [IoU thresholds, recalls, classes], for objects of all sizes and the most detections in an image
+    of_each: NDArray[np.float64] = evaluation.eval["precision"][:, :, :, 0, -1]
+    per_class = [
+        {"class": name, "objects": int(count), "AP": _mean(of_one), "AP50": _mean(of_one[0])}
+        for name, count, of_one in zip(images.classes, counts, np.moveaxis(of_each, 2, 0), strict=True)
+    ]
+    return of_all, PrecisionByClass.model_validate({"per_class": per_class})
+
+
+def _mean(precision: NDArray[np.float64]) -> float | None:
+    """In %; None if there is no object, which pycocotools marks by -1."""
+    return 100 * float(precision.mean()) if precision.min() >= 0 else None
 
 
 def write_submission(path: Path, images: CocoImages, detections: list[dict[str, Any]]) -> int:

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pcdarts.data.coco.coco_images import CocoImages
 from pcdarts.data.disk.decode import strict_warnings
-from pcdarts.errors import InputError, shown
+from pcdarts.errors import InputError
+from pcdarts.learn.contact_sheet import in_latin
 from pcdarts.run.whole_files import write_bytes
 
 TILE = 320
@@ -104,7 +105,8 @@ def _tile(images: CocoImages, index: int, found: list[_Found]) -> Image.Image:
     lines = [f"{count} more {what}" for count, what in left_out if count > 0]
     texts = [(", ".join(lines), (0.0, float(tile.height)), BLACK)] if lines else []
     for box, score, label in drawn:
-        text = f"{_printable(images.classes[label - 1])} {score:.2f}"
+        name = in_latin(images.classes[label - 1], f"class no. {label}", _NAME_LENGTH)
+        text = f"{name} {score:.2f}"
         texts.append((text, (box[0], box[1] - _FONT_SIZE - 3), class_colour(label)))
     taken: list[Box] = []
     for text, corner, ground in texts:
@@ -116,11 +118,6 @@ def _on_tile(box: Box, scale: float, tile: Image.Image) -> list[float]:
     limits = [tile.width - 1, tile.height - 1] * 2
     left, top, right, bottom = (min(max(side * scale, 0), limit) for side, limit in zip(box, limits, strict=True))
     return [left, top, max(left, right), max(top, bottom)]
-
-
-def _printable(name: str) -> str:
-    """The name of a class in characters that the font has."""
-    return shown(name, _NAME_LENGTH).encode("latin-1", "replace").decode("latin-1")
 
 
 def _write(draw: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], ground: Colour, taken: list[Box]) -> None:

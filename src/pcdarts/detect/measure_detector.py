@@ -8,7 +8,7 @@ from pcdarts.config.recipes import resolve
 from pcdarts.data.coco.coco import CocoData, load_coco_test
 from pcdarts.data.coco.coco_sets import with_classes
 from pcdarts.data.images import classes_line
-from pcdarts.detect.average_precision import average_precision, write_submission
+from pcdarts.detect.average_precision import precisions, write_submission
 from pcdarts.detect.detecting import detection_data, drop_unreadable, find_objects, make_detector, measuring_batches
 from pcdarts.detect.detector import Detector
 from pcdarts.detect.draw_boxes import MOST_DRAWN, draw_detections
@@ -61,12 +61,14 @@ def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
         )
     if not images.has_annotations:
         return {}
-    precision = average_precision(images, found)
+    precision, by_class = precisions(images, found)
     figures = "  ".join(
         f"{name.replace('_', ' ')} " + ("unknown" if math.isnan(value) else f"{value:.2f} %")
         for name, value in precision.items()
     )
     print(f"{run.path} on {len(images)} images of {images.name}: {figures}")
+    for line in by_class.lines():
+        print(line)
     return precision
 
 

@@ -16,10 +16,13 @@ from pcdarts.cell.space import NetworkKind
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.detect_config import DetectTrainConfig
 from pcdarts.config.recipes import resolve
+from pcdarts.data.coco.boxes import BoxBatches
+from pcdarts.data.coco.coco_images import CocoImages
 from pcdarts.data.disk.encoded import IMAGENET_STATISTICS
 from pcdarts.data.images import classes_line
 from pcdarts.data.streams import generator
-from pcdarts.detect.average_precision import average_precision
+from pcdarts.detect.average_precision import precisions
+from pcdarts.detect.by_class import PrecisionByClass
 from pcdarts.detect.detecting import (
     BoxLosses,
     detection_data,
@@ -29,7 +32,7 @@ from pcdarts.detect.detecting import (
     make_detector,
     measuring_batches,
 )
-from pcdarts.detect.detector import detector_complexity
+from pcdarts.detect.detector import Detector, detector_complexity
 from pcdarts.errors import InputError
 from pcdarts.jobs.foreign_weights import OnlyGenotype, classifier_of, is_exported, is_file_of_weights
 from pcdarts.jobs.outcome.find_genotype import find_genotype, save_genotype
@@ -120,6 +123,7 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         learnt_from = f"{len(data.train)} images of {data.train.name} to learn from"
         tested_on = f"{len(data.test)} of {data.test.name} to test on"
         job.begin(f"{learnt_from}, {tested_on}", [classes_line(data.classes), *data.notes])
+        by_class: PrecisionByClass | None = None
         step_of = WeightStep(detector, optimizer, scaler, processes, job.finite, config.gradient_clip)
         for epoch, learning_rate in job.epochs(config.epochs, rate_of):
             optimizer.param_groups[0]["lr"] = learning_rate
@@ -141,18 +145,18 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
             record: dict[str, Any] = {"learning_rate": learning_rate, **job.measured()}
             if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
                 processes.share_buffers(detector)
-                objects = find_objects(detector, test_batches, processes, job.save_if_due)
-                measured_on = drop_unreadable(data.test, test_batches, processes)
-                if processes.is_first:
-                    measured = average_precision(measured_on, objects)
-                    record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
+                measured, by_class = find_precisions(detector, data.test, test_batches, processes, job.save_if_due)
+                record |= {name: None if math.isnan(value) else value for name, value in measured.items()}
             job.end_epoch(record, skipped=[*train_batches.skipped.values(), *test_batches.skipped.values()])
 
+        if by_class is None:  # a kill came between the last epoch and the result
+            _, by_class = find_precisions(detector, data.test, test_batches, processes)
         if not processes.is_first or job.place.record is None:
             return {}
         precision = {name: value for name, value in job.place.record.items() if name.startswith("AP")}
         result = {
             **precision,
+            "test_details": by_class.to_json(),
             **asdict(size["all"]),
             "mult_adds_of_parts": {name: part.mult_adds for name, part in size.items() if name != "all"},
             "train_seconds": job.place.seconds,
@@ -171,6 +175,18 @@ def run_detect(config: DetectTrainConfig, run: RunFolder, resume: bool, processe
         job.finish(result, [line])
     print(f"next: {shlex.join(['pcdarts', 'detect', 'test', str(run.path)])}")
     return result
+
+
+def find_precisions(
+    detector: Detector,
+    images: CocoImages,
+    batches: BoxBatches,
+    processes: Processes,
+    between: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, float], PrecisionByClass]:
+    """Average precision on the images that can be read, of all classes and of each; every process must call this."""
+    objects = find_objects(detector, batches, processes, between)
+    return precisions(drop_unreadable(images, batches, processes), objects)
 
 
 def _too_large(config: DetectTrainConfig, images: int) -> str:

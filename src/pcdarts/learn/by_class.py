@@ -15,7 +15,9 @@ MOST_IN_MATRIX = 100
 """With more classes than these, of the confusion matrix only the entries are kept that are not 0."""
 MOST_LISTED = 20
 """Of more classes than these only the worst are listed."""
-_NAME, _NAMED = 30, 3
+LONGEST_NAME = 30
+"""Letters of a name in a table."""
+_NAMED = 3
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Number = Annotated[int, Field(ge=0, lt=10**12)]
@@ -92,18 +94,14 @@ class ByClass(BaseModel, frozen=True):
         """The means, and which classes have no image."""
         over_seeds = f" (means over {self.seeds} seeds)" if self.seeds > 1 else ""
         means = f"balanced accuracy {self.balanced_accuracy:.2f} %, macro F1 {self.macro_f1:.2f} %{over_seeds}"
-        absent = [shown(one.name, _NAME) for one in self.per_class if one.accuracy is None]
-        if not absent:
-            return [means]
-        have = counted(len(absent), "class has", "classes have")
-        return [means, f"{have} no test image and {'is' if len(absent) == 1 else 'are'} left out: {in_short(absent)}"]
+        return [means, *without([one.name for one in self.per_class if one.accuracy is None], "test image")]
 
     def summary(self) -> str:
         """One line: the means, and the worst class."""
         means, index = self.sentences()[0], self.worst[0]
         one = self.per_class[index]
-        taken = "".join(f", taken for {shown(name, _NAME)} most often" for name, _ in self.taken_for(index)[:1])
-        named = f"{shown(one.name, _NAME)} ({one.accuracy:.1f} % of {counted(one.images, 'image')}{taken})"
+        taken = "".join(f", taken for {shown(name, LONGEST_NAME)} most often" for name, _ in self.taken_for(index)[:1])
+        named = f"{shown(one.name, LONGEST_NAME)} ({one.accuracy:.1f} % of {counted(one.images, 'image')}{taken})"
         return f"{means}; worst class: {named}"
 
     def table(self) -> list[tuple[str, str, str, str]]:
@@ -111,20 +109,34 @@ class ByClass(BaseModel, frozen=True):
         rows = [("class", "images", "accuracy", "taken for" + ", in all seeds" * (self.seeds > 1))]
         for index in self.worst[:MOST_LISTED]:
             one = self.per_class[index]
-            others = [f"{shown(name, _NAME)} {images:,}" for name, images in self.taken_for(index)]
+            others = [f"{shown(name, LONGEST_NAME)} {images:,}" for name, images in self.taken_for(index)]
             more = f" and {counted(len(others) - _NAMED, 'other')}" if len(others) > _NAMED else ""
             said = ", ".join(others[:_NAMED]) + more
-            rows.append((shown(one.name, _NAME), f"{one.images:,}", f"{one.accuracy:.1f} %", said))
+            rows.append((shown(one.name, LONGEST_NAME), f"{one.images:,}", f"{one.accuracy:.1f} %", said))
         return rows
 
     def lines(self) -> Iterator[str]:
         """All of this as text, the table in columns of equal width."""
         yield from self.sentences()
-        if len(self.worst) > MOST_LISTED:
-            yield f"the {MOST_LISTED} worst of {len(self.worst):,} classes:"
-        rows = self.table()
-        first, second = (max(len(row[column]) for row in rows) for column in (1, 2))
-        yield from aligned([(name, n.rjust(first), part.rjust(second), others) for name, n, part, others in rows])
+        yield from worst_first(self.table(), len(self.worst), numbers=2)
+
+
+def without(classes: Sequence[str], what: str) -> list[str]:
+    """A sentence that names the classes that have none of `what`, if there are some."""
+    if not classes:
+        return []
+    have, are = counted(len(classes), "class has", "classes have"), "is" if len(classes) == 1 else "are"
+    return [f"{have} no {what} and {are} left out: {in_short([shown(name, LONGEST_NAME) for name in classes])}"]
+
+
+def worst_first(rows: Sequence[Sequence[str]], count: int, numbers: int) -> Iterator[str]:
+    """The lines of a table whose rows are the worst of so many classes; after the first column come so many numbers."""
+    if count > len(rows) - 1:
+        yield f"the {len(rows) - 1} worst of {count:,} classes:"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for index in range(1, 1 + numbers):
+        rows = [[*row[:index], row[index].rjust(widths[index]), *row[index + 1 :]] for row in rows]
+    yield from aligned(rows)
 
 
 def by_class(classes: Sequence[str], labels: Sequence[int], predictions: Sequence[int]) -> ByClass:

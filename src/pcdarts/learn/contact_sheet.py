@@ -26,10 +26,10 @@ _HEAD = 4 * _LINE
 _WHITE, _INK, _GREY, _RED = (255, 255, 255), (40, 50, 63), (95, 107, 122), (168, 58, 0)
 
 
-def in_latin(name: str, otherwise: str) -> str:
+def in_latin(name: str, otherwise: str, length: int = 80) -> str:
     """The name in the letters that Pillow's own font has, without accents; `otherwise` where others are in it."""
     plain = "".join(letter for letter in normalize("NFKD", name) if not combining(letter))
-    return shown(plain) if plain.isascii() else otherwise
+    return shown(plain, length) if plain.isascii() else otherwise
 
 
 def draw_mistakes(

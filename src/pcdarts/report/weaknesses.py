@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pcdarts.detect.by_class import read_precisions
 from pcdarts.errors import listed
 from pcdarts.learn.by_class import MOST_LISTED, of_results
 from pcdarts.report.drawing.confusion import confusion_chart
@@ -33,15 +34,32 @@ def _of(group: Group) -> Weaknesses | None:
     finished = [history for history in group.histories if history.result]
     details = of_results([history.result for history in finished])
     if details is None:
+        return _of_detector(group.name, finished)
+    over_seeds = f" Means over {details.seeds} seeds." if details.seeds > 1 else ""
+    caption = f"{_order(len(details.worst))} Accuracy is the part of a class that is recognised.{over_seeds}"
+    words = [*_whole(details.sentences()), *_sheets(finished)]
+    return Weaknesses(group.name, words, confusion_chart(details), _table(details.table(), caption))
+
+
+def _of_detector(name: str, finished: Sequence[History]) -> Weaknesses | None:
+    found = [read_precisions((history.result or {}).get("test_details")) for history in finished]
+    if len(found) != 1 or found[0] is None or not found[0].known:
         return None
-    heading, *rows = details.table()
-    count, over_seeds = len(details.worst), f" Means over {details.seeds} seeds." if details.seeds > 1 else ""
-    which = f"The {MOST_LISTED} worst of {count:,} classes." if count > MOST_LISTED else "The worst class first."
-    caption = f"{which} Accuracy is the part of a class that is recognised.{over_seeds}"
-    words = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in details.sentences()]
-    return Weaknesses(
-        group.name, [*words, *_sheets(finished)], confusion_chart(details), Table(heading, tuple(rows), (caption,))
-    )
+    caption = f"{_order(len(found[0].known))} AP is COCO's average precision, AP50 that at an overlap of one half."
+    return Weaknesses(name, _whole(found[0].sentences()), "", _table(found[0].table(), caption))
+
+
+def _order(count: int) -> str:
+    return f"The {MOST_LISTED} worst of {count:,} classes." if count > MOST_LISTED else "The worst class first."
+
+
+def _whole(sentences: Sequence[str]) -> list[str]:
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
+
+
+def _table(rows: Sequence[tuple[str, ...]], caption: str) -> Table:
+    heading, *others = rows
+    return Table(heading, tuple(others), (caption,))
 
 
 def _sheets(finished: Sequence[History]) -> list[str]:
