@@ -53,7 +53,7 @@ def test_a_random_search_has_the_splits_and_the_networks_of_the_search_of_its_na
         for field in ("data", "train_images", "num_cells", "num_nodes", "weight_fraction", "arch_fraction"):
             assert getattr(ours, field) == getattr(theirs, field)
         # A supernet of 4 channels is cheap and good enough; networks of 8 were measured beside it, at the same cost.
-        assert ours.channels == (2 if name == "cifar10-small" else 1) * theirs.channels
+        assert ours.channels == (2 if name in ("cifar10-small", "own-images") else 1) * theirs.channels
     assert (recipe(RandomSearchConfig, "cifar10").candidates, recipe(RandomSearchConfig, "cifar10").epochs) == (24, 100)
 
 
@@ -69,6 +69,34 @@ def test_a_recipe_of_another_job_is_refused_with_the_list() -> None:
 
 def test_without_file_and_flags_the_default_recipe_holds() -> None:
     assert resolve(SearchConfig) == recipe(SearchConfig, DEFAULT)
+
+
+@pytest.mark.parametrize("config_class", [SearchConfig, RandomSearchConfig, TrainConfig])
+def test_images_of_ones_own_have_a_recipe_of_their_own_unless_another_is_named(
+    tmp_path: Path, config_class: type[SearchConfig | RandomSearchConfig | TrainConfig]
+) -> None:
+    own = {"data": "folder", "data_root": "photos"}
+    config = resolve(config_class, flags=own)
+    assert differing(config, recipe(config_class, "own-images")) == {"data": "folder", "data_root": Path("photos")}
+    assert (config.validation_fraction, config.image_size) == (0.15, 64)
+    hub = {"data": "huggingface", "hub_name": "ylecun/mnist"}
+    assert resolve(config_class, flags=hub).recipe == "own-images"
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: folder\ndata_root: photos\n")
+    assert resolve(config_class, file=file, flags={"epochs": "12"}).recipe == "own-images"
+    assert resolve(config_class, flags={**own, "recipe": "fashion-mini"}).recipe == "fashion-mini"
+    assert resolve(config_class, file=file, flags={"recipe": "cifar10"}).recipe == "cifar10"
+    assert resolve(config_class, flags={"data": "imagenet"}).recipe == "fashion-mini"
+
+
+def test_a_run_of_before_there_was_validation_keeps_the_settings_that_it_had(tmp_path: Path) -> None:
+    old = TrainConfig(data="folder", data_root=tmp_path)
+    file = tmp_path / "config.yaml"
+    lines = old.to_yaml().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith(("validation", "select", "patience"))))
+    assert "recipe: null" in file.read_text()
+    assert resolve(TrainConfig, file=file) == old
+    assert (old.select, old.validation_fraction, old.validation_set) == ("last", 0, None)
 
 
 def test_flags_are_stronger_than_the_file_and_the_file_than_the_recipe(tmp_path: Path) -> None:

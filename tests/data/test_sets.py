@@ -40,7 +40,8 @@ def test_a_class_with_one_image_keeps_it_and_this_is_said():
     assert train.labels.bincount().tolist() == [1, 17, 17]
     assert validation.labels.bincount(minlength=3).tolist() == [0, 3, 3]
     assert notes == (
-        "validation set: 6 of the 41 training images, 15 % of each class; 35 images left to learn from",
+        "validation set: 6 of the 41 training images, drawn of each class (--validation-fraction 0.15); the other 35 "
+        "are learnt from",
         "1 of 3 classes has no image in the validation set, because there are too few of them: class 0",
     )
 

@@ -72,8 +72,8 @@ def test_without_a_validation_folder_a_part_of_each_class_of_training_is_kept(sa
     assert len(data.test) == 40
     assert data.train_sources is not None
     assert len(data.train_sources) == 34
-    said = "validation set: 6 of the 40 training images, 15 % of each class; 34 images left to learn from"
-    assert said in data.notes
+    said = "validation set: 6 of the 40 training images, drawn of each class (--validation-fraction 0.15)"
+    assert f"{said}; the other 34 are learnt from" in data.notes
 
 
 def test_of_classes_alone_a_fifth_is_for_the_test_and_then_the_fraction_for_validation(save_images):

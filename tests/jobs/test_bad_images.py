@@ -7,7 +7,7 @@ import pytest
 
 from command_line import SEARCH, TRAIN, refused, run_in, until_the_error
 
-DATA = "--data", "folder", "--data-root", "images", "--epochs", "2"
+DATA = "--recipe", "fashion-mini", "--data", "folder", "--data-root", "images", "--epochs", "2"
 
 
 @pytest.fixture

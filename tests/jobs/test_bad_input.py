@@ -167,7 +167,8 @@ def test_a_wrong_image_folder_is_refused_in_one_line(
 ) -> None:
     fill(tmp_path / "images")
     for command in (["search"], ["train", "--genotype", "darts_v1"]):
-        assert message in refused(tmp_path, *command, "--data", "folder", "--data-root", "images")
+        data = ("--recipe", "fashion-mini", "--data", "folder", "--data-root", "images")
+        assert message in refused(tmp_path, *command, *data)
 
 
 # Run folders and checkpoints

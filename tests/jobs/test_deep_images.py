@@ -15,7 +15,7 @@ from pcdarts.jobs.outcome.evaluation import EvaluationNetwork, training_command
 from pcdarts.network.classifier import load_classifier
 
 TRAIN = ["train", "--genotype", GENOTYPE.to_text(), "--data", "folder", "--data-root", "sensor", "--no-auxiliary"]
-TRAIN += ["--channels", "2", "--num-cells", "3", "--epochs", "1", "--batch-size", "4"]
+TRAIN += ["--recipe", "fashion-mini", "--channels", "2", "--num-cells", "3", "--epochs", "1", "--batch-size", "4"]
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ def test_a_folder_of_images_goes_all_the_way(tmp_path: Path, images: str, reques
         "3 classes: ant, bee and wasp",
         f"training set: 18 of the 24 images in '{root.name}', four fifths of each class; test set: the other 6, "
         "because there is no labelled test set",
+        "validation set: 3 of the 18 training images, drawn of each class (--validation-fraction 0.15); the other 15 "
+        "are learnt from",
         f"runs/{run.name}: top-1 error {error:.2f} % of 6 images (a fifth of each class, kept for this because there "
         "is no test set)",
     ]
@@ -127,7 +129,7 @@ def test_images_that_a_run_was_trained_on_are_left_out_wherever_links_lead_to_th
 def test_a_recipes_limit_to_its_own_data_does_not_thin_other_data_and_limits_are_said(
     tmp_path: Path, colour_images: Path
 ) -> None:
-    data = ["--data", "folder", "--data-root", str(colour_images), "--image-size", "9"]
+    data = ["--recipe", "fashion-mini", "--data", "folder", "--data-root", str(colour_images), "--image-size", "9"]
     printed = done(tmp_path, *TINY_SEARCH, *data, "--train-images", "6")
     assert "6 of 18 training images are used (--train-images 6)" in printed.splitlines()
     (run,) = (tmp_path / "runs").iterdir()

@@ -128,6 +128,11 @@ def test_a_finished_cell_never_drops_out_of_its_study(tmp_path):
         check_nothing_lost(tmp_path, grid(spec_of(seeds=1), tmp_path))
 
 
+def test_the_recipe_of_a_study_does_not_depend_on_its_data(tmp_path):
+    (cell, *_) = grid(spec_of(search={"data": "folder", "data_root": "/a"}), tmp_path)
+    assert (cell.search_config.recipe, cell.search_config.validation_fraction) == ("fashion-mini", 0)
+
+
 def test_on_other_data_a_study_of_the_paper_is_not_at_its_scale():
     name, spec = described(StudyRunConfig(study="table3", data="fashion-mini"))
     assert (name, spec.scale) == ("table3-paper", "own")

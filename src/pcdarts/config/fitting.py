@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.config.job_config import JobConfig
-from pcdarts.config.recipes import RECIPES, recipe
+from pcdarts.config.recipes import RECIPES, chosen_recipe, recipe
 from pcdarts.config.yaml_files import read_yaml
 
 
@@ -24,7 +24,7 @@ def fitted_epochs(
     if config_class.job_name() not in RECIPES:
         return {}, []
     given = {**({} if file is None else read_yaml(file, config_class)), **flags}
-    named = str(given.get("recipe") or next(iter(RECIPES[config_class.job_name()])))
+    named = chosen_recipe(config_class.job_name(), given)
     base = recipe(config_class, named).model_dump()
     wanted = str(given.get("epochs", ""))
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10 and 0 < int(wanted) < base["epochs"]):

@@ -13,7 +13,7 @@ from pcdarts.config.foreign_flags import meant
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.groups.values import DATA_NAMES
 from pcdarts.config.job_config import FolderConfig, JobConfig, every_setting, settings
-from pcdarts.config.recipes import RECIPES, resolve
+from pcdarts.config.recipes import RECIPES, chosen_recipe, resolve
 from pcdarts.config.verbs import JOBS
 from pcdarts.errors import listed, shown
 
@@ -138,6 +138,8 @@ def _print_help(config_class: type[JobConfig], prog: str, given: Mapping[str, An
     if config_class.job_name() in RECIPES:
         file = Path(given["config"]) if "config" in given else None
         chosen = {name: given[name] for name in ("recipe", "method") if name in given}
+        if file is None:
+            chosen["recipe"] = chosen_recipe(config_class.job_name(), given)
         config = resolve(config_class, file=file, flags=chosen)
         fields = settings(type(config))
         defaults = config.model_dump(exclude={"job"})

@@ -15,6 +15,9 @@ from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError, did_you_mean, shown
 
 DEFAULT = "fashion-mini"
+OWN_IMAGES = "own-images"
+OWN_DATA = ("folder", "huggingface")
+"""Data of the user's own, for which `OWN_IMAGES` is the recipe of jobs that have it and are not told otherwise."""
 
 
 def search_fashion_mini() -> SearchConfig:
@@ -62,6 +65,27 @@ def search_cifar10_small() -> SearchConfig:
         batch_size=64,
         learning_rate=0.05,
         arch_learning_rate=6e-3,
+    )
+
+
+def search_own_images() -> SearchConfig:
+    """A search on images of your own, resized to 64x64 pixels: as cifar10-small, without validation images.
+
+    Settings for a few thousand images; `pcdarts fit` chooses by data and time. A training finds the cell's worth.
+    """
+    return SearchConfig(
+        recipe=OWN_IMAGES,
+        image_size=64,
+        kind="stride2",
+        channels=4,
+        num_cells=5,
+        k=1,
+        epochs=30,
+        arch_frozen_epochs=10,
+        batch_size=64,
+        learning_rate=0.05,
+        arch_learning_rate=6e-3,
+        validation_fraction=0.15,
     )
 
 
@@ -156,6 +180,22 @@ def random_search_cifar10_small() -> RandomSearchConfig:
     )
 
 
+def random_search_own_images() -> RandomSearchConfig:
+    """Random search on images of your own: the images and splits of the search of this name, at about its cost."""
+    return RandomSearchConfig(
+        recipe=OWN_IMAGES,
+        image_size=64,
+        kind="stride2",
+        candidates=8,
+        epochs=5,
+        channels=8,
+        num_cells=5,
+        batch_size=64,
+        learning_rate=0.05,
+        validation_fraction=0.15,
+    )
+
+
 def train_fashion_mini() -> TrainConfig:
     """A small network on the data set inside the package; trains in under three minutes on two cores."""
     return TrainConfig(
@@ -190,6 +230,28 @@ def train_cifar10_small() -> TrainConfig:
         drop_path=0.1,
         cutout=8,
         test_every=10,
+    )
+
+
+def train_own_images() -> TrainConfig:
+    """A small network for images of your own, resized to 64x64 pixels; validation images choose the epoch.
+
+    Settings for a few thousand images; `pcdarts fit` chooses by data and time. The test images are seen once, at the
+    end.
+    """
+    return TrainConfig(
+        recipe=OWN_IMAGES,
+        image_size=64,
+        kind="stride2",
+        channels=16,
+        num_cells=5,
+        epochs=30,
+        batch_size=64,
+        learning_rate=0.05,
+        drop_path=0.1,
+        cutout=16,
+        validation_fraction=0.15,
+        select="best",
     )
 
 
@@ -258,11 +320,13 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
         "darts-v1": search_darts_v1,
         "darts-v2": search_darts_v2,
         "imagenet": search_imagenet,
+        OWN_IMAGES: search_own_images,
     },
     "random search": {
         "fashion-mini": random_search_fashion_mini,
         "cifar10": random_search_cifar10,
         "cifar10-small": random_search_cifar10_small,
+        OWN_IMAGES: random_search_own_images,
     },
     "train": {
         "fashion-mini": train_fashion_mini,
@@ -270,13 +334,14 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
         "cifar10-small": train_cifar10_small,
         "imagenet": train_imagenet,
         "imagenet-100": train_imagenet_100,
+        OWN_IMAGES: train_own_images,
     },
     "detect train": {
         "coco-mini": detect_train_coco_mini,
         "coco": detect_train_coco,
     },
 }
-"""By job; the first one is what a job does that is not told otherwise."""
+"""By job; the first one is what a job does that is not told otherwise, and has no images of the user's own."""
 
 LIMITS = ("train_images", "test_images", "network_image_size")
 """What a recipe says of the size of its own data; other data is used whole."""
@@ -308,6 +373,17 @@ def training_recipe(search: SearchConfig | RandomSearchConfig) -> TrainConfig:
     return recipe(TrainConfig, str(search.recipe) if known else _BY_DATA.get(search.data, DEFAULT))
 
 
+def chosen_recipe(job: str, given: Mapping[str, Any]) -> str:
+    """The recipe that settings by name choose, or leave to the job: its first one, or that for images of one's own.
+
+    A file of a run says which recipe it had, even if that is none.
+    """
+    recipes = RECIPES[job]
+    if "recipe" not in given and given.get("data") in OWN_DATA and OWN_IMAGES in recipes:
+        return OWN_IMAGES
+    return str(given.get("recipe") or next(iter(recipes)))
+
+
 def resolve(
     config_class: type[Config],
     *,
@@ -317,9 +393,9 @@ def resolve(
 ) -> Config:
     """The configuration of a job: the recipe, overridden by a YAML file, overridden by flags (by setting).
 
-    The recipe is the one that the flags name, else the one that the file names, else the job's first; its limits to the
-    number of images hold for its own data and no other. `problems`, found while the flags were read, are reported
-    together with those found here.
+    The recipe is the one that the flags name, else the one that the file names, else that of `chosen_recipe`; its
+    limits to the number of images hold for its own data and no other. `problems`, found while the flags were read, are
+    reported together with those found here.
 
     Raises:
         ConfigError: lists everything that is wrong with file and flags.
@@ -335,8 +411,8 @@ def resolve(
             "drop --recipe, or --config"
         )
     base = {}
-    if recipes := RECIPES.get(config_class.job_name()):
-        base = recipe(config_class, str(given.get("recipe") or next(iter(recipes)))).model_dump()
+    if (job := config_class.job_name()) in RECIPES:
+        base = recipe(config_class, chosen_recipe(job, given)).model_dump()
     if given.get("method", base.get("method")) != base.get("method"):  # what a recipe says of its own method
         base = {name: value for name, value in base.items() if name not in METHOD_SETTINGS[base["method"]].model_fields}
     if given.get("data", base.get("data")) != base.get("data"):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pcdarts.data.split import share_of_each_class, stratified_subset
 from pcdarts.data.streams import generator
-from pcdarts.errors import InputError, counted, in_short
+from pcdarts.errors import InputError, in_short
 
 
 class _Labelled(Protocol):
@@ -38,8 +38,8 @@ def keep_for_validation(train: Some, classes: tuple[str, ...], fraction: float) 
             "add images, or use --validation-fraction 0 (and --select last)"
         )
     notes = [
-        f"validation set: {len(kept):,} of the {len(train):,} training images, {100 * fraction:g} % of each class; "
-        f"{counted(len(left), 'image')} left to learn from"
+        f"validation set: {len(kept):,} of the {len(train):,} training images, drawn of each class "
+        f"(--validation-fraction {fraction:g}); the other {len(left):,} are learnt from"
     ]
     without = (train.labels[kept].bincount(minlength=len(classes)) == 0).nonzero().flatten().tolist()
     if without:

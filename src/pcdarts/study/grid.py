@@ -14,7 +14,7 @@ from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.groups.group import ConfigError
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
-from pcdarts.config.recipes import resolve, training_recipe
+from pcdarts.config.recipes import DEFAULT, resolve, training_recipe
 from pcdarts.errors import InputError, shown
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.study.spec import SEEDS_BELOW, SOURCES, Method, Part, Settings, StudySpec, folder_name, merged
@@ -130,7 +130,8 @@ def _cell(
 
     def resolved(config_class: type[Config], fields: Settings) -> Config | None:
         try:
-            return resolve(config_class, flags=fields)
+            # The recipe of a study does not depend on its data: its methods are compared by the settings that it names.
+            return resolve(config_class, flags={"recipe": DEFAULT, **fields})
         except ConfigError as error:
             problems.extend(error.problems)
             return None

@@ -81,7 +81,7 @@ def command_after(printed: str, start: str = "next: ") -> TrainConfig:
 def network_trained(config: TrainConfig, genotype: Genotype) -> Complexity:
     """What the network of a training counts, made of its own data."""
     data = training_data(config, torch.device("cpu"))
-    network = make_network(config, genotype, data.num_classes, data.image_channels)
+    network = make_network(config, genotype, data.num_classes, data.image_channels, data.image_size)
     return complexity(network, (data.image_channels, data.image_size, data.image_size))
 
 

@@ -14,7 +14,7 @@ from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.cell.stem import check_images
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
-from pcdarts.config.recipes import DEFAULT, recipe, training_recipe
+from pcdarts.config.recipes import DEFAULT, OWN_DATA, recipe, training_recipe
 from pcdarts.jobs.outcome.sizes import setting_text
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
@@ -99,7 +99,8 @@ EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {
 """Those of the paper (Secs. 4.2 and 4.3)."""
 
 SAME_DATA = (
-    *("data", "data_root", "hub_name", "train_set", "test_set", "image_size", "pixel_range", "loading", "on_bad_image"),
+    *("data", "data_root", "hub_name", "train_set", "test_set", "validation_set", "validation_fraction"),
+    *("image_size", "pixel_range", "loading", "on_bad_image"),
     *("crop", "crop_padding", "color_jitter", "flip"),
 )
 """Settings that a training takes from the search: its images and their augmentation."""
@@ -142,7 +143,7 @@ def training_command(
     if own is not None and own.data != config.data:
         own = None  # other images than the recipe's
     command = ["pcdarts", "train", "--genotype", str(genotype)]
-    if base.recipe != DEFAULT:
+    if base.recipe != DEFAULT or config.data in OWN_DATA:
         command += ["--recipe", str(base.recipe)]
     wanted: dict[str, Any] = {"kind": network.kind, "channels": network.channels, "num_cells": network.num_cells}
     if same_data:
