@@ -132,6 +132,16 @@ def test_mistakes_are_named_by_their_files_and_drawn_where_it_is_asked_for(
         assert sheet.width > 5 * 128
 
 
+def test_data_without_some_of_the_classes_is_measured_and_they_are_named(tmp_path: Path, finished_train: Path) -> None:
+    save_test_images(tmp_path / "images")
+    for which in ("train", "test"):
+        for name in ("Bag", "T-shirt_top"):
+            shutil.rmtree(tmp_path / "images" / which / name)
+    printed = done(tmp_path, "test", str(finished_train), "--data", "folder", "--data-root", "images")
+    assert "% of 800 images (" in printed
+    assert "2 classes have no test image and are left out: T-shirt/top, Bag\n" in printed
+
+
 def test_a_sheet_replaces_no_file_and_is_a_png(tmp_path: Path, finished_train: Path) -> None:
     (tmp_path / "mine.png").write_text("mine")
     assert refused(tmp_path, "test", str(finished_train), "--mistakes", "mine.png") == (

@@ -73,6 +73,10 @@ def test_classes_are_listed_the_worst_first_with_what_they_were_taken_for() -> N
     ]
 
 
+def test_of_classes_that_are_equally_bad_the_one_with_most_images_comes_first() -> None:
+    assert by_class(["cat", "dog"], [0, 1, 1], [1, 0, 0]).worst == [1, 0]
+
+
 def test_of_many_classes_only_the_worst_are_listed_and_of_what_they_were_taken_for_the_most_frequent() -> None:
     count = 1000
     labels = [label for label in range(count) for _ in range(3)] + [7] * 9

@@ -234,14 +234,14 @@ def blueprint_of(trained: TrainConfig, learnt: Learnt) -> AnyBlueprint:
 
 
 def relabelled(data: DataSet, classes: list[str], path: Path) -> Tensor:
-    """The labels [N] of the test images as indices of `classes`, the network's.
+    """The labels [N] of the test images as indices of `classes`, the network's, of which some may have no image.
 
     Raises:
-        InputError: the data and the network have different classes.
+        InputError: the data has classes that the network does not know.
     """
     names, known = map(as_folders, (data.classes, classes))
-    differing = sorted(set(names) ^ set(known))
-    if differing:
+    if not set(names) <= set(known):
+        differing = sorted(set(names) ^ set(known))
         shown = ", ".join(differing[:5]) + (", ..." if len(differing) > 5 else "")
         raise InputError(
             f"{data.name} and the training data of {path} differ in {len(differing)} classes ({shown}): "

@@ -81,9 +81,11 @@ class ByClass(BaseModel, frozen=True):
 
     @property
     def worst(self) -> list[int]:
-        """The classes that have images, the one with the lowest accuracy first."""
-        known = [(one.accuracy, index) for index, one in enumerate(self.per_class) if one.accuracy is not None]
-        return [index for _, index in sorted(known)]
+        """The classes that have images, the one with the lowest accuracy first; of equal ones that with most images."""
+        known = [
+            (one.accuracy, -one.images, index) for index, one in enumerate(self.per_class) if one.accuracy is not None
+        ]
+        return [index for *_, index in sorted(known)]
 
     def taken_for(self, index: int) -> list[tuple[str, int]]:
         """The other classes that images of a class were taken for, most often first, with the number of images."""
