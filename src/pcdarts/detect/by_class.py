@@ -34,8 +34,9 @@ class PrecisionByClass(BaseModel, frozen=True):
 
     @property
     def known(self) -> list[Precision]:
-        """The classes that have objects, the one with the lowest precision first."""
-        return sorted((one for one in self.per_class if one.ap is not None), key=lambda one: one.ap or 0.0)
+        """The classes that have objects, the one with the lowest precision first; of equal ones that with most."""
+        known = (one for one in self.per_class if one.ap is not None)
+        return sorted(known, key=lambda one: (one.ap or 0.0, -one.objects))
 
     def sentences(self) -> list[str]:
         """Which classes have no object."""
