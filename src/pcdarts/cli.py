@@ -33,6 +33,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
                           with --budget list the best cells of a search that keep to limits
   pcdarts score GENOTYPE... say how good cells are, by a table of cells with known accuracy (--table FILE)
   pcdarts tables          count what Tables 1, 2 and 5 of the paper count, beside its figures
+  pcdarts latency         time the operations of a network on this device, for --max-latency and --latency-table
   pcdarts status [RUN...] say how runs stand: running, interrupted, failed or done, their error and the time left
   pcdarts study run NAME  run a study of the paper (table3, figure3, table4-...) or of a YAML file, or continue it
   pcdarts study status    say how studies stand: what is done, running or failed, and the time left

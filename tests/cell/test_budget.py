@@ -21,16 +21,25 @@ def random_problem(nodes, seed):
     draw, space = np.random.default_rng(seed), CellSpace(nodes)
     found = {kind: draw.random((space.num_edges, len(PRIMITIVES))).tolist() for kind in CELL_KINDS}
     from_input = [int(edge.source < 2) for edge in space.edges]
-    choices = {kind: draw.integers(0, 6, (2, len(PRIMITIVES), len(RESOURCES)))[from_input] for kind in CELL_KINDS}
-    return found, NetworkCosts(space, choices, draw.integers(0, 10, len(RESOURCES)))
+    choices = {kind: draw.integers(0, 6, (2, len(PRIMITIVES), 3))[from_input] for kind in CELL_KINDS}
+    rest = draw.integers(0, 10, 3)
+    latencies = {kind: draw.integers(0, 6, (2, len(PRIMITIVES), 1))[from_input] for kind in CELL_KINDS}
+    choices = {kind: np.dstack([of_kind, latencies[kind]]) for kind, of_kind in choices.items()}
+    return found, NetworkCosts(space, choices, np.append(rest, draw.integers(0, 10)))
 
 
-def random_budget(costs, seed, limited=(True, True, True)):
+def budget_of(limits):
+    """The budget with these limits, in the order of `RESOURCES` and as they are added up: latency in nanoseconds."""
+    *counts, nanoseconds = limits
+    return Budget(*counts, None if nanoseconds is None else (nanoseconds + 0.5) / 1e6)
+
+
+def random_budget(costs, seed, limited=(True, True, True, True)):
     """Limits between the smallest and the largest costs, where limits are wanted."""
     draw = np.random.default_rng(seed + 1)
     edges = 4 * costs.space.num_intermediate
-    limits = [least + int(draw.integers(0, 3 * edges)) for least in costs.smallest().values()]
-    return Budget(*(limit if wanted else None for limit, wanted in zip(limits, limited, strict=True)))
+    limits = [least + int(draw.integers(0, 3 * edges)) for least in costs.least().tolist()]
+    return budget_of(limit if wanted else None for limit, wanted in zip(limits, limited, strict=True))
 
 
 def all_cells(costs, found, kind):
@@ -73,12 +82,12 @@ def check(costs, found, budget, ranked):
     assert len({each.genotype for each in ranked}) == len(ranked)
     for each in ranked:
         assert log_product(costs, found, each.genotype) == pytest.approx(each.log_product)
-        spent = costs.of(each.genotype).values()
-        assert all(limit is None or cost <= limit for cost, limit in zip(spent, budget.limits, strict=True))
+        spent, limits = costs.of(each.genotype), (*budget.limits[:3], budget.max_latency)
+        assert all(limit is None or spent[name] <= limit for name, limit in zip(RESOURCES, limits, strict=True))
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6), limited=st.tuples(*3 * [st.booleans()]), count=st.integers(1, 8))
+@given(seed=st.integers(0, 10**6), limited=st.tuples(*4 * [st.booleans()]), count=st.integers(1, 8))
 def test_the_best_of_three_nodes_are_those_of_the_enumeration(seed, limited, count):
     found, costs = random_problem(3, seed)
     budget = random_budget(costs, seed, limited)
@@ -92,11 +101,11 @@ def test_the_best_of_three_nodes_are_those_of_the_enumeration(seed, limited, cou
     check(costs, found, budget, ranked)
 
 
-@pytest.mark.parametrize("surplus", [(9, None, None), (12, 12, 12)])
+@pytest.mark.parametrize("surplus", [(9, None, None, None), (None, None, None, 9), (12, 12, 12, 12)])
 def test_the_best_of_four_nodes_are_those_of_the_enumeration(surplus):
     found, costs = random_problem(4, seed=3)
-    least = costs.smallest().values()
-    budget = Budget(*(None if more is None else cost + more for cost, more in zip(least, surplus, strict=True)))
+    least = costs.least().tolist()
+    budget = budget_of(None if more is None else cost + more for cost, more in zip(least, surplus, strict=True))
     ranked = best_genotypes(found, costs, budget, 5)
     assert [each.log_product for each in ranked] == pytest.approx(best_by_enumeration(costs, found, budget, 5))
     assert ranked[0].log_product < best_genotypes(found, costs, Budget())[0].log_product
@@ -109,7 +118,7 @@ def test_the_best_of_five_nodes_is_that_of_the_enumeration():
     smallest = costs.smallest()
     budget = Budget(smallest["mult_adds"] + 7, smallest["params"] + 9, smallest["skips"] + 8)
     scores, spent = all_cells(costs, found, "normal")
-    fitting = scores[(spent + costs.rest <= np.array(budget.limits)).all(axis=1)]
+    fitting = scores[((spent + costs.rest)[:, :3] <= np.array(budget.limits[:3])).all(axis=1)]
     best_reduction = all_cells(costs, found, "reduce")[0].max()
     (best,) = best_genotypes(found, costs, budget)
     assert best.log_product == pytest.approx(fitting.max() + best_reduction)
@@ -157,3 +166,26 @@ def test_an_impossible_budget_says_what_the_smallest_network_has():
         check_budget(costs, Budget(max_params=least - 1))
     with pytest.raises(InputError, match="max_params"):
         best_genotypes(random_problem(5, seed=2)[0], costs, Budget(max_params=least - 1))
+
+
+def test_an_impossible_latency_says_what_the_fastest_network_takes():
+    costs = random_problem(5, seed=2)[1]
+    costs.rest[3] = 1_234_567
+    least = costs.least()[3]
+    assert costs.smallest()["latency_ms"] == least / 1e6
+    with pytest.raises(InputError) as refusal:
+        check_budget(costs, Budget(max_latency=1.2))
+    enough = f"{math.ceil(least / 1000) / 1000:g}"
+    assert str(refusal.value) == (
+        "max_latency is 1.2 ms, but the fastest network that can be derived is predicted to take "
+        f"{enough} ms: give {enough} or more"
+    )
+    check_budget(costs, Budget(max_latency=float(enough)))
+
+
+def test_without_latencies_a_limit_of_them_is_refused_and_nothing_is_said_of_them():
+    found, costs = random_problem(4, seed=2)
+    known = NetworkCosts(costs.space, {kind: every[:, :, :3] for kind, every in costs.choices.items()}, costs.rest[:3])
+    assert list(known.of(best_genotypes(found, known, Budget())[0].genotype)) == ["mult_adds", "params", "skips"]
+    with pytest.raises(InputError, match="max_latency needs costs with latencies"):
+        best_genotypes(found, known, Budget(max_latency=1.0))

@@ -199,6 +199,7 @@ def test_programs_get_a_list_of_objects(make: Make, capsys: pytest.CaptureFixtur
         "seconds_left": 4410.0,
         "message": None,
         "kernels": None,
+        "latency_ms": None,
     }
 
 

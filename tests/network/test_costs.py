@@ -5,12 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from made_latencies import SIZES, SPACE, made_table
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.space import STEM_STRIDES, CellSpace
 from pcdarts.cell.zoo import published
 from pcdarts.errors import InputError
 from pcdarts.network.complexity import complexity
 from pcdarts.network.costs import network_costs
+from pcdarts.network.latency.parts import Sizes, parts_of
+from pcdarts.network.latency.table import counts_of
 from pcdarts.network.network import Network
 
 
@@ -67,3 +70,25 @@ def test_images_too_small_for_the_network_are_refused():
         network_costs(
             CellSpace(4), kind="imagenet", channels=4, num_cells=3, num_classes=10, image_channels=3, image_size=9
         )
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 9999))
+def test_the_latency_of_any_genotype_is_the_sum_of_its_parts_and_the_overhead(seed):
+    table = made_table()  # of which the overhead is a fifth
+    costs = network_costs(SPACE, **vars(SIZES), latencies=table)
+    genotype = random_genotype(SPACE, seed)
+    counts = counts_of(genotype, SPACE, parts_of(SPACE, SIZES))
+    expected = 1.2 * sum(count * table.times[part] for part, count in counts.items()) / 1000
+    assert costs.of(genotype)["latency_ms"] == pytest.approx(expected, rel=1e-4)
+    assert costs.smallest()["latency_ms"] <= costs.of(genotype)["latency_ms"]
+    assert {**costs.of(genotype), "latency_ms": None} == {
+        **network_costs(SPACE, **vars(SIZES)).of(genotype),
+        "latency_ms": None,
+    }
+
+
+def test_a_table_without_networks_of_this_size_is_refused():
+    other = Sizes("cifar", 4, 4, 10, 1, 8)
+    with pytest.raises(InputError, match="the latency table has no networks of this size"):
+        network_costs(SPACE, **vars(other), latencies=made_table())

@@ -18,7 +18,7 @@ from pcdarts.config.groups.values import IMAGE_FILES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
 from pcdarts.jobs.outcome.evaluation import network_of
-from pcdarts.jobs.outcome.under_budget import check_evaluation_network
+from pcdarts.jobs.outcome.under_budget import check_evaluation_network, latencies_of_search
 from pcdarts.learn.child import Measured, measure_in_child
 from pcdarts.learn.job_batches import training_data
 from pcdarts.learn.kernels import choose_kernels
@@ -112,7 +112,7 @@ def run_plan(config: SearchConfig) -> None:
     """
     device = choose_device(config.device, config.threads)
     setting, work, notes = prepare(config)
-    budget = check_evaluation_network(config, setting)
+    budget = check_evaluation_network(config, setting, latencies_of_search(config, setting))
     network, memory = rehearse(setting), free_memory(device)
     tables = console()
 
@@ -126,7 +126,8 @@ def run_plan(config: SearchConfig) -> None:
         f"cells of {config.channels} channels, {counted(config.epochs, 'epoch')} "
         f"({config.arch_frozen_epochs} with α and β frozen), {method_in_words(config)}"
     )
-    say(budget or f"network to be trained afterwards: {network_of(config, setting)}")
+    for line in budget or [f"network to be trained afterwards: {network_of(config, setting)}"]:
+        say(line)
     for note in notes:
         say(note)
     precision = "" if setting.amp == "off" else f" in {setting.amp}"

@@ -17,8 +17,11 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import InputError, listed
 
-RESOURCES = ("mult_adds", "params", "skips")
-"""What a budget limits, in the order of every `resources` axis; skips are the skip-connections of the normal cell."""
+RESOURCES = ("mult_adds", "params", "skips", "latency_ms")
+"""What a budget limits, in the order of every `resources` axis; skips are the skip-connections of the normal cell.
+
+Latency is the last one, is there only if a table of latencies is, and is added up in whole nanoseconds.
+"""
 
 _AT_ONCE = 512
 """Partial choices compared at once: they fit the cache."""
@@ -26,16 +29,21 @@ _AT_ONCE = 512
 
 @dataclass(frozen=True)
 class Budget:
-    """What a network may have at most; None is no limit. `max_skips` counts in the normal cell, as P-DARTS does."""
+    """What a network may have at most; None is no limit. `max_skips` counts in the normal cell, as P-DARTS does.
+
+    `max_latency` is in milliseconds, predicted for one image.
+    """
 
     max_mult_adds: int | None = None
     max_params: int | None = None
     max_skips: int | None = None
+    max_latency: float | None = None
 
     @property
     def limits(self) -> tuple[int | None, ...]:
-        """The limit of each of `RESOURCES`."""
-        return self.max_mult_adds, self.max_params, self.max_skips
+        """The limit of each of `RESOURCES`, as they are added up."""
+        nanoseconds = None if self.max_latency is None else math.floor(round(1e6 * self.max_latency, 3))
+        return self.max_mult_adds, self.max_params, self.max_skips, nanoseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,25 +56,36 @@ class NetworkCosts:
     rest: NDArray[np.int64]
     """`[resources]`: everything that is on no edge, such as stem and classifier."""
 
-    def of(self, genotype: Genotype) -> dict[str, int]:
-        """What the network of `genotype` costs, by the names in `RESOURCES`."""
+    def of(self, genotype: Genotype) -> dict[str, float]:
+        """What the network of `genotype` costs, by the names in `RESOURCES`; counts are whole numbers."""
         total = self.rest.copy()
         for kind in genotype.kinds:
             for target, edges in genotype.entering(kind).items():
                 of_target = self.space.edges_into(target)
                 for primitive, source in edges:
                     total += self.choices[kind][of_target[source], self.space.primitives.index(primitive)]
-        return dict(zip(RESOURCES, total.tolist(), strict=True))
+        return _named(total)
 
-    def smallest(self) -> dict[str, int]:
-        """The least that any genotype costs, of each resource by itself."""
+    def smallest(self) -> dict[str, float]:
+        """The least that any genotype costs, of each resource by itself, by the names in `RESOURCES`."""
+        return _named(self.least())
+
+    def least(self) -> NDArray[np.int64]:
+        """The same, `[resources]`."""
         total = self.rest.copy()
         space = self.space
         for kind in space.kinds:
             for target in space.intermediate:
                 of_edges = [self.choices[kind][e, space.choices(e)].min(axis=0) for e in space.edges_into(target)]
                 total += np.sort(of_edges, axis=0)[: space.form.edges_of(target)].sum(axis=0)
-        return dict(zip(RESOURCES, total.tolist(), strict=True))
+        return total
+
+
+def _named(total: NDArray[np.int64]) -> dict[str, float]:
+    named: dict[str, float] = dict(zip(RESOURCES, total.tolist(), strict=False))
+    if "latency_ms" in named:
+        named["latency_ms"] /= 1e6
+    return named
 
 
 @dataclass(frozen=True)
@@ -81,10 +100,20 @@ def check_budget(costs: NetworkCosts, budget: Budget) -> None:
     """Refuse a budget that no genotype keeps to, whatever a search will find.
 
     Raises:
-        InputError: says what the smallest network has.
+        InputError: says what the smallest network has, or that there is no table for a limit of latency.
     """
-    for (resource, least), limit in zip(costs.smallest().items(), budget.limits, strict=True):
-        if limit is not None and limit < least:
+    least_of_all = costs.least().tolist()
+    if budget.max_latency is not None:
+        if len(least_of_all) < len(RESOURCES):
+            raise InputError("max_latency needs costs with latencies: give network_costs a table of latencies")
+        if budget.limits[-1] < (least := least_of_all.pop()):
+            milliseconds = f"{math.ceil(least / 1000) / 1000:g}"
+            raise InputError(
+                f"max_latency is {budget.max_latency:g} ms, but the fastest network that can be derived is predicted "
+                f"to take {milliseconds} ms: give {milliseconds} or more"
+            )
+    for resource, least, limit in zip(RESOURCES, least_of_all, budget.limits, strict=False):
+        if limit is not None and limit < least and resource != "latency_ms":
             raise InputError(
                 f"max_{resource} is {limit}, but the smallest network that can be derived has {least} "
                 f"{resource.replace('_', '-')}: give {least} or more"
@@ -114,7 +143,7 @@ def best_genotypes(
     check_budget(costs, budget)
     limited = [index for index, limit in enumerate(budget.limits) if limit is not None]
     limits = np.array([limit for limit in budget.limits if limit is not None], dtype=np.int64)
-    left = limits - np.array(list(costs.smallest().values()))[limited]
+    left = limits - costs.least()[limited]
     nodes = [
         _choices(costs.space, target, strengths[kind], costs.choices[kind][:, :, limited], left, count)
         for kind in costs.space.kinds
@@ -129,7 +158,7 @@ def best_genotypes(
         scores, surplus = scores[kept], surplus[kept]
         steps.append(_Step(node, *np.divmod(kept, len(node.scores))))
     if not len(scores):
-        names = [f"max_{RESOURCES[index]} {limit}" for index, limit in enumerate(budget.limits) if limit is not None]
+        names = [f"{name} {limit:.16g}" for name, limit in vars(budget).items() if limit is not None]
         raise InputError(f"no genotype keeps to {listed(names, 'and')} at once: raise one of them")
     return [Ranked(_genotype(costs.space, steps, rank), float(scores[rank])) for rank in range(len(scores))[:count]]
 

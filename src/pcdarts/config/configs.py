@@ -275,7 +275,7 @@ class ShowConfig(JobConfig, Budget):
     svg: Path | None = setting(None, "folder to write the drawings of both cells to")
     as_json: bool = setting(False, "print the genotype as JSON and nothing else", alias="json")
     budget: bool = setting(False, "list the best cells of a finished search within a budget (none given: the run's)")
-    best: Count = setting(5, "how many cells to list", after="max_skips")
+    best: Count = setting(5, "how many cells to list", after="latency_table")
     rank: Count = setting(1, "which of them to save")
     save: Path | None = setting(None, "file to save one of them to, for `pcdarts train --genotype`")
     kind: NetworkKind | None = setting(

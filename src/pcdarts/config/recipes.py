@@ -413,7 +413,7 @@ def resolve(
     base = {}
     if (job := config_class.job_name()) in RECIPES:
         base = recipe(config_class, chosen_recipe(job, given)).model_dump()
-    if given.get("method", base.get("method")) != base.get("method"):  # what a recipe says of its own method
+    if "method" in base and given.get("method", base["method"]) != base["method"]:  # what it says of its own method
         base = {name: value for name, value in base.items() if name not in METHOD_SETTINGS[base["method"]].model_fields}
     if given.get("data", base.get("data")) != base.get("data"):
         limits = (*LIMITS, "image_size") if base.get("network_image_size") else LIMITS  # small for the search alone

@@ -19,6 +19,7 @@ from pcdarts.config.configs import (
 from pcdarts.config.detect_config import DetectTestConfig, DetectTrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.job_config import FolderConfig, JobConfig
+from pcdarts.config.latency_config import LatencyConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
 
@@ -58,6 +59,7 @@ JOBS: dict[str, Job] = {
     "export": Job(ExportConfig, "pcdarts.ship.export:run_export"),
     "predict": Job(PredictConfig, "pcdarts.jobs.predict:run_predict"),
     "show": Job(ShowConfig, "pcdarts.jobs.show:run_show"),
+    "latency": Job(LatencyConfig, "pcdarts.jobs.latency:run_latency"),
     "score": Job(ScoreConfig, "pcdarts.jobs.score:run_score"),
     "tables": Job(TablesConfig, "pcdarts.bench.paper_tables:run_tables"),
     "status": Job(StatusConfig, "pcdarts.jobs.status:run_status"),

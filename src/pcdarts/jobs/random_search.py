@@ -139,7 +139,7 @@ def random_cells(space: CellSpace, number: int, seed: int) -> list[Genotype]:
     return list(cells)
 
 
-def sizes_of(cells: Sequence[Genotype], config: RandomSearchConfig, data: DataSet) -> dict[Genotype, dict[str, int]]:
+def sizes_of(cells: Sequence[Genotype], config: RandomSearchConfig, data: DataSet) -> dict[Genotype, dict[str, float]]:
     """`params` and `mult_adds` of the networks that are trained here.
 
     Raises:

@@ -17,7 +17,12 @@ from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.outcome.conclusion import closing_lines, conclude, rounded, search_cost
-from pcdarts.jobs.outcome.under_budget import check_evaluation_network, derived, refuse_old_budget
+from pcdarts.jobs.outcome.under_budget import (
+    check_evaluation_network,
+    derived,
+    latencies_of_search,
+    refuse_old_budget,
+)
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd
@@ -48,7 +53,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     refuse_old_budget(config, run)
     with processes.in_turn():
         data = training_data(config, device, processes)
-    budget_line = check_evaluation_network(config, data)
+    latencies = latencies_of_search(config, data, run) if processes.is_first else None
+    budget_lines = check_evaluation_network(config, data, latencies)
     weight_images, arch_images = split_images(config, data, run, processes)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
     plain_arch_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
@@ -83,7 +89,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             job.keep(arch_batches=arch_batches)
             job.watch(supernet, method.arch)
             images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
-            job.begin(images_used, [*data.notes, *([budget_line] if budget_line else [])])
+            job.begin(images_used, [*data.notes, *budget_lines])
             kernels = kernels_of_search(stage, supernet, data, weight_batches.batch_size, job)
             if config.compile:
                 compile_modules([supernet], compiling.BACKEND)
@@ -144,7 +150,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         genotype = method.genotype(task, generator(config.seed, "genotype", epochs))
         if not processes.is_first:
             return {}
-        result = conclude(run, config, data, *derived(config, data, method, genotype)) | {
+        genotype, budget = derived(config, data, method, genotype, latencies)
+        result = conclude(run, config, data, genotype, budget, latencies) | {
             **{f"arch_{name}": error for name, error in arch_errors.items()},
             **job.account(),
             "search_cost": search_cost(job, kernels),

@@ -55,6 +55,8 @@ class Status:
     message: str | None
     kernels: str | None
     """Those of a search that has chosen its kernels: "native" or "plain"."""
+    latency_ms: float | None
+    """That predicted for the network of a finished search that has a table of latencies, in milliseconds."""
 
 
 def run_status(config: "StatusConfig") -> None:
@@ -133,6 +135,7 @@ def status_of(run: RunFolder) -> Status:
         updated=_updated(whole, run, current),
         message=str(whole.read_state().get("message", "")) or None if state == "failed" else None,
         kernels=_kernels(run, said, state),
+        latency_ms=_latency(run, state),
     )
 
 
@@ -154,6 +157,15 @@ def _kernels(run: RunFolder, said: dict[str, Any], state: str) -> str | None:
             cost = run.read_result().get("search_cost")
             said = cost if isinstance(cost, dict) else {}
     return next((name for name in ("native", "plain") if said.get("kernels") == name), None)
+
+
+def _latency(run: RunFolder, state: str) -> float | None:
+    """The milliseconds that a finished search predicts for its network."""
+    if state == "done":
+        with suppress(InputError):
+            network = run.read_result().get("evaluation_network")
+            return _number(network.get("latency_ms")) if isinstance(network, dict) else None
+    return None
 
 
 def _state(run: RunFolder) -> Literal[State, "done"]:
@@ -227,6 +239,8 @@ def _updated(*folders: RunFolder) -> str:
 
 def _table(found: Sequence[Status]) -> Iterator[str]:
     rows = [("run", "job", "state", "epoch", "top-1 error or AP", "time left", "updated"), *map(_row, found)]
+    if any(status.latency_ms is not None for status in found):
+        rows = [(*row, text) for row, text in zip(rows, ["predicted latency", *map(_latency_text, found)], strict=True)]
     for number, line in enumerate(aligned(rows)):
         yield line
         if number and (message := found[number - 1].message):
@@ -251,6 +265,10 @@ def _row(status: Status) -> tuple[str, ...]:
         "-" if status.seconds_left is None else duration(status.seconds_left),
         _ago(time.time() - datetime.fromisoformat(status.updated).timestamp()),
     )
+
+
+def _latency_text(status: Status) -> str:
+    return "-" if status.latency_ms is None else f"{status.latency_ms:.3g} ms"
 
 
 def _ago(seconds: float) -> str:

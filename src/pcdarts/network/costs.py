@@ -1,4 +1,4 @@
-"""How much each operation on each edge adds to the cost of an evaluation network."""
+"""How much each operation on each edge adds to the cost of an evaluation network: mult-adds, parameters, latency."""
 
 from functools import cache
 
@@ -16,6 +16,8 @@ from pcdarts.cell.space import (
     macro_plan,
 )
 from pcdarts.network.complexity import complexity
+from pcdarts.network.latency.parts import Sizes, parts_of
+from pcdarts.network.latency.table import LatencyTable
 from pcdarts.network.network import Network
 
 
@@ -28,11 +30,14 @@ def network_costs(
     num_classes: int,
     image_channels: int,
     image_size: int,
+    latencies: LatencyTable | None = None,
 ) -> NetworkCosts:
     """The costs of all networks with these sizes: for any genotype of `space`, exactly those of `complexity`.
 
+    With a table of `latencies`, which has all of their parts, also the latency that it predicts.
+
     Raises:
-        InputError: such a network is impossible, or the images are too small for it.
+        InputError: such a network is impossible, the images are too small for it, or the table has no such networks.
     """
     # A network of pools, which cost nothing: its costs are those of everything but the operations.
     pools = tuple(
@@ -74,4 +79,17 @@ def network_costs(
         side = reduced
     if "normal" in choices and "skip_connect" in space.primitives:
         choices["normal"][:, space.primitives.index("skip_connect"), 2] = 1
-    return NetworkCosts(space, choices, np.array([rest.mult_adds, rest.params, 0]))
+    costs = NetworkCosts(space, choices, np.array([rest.mult_adds, rest.params, 0]))
+    if latencies is None:
+        return costs
+    return _with_latencies(costs, Sizes(kind, channels, num_cells, num_classes, image_channels, image_size), latencies)
+
+
+def _with_latencies(costs: NetworkCosts, sizes: Sizes, table: LatencyTable) -> NetworkCosts:
+    """The same costs with the nanoseconds of each operation, and of the rest."""
+    parts, overhead = parts_of(costs.space, sizes), table.overhead(sizes, costs.space)
+    choices = {
+        kind: np.dstack([of_kind, [[table.nanoseconds(part, overhead) for part in row] for row in parts.edges[kind]]])
+        for kind, of_kind in costs.choices.items()
+    }
+    return NetworkCosts(costs.space, choices, np.append(costs.rest, table.nanoseconds(parts.rest, overhead)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pcdarts.cell.budget import Budget
@@ -60,13 +60,21 @@ def limited(search: SearchHistory) -> Limited | None:
         if budget is None or search.genotype is None:
             return None
         limits, free = limits_text(_limits(budget)), budget["unconstrained"]
-        network = f"It has {cost_text(size)} with this cell ({setting_text(size)})."
+        network = f"It has {cost_text(size)} with this cell ({setting_text(size)}).{_measured(search.result)}"
         if free is None:
             return Limited(limits, network)
         share = float(budget["relative_product"])
         without = f"With that one it would have {cost_text(free)}; this one has {share:.3f} of its product of weights."
         return Limited(limits, network, diff(Genotype.from_text(free["genotype"]), search.genotype), without)
     return None
+
+
+def _measured(result: Mapping[str, Any]) -> str:
+    """What the network took when it was measured, and on what; empty where there is no such figure."""
+    latency = result.get("latency")
+    if not isinstance(latency, dict) or latency.get("measured_ms") is None:
+        return ""
+    return f" Measured: {float(latency['measured_ms']):.3g} ms ({latency['device']['processor']})."
 
 
 def budget_sentence(name: str, searches: Iterable[SearchHistory]) -> str:
@@ -92,7 +100,8 @@ def _limits(named: Mapping[str, Any]) -> Budget:
     Raises:
         TypeError: one is not a number.
     """
-    limits = [named.get(name) for name in ("max_mult_adds", "max_params", "max_skips")]
-    if not all(limit is None or type(limit) is int for limit in limits):
-        raise TypeError("a limit is a whole number")
-    return Budget(*limits)
+    limits = {field.name: named.get(field.name) for field in fields(Budget)}
+    for name, limit in limits.items():
+        if limit is not None and type(limit) is not int and not (name == "max_latency" and type(limit) is float):
+            raise TypeError("a limit is a whole number, or one of milliseconds")
+    return Budget(**limits)

@@ -185,13 +185,15 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
                 "budget": budget.limits if budget else "",
                 "parameters": _millions(_count_of(first, "params")),
                 "mult-adds": _millions(_count_of(first, "mult_adds")),
+                "predicted ms": _three_digits(first.figure("evaluation_network", "latency_ms")),
                 **{name: str(genotype.skip_connects(kind)) if genotype else "" for kind, name in skips.items()},
             }
         )
     caption = (
         "The error of a search is that of the supernet on the arch split; of a training that on the test images, after "
         "the last epoch: mean ± standard deviation where there are several seeds. Parameters and mult-adds of a search "
-        "are those of the network that it counted for its cell, which a budget is about.",
+        "are those of the network that it counted for its cell, which a budget is about, and so are the predicted "
+        "milliseconds for one image.",
     )
     return filled_table({heading: [row[heading] for row in rows] for heading in rows[0]}, caption)
 
@@ -209,6 +211,10 @@ def _error(group: Group, status: Status) -> str:
     if status.error is not None:
         return f"{status.error:.2f} ({(status.error_name or '').removesuffix('_top1_error').replace('_', ' ')})"
     return "" if status.average_precision is None else f"{status.average_precision:.2f} (AP)"
+
+
+def _three_digits(number: float | None) -> str:
+    return "" if number is None else f"{number:.3g}"
 
 
 def _millions(count: float | None) -> str:

@@ -38,6 +38,7 @@ class RunFolder:
         self.genotype = path / "genotype.json"
         self.split = path / "split.json"
         self.plan = path / "plan.json"
+        self.latencies = path / "latencies.json"
         self.checkpoint = path / "checkpoint.pt"
         self.mistakes = path / "mistakes.png"
         self.result = path / "result.json"
@@ -122,7 +123,7 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """Remove the folder if it holds no more than a job's beginning: the job was refused before it did anything."""
-        beginning = (self.config, self.env, self.log, self.split, self.plan)
+        beginning = (self.config, self.env, self.log, self.split, self.plan, self.latencies)
         with suppress(OSError):
             left = list(self.path.iterdir())
             if all(path in beginning or _is_no_work(path) for path in left):

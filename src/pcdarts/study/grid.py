@@ -200,7 +200,7 @@ def deciding(config: JobConfig, cell: Cell) -> dict[str, Any]:
     """
     found: dict[str, Any] = yaml.safe_load(config.to_yaml())
     omitted = WHERE_AND_HOW_FAST | ({"genotype"} if cell.search_config is not None else set())
-    if found.get("max_mult_adds") is None and found.get("max_params") is None:
+    if all(found.get(name) is None for name in ("max_mult_adds", "max_params", "max_latency", "latency_table")):
         found |= {"network_channels": None, "network_cells": None, "network_image_size": None}
     return {name: value for name, value in found.items() if name not in omitted}
 

@@ -128,16 +128,17 @@ def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> Non
         read_table(tmp_path / "huge.json")
 
 
-def test_only_what_a_table_lacks_is_measured() -> None:
+def test_only_what_a_table_lacks_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pcdarts.network.latency.measure.SECONDS", 0.0)
     pytest.importorskip("onnxruntime")
     said: list[str] = []
     sizes, empty = Sizes("cifar", 2, 3, 3, 1, 8), LatencyTable(device=Device.this(), entries=(), networks=())
     space = CellSpace(3)
-    table = measured_table(empty, sizes, space, seconds=0, say=said.append)
+    table = measured_table(empty, sizes, space, said.append)
     assert table.lacks(parts_of(space, sizes), sizes, space) == []
     assert [whole.fitted for _, whole in table.of_size(sizes, space)] == 6 * [True] + 6 * [False]
     larger = Sizes("cifar", 2, 4, 3, 1, 8)
-    more = measured_table(table, larger, space, seconds=0, say=said.append)
+    more = measured_table(table, larger, space, said.append)
     assert more.entries[: len(table.entries)] == table.entries
     assert 0 < len(more.entries) - len(table.entries) < 10
     assert said[0].endswith("parts and 12 whole networks through onnxruntime")

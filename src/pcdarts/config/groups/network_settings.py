@@ -6,7 +6,7 @@ from pydantic import ValidationInfo, field_validator
 
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config.groups.group import Group, setting
-from pcdarts.config.groups.values import Amount, Channels, Count, NaturalNumber, NumCells, Width
+from pcdarts.config.groups.values import Amount, Channels, Count, NaturalNumber, NumCells, Positive, Width
 from pcdarts.errors import listed, shown
 
 NO_GENOTYPE = "none"
@@ -73,7 +73,7 @@ class TrainedNetwork(Group):
 class Budget(Group):
     """What the network that will be trained may cost."""
 
-    changeable = frozenset({"max_mult_adds", "max_params", "max_skips"})
+    changeable = frozenset({"max_mult_adds", "max_params", "max_skips", "max_latency", "latency_table"})
 
     max_mult_adds: Amount | None = setting(
         None,
@@ -84,6 +84,14 @@ class Budget(Group):
         None, "parameters of the network that will be trained, at most, such as 5.3M or 300k"
     )
     max_skips: NaturalNumber | None = setting(None, "largest number of skip-connections in the normal cell")
+    max_latency: Positive | None = setting(
+        None, "predicted milliseconds of that network for one image, at most, through onnxruntime on the CPU"
+    )
+    latency_table: Path | None = setting(
+        None,
+        "table of latencies for the prediction, which `pcdarts latency` makes, on another device too (none: one of "
+        "this machine, measured in a minute when it is first needed and kept)",
+    )
 
 
 class OfWeightsFile(Group):

@@ -5,15 +5,19 @@ from typing import Any
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
 from pcdarts.jobs.outcome.evaluation import network_of, training_command
 from pcdarts.jobs.outcome.find_genotype import save_genotype
+from pcdarts.jobs.outcome.latency import outcome_of
+from pcdarts.jobs.outcome.latency import outcome_text as latency_text
 from pcdarts.jobs.outcome.sizes import size_text
 from pcdarts.jobs.outcome.under_budget import outcome_text
 from pcdarts.learn.kernels import Choice
 from pcdarts.learn.measure import errors_text
+from pcdarts.network.latency.table import LatencyTable
 from pcdarts.run.device import peak_memory_gb
 from pcdarts.run.display.progress import duration
 from pcdarts.run.run_folder import RunFolder
@@ -45,17 +49,24 @@ def conclude(
     data: DataSet,
     genotype: Genotype,
     budget: dict[str, Any] | None = None,
+    latencies: LatencyTable | None = None,
 ) -> dict[str, Any]:
     """Save the genotype found and its drawings; return it with its network, for `result.json`.
 
-    `budget` is the effect of a budget, as `derived` returns it.
+    `budget` is the effect of a budget, as `derived` returns it. With a table of `latencies` the network has one too.
     """
     save_genotype(run, genotype)
+    network, latency = network_of(config, data), {}
+    size = network.described(genotype)
+    if latencies is not None:
+        latency = {"latency": outcome_of(latencies, network, CellSpace(config.num_nodes), genotype)}
+        size["latency_ms"] = latency["latency"]["predicted_ms"]
     return {
         "genotype": genotype.to_text(),
         "skip_connects": {kind: genotype.skip_connects(kind) for kind in genotype.kinds},
-        "evaluation_network": network_of(config, data).described(genotype),
+        "evaluation_network": size,
         "budget": budget,
+        **latency,
     }
 
 
@@ -84,6 +95,7 @@ def closing_lines(
         "",
         f"the network that will be trained with this cell: {size_text(result['evaluation_network'])}",
         *([outcome_text(result["budget"])] if result["budget"] else []),
+        *([latency_text(result["latency"])] if "latency" in result else []),
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",

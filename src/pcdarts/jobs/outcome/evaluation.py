@@ -18,6 +18,8 @@ from pcdarts.config.recipes import DEFAULT, OWN_DATA, recipe, training_recipe
 from pcdarts.jobs.outcome.sizes import setting_text
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
+from pcdarts.network.latency.parts import Sizes
+from pcdarts.network.latency.table import LatencyTable
 from pcdarts.network.network import Network, network_without_data
 
 
@@ -36,6 +38,11 @@ class EvaluationNetwork:
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
         return self.image_channels, self.image_size, self.image_size
+
+    @property
+    def sizes(self) -> Sizes:
+        """The same for a table of latencies."""
+        return Sizes(**asdict(self))
 
     def network(self, genotype: Genotype) -> Network:
         """The network with this genotype, without data (on the `meta` device).
@@ -64,13 +71,13 @@ class EvaluationNetwork:
         """
         return _complexity(self, genotype)
 
-    def costs(self, space: CellSpace) -> NetworkCosts:
-        """Parameters and mult-adds for all genotypes of `space`, as a sum over their edges.
+    def costs(self, space: CellSpace, latencies: LatencyTable | None = None) -> NetworkCosts:
+        """Parameters and mult-adds for all genotypes of `space`, as a sum over their edges; with a table also latency.
 
         Raises:
             InputError: there is no such network, or the images are too small for it.
         """
-        return _costs(self, space)
+        return _costs(self, space, latencies)
 
     def described(self, genotype: Genotype) -> dict[str, Any]:
         """Setting, parameters and mult-adds, for `result.json`."""
@@ -88,8 +95,8 @@ def _complexity(network: EvaluationNetwork, genotype: Genotype) -> Complexity:
 
 
 @lru_cache(maxsize=16)
-def _costs(network: EvaluationNetwork, space: CellSpace) -> NetworkCosts:
-    return network_costs(space, **asdict(network))
+def _costs(network: EvaluationNetwork, space: CellSpace, latencies: LatencyTable | None) -> NetworkCosts:
+    return network_costs(space, **asdict(network), latencies=latencies)
 
 
 EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {

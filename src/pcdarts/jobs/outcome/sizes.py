@@ -14,8 +14,9 @@ def size_text(size: Mapping[str, Any]) -> str:
 
 
 def cost_text(size: Mapping[str, Any]) -> str:
-    """`3.63 M parameters, 571 M mult-adds`."""
-    return f"{millions(size['params'])} parameters, {millions(size['mult_adds'])} mult-adds"
+    """`3.63 M parameters, 571 M mult-adds`, and `12.3 ms predicted` where a latency is known."""
+    counts = f"{millions(size['params'])} parameters, {millions(size['mult_adds'])} mult-adds"
+    return f"{counts}, {size['latency_ms']:.3g} ms predicted" if size.get("latency_ms") is not None else counts
 
 
 def setting_text(size: Mapping[str, Any]) -> str:
@@ -41,6 +42,7 @@ def limits_text(budget: Budget) -> str:
             (budget.max_mult_adds, 1e6, " M mult-adds"),
             (budget.max_params, 1e6, " M parameters"),
             (budget.max_skips, 1, " skip-connections in the normal cell"),
+            (budget.max_latency, 1, " ms for one image"),
         )
         if limit is not None
     ]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,12 @@ from pcdarts.jobs.outcome.evaluation import (
     training_command,
 )
 from pcdarts.jobs.outcome.find_genotype import latest_search
+from pcdarts.jobs.outcome.latency import about_table, keep_in, latencies_for, outcome_of
+from pcdarts.jobs.outcome.latency import outcome_text as latency_text
 from pcdarts.jobs.outcome.sizes import cost_text, limits_text, millions
 from pcdarts.learn.networks import make_method
 from pcdarts.methods.method import Method
+from pcdarts.network.latency.table import LatencyTable
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.display.columns import console, make_table
 from pcdarts.run.run_folder import RunFolder
@@ -35,19 +39,28 @@ from pcdarts.run.whole_files import refuse_existing, write_text
 LIMITS = tuple(field.name for field in fields(Budget))
 
 
-def check_evaluation_network(config: SearchConfig | RandomSearchConfig, images: ImagesLike) -> str | None:
+def check_evaluation_network(
+    config: SearchConfig | RandomSearchConfig, images: ImagesLike, latencies: LatencyTable | None = None
+) -> list[str]:
     """Before the search: refuse an evaluation network that cannot be built, and a budget that no cell can meet.
 
-    Returns one line about the budget and its network, if there is a budget.
+    Returns a line about the budget and its network, if there is a budget, and one about the table of latencies. Without
+    a table nothing is said of latency: other processes than the first have none.
 
     Raises:
         InputError: says what is wrong with the network, or the size of the smallest one.
     """
     network = network_of(config, images)
     network.check()
-    if isinstance(config, RandomSearchConfig) or budget_of(config) == Budget():
-        return None
-    budget, costs = budget_of(config), network.costs(CellSpace(config.num_nodes))
+    if isinstance(config, RandomSearchConfig):
+        return []
+    space, budget = CellSpace(config.num_nodes), budget_of(config)
+    about = [about_table(latencies, network, space)] if latencies else []
+    if latencies is None:
+        budget = replace(budget, max_latency=None)
+    if budget == Budget():
+        return about
+    costs = network.costs(space, latencies)
     try:
         check_budget(costs, budget)
     except InputError as error:
@@ -56,7 +69,32 @@ def check_evaluation_network(config: SearchConfig | RandomSearchConfig, images: 
             "--network-channels, --network-cells, --kind, --image-size"
         ) from None
     least = cost_text(costs.smallest())
-    return f"budget: {limits_text(budget)}, for the network to be trained ({network}), which has at least {least}"
+    return [
+        f"budget: {limits_text(budget)}, for the network to be trained ({network}), which has at least {least}",
+        *about,
+    ]
+
+
+def latencies_of_search(config: SearchConfig, images: ImagesLike, run: RunFolder | None = None) -> LatencyTable | None:
+    """The table of latencies that a search needs, kept in its folder too; None if it is not about latency.
+
+    A search that is resumed goes on with the table in its folder, unless another file is named.
+
+    Raises:
+        InputError: as `latencies_for`.
+    """
+    if config.max_latency is None and config.latency_table is None:
+        return None
+    network, space, named = network_of(config, images), CellSpace(config.num_nodes), config.latency_table
+    network.check()
+    if run is None:
+        return latencies_for(network, space, named)
+    if named is not None and run.latencies.is_file():
+        begun = load_mapping(run.config).get("latency_table")
+        named = None if begun == os.path.abspath(named.expanduser()) else named
+    table = latencies_for(network, space, named, run)
+    keep_in(run, table)
+    return table
 
 
 def refuse_old_budget(config: SearchConfig, run: RunFolder) -> None:
@@ -79,13 +117,13 @@ def refuse_old_budget(config: SearchConfig, run: RunFolder) -> None:
 
 
 def derived(
-    config: SearchConfig, data: DataSet, method: Method, genotype: Genotype
+    config: SearchConfig, data: DataSet, method: Method, genotype: Genotype, latencies: LatencyTable | None
 ) -> tuple[Genotype, dict[str, Any] | None]:
     """The final genotype of a search (`genotype` without a budget), and the budget's effect for `result.json`."""
     budget = budget_of(config)
     if budget == Budget():
         return genotype, None
-    costs, found = network_of(config, data).costs(method.space), strengths(method)
+    costs, found = network_of(config, data).costs(method.space, latencies), strengths(method)
     (best,), (free,) = (best_genotypes(found, costs, limits) for limits in (budget, Budget()))
     without = None
     if best != free:
@@ -126,7 +164,11 @@ def show_best(config: ShowConfig) -> None:
     network = _network(config, own)
     budget = _budget(config, result)
     method = _searched(searched, run)
-    costs, found = network.costs(method.space), strengths(method)
+    latencies = None
+    if budget.max_latency is not None or config.latency_table is not None or run.latencies.is_file():
+        say: Any = (lambda line: None) if config.as_json else print
+        latencies = latencies_for(network, method.space, config.latency_table, run, say)
+    costs, found = network.costs(method.space, latencies), strengths(method)
     (free,) = best_genotypes(found, costs, Budget())
     best = best_genotypes(found, costs, budget, max(config.best, config.rank))
     if config.rank > len(best):
@@ -146,6 +188,10 @@ def show_best(config: ShowConfig) -> None:
         print(json.dumps(rows, indent=2))
     else:
         _print_best(config, run, network, budget, rows[: max(config.best, config.rank)])
+        if latencies is not None:
+            print(about_table(latencies, network, method.space))
+            (first, *_) = best
+            print(f"rank 1, {latency_text(outcome_of(latencies, network, method.space, first.genotype))}")
         if config.save is not None:
             print(f"rank {config.rank} is in {config.save}; {_next(config.save, searched, network, own)}")
         else:
@@ -154,7 +200,7 @@ def show_best(config: ShowConfig) -> None:
 
 def budget_of(config: SearchConfig | ShowConfig) -> Budget:
     """The limits that a configuration names."""
-    return Budget(config.max_mult_adds, config.max_params, config.max_skips)
+    return Budget(config.max_mult_adds, config.max_params, config.max_skips, config.max_latency)
 
 
 def _own_network(run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:
@@ -228,7 +274,10 @@ def _print_best(
     budget: Budget,
     rows: list[dict[str, Any]],
 ) -> None:
-    table = make_table("rank", "product", "parameters", "mult-adds", "skips")
+    has_latency = "latency_ms" in rows[0]
+    table = make_table(
+        "rank", "product", "parameters", "mult-adds", "skips", *(["predicted ms"] if has_latency else [])
+    )
     table.add_column("what rank 1 does not have")
     first = _kept(rows[0]["genotype"])
     for row in rows:
@@ -238,6 +287,7 @@ def _print_best(
             millions(row["params"]),
             millions(row["mult_adds"]),
             str(row["skips"]),
+            *([f"{row['latency_ms']:.3g}"] if has_latency else []),
             ", ".join(edge for edge in _kept(row["genotype"]) if edge not in first),
         )
     print(f"the best cells of {run.path} with {limits_text(budget)}, for the network of {network}")

@@ -17,23 +17,22 @@ FITTED, CHECKED = 6, 6
 FEW, MANY = 1, 5
 """Copies of a part in the two models whose difference is its time: what stands around it is in both."""
 
+SECONDS = 0.3
+"""How long each model runs in all; whole networks three times as long."""
+
 _AT_ONCE = 8
 """Parts that take turns with each other."""
 
 
-def measured_table(
-    table: LatencyTable, sizes: Sizes, space: CellSpace, *, seconds: float = 0.3, say: Callable[[str], None]
-) -> LatencyTable:
+def measured_table(table: LatencyTable, sizes: Sizes, space: CellSpace, say: Callable[[str], None]) -> LatencyTable:
     """`table`, which is of this machine, with all that the networks of these sizes need.
 
-    Args:
-        seconds: how long each model may run.
-        say: is told what is measured.
+    `say` is told what is measured.
 
     Raises:
         InputError: onnx or onnxruntime is missing, or there is no such network.
     """
-    threads = table.device.threads
+    threads, seconds = table.device.threads, SECONDS
     parts = [part for part in parts_of(space, sizes).all() if part not in table.times]
     parts = [*dict.fromkeys([*parts, *(part.addition for part in parts if part.addition not in table.times)])]
     count = 0 if table.of_size(sizes, space) else FITTED + CHECKED
