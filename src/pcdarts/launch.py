@@ -60,8 +60,8 @@ def stem_of(config: FolderConfig) -> str:
 
     Folders of images, COCO sets and data sets of the Hugging Face hub are called as they are.
     """
-    if not isinstance(config, RunConfig):  # it is about a folder of images
-        return f"{config.job}-{_as_name(getattr(config, 'folder', None), 'folder')}"
+    if not isinstance(config, RunConfig):  # it is about a folder of images, or a run
+        return f"{config.job}-{_as_name(getattr(config, 'folder', getattr(config, 'trained', None)), 'folder')}"
     name = config.recipe or "custom"
     if config.recipe is not None and isinstance(config, Images):
         root = config.data_root if config.data in ("folder", "imagenet") else None

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from pcdarts.config.bench_config import BenchConfig, TablesConfig
+from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import (
     DataSplitConfig,
     ExportConfig,
@@ -68,6 +69,7 @@ JOBS: dict[str, Job] = {
     "report": Job(ReportConfig, "pcdarts.report.page:run_report"),
     "bench": Job(BenchConfig, "pcdarts.bench.bench:run_bench"),
     "data split": Job(DataSplitConfig, "pcdarts.learn.splits:run_data_split"),
+    "compare": Job(CompareConfig, "pcdarts.own_images.compare:run_compare"),
     "fit": Job(FitConfig, "pcdarts.own_images.fit:run_fit", plans="pcdarts.own_images.fit:print_plan"),
 }
 """By name, as it is typed."""

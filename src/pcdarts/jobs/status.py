@@ -40,7 +40,8 @@ class Status:
     run: str
     job: str | None
     phase: str | None
-    """That a fit is in: the name of a run folder inside its own, or planning or export. None for other jobs."""
+    """That a fit is in: the name of a run folder inside its own, or planning or export; the training that a comparison
+    is at, and how many there are. None for other jobs."""
     state: Literal[State, "done"]
     seed: int | None
     """The seed, counted from 1, of `epoch` and `error`; None with a single seed."""
@@ -94,7 +95,7 @@ def status_of(run: RunFolder) -> Status:
     phase = plan["phase"] if isinstance(plan.get("phase"), str) else None
     settings = _settings(run)
     job = settings.get("job")
-    if job == "fit":  # its phases are runs of their own
+    if job in ("fit", "compare"):  # their phases are runs of their own
         parts = (RunFolder(run.path / name) for name in (phase or "train", "train"))
         run = next((part for part in parts if part.config.is_file()), run)
         settings = _settings(run)
@@ -115,7 +116,11 @@ def status_of(run: RunFolder) -> Status:
         later = _estimate(records, (epochs or done) * (seeds - seed))
         left = None if later is None else left + later
     learning = settings.get("job") or ""
-    if plan:
+    if job == "compare":
+        phase, later = _place_among(plan, phase)
+        later_left = _estimate(records, (epochs or done) * seeds * later)
+        left = None if left is None or later_left is None else left + later_left
+    elif plan:
         left = None if state == "done" else _left_of(plan, state)
     error_name, error = _newest(ERRORS.get(learning, ()), run, records, state)
     _, precision = _newest(PRECISIONS.get(learning, ()), run, records, state)
@@ -137,6 +142,17 @@ def status_of(run: RunFolder) -> Status:
         kernels=_kernels(run, said, state),
         latency_ms=_latency(run, state),
     )
+
+
+def _place_among(plan: dict[str, Any], phase: str | None) -> tuple[str | None, int]:
+    """`NAME, 3 of 5` of the training that a comparison is at, and how many come later."""
+    trainings = plan.get("trainings")
+    known = trainings if isinstance(trainings, list) else []
+    names = [one.get("folder") for one in known if isinstance(one, dict)]
+    if phase not in names:
+        return phase, 0
+    number = names.index(phase) + 1
+    return f"{phase}, {number} of {len(names)}", len(names) - number
 
 
 def _left_of(plan: dict[str, Any], state: str) -> float | None:
@@ -248,7 +264,7 @@ def _table(found: Sequence[Status]) -> Iterator[str]:
 
 
 def _row(status: Status) -> tuple[str, ...]:
-    epoch = f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch)
+    epoch = f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch or "-")
     if status.seed is not None and status.state != "done":
         epoch = f"seed {status.seed} of {status.seeds}, epoch {epoch}"
     measured = "-"

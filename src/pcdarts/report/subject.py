@@ -1,5 +1,6 @@
 """The subject of a report: a study, or runs that were named one by one."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError, shown
 from pcdarts.report.history import History, SearchHistory, read_history, read_run, read_trainings
+from pcdarts.report.study_tables import Table
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.study_outcome import CellOutcome, Row, StudyOutcome, description, read_study
@@ -60,7 +62,9 @@ class Subject:
     groups: Sequence[Group]
     outcome: StudyOutcome | None = None
     words: Sequence[str] = ()
-    """Sentences about a fit: its plan, and its result."""
+    """Sentences about a fit or a comparison: its plan, and its result."""
+    tables: Sequence[Table] = ()
+    """Of a comparison, if it is done: what it compares."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -90,7 +94,7 @@ class Subject:
 
 
 def read_subjects(paths: Sequence[Path], yardstick: Yardstick | None = None) -> list[Subject]:
-    """Each study and each fit among `paths`, and all other runs among them as one subject.
+    """Each study, fit and comparison among `paths`, and all other runs among them as one subject.
 
     `yardstick` scores the cells of studies; without it a study uses its own table, if it has one.
 
@@ -129,13 +133,24 @@ def _study(outcome: StudyOutcome) -> Subject:
 
 
 def _fit(run: RunFolder) -> Subject:
-    """A fit: the runs of its phases, in the order in which they were begun."""
+    """A fit or a comparison: the runs of its phases, in the order in which they were begun."""
     parts = sorted(run.path.glob("**/env.json"), key=lambda path: path.stat().st_mtime)
-    paths = [path.parent for path in parts if path.parent != run.path]
-    groups = [Group(name, [_run(RunFolder(path), name)], path) for path in paths if (name := _below(path, run.path))]
+    runs = [path.parent for path in parts if not RunFolder(path.parent).plan.is_file()]  # a fit has a comparison inside
+    groups = [Group(name, [_run(RunFolder(path), name)], path) for path in runs if (name := _below(path, run.path))]
     plan = run.read_plan()
     words = [line for name in ("lines", "result_lines") for line in plan.get(name, []) if isinstance(line, str)]
-    return Subject(_name(run.path), groups, None, words)
+    tables = [table for path in sorted(run.path.glob("**/compare.json")) if (table := _compared(path))]
+    return Subject(_name(run.path), groups, None, words, tables)
+
+
+def _compared(path: Path) -> Table | None:
+    """The table of a comparison that is done; None if the file is damaged."""
+    try:
+        table = json.loads(path.read_text("utf-8"))["table"]
+        columns, rows = tuple(map(str, table["columns"])), [tuple(map(str, row)) for row in table["rows"]]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return Table(columns, tuple(rows)) if all(len(row) == len(columns) for row in rows) else None
 
 
 def _below(path: Path, folder: Path) -> str:

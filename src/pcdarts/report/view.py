@@ -84,7 +84,7 @@ def view(subject: Subject, scores: Scores | None = None) -> View:
         summary=_study_summary(outcome) if outcome else _runs_summary([status for _, status in states]),
         note=outcome.note if outcome else "",
         remarks=_remarks(subject),
-        tables=_study_tables(outcome, scored) if outcome else [_runs_table(states)],
+        tables=_study_tables(outcome, scored) if outcome else [*subject.tables, _runs_table(states)],
         comparison=[*_intervals(outcome), *_costs(outcome)] if outcome else [],
         scores=scored,
         difference=diff(*genotypes) if len(pair) == 2 else None,

@@ -54,6 +54,11 @@ def times_by_turns(
         InputError: as `onnx_milliseconds`.
     """
     runs = [_runner(make_session(model, threads, merge=merge), model, image_shape) for model in models]
+    return by_turns(runs, seconds)
+
+
+def by_turns(runs: Sequence[Callable[[], object]], seconds: float = 2.0) -> list[tuple[float, float]]:
+    """The same of anything that can be run: [(shortest, median), ...] in milliseconds; each is run once before."""
     for run in runs:
         run()
     times: list[list[float]] = [[] for _ in runs]
@@ -61,12 +66,12 @@ def times_by_turns(
     for done in range(MOST_ROUNDS):
         if done >= LEAST_ROUNDS and time.perf_counter() > enough:
             break
-        for run, of_model in zip(runs, times, strict=True):
+        for run, of_run in zip(runs, times, strict=True):
             run()
             begun = time.perf_counter()
             run()
-            of_model.append(1000 * (time.perf_counter() - begun))
-    return [(min(of_model), median(of_model)) for of_model in times]
+            of_run.append(1000 * (time.perf_counter() - begun))
+    return [(min(of_run), median(of_run)) for of_run in times]
 
 
 def onnxruntime() -> Any:

@@ -1,0 +1,148 @@
+"""`pcdarts compare`: other networks trained as a run was, killed and resumed, one table, and what is refused."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from command_line import GENOTYPE, copy_of, done, refused, result_of
+from made_runs import MadeOnce, printed_by
+from pcdarts.config.configs import TrainConfig
+from pcdarts.config.recipes import resolve
+
+TRAIN = shlex.split(
+    "train --train-images 40 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 2 "
+    f"--cutout 3 --genotype {shlex.quote(GENOTYPE.to_text())} --run run"
+)
+COMPARE = shlex.split("compare run --with shufflenet_v2_x0_5 --random 1 --seeds 2 --run compared")
+
+
+@pytest.fixture(scope="module")
+def training(once: MadeOnce) -> Path:
+    return once("to_compare", printed_by(*TRAIN)) / "run"
+
+
+@pytest.fixture(scope="module")
+def compared(once: MadeOnce, training: Path) -> Path:
+    def make(folder: Path) -> None:
+        copy_of(training, folder / "run")
+        printed_by(*COMPARE)(folder)
+
+    return once("compared", make)
+
+
+def rows(folder: Path) -> dict[str, dict[str, object]]:
+    return {row["name"]: row for row in json.loads((folder / "compare.json").read_text())["rows"]}
+
+
+def test_every_network_has_the_seeds_that_were_asked_for_and_the_run_those_that_it_lacked(compared: Path) -> None:
+    printed = (compared / "printed.txt").read_text()
+    assert "the run has 1 seed: its own network gets 1 more seed first\n" in printed
+    assert {len(row["accuracies"]) for row in rows(compared / "compared").values()} == {2}  # type: ignore[arg-type]
+    assert resolve(TrainConfig, file=compared / "compared" / "own" / "config.yaml").seed == 1
+    own = [100 - result_of(compared / place)["test_top1_error"] for place in ("run", "compared/own")]
+    assert rows(compared / "compared")["run"]["accuracies"] == own
+
+
+def test_the_networks_differ_in_nothing_else(compared: Path) -> None:
+    base = resolve(TrainConfig, file=compared / "run" / "config.yaml").model_dump()
+    for name, others in (
+        ("shufflenet_v2_x0_5", {"genotype", "stock", "stock_width", "auxiliary", "drop_path", "seeds", "device"}),
+        ("random-1", {"genotype", "channels", "seeds", "device"}),
+        ("own", {"seed", "device"}),
+    ):
+        theirs = resolve(TrainConfig, file=compared / "compared" / name / "config.yaml").model_dump()
+        assert {setting for setting in base if base[setting] != theirs[setting]} <= others, name
+
+
+def test_they_are_scaled_to_the_mult_adds_of_the_run_and_both_numbers_are_said(compared: Path) -> None:
+    found = rows(compared / "compared")
+    target = found["run"]["mult_adds"]
+    for name in ("shufflenet_v2_x0_5", "random cell 1"):
+        assert abs(found[name]["mult_adds"] / target - 1) < 0.3  # type: ignore[operator]
+        assert f"M mult-adds beside {target / 1e6:.3g}" in str(found[name]["said"])  # type: ignore[operator]
+
+
+def test_one_table_has_accuracy_cost_and_milliseconds(compared: Path) -> None:
+    printed, page = (compared / "printed.txt").read_text(), (compared / "compared" / "compare.md").read_text()
+    heading = "| network | accuracy, % | difference to run, points | parameters | mult-adds | training of a seed | "
+    for text in (printed, page):
+        assert heading + "ONNX, ms | PyTorch, ms |" in text
+        assert "Pretrained networks were not tried" in text
+    for row in rows(compared / "compared").values():
+        assert float(str(row["onnx_milliseconds"])) > 0
+        assert float(str(row["pytorch_milliseconds"])) > 0
+
+
+def test_report_and_status_show_it(tmp_path: Path, compared: Path) -> None:
+    copy_of(compared / "compared", tmp_path / "compared")
+    printed = done(tmp_path, "report", "compared")
+    assert "| network | accuracy, % |" in printed
+    assert "| shufflenet_v2_x0_5 | train | done |" in printed
+    assert '<th scope="col">accuracy, %</th>' in (tmp_path / "compared" / "report.html").read_text()
+    assert "compared  compare  done" in done(tmp_path, "status", "compared")
+
+
+def test_a_killed_comparison_goes_on_and_repeats_no_finished_training(tmp_path: Path, compared: Path) -> None:
+    copy_of(compared / "run", tmp_path / "run")
+    killed = copy_of(compared / "compared", tmp_path / "compared")
+    for name in ("result.json", "compare.json", "compare.md", "random-1/result.json", "random-1/seed-1/result.json"):
+        (killed / name).unlink()  # as a kill before the end of the last training leaves it
+    plan = json.loads((killed / "plan.json").read_text())
+    (killed / "plan.json").write_text(json.dumps(plan | {"phase": "random-1"}))
+    assert "compare, random-1, 3 of 3  interrupted" in done(tmp_path, "status", "compared")
+    before = {path: path.stat().st_mtime_ns for path in killed.glob("*/seed-0/result.json")}
+    printed = done(tmp_path, "compare", "--resume", "compared")
+    assert "training 3 of 3: random cell 1\n" in printed
+    assert "training 1 of 3" not in printed
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    ours, theirs = rows(killed), rows(compared / "compared")
+    assert {name: row["accuracies"] for name, row in ours.items()} == {
+        name: row["accuracies"] for name, row in theirs.items()
+    }
+    assert "there is nothing to resume" in done(tmp_path, "compare", "--resume", "compared")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--with mobilenet_v3_smal", "torchvision has no classification network mobilenet_v3_smal: did you mean mobil"),
+        ("--with resnet18,vit_b_32", "the network vit_b_32 cannot take images of 8x8 pixels"),
+        ("--with none", "there is nothing to compare with: name stock networks in --with, or ask for --random cells"),
+        ("--with ,", "with is ',', but it must be names separated by commas: resnet18,timm/lcnet_050"),
+        ("--seeds 0", "seeds is 0, but it must be at least 1"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
+    tmp_path: Path, training: Path, arguments: str, line: str
+) -> None:
+    copy_of(training, tmp_path / "run")
+    assert line in refused(tmp_path, "compare", "run", *arguments.split())
+
+
+def test_missing_weights_are_named_before_anything_is_trained(
+    tmp_path: Path, training: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    copy_of(training, tmp_path / "run")
+    line = refused(tmp_path, "compare", "run", "--with", "shufflenet_v2_x0_5", "--pretrained")
+    assert "does not hold shufflenetv2_x0.5-f707e7126e.pth" in line
+
+
+def test_only_a_finished_training_is_compared(tmp_path: Path, training: Path, finished_search: Path) -> None:
+    copy_of(training, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    assert "run is not finished: finish it with --resume run first" in refused(tmp_path, "compare", "run")
+    copy_of(finished_search, tmp_path / "search")
+    line = refused(tmp_path, "compare", "search")
+    assert line.startswith("search is a run of search, but what is compared is a training; train what it found with")
+    assert "none is not a run folder: it does not exist" in refused(tmp_path, "compare", "none")
+    assert "trained is missing: folder of a finished train run" in refused(tmp_path, "compare")
+
+
+def test_a_stock_network_has_no_random_cells_beside_it(tmp_path: Path) -> None:
+    flags = "train --stock shufflenet_v2_x0_5 --stock-width 0.1 --train-images 20 --test-images 50 --image-size 8"
+    done(tmp_path, *flags.split(), "--epochs", "1", "--batch-size", "20", "--run", "run")
+    line = refused(tmp_path, "compare", "run", "--with", "none", "--random", "1")
+    assert line.startswith("random cells take stem and depth from the run, but it trained the stock network shufflenet")
