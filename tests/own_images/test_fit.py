@@ -41,6 +41,8 @@ def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> 
     assert sum(plan["seconds"].values()) == pytest.approx(result["seconds"])
     assert "images: 3 classes, 18 training and 6 test images of " in printed
     assert " pixels on the shorter side, " in printed
+    assert result["onnx_ms"].keys() <= {"model.onnx", "model-int8.onnx"}
+    assert f"{result['onnx_ms']['model.onnx']:.2f} ms (model.onnx)" in printed
     assert f"test error {result['test_top1_error']:.2f} % (" in printed
 
 
@@ -163,6 +165,7 @@ def test_only_the_plan_is_printed_where_that_is_asked_for(tmp_path: Path, colour
             ("--max-params", "10"),
             "max_params is 10, but the smallest network here (3 cells of 2 channels, images of 16",
         ),
+        (("--max-latency", "0.0001"), "max_latency is 0.0001, but the smallest network here (3 cells of 2 channels"),
         (("--minutes", "0"), "minutes is 0, but it must be more than 0"),
         (
             ("--minutes", "0.1"),

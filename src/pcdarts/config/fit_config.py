@@ -46,6 +46,9 @@ class FitConfig(FolderConfig):
     )
     max_mult_adds: Amount | None = setting(None, "mult-adds of the network, at most: 50M or the like")
     max_params: Amount | None = setting(None, "parameters of the network, at most, such as 5.3M or 300k")
+    max_latency: Positive | None = setting(
+        None, "milliseconds of the network for one image, at most, through onnxruntime on the CPU of this machine"
+    )
     export: tuple[str, ...] = setting(
         ("onnx", "onnx-int8"), "formats of the files to ship, as `pcdarts export --format` has them"
     )
@@ -112,6 +115,7 @@ class FitConfig(FolderConfig):
             "search_epochs",
             "max_mult_adds",
             "max_params",
+            "max_latency",
             "export",
             "device",
             "threads",

@@ -13,6 +13,7 @@ from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.outcome.evaluation import as_flag
 from pcdarts.jobs.outcome.find_genotype import find_genotype, save_genotype
 from pcdarts.launch import begin, go_on
+from pcdarts.network.latency.timing import onnx_milliseconds
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
@@ -78,11 +79,13 @@ class Fit:
         trained = self._phase("train", TrainConfig, self.account.kept["train"])
         with self.account.counting("export"):
             files = self._export()
+            latency = self._latency()
         named = [name for name in trained if name.startswith("test_") or name in ("params", "mult_adds", "genotype")]
         result = {
             **{name: trained[name] for name in named},
             "seconds": self.account.seconds,
             "seconds_by_phase": self.account.kept["seconds"],
+            **latency,
             "files": [str(path.relative_to(self.run.path)) for path in files],
         }
         save_genotype(self.run, find_genotype(trained["genotype"]))
@@ -171,6 +174,15 @@ class Fit:
                 except (InputError, RunError) as error:
                     self.run.say(f"not exported as {name}: {error}")
         return sorted(path for path in folder.glob("*") if path.is_file())
+
+    def _latency(self) -> dict[str, Any]:
+        """The milliseconds of each ONNX model for one image, by turns; nothing where there is none."""
+        models = sorted((self.run.path / "export").glob("*.onnx"))
+        if not models:
+            return {}
+        shape = (self.planner.facts.image_channels, *2 * (self.account.kept["train"]["image_size"],))
+        times = onnx_milliseconds(models, seconds=1.0, image_shape=shape)
+        return {"onnx_ms": {model.name: time for model, time in zip(models, times, strict=True)}}
 
 
 def command(config_class: type[RunConfig], flags: dict[str, Any]) -> str:

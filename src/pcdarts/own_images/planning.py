@@ -15,12 +15,18 @@ from pcdarts.errors import InputError, counted
 from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.network.complexity import Complexity
+from pcdarts.network.latency.measure import whole_milliseconds
+from pcdarts.network.latency.parts import Sizes
 from pcdarts.own_images import rules
 from pcdarts.own_images.rules import Facts, Search, Shape, StepTime, TooShort, Training
 from pcdarts.own_images.speed import search_step_time, step_time
 
 RECIPE = "cifar10-small"
 """What the settings of search and training are that no rule is about."""
+
+
+LATENCY_SECONDS = 0.5
+"""For which the latency of a network is measured."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +107,16 @@ class Planner:
         Raises:
             InputError: not even the smallest does.
         """
-        limits = {"mult_adds": self.config.max_mult_adds, "params": self.config.max_params}
+        config = self.config
+        limits = {"mult_adds": config.max_mult_adds, "params": config.max_params, "latency": config.max_latency}
+
+        @cache
+        def costs(shape: Shape) -> dict[str, float]:
+            of_shape: dict[str, float] = asdict(self.size(shape, genotype))
+            return of_shape | ({} if limits["latency"] is None else {"latency": self.latency(shape, genotype)})
 
         def fits(shape: Shape) -> bool:
-            size = asdict(self.size(shape, genotype))
-            return all(limit is None or size[name] <= limit for name, limit in limits.items())
+            return all(limit is None or costs(shape)[name] <= limit for name, limit in limits.items())
 
         side = rules.possible_sides(self.facts, self.fixed)[-1]
         kind = self.fixed.get("kind") or suggested_kind(side)
@@ -113,25 +124,31 @@ class Planner:
         least = Shape(side, kind, num_cells, self.fixed.get("channels") or rules.LEAST_CHANNELS)
         if not fits(least):
             for name, limit in limits.items():
-                if limit is not None and (number := asdict(self.size(least, genotype))[name]) > limit:
+                if limit is not None and (number := costs(least)[name]) > limit:
+                    enough = f"{math.ceil(1.2 * 100 * number) / 100:g}" if name == "latency" else f"{number}"
+                    words = f"takes {number:.2f} ms" if name == "latency" else f"has {number} {name.replace('_', '-')}"
                     raise InputError(
                         f"max_{name} is {limit}, but the smallest network here ({least.num_cells} cells of "
-                        f"{least.channels} channels, images of {side}x{side} pixels) has {number} "
-                        f"{name.replace('_', '-')}: give {number} or more"
+                        f"{least.channels} channels, images of {side}x{side} pixels) {words}: give {enough} or more"
                     )
         return fits
 
     def size(self, shape: Shape, genotype: str | None) -> Complexity:
         """What a network costs with this cell, by default the published one."""
-        network = EvaluationNetwork(
-            shape.kind,
-            shape.channels,
-            shape.num_cells,
-            len(self.facts.classes),
-            self.facts.image_channels,
-            shape.image_size,
-        )
-        return network.complexity(self.genotype(shape, genotype))
+        return self._network(shape).complexity(self.genotype(shape, genotype))
+
+    def latency(self, shape: Shape, genotype: str | None) -> float:
+        """The milliseconds that a network takes for one image, measured on this machine.
+
+        Raises:
+            InputError: onnx or onnxruntime is missing.
+        """
+        sizes = Sizes(**asdict(self._network(shape)))
+        return whole_milliseconds([self.genotype(shape, genotype)], sizes, seconds=LATENCY_SECONDS)[0]
+
+    def _network(self, shape: Shape) -> EvaluationNetwork:
+        sizes = shape.kind, shape.channels, shape.num_cells
+        return EvaluationNetwork(*sizes, len(self.facts.classes), self.facts.image_channels, shape.image_size)
 
     def genotype(self, shape: Shape, genotype: str | None) -> Genotype:
         return find_genotype(genotype or rules.published_cell(shape.kind), lambda line: None)

@@ -6,6 +6,7 @@ from typing import Any
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.errors import counted, shown
 from pcdarts.jobs.outcome.sizes import cost_text
+from pcdarts.ops.processor import processor_name
 from pcdarts.own_images.planning import Plan, Planner
 from pcdarts.own_images.rules import EXPORT_SECONDS, Facts, Search, published_cell
 from pcdarts.run.run_folder import RunFolder
@@ -87,11 +88,18 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
     return [
         f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
         *worst_line(result),
-        f"network: {cost_text(result)}",
+        f"network: {cost_text(result)}{latency_text(result)}",
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {', '.join(str(run.path / name) for name in result['files'])}",
         f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
     ]
+
+
+def latency_text(result: dict[str, Any]) -> str:
+    """The time that each ONNX model takes for an image, if it was measured."""
+    times = [f"{time:.2f} ms ({name})" for name, time in result.get("onnx_ms", {}).items()]
+    where = f" for one image, onnxruntime with one thread of {processor_name() or 'this processor'}"
+    return f"; {', '.join(times)}{where}" if times else ""
 
 
 def worst_line(result: dict[str, Any], most: int = 3) -> list[str]:
