@@ -20,6 +20,7 @@ class Account:
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
+        self._began: float | None = None
         self.kept: dict[str, Any] = {"seconds": {}, "phase": None}
         if run.plan.exists():
             try:
@@ -42,7 +43,8 @@ class Account:
     @property
     def seconds(self) -> float:
         """Used so far, in all sessions."""
-        return float(sum(self.kept["seconds"].values()))
+        now = 0.0 if self._began is None else time.monotonic() - self._began
+        return now + float(sum(self.kept["seconds"].values()))
 
     def _add(self, seconds: float) -> None:
         phase = self.kept["phase"]
@@ -52,11 +54,12 @@ class Account:
     def counting(self, phase: str) -> Iterator[None]:
         """Count the time of the context for a phase; after a kill it ends with the last sign of life in the folder."""
         self.save(phase=phase, began=time.time())
-        started = time.monotonic()
+        self._began = time.monotonic()
         try:
             yield
         finally:
-            self._add(time.monotonic() - started)
+            self._add(time.monotonic() - self._began)
+            self._began = None
             self.save(began=None)
 
 

@@ -79,7 +79,9 @@ class Fit:
         trained = self._phase("train", TrainConfig, self.account.kept["train"])
         with self.account.counting("export"):
             files = self._export()
-            latency = self._latency()
+            latency = self._latency(
+                resolve(TrainConfig, file=RunFolder(self.run.path / "train").config).image_size or 0
+            )
         named = [name for name in trained if name.startswith("test_") or name in ("params", "mult_adds", "genotype")]
         result = {
             **{name: trained[name] for name in named},
@@ -109,7 +111,8 @@ class Fit:
     def _plan(self) -> None:
         """Plan everything, say so, and keep what is to be done first."""
         whole = 60 * self.config.minutes
-        plan = self.planner.plan(SAFETY * whole - self.account.seconds, whole)
+        self.planner.plan(self._seconds_left(), whole)  # which measures, and that has taken time
+        plan = self.planner.plan(self._seconds_left(), whole)
         lines = plan_lines(self.config, self.planner, plan)
         for line in lines:
             self.run.say(line)
@@ -117,13 +120,17 @@ class Fit:
         trials: dict[str, dict[str, Any]] = {}
         if isinstance(plan.search, Search):
             search = self.planner.search_flags(dict(plan.search.settings))
-            cells = {SEARCHED: str(self.run.path / "search"), PUBLISHED: None}
+            cells = {SEARCHED: str((self.run.path / "search").absolute()), PUBLISHED: None}
             epochs = {"epochs": plan.trial_epochs}
             if plan.trial_epochs:
                 trials = {name: self.planner.train_flags(plan.training, cell) | epochs for name, cell in cells.items()}
         else:
             search = plan.search
+            self.account.save(train=self.planner.train_flags(plan.training, self.config.genotype))
         self.account.save(plan={"search": search, "trials": trials}, lines=lines, whole=whole)
+
+    def _seconds_left(self) -> float:
+        return SAFETY * 60 * self.config.minutes - self.account.seconds
 
     def _searched(self) -> str | None:
         """The cell to be trained, searched for if that is planned; None for the published one."""
@@ -133,7 +140,7 @@ class Fit:
         self._phase("search", SearchConfig, plan["search"])
         results = {name: self._phase(name, TrainConfig, flags) for name, flags in plan["trials"].items()}
         if not results:
-            return str(self.run.path / "search")
+            return str((self.run.path / "search").absolute())
         searched, published = (results[name]["validation_top1_error"] for name in (SEARCHED, PUBLISHED))
         takes_searched = searched_is_better(searched, published, sum(self.planner.facts.validation))
         if "train" not in self.account.kept:
@@ -142,11 +149,11 @@ class Fit:
                 f"searched cell, {published:.2f} % with the published one; "
                 + ("the searched one is trained" if takes_searched else "the published one is trained")
             )
-        return str(self.run.path / "search") if takes_searched else None
+        return str((self.run.path / "search").absolute()) if takes_searched else None
 
     def _plan_training(self, genotype: str | None) -> None:
         """Fix the training for the time that is left."""
-        training = self.planner.training(genotype, SAFETY * 60 * self.config.minutes - self.account.seconds)
+        training = self.planner.training(genotype, self._seconds_left())
         self.account.save(train=self.planner.train_flags(training, genotype))
 
     def _phase(self, name: str, config_class: type[Config], flags: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +162,8 @@ class Fit:
         if not run.is_finished:
             with self.account.counting(name):
                 if run.config.is_file():
-                    here = {"device": self.config.device, "threads": self.config.threads}
+                    here = {name: getattr(self.config, name) for name in ("device", "threads")}
+                    here["data_root"] = self.config.folder
                     go_on(resolve(config_class, file=run.config, flags=here), run.path, self.again)
                 else:
                     line = f"{name}: {command(config_class, flags)}"
@@ -175,12 +183,12 @@ class Fit:
                     self.run.say(f"not exported as {name}: {error}")
         return sorted(path for path in folder.glob("*") if path.is_file())
 
-    def _latency(self) -> dict[str, Any]:
+    def _latency(self, side: int) -> dict[str, Any]:
         """The milliseconds of each ONNX model for one image, by turns; nothing where there is none."""
         models = sorted((self.run.path / "export").glob("*.onnx"))
         if not models:
             return {}
-        shape = (self.planner.facts.image_channels, *2 * (self.account.kept["train"]["image_size"],))
+        shape = (self.planner.facts.image_channels, side, side)
         times = onnx_milliseconds(models, seconds=1.0, image_shape=shape)
         return {"onnx_ms": {model.name: time for model, time in zip(models, times, strict=True)}}
 

@@ -10,7 +10,8 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import suggested_kind
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.fit_config import FitConfig
-from pcdarts.config.recipes import resolve
+from pcdarts.config.job_config import RunConfig
+from pcdarts.config.recipes import OWN_IMAGES, recipe, resolve
 from pcdarts.errors import InputError, counted
 from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
 from pcdarts.jobs.outcome.find_genotype import find_genotype
@@ -20,10 +21,6 @@ from pcdarts.network.latency.parts import Sizes
 from pcdarts.own_images import rules
 from pcdarts.own_images.rules import Facts, Search, Shape, StepTime, TooShort, Training
 from pcdarts.own_images.speed import search_step_time, step_time
-
-RECIPE = "cifar10-small"
-"""What the settings of search and training are that no rule is about."""
-
 
 LATENCY_SECONDS = 0.5
 """For which the latency of a network is measured."""
@@ -46,7 +43,8 @@ class Planner:
     def __init__(self, config: FitConfig, facts: Facts) -> None:
         self.config, self.facts = config, facts
         self.fixed = config.fixed()
-        self.step_time = cache(self._step_time)
+        self.step_time, self.latency = cache(self._step_time), cache(self._latency)
+        self._search_step: tuple[float, float] | None = None
 
     def plan(self, seconds: float, whole: float) -> Plan:
         """The plan for `seconds` of the `whole` time.
@@ -60,9 +58,7 @@ class Planner:
             return Plan(first, why, 0)
         settings = rules.search_settings(self.facts, first.shape)
         images = settings.get("train_images", self.facts.images) // 2
-        step = search_step_time(
-            self.search_config(settings), len(self.facts.classes), self.facts.image_channels, images
-        )
+        step = self._search_step_time(settings, images)
         search = rules.plan_search(self.facts, first.shape, whole, self.config.search, step, self.config.search_epochs)
         if isinstance(search, str):
             return Plan(first, search, 0)
@@ -72,6 +68,13 @@ class Planner:
         trial = self.trial_epochs(first, left)
         left -= 2 * (first.load_seconds + trial * first.epoch_seconds)
         return Plan(self.training(None, left), search, trial)
+
+    def _search_step_time(self, settings: dict[str, Any], images: int) -> tuple[float, float]:
+        """Measured once: seconds of a weight step and of an α step."""
+        if self._search_step is None:
+            facts, config = self.facts, self.search_config(settings)
+            self._search_step = search_step_time(config, len(facts.classes), facts.image_channels, images)
+        return self._search_step
 
     def trial_epochs(self, training: Training, seconds: float) -> int:
         """The epochs of each short training between which validation chooses."""
@@ -137,7 +140,7 @@ class Planner:
         """What a network costs with this cell, by default the published one."""
         return self._network(shape).complexity(self.genotype(shape, genotype))
 
-    def latency(self, shape: Shape, genotype: str | None) -> float:
+    def _latency(self, shape: Shape, genotype: str | None) -> float:
         """The milliseconds that a network takes for one image, measured on this machine.
 
         Raises:
@@ -161,7 +164,8 @@ class Planner:
     def train_flags(self, training: Training, genotype: str | None) -> dict[str, Any]:
         """What `pcdarts train` is told."""
         cell = genotype or rules.published_cell(training.shape.kind)
-        return self._shared() | rules.settings_for(self.facts, training) | {**self.fixed, "genotype": cell}
+        chosen = rules.settings_for(self.facts, training) | {**self.fixed, "genotype": cell}
+        return self._shared() | _changes(TrainConfig, chosen)
 
     def train_config(self, training: Training, genotype: str | None) -> TrainConfig:
         return resolve(TrainConfig, flags=self.train_flags(training, genotype))
@@ -180,7 +184,8 @@ class Planner:
             "flip",
         )
         settings = {"validation_fraction": self.facts.validation_fraction, **settings}
-        return self._shared() | settings | {name: value for name, value in self.fixed.items() if name in shared}
+        settings |= {name: value for name, value in self.fixed.items() if name in shared}
+        return self._shared() | _changes(SearchConfig, settings)
 
     def search_config(self, settings: dict[str, Any]) -> SearchConfig:
         return resolve(SearchConfig, flags=self.search_flags(settings))
@@ -188,7 +193,6 @@ class Planner:
     def _shared(self) -> dict[str, Any]:
         config = self.config
         shared = {
-            "recipe": RECIPE,
             "data": "folder",
             "data_root": str(config.folder.expanduser().absolute()),
             "threads": config.threads,
@@ -196,3 +200,9 @@ class Planner:
         if config.device != "auto":
             shared["device"] = config.device
         return {name: value for name, value in shared.items() if value is not None}
+
+
+def _changes(config_class: type[RunConfig], settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the recipe for own images does not have."""
+    own = recipe(config_class, OWN_IMAGES)
+    return {name: value for name, value in settings.items() if value != getattr(own, name)}

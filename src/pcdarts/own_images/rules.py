@@ -132,7 +132,7 @@ class Search:
     """A search that is planned."""
 
     settings: Mapping[str, Any]
-    """What differs from the recipe cifar10-small."""
+    """Those that follow from images and time; all others are those of the recipe for own images."""
     seconds: float
 
 

@@ -61,7 +61,7 @@ def images_text(facts: Facts) -> str:
         few, many = (facts.classes[facts.train.index(end(facts.train))] for end in (min, max))
         text += (
             f"; imbalanced: {max(facts.train):,} of {shown(many, 40)}, {min(facts.train):,} of {shown(few, 40)}, "
-            "which changes nothing in the training"
+            "which changes nothing in the training (--class-weights, --sampling)"
         )
     return text
 
