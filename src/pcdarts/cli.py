@@ -25,7 +25,8 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   pcdarts random search   draw random cells, train each briefly and keep the best: what a search has to beat
   pcdarts train           train the network of the last cell found, and report its test error
   pcdarts compare RUN     train stock networks and random cells as a run was trained, and say which is the best
-  pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data
+  pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data, and say
+                          class by class what it is bad at
   pcdarts detect train    train a detector (SSD) on images in COCO's format, and report its average precision
   pcdarts detect test RUN measure it again, write its detections as COCO's server wants them, or draw them
   pcdarts export RUN      export its network: safetensors, ONNX or an exported program, with a model card

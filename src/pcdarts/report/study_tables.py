@@ -103,8 +103,9 @@ def caption(outcome: StudyOutcome) -> tuple[str, ...]:
     if not outcome.trains:
         return ("Nothing is trained in this study. Costs are means over seeds.",)
     sentences = [
-        "Top-1 test error after the last epoch: mean ± standard deviation over n seeds, each a search of its own (of a "
-        "given cell: a training); several trainings of one search are averaged first.",
+        "Top-1 test error after the last epoch (or the one that validation images have chosen): mean ± standard "
+        "deviation over n seeds, each a search of its own (of a given cell: a training); several trainings of one "
+        "search are averaged first.",
         *_what_they_show(outcome),
     ]
     if outcome.scale != "paper" and any(row.paper for row in outcome.rows):

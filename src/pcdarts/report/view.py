@@ -191,9 +191,9 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
         )
     caption = (
         "The error of a search is that of the supernet on the arch split; of a training that on the test images, after "
-        "the last epoch: mean ± standard deviation where there are several seeds. Parameters and mult-adds of a search "
-        "are those of the network that it counted for its cell, which a budget is about, and so are the predicted "
-        "milliseconds for one image.",
+        "the last epoch or the one that validation images have chosen: mean ± standard deviation where there are "
+        "several seeds. Parameters and mult-adds of a search are those of the network that it counted for its cell, "
+        "which a budget is about, and so are the predicted milliseconds for one image.",
     )
     return filled_table({heading: [row[heading] for row in rows] for heading in rows[0]}, caption)
 
