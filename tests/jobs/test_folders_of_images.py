@@ -109,7 +109,9 @@ def test_images_that_a_run_was_trained_on_are_left_out_wherever_links_lead_to_th
         (wider / name).mkdir(parents=True)
         (wider / name / "mine").symlink_to(trained_on_a_folder / "mine" / name)
         shutil.copy(trained_on_a_folder / "mine" / name / "0.png", wider / name / "new.png")
-    words = "of 9 images (all images of 'wider', but 18 that the network was trained on: it has no test set)"
+    words = (
+        "of 9 images (all images of 'wider', but 18 that the network was trained on or chosen by: it has no test set)"
+    )
     assert measured(trained_on_a_folder, "--data", "folder", "--data-root", "wider").endswith(words)
 
     alone = trained_on_a_folder / "alone"
@@ -118,12 +120,12 @@ def test_images_that_a_run_was_trained_on_are_left_out_wherever_links_lead_to_th
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(path)
     message = refused(trained_on_a_folder, "test", "run", "--data", "folder", "--data-root", "alone")
-    assert "the network was trained on every one of them" in message
+    assert "the network was trained on or chosen by every one of them" in message
     (alone).rename(trained_on_a_folder / "test")
     alone.mkdir()
     (trained_on_a_folder / "test").rename(alone / "test")
     printed = done(trained_on_a_folder, "test", "run", "--data", "folder", "--data-root", "alone")
-    assert "warning: the network was trained on 18 of these 18 images" in printed
+    assert "warning: the network was trained on or chosen by 18 of these 18 images" in printed
 
 
 def test_a_recipes_limit_to_its_own_data_does_not_thin_other_data_and_limits_are_said(
@@ -168,3 +170,53 @@ def test_a_split_of_the_layout_of_imagenet_is_drawn_of_its_training_set(tmp_path
     shutil.rmtree(tmp_path / "images" / "val")
     printed = done(tmp_path, "data", "split", "--data-root", "images", "--weight-fraction", "0.5", "--out", "two.json")
     assert "before a search" not in printed
+
+
+def test_a_split_leaves_the_validation_images_out_and_a_search_with_it_does_too(
+    tmp_path: Path, colour_images: Path
+) -> None:
+    shutil.copytree(colour_images, tmp_path / "images")
+    fraction = ("--validation-fraction", "0.34")
+    printed = done(tmp_path, "data", "split", "--data-root", "images", "--weight-fraction", "0.5", *fraction)
+    validation = "validation set: 6 of the 18 training images, drawn of each class (--validation-fraction 0.34)"
+    assert validation in printed
+    assert "of 12 training images, drawn of each of 3 classes" in printed
+    assert printed.endswith("--validation-fraction 0.34 --split-file split.json\n")
+    data = ["--data", "folder", "--data-root", "images", "--image-size", "9"]
+    printed = done(tmp_path, *TINY_SEARCH, *data, *fraction, "--split-file", "split.json")
+    assert "6 weight and 3 arch images of folder" in printed
+    message = refused(tmp_path, *TINY_SEARCH, *data, "--validation-fraction", "0.7", "--split-file", "split.json")
+    assert "are not among the 5 training images" in message
+
+
+def test_many_classes_of_few_images_are_trained_with_a_validation_set(tmp_path: Path) -> None:
+    for name in range(200):
+        (tmp_path / "images" / f"{name:03d}").mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (9, 9), (name + number) % 256).save(tmp_path / "images" / f"{name:03d}" / f"{number}.png")
+    data = ["--data", "folder", "--data-root", "images", "--image-size", "9"]
+    printed = done(tmp_path, "train", "--genotype", "random:1", *data, *TINY_NETWORK, "--run", "run")
+    assert printed.startswith("run: 340 training, 60 validation and 200 test images of folder (200 classes")
+    few = [line for line in printed.splitlines() if "have no image in the validation set" in line]
+    assert few == [
+        "140 of 200 classes have no image in the validation set, because there are too few of them: "
+        f"{few[0].split(': ')[1]}"
+    ]
+    assert result_of(tmp_path / "run")["best_epoch"] >= 1
+
+
+def test_where_no_class_has_two_images_left_nothing_is_kept_for_validation_and_a_line_says_what_to_do(
+    tmp_path: Path, colour_images: Path
+) -> None:
+    for name in ("ant", "bee", "wasp"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(2):
+            shutil.copy(colour_images / name / f"{number}.png", tmp_path / "images" / name)
+    data = ["--data", "folder", "--data-root", "images", "--image-size", "9"]
+    assert refused(tmp_path, "train", "--genotype", "random:1", *data, *TINY_NETWORK) == (
+        "validation_fraction is 0.15, but no class has a second training image to keep for validation: add images, or "
+        "use --validation-fraction 0 (and --select last)"
+    )
+    none = ("--validation-fraction", "0", "--select", "last")
+    printed = done(tmp_path, "train", "--genotype", "random:1", *data, *TINY_NETWORK, *none, "--run", "run")
+    assert printed.startswith("run: 3 training and 3 test images of folder")

@@ -211,6 +211,21 @@ def test_the_page_of_a_training_says_what_it_is_bad_at(runs: Path, tmp_path: Pat
     assert Elements(text).fetched == []  # the pictures stay where they are
 
 
+def test_the_page_of_a_training_with_validation_images_shows_their_curve_and_the_best_epoch(
+    runs: Path, tmp_path: Path
+) -> None:
+    run = copy_of(runs / "trained" / "seed-0", tmp_path / "run")
+    metrics = (run / "metrics.jsonl").read_text().replace('"test_top', '"validation_top')
+    (run / "metrics.jsonl").write_text(metrics)
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**result, "best_epoch": 4, "validation_top1_error": 12.5}))
+    done(tmp_path, "report", "run")
+    page = (run / "report.html").read_text()
+    assert "Training: error on the validation images" in page
+    assert "Training: error on the test images" not in page
+    assert "5 of 5; best: 4" in page
+
+
 def test_of_several_seeds_the_page_shows_means_and_one_matrix(runs: Path, tmp_path: Path) -> None:
     done(runs, "report", "trained", "--out", str(tmp_path))
     found = mean_by_class([details(runs / "trained" / f"seed-{seed}") for seed in (0, 1)])

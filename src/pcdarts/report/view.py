@@ -179,7 +179,7 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
                 "run": group.name,
                 "job": status.job or "",
                 "state": status.state,
-                "epoch": f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch),
+                "epoch": _epoch(group, status),
                 "top-1 error or AP, %": _error(group, status),
                 "time": duration(3600 * hours) if hours else "",
                 "budget": budget.limits if budget else "",
@@ -202,6 +202,13 @@ def _count_of(run: History, name: str) -> float | None:
     """A count of a training's network, or of the network that a search counted for its cell."""
     found = run.figure(name)
     return run.figure("evaluation_network", name) if found is None else found
+
+
+def _epoch(group: Group, status: Status) -> str:
+    """How far a run is; the best epoch of each of its trainings that were chosen from."""
+    epoch = f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch)
+    best = [f"{number:.0f}" for h in group.histories if (number := h.figure("best_epoch")) is not None]
+    return f"{epoch}; best: {', '.join(best)}" if best else epoch
 
 
 def _error(group: Group, status: Status) -> str:

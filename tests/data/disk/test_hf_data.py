@@ -11,6 +11,7 @@ from PIL import Image
 from pcdarts.data.disk.decode import BadImage, read_images
 from pcdarts.data.disk.hf_data import find_hub_images
 from pcdarts.data.disk.pixel_range import find_pixel_range
+from pcdarts.data.sources import load_data
 from pcdarts.errors import InputError
 
 datasets = pytest.importorskip("datasets")
@@ -237,3 +238,20 @@ def test_without_a_test_split_the_validation_split_stays_for_choosing(tmp_path):
     assert len(find_hub_images(root).test) == 3
     with pytest.raises(InputError, match="train_set and validation_set are both the split 'train'"):
         find_hub_images(root, "train", validation_set="train")
+
+
+@pytest.mark.parametrize("loading", ["resident", "streaming"])
+def test_a_part_of_the_training_split_is_kept_and_copies_are_named_by_their_rows(tmp_path, loading):
+    copied = made([1], images=[encoded(3)])
+    root = parquet(tmp_path / "mine", train=made([0, 1, 2] * 5), test=copied)
+    options = {"hub_name": root, "image_size": 9, "loading": loading}
+    data = load_data("huggingface", **options, validation_fraction=0.2)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [12, 3, 1]
+    (line,) = [note for note in data.notes if note.startswith("warning")]
+    assert line.startswith("warning: 1 of 1 test image is among the ")
+    assert line.endswith("'test/0' is 'train/3'")
+
+
+def test_a_test_split_may_lack_a_class(tmp_path):
+    root = parquet(tmp_path / "mine", train=made([0, 1, 2] * 2), test=made([1, 2]))
+    assert load_data("huggingface", hub_name=root).test.labels.tolist() == [1, 2]

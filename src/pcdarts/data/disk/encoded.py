@@ -75,21 +75,21 @@ def find_files(
 
 
 def _leave_out_learnt(found: ImageFolder, learnt: Collection[FileId]) -> ImageFolder:
-    """Leave out images that the network was trained on; a test set stays whole, with a warning."""
+    """Leave out images that the network was trained on or chosen by; a test set stays whole, with a warning."""
     is_new = torch.tensor([one not in learnt for one in file_ids(found.test.sources)])
     count = int((~is_new).sum())
     if count == 0:
         return found
     if found.undivided is None:
-        note = f"warning: the network was trained on {count:,} of these {len(is_new):,} images"
+        note = f"warning: the network was trained on or chosen by {count:,} of these {len(is_new):,} images"
         return replace(found, notes=(*found.notes, note))
     if count == len(is_new):
         raise InputError(
-            f"there is no image to measure: {found.test_is}, and the network was trained on every one of them; give "
-            "others"
+            f"there is no image to measure: {found.test_is}, and the network was trained on or chosen by every "
+            "one of them; give others"
         )
     left = found.test.subset(is_new.nonzero().flatten())
-    words = f"but {count:,} that the network was trained on: it has"
+    words = f"but {count:,} that the network was trained on or chosen by: it has"
     return replace(found, train=left, test=left, test_is=found.test_is.replace(": it has", f", {words}"))
 
 
@@ -175,7 +175,7 @@ def _decode_all(
             mean, std = (0.0,) * pixels.shape[1], (1.0,) * pixels.shape[1]
     else:
         train, test = sets[:2]
-        _check_every_class_is_left(found.classes, train, test, decoded.skipped)
+        _check_every_class_is_left(found, train, test, decoded.skipped)
         is_imagenet = name == "imagenet" and pixels.shape[1] == STREAMED_CHANNELS
         mean, std = IMAGENET_STATISTICS if is_imagenet else pixel_statistics(train.pixels)
     return DataSet(
@@ -211,11 +211,12 @@ def expand_home(root: Path | str) -> Path:
         raise InputError(f"{quoted(root)} names the home folder of an unknown user: check --data-root") from None
 
 
-def _check_every_class_is_left(classes: tuple[str, ...], train: Images, test: Images, skipped: tuple[str, ...]) -> None:
-    for what, images in (("training", train), ("test", test)):
-        empty = (images.labels.bincount(minlength=len(classes)) == 0).nonzero().flatten().tolist()
-        if empty:
+def _check_every_class_is_left(found: ImageFolder, train: Images, test: Images, skipped: tuple[str, ...]) -> None:
+    """Check that every class that had training or test images still has some, which can be read."""
+    for what, files, images in (("training", found.train, train), ("test", found.test, test)):
+        had, has = (labels.bincount(minlength=len(found.classes)) > 0 for labels in (files.labels, images.labels))
+        if empty := (had & ~has).nonzero().flatten().tolist():
             raise InputError(
-                f"no {what} image of class {quoted(classes[empty[0]])} can be read ({len(skipped)} images were "
+                f"no {what} image of class {quoted(found.classes[empty[0]])} can be read ({len(skipped)} images were "
                 f"skipped; the first is {skipped[0]}): repair some of them, or remove the class"
             )

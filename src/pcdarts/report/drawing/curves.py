@@ -34,6 +34,7 @@ QUANTITIES: dict[str, tuple[Quantity, ...]] = {
         Quantity("best_arch_top1_error", "Random search: error of the best cell so far on the arch split", _ERROR),
     ),
     "train": (
+        Quantity("validation_top1_error", "Training: error on the validation images", _ERROR),
         Quantity("test_top1_error", "Training: error on the test images", _ERROR),
         Quantity("train_top1_error", "Training: error on the training images", _ERROR),
         Quantity("train_loss", "Training: loss on the training images", _LOSS),
