@@ -333,6 +333,27 @@ def test_a_page_stays_below_its_limit_and_says_what_it_leaves_out(study: Path, m
         assert "pcdarts report " in smaller
 
 
+def test_what_networks_are_bad_at_gives_way_before_learning_curves_do(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects = read_subjects([runs / "trained"])
+    views = [view(subject) for subject in subjects]
+    for _ in range(2):
+        smaller = render(subjects, views)
+        monkeypatch.setattr(page, "LIMIT", len(_without_details(smaller).encode()))
+    assert "<h2>What it is bad at</h2>" not in smaller
+    assert "What each network is bad at would make this page larger than 1 MB: report fewer runs" in smaller
+    assert "<h2>Learning curves</h2>" in smaller
+    smaller = render(subjects, views)
+    assert "Learning curves, and what each network is bad at, would make this page larger" in smaller
+    assert "<h2>Learning curves</h2>" not in smaller
+
+
+def _without_details(text: str) -> str:
+    """A page without the cells in detail, which can be left out one by one."""
+    return re.sub(r'<details class="search".*?</details>', "", text, flags=re.S)
+
+
 REPORT = """
 import sys
 from pcdarts.cli import run_command

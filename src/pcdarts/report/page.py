@@ -76,17 +76,17 @@ def render(subjects: Sequence[Subject], views: Sequence[View]) -> str:
     """The page, in less than `LIMIT` bytes.
 
     It shows every search in detail if there is room; otherwise the first one of every group, or a part of it.
-    Learning curves are left out if even they do not fit.
+    What networks are bad at, and then learning curves, are left out if even they do not fit.
 
     Raises:
         InputError: the tables alone are too large.
     """
     details = [details_of(subject) for subject in subjects]
-    for with_charts in (True, False):
-        room = LIMIT - len(_page(views, [[] for _ in views], details, with_charts).encode())
+    for without in ((), ("weaknesses",), ("weaknesses", "curves")):
+        room = LIMIT - len(_page(views, [[] for _ in views], details, without).encode())
         shown = _selected(details, room)
         while room > 0:
-            page = _page(views, shown, details, with_charts)
+            page = _page(views, shown, details, without)
             if len(page.encode()) < LIMIT:
                 return page
             next(some for some in reversed(shown) if some).pop()  # the estimated size was too small
@@ -114,7 +114,7 @@ def _selected(details: Sequence[Sequence[Detail]], room: int) -> list[list[Detai
 
 
 def _page(
-    views: Sequence[View], shown: Sequence[list[Detail]], details: Sequence[Sequence[Detail]], with_charts: bool
+    views: Sequence[View], shown: Sequence[list[Detail]], details: Sequence[Sequence[Detail]], without: Sequence[str]
 ) -> str:
     omitted = [
         [detail for detail in every if detail.name not in [one.name for one in some if one.is_whole]]
@@ -125,7 +125,7 @@ def _page(
         generated=Markup(f'{GENERATED} {pcdarts.__version__}">'),
         styles=Markup(style.stylesheet() + draw.STYLE),
         parts=list(zip(views, shown, omitted, map(len, details), strict=True)),
-        with_charts=with_charts,
+        without=without,
         compared=compared,
     )
 

@@ -31,7 +31,7 @@ def weaknesses(subject: Subject) -> list[Weaknesses]:
 
 
 def _of(group: Group) -> Weaknesses | None:
-    finished = [history for history in group.histories if history.result]
+    finished = [history for entry in group.entries for history in entry.trainings if history.result]
     details = of_results([history.result for history in finished])
     if details is None:
         return _of_detector(group.name, finished)
