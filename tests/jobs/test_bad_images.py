@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import SEARCH, TRAIN, refused, run_in, until_the_error
+from command_line import SEARCH, TRAIN, end_of, pair, refused, result_of, run_in, until_the_error
 
 DATA = "--recipe", "fashion-mini", "--data", "folder", "--data-root", "images", "--epochs", "2"
 
@@ -32,6 +32,25 @@ def test_bad_images_stop_a_job_or_are_skipped_and_listed(folder_with_bad_images:
     first, second = (folder_with_bad_images / "run" / "skipped_images.txt").read_text().splitlines()
     assert first.startswith("'images/ant/0.png': ")
     assert second.startswith("'images/wasp/1.png': ")
+
+
+def test_a_bad_test_image_is_counted_though_test_images_are_seen_once_at_the_end(
+    folder_with_bad_images: Path,
+) -> None:
+    """In two processes, of which each reads a share of the images."""
+    sets = folder_with_bad_images / "sets"
+    for which in ("train", "test"):
+        shutil.copytree(folder_with_bad_images / "images", sets / which)
+    for name in ("ant/0.png", "wasp/1.png"):
+        shutil.copy(sets / "train" / "bee" / "1.png", sets / "train" / name)
+    flags = ["--on-bad-image", "skip", "--loading", "streaming", "--workers", "0", "--validation-fraction", "0.2"]
+    command = [*TRAIN, *DATA, *flags, "--data-root", "sets", "--epochs", "1", "--run", "run"]
+    first, other = map(end_of, pair(folder_with_bad_images, *command))
+    assert (first.code, other.code) == (0, 0), first.err + other.err
+    result = result_of(folder_with_bad_images / "run")
+    assert (result["test_images"], result["skipped_images"]) == (22, 2)
+    assert [one["images"] for one in result["test_details"]["per_class"]] == [7, 8, 7]
+    assert "skipped 2 images that cannot be read: run/skipped_images.txt lists them" in first.out + first.err
 
 
 def test_a_network_is_tested_without_bad_images_too(folder_with_bad_images: Path) -> None:

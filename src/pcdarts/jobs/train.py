@@ -270,6 +270,7 @@ def train_one(
             chosen, validated = best.copy_into(kept), best.result()
         if measured is None or data.validation is not None:  # None: a kill came between the last epoch and the result
             measured = measure(chosen, test_batches, processes, job.save_if_due)
+            job.report_skipped()
         if not processes.is_first:
             return {}
         details = by_class(data.classes, measured.labels.tolist(), measured.predictions.tolist())

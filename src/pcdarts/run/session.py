@@ -187,7 +187,7 @@ class Session:
         progress.begin(place.epoch, f"{images_used}, on {self.device_name}", place.step)
         for note in notes:
             progress.say(note)
-        self._report_skipped()
+        self.report_skipped()
 
     def stages(self, stages: Sequence[Stage]) -> Iterator[Stage]:
         """The stages that are left, of a job with networks of more than one kind; `place.stage` counts them from 0.
@@ -267,7 +267,7 @@ class Session:
         Raises:
             RunError: something cannot be saved.
         """
-        self._report_skipped(skipped)
+        self.report_skipped(skipped)
         record, first = {"epoch": self.place.epoch + 1, **record}, self.processes.is_first
         whole = {**record, "seconds": self.place.seconds, **(also_saved or {})}
         self.place.finish_epoch(whole)
@@ -279,6 +279,23 @@ class Session:
         if first:
             self.run.append_metrics(whole)
         self.progress.epoch({**record, **(also_shown or {})})
+
+    def report_skipped(self, lines: Iterable[str] = ()) -> None:
+        """List in the run folder the images that any process could not read; say so if there are new ones.
+
+        The end of an epoch does this; who measures afterwards calls it again, in every process.
+        """
+        lines = self.processes.gather_lines([*self.data.skipped, *lines])
+        if not self.processes.is_first:
+            return
+        path = self.run.path / "skipped_images.txt"
+        listed = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+        together = list(dict.fromkeys([*listed, *lines]))
+        self.skipped_images = len(together)
+        if len(together) > len(listed):
+            write_text(path, "\n".join([*together, ""]))
+            images = "images" if len(together) > 1 else "image"
+            self.progress.warn(f"skipped {len(together)} {images} that cannot be read: {path} lists them")
 
     def account(self) -> dict[str, Any]:
         """What every result says: what was skipped, and how many epochs were planned before the run was trained on."""
@@ -310,20 +327,6 @@ class Session:
             RunError: it cannot be saved.
         """
         self.saving.if_due()
-
-    def _report_skipped(self, lines: Iterable[str] = ()) -> None:
-        """List in the run folder the images that any process could not read; say so if there are new ones."""
-        lines = self.processes.gather_lines([*self.data.skipped, *lines])
-        if not self.processes.is_first:
-            return
-        path = self.run.path / "skipped_images.txt"
-        listed = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
-        together = list(dict.fromkeys([*listed, *lines]))
-        self.skipped_images = len(together)
-        if len(together) > len(listed):
-            write_text(path, "\n".join([*together, ""]))
-            images = "images" if len(together) > 1 else "image"
-            self.progress.warn(f"skipped {len(together)} {images} that cannot be read: {path} lists them")
 
 
 def more_epochs_line(
