@@ -73,7 +73,7 @@ def test_without_weights_it_is_said_which_file_is_needed_and_where_it_was_looked
     assert (
         f"nothing is downloaded: {folder} (torchvision's cache) does not hold shufflenetv2_x0.5-f707e7126e.pth" in line
     )
-    assert "put https://download.pytorch.org/models/shufflenetv2_x0.5-f707e7126e.pth there, or name the file" in line
+    assert "put https://download.pytorch.org/models/shufflenetv2_x0.5-f707e7126e.pth there, or name a file" in line
     folder.mkdir(parents=True)
     torch.save(weights, folder / "shufflenetv2_x0.5-f707e7126e.pth")
     assert find_weights(NAME) == folder / "shufflenetv2_x0.5-f707e7126e.pth"

@@ -8,8 +8,10 @@ import pytest
 
 from command_line import GENOTYPE, copy_of, done, refused, result_of
 from made_runs import MadeOnce, printed_by
+from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.recipes import resolve
+from pcdarts.own_images.compare import finished_training, planned
 
 TRAIN = shlex.split(
     "train --train-images 40 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 2 "
@@ -141,8 +143,12 @@ def test_only_a_finished_training_is_compared(tmp_path: Path, training: Path, fi
     assert "trained is missing: folder of a finished train run" in refused(tmp_path, "compare")
 
 
-def test_a_stock_network_has_no_random_cells_beside_it(tmp_path: Path) -> None:
+def test_a_stock_network_has_other_stock_networks_beside_it_but_no_random_cells(tmp_path: Path) -> None:
     flags = "train --stock shufflenet_v2_x0_5 --stock-width 0.1 --train-images 20 --test-images 50 --image-size 8"
     done(tmp_path, *flags.split(), "--epochs", "1", "--batch-size", "20", "--run", "run")
     line = refused(tmp_path, "compare", "run", "--with", "none", "--random", "1")
     assert line.startswith("random cells take stem and depth from the run, but it trained the stock network shufflenet")
+    config = CompareConfig(trained=tmp_path / "run", **{"with": "squeezenet1_1"})
+    trained, runs = finished_training(tmp_path / "run")
+    (other,) = planned(config, trained, runs)["trainings"]
+    assert TrainConfig(**{**trained.model_dump(), **other["settings"]}).stock_width is None  # not that of the run

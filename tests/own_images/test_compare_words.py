@@ -20,14 +20,14 @@ def test_a_better_network_wins_with_its_interval_and_its_cost() -> None:
 def test_the_run_wins_where_it_is_better_than_all() -> None:
     first, second, third, *_ = said(row("run", 90, 90.2, 90.1), row("a", 83, 83.1, 82.9), row("b", 70, 71, 72))
     assert first == "run wins: it is better than every other network here."
-    assert second.startswith("run is better than a: −7.10 (−7.")
+    assert second.startswith("run is better than a: +7.10 (+6.")
     assert third.startswith("run is better than b: ")
 
 
 def test_where_no_difference_is_shown_cost_decides() -> None:
     first, second, *_ = said(row("run", 80, 84, 82), row("quick", 81, 83, 85, ms=0.5))
     assert first.startswith("No network is shown to be better than run. ")
-    assert "cost decides: quick is the fastest (0.5 ms for an image)" in first
+    assert "Between it and 1 other no difference is shown, so cost decides: quick is the fastest (0.5 ms" in first
     assert second.startswith("Between run and quick no difference is shown: +1.00 (−")
 
 
@@ -45,20 +45,20 @@ def test_seeds_that_agree_to_the_last_image_show_nothing() -> None:
 def test_random_cells_are_also_taken_together() -> None:
     cells = [row(f"random cell {number}", 60 + number, 61 + number, random=True) for number in range(3)]
     lines = said(row("run", 80, 80.5), *cells)
-    together = "run is better than the 3 random cells together (each counts once): −"
+    together = "run is better than the 3 random cells together (each counts once): +"
     assert any(line.startswith(together) for line in lines)
 
 
 def test_a_pretrained_network_that_is_better_is_recommended_with_what_it_costs() -> None:
-    better = row("net, pretrained", 92, 92.5, 92.2, mult_adds=57 * 10**6, ms=4.0, pretrained=True)
+    better = row("net (pretrained)", 92, 92.5, 92.2, mult_adds=57 * 10**6, ms=4.0, pretrained=True)
     lines = said(row("run", 80, 80.5, 80.2), better)
-    advice = "A pretrained stock network is the better choice here: net, pretrained, unless 57.0 M mult-adds (beside 1."
+    advice = "A pretrained stock network is the better choice here: net (pretrained), unless 57.0 M mult-adds (b"
     assert any(line.startswith(advice) for line in lines)
-    assert "net, pretrained has 57 times the mult-adds of run: no comparison at equal cost." in lines
+    assert "net (pretrained) has 57 times the mult-adds of run: no comparison at equal cost." in lines
 
 
 def test_a_pretrained_network_that_is_not_shown_to_be_better_is_not_recommended() -> None:
-    lines = said(row("run", 80, 84, 82), row("net, pretrained", 81, 83, 85, pretrained=True))
+    lines = said(row("run", 80, 84, 82), row("net (pretrained)", 81, 83, 85, pretrained=True))
     assert "No pretrained stock network is shown to be better than run: nothing here speaks for one." in lines
     untried = said(row("run", 80, 84), row("net", 81, 83), tried_pretrained=False)
     assert any(line.startswith("Pretrained networks were not tried") for line in untried)

@@ -108,6 +108,8 @@ def planned(config: CompareConfig, trained: TrainConfig, runs: list[RunFolder]) 
         "and learning rate are the run's",
         *(f"{one.name}: {one.said}" for one in found),
     ]
+    if trained.init is not None or trained.is_pretrained:
+        lines.insert(1, "the run began with weights that were there (init, pretrained): those that are scaled do not")
     if (lacking := seeds - len(runs)) > 0:
         own = {"name": "the run's own network", "folder": OWN, "settings": {}, "said": ""}
         trainings.insert(0, own | {"seed": trained.seed + len(runs), "seeds": lacking})

@@ -85,7 +85,7 @@ def sentences(rows: Sequence[Row], *, tried_pretrained: bool, threads: int) -> l
         f"Milliseconds: the median for one image on this machine, {counted(threads, 'thread')}, the networks by turns; "
         f"ONNX by onnxruntime. Training times are those of the jobs, which did not take turns{_devices(rows)}."
     )
-    changes = [f"{row.name.removesuffix(', pretrained')}: {change}." for row in others for change in row.changes]
+    changes = [f"{row.name.removesuffix(' (pretrained)')}: {change}." for row in others for change in row.changes]
     return said + list(dict.fromkeys(changes))
 
 
@@ -118,7 +118,7 @@ def _verdict(run: Row, others: Sequence[Row]) -> list[str]:
             said.append(f"Between {run.name} and {row.name} no difference is shown: {_interval(gap)} points.")
         else:
             better, worse = (row, run) if gap.mean > 0 else (run, row)
-            said.append(f"{better.name} is better than {worse.name}: {_interval(gap)} points.")
+            said.append(f"{better.name} is better than {worse.name}: {_interval(_positive(gap))} points.")
     better_ones = [row for row, gap in gaps if gap and gap.shows and gap.mean > 0]
     if better_ones:
         best = max(better_ones, key=lambda row: row.mean)
@@ -128,12 +128,12 @@ def _verdict(run: Row, others: Sequence[Row]) -> list[str]:
         return [f"{run.name} wins: it is better than every other network here.", *said]
     equal = [run, *(row for row, gap in gaps if not (gap and gap.shows))]
     fastest, smallest = min(equal, key=lambda row: row.milliseconds), min(equal, key=lambda row: row.params)
-    return [
-        f"No network is shown to be better than {run.name}. Among those between which no difference is shown cost "
-        f"decides: {fastest.name} is the fastest ({fastest.milliseconds:.3g} ms for an image), {smallest.name} the "
-        f"smallest ({millions(smallest.params)} parameters).",
-        *said,
-    ]
+    speed, size = f"{fastest.milliseconds:.3g} ms for an image", f"{millions(smallest.params)} parameters"
+    cheapest = f"{fastest.name} is the fastest ({speed}), {smallest.name} the smallest ({size})"
+    if fastest is smallest:
+        cheapest = f"{fastest.name} is the fastest ({speed}) and the smallest ({size})"
+    among = f"Between it and {counted(len(equal) - 1, 'other')} no difference is shown, so cost decides: "
+    return [f"No network is shown to be better than {run.name}. {among}{cheapest}.", *said]
 
 
 def _about_random(run: Row, cells: Sequence[Row]) -> list[str]:
@@ -147,7 +147,7 @@ def _about_random(run: Row, cells: Sequence[Row]) -> list[str]:
         return [f"Between {run.name} and {together} no difference is shown: {_interval(gap)} points."]
     if gap.mean > 0:
         return [f"The {together.removeprefix('the ')} are better than {run.name}: {_interval(gap)} points."]
-    return [f"{run.name} is better than {together}: {_interval(gap)} points."]
+    return [f"{run.name} is better than {together}: {_interval(_positive(gap))} points."]
 
 
 def _about_pretrained(run: Row, pretrained: Sequence[Row], tried: bool) -> str:
@@ -178,6 +178,11 @@ def _interval(gap: Difference | None) -> str:
     if gap is None:
         return ""
     return f"{gap.mean:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})".replace("-", "−")
+
+
+def _positive(gap: Difference) -> Difference:
+    """The difference as seen from the better one."""
+    return gap if gap.mean > 0 else Difference(-gap.mean, -gap.high, -gap.low, gap.n_b, gap.n_a)
 
 
 def _times(one: float, other: float) -> str:

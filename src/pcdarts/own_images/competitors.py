@@ -51,12 +51,12 @@ def competitors(config: CompareConfig, trained: TrainConfig, learnt: Learnt) -> 
     found: list[Competitor] = []
     for name in config.names:
         check_stock(name)
-        found.append(_scaled(name, sizes, shape, target))
+        found.append(scaled(name, sizes, shape, target))
         if config.pretrained:
             size = complexity(without_data(name, **sizes), shape).mult_adds
             found.append(
                 Competitor(
-                    f"{name}, pretrained",
+                    f"{name} (pretrained)",
                     f"{_as_folder(name)}-pretrained",
                     {**_STOCK, "stock": name, "pretrained": True, "pretrained_file": find_weights(name)},
                     f"its own width, which its weights have: {_beside(size, target)}",
@@ -67,10 +67,17 @@ def competitors(config: CompareConfig, trained: TrainConfig, learnt: Learnt) -> 
     return found
 
 
-_STOCK = {**OF_CELLS, "compile": False, "synchronize_batch_norm": False}
+_STOCK = OF_CELLS | {
+    "compile": False,
+    "synchronize_batch_norm": False,
+    "stock_width": None,
+    "pretrained": False,
+    "pretrained_file": None,
+}
+"""What is the same for every stock network, whatever the run has."""
 
 
-def _scaled(name: str, sizes: dict[str, Any], shape: tuple[int, int, int], target: int) -> Competitor:
+def scaled(name: str, sizes: dict[str, Any], shape: tuple[int, int, int], target: int) -> Competitor:
     """A stock network of about `target` mult-adds, or of its own if it has no width multiplier."""
     settings: dict[str, Any] = {**_STOCK, "stock": name}
     if not has_width(name):
