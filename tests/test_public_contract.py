@@ -86,6 +86,23 @@ def test_the_primitives_are_in_the_authors_order():
     assert edges == sorted(edges, key=lambda edge: (edge[1], edge[0]))
 
 
+def test_a_run_is_read_from_python_and_used(finished_train, grey_images):
+    run = pcdarts.Run(finished_train)
+    assert run.path == finished_train
+    assert run.config.epochs == len(run.metrics) == 5
+    assert isinstance(run.genotype, pcdarts.Genotype)
+    assert isinstance(run.network, pcdarts.Network)
+    assert isinstance(run.classifier, pcdarts.Classifier)
+    assert 0 <= run.result["test_top1_error"] <= 100
+    assert run._repr_svg_().startswith("<svg")
+    assert "<table>" in run._repr_html_()
+    (found,) = pcdarts.predict(run, grey_images / "ant" / "0.png", top=1)
+    assert found.classes[0][0] in run.classifier.blueprint.classes
+    for job in (pcdarts.search, pcdarts.train, pcdarts.fit):
+        with pytest.raises(pcdarts.InputError, match="there is no setting no_such_flag"):
+            job(**({"folder": "photos"} if job is pcdarts.fit else {}), no_such_flag=1)
+
+
 def test_every_public_name_can_be_imported_and_others_cannot():
     for name in pcdarts.__all__:
         assert getattr(pcdarts, name) is not None
