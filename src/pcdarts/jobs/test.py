@@ -20,7 +20,7 @@ from pcdarts.errors import InputError, in_one_line, in_short
 from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file_of_weights, refuse_options
 from pcdarts.jobs.measured import data_to_measure, measured_text
 from pcdarts.jobs.outcome.find_genotype import trained_genotype
-from pcdarts.jobs.tested import Say, Tested, tell
+from pcdarts.jobs.tested import Say, Tested, tell, tested
 from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.learn.kept import weights_to_use
 from pcdarts.learn.measure import errors_text, measure
@@ -45,9 +45,9 @@ def run_test(config: TestConfig) -> list[float]:
     refuse_existing("--mistakes", config.mistakes)
     say: Say = (lambda line: None) if config.as_json else partial(print, flush=True)
     from_file = is_file_of_weights(config.run)
-    tested = [test_file(config, say)] if from_file else list(test_runs(config, say))
-    tell(config, tested, say)
-    return [one.measured.errors["top1_error"] for one in tested]
+    networks = [test_file(config, say)] if from_file else list(test_runs(config, say))
+    tell(config, networks, say)
+    return [one.measured.errors["top1_error"] for one in networks]
 
 
 def test_runs(config: TestConfig, say: Say) -> Iterator[Tested]:
@@ -63,7 +63,8 @@ def test_runs(config: TestConfig, say: Say) -> Iterator[Tested]:
         for line in data.notes if data.notes != said else ():
             say(line)
         said = data.notes
-        yield measured_on(data, learnt, trained.kind, run.path, config.batch_size, device, say)
+        yield measured_on(config, data, learnt, trained.kind, run.path, device, say)
+        config = config.model_copy(update={"mistakes": None})  # one sheet is enough
 
 
 def trained_runs(path: Path) -> list[RunFolder]:
@@ -85,15 +86,15 @@ def seed_of(path: Path) -> int:
 
 
 def measured_on(
+    config: TestConfig,
     data: DataSet,
     learnt: "Learnt",
     kind: NetworkKind,
     path: Path,
-    batch_size: int,
     device: torch.device,
     say: Say,
 ) -> Tested:
-    """The network from `path`, measured on the test images of `data`; its errors are said.
+    """The network from `path`, measured on the test images of `data`; its errors are said, its mistakes drawn.
 
     Greyscale images get three equal channels for a colour network.
 
@@ -109,12 +110,12 @@ def measured_on(
     images = data.test.relabelled(relabelled(data, learnt.classes, path))
     if isinstance(images, Images):
         images = images.with_channels(channels)
-    batches = plain_batches(images, learnt.mean, learnt.std, batch_size, device)
+    batches = plain_batches(images, learnt.mean, learnt.std, config.batch_size, device)
     measured = measure(learnt.network.to(device).eval(), batches)
     for line in skipped_lines(data):
         say(line)
     say(in_one_line(f"{path}: {errors_text(kind, measured.errors)} {measured_text(data)}"))
-    return Tested(path, data, images, learnt.classes, measured)
+    return tested(path, data, images, learnt.classes, measured, config.mistakes)
 
 
 def test_file(config: TestConfig, say: Say) -> Tested:
@@ -158,7 +159,7 @@ def test_file(config: TestConfig, say: Say) -> Tested:
         say(f"assumed: its mean and deviation of pixels are those of {data.name}")
     learnt = Learnt(found.classifier.network, blueprint.image_size, classes, list(mean), list(std), None, (None, None))
     kind = blueprint.kind if isinstance(blueprint, Blueprint) else "cifar"
-    return measured_on(data, learnt, kind, config.run, config.batch_size, device, say)
+    return measured_on(config, data, learnt, kind, config.run, device, say)
 
 
 def data_of(blueprint: AnyBlueprint) -> str | None:

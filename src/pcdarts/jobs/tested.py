@@ -16,52 +16,62 @@ from pcdarts.learn.contact_sheet import MOST, draw_mistakes, image_name
 from pcdarts.learn.measure import Measured
 
 Say = Callable[[str], None]
+SomeImages = Images | StreamedImages
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A network that was measured on the test images of `data`."""
+    """What was measured of a network, without the images."""
 
     path: Path
-    data: DataSet
-    images: Images | StreamedImages
-    """The test images with the labels and the channels of the network."""
     classes: list[str]
     """Those of the network, in its order."""
     measured: Measured
+    about: dict[str, Any]
+    """What else is told as JSON: which images these were, the surest mistakes, what was skipped, and the notes."""
+    drawn: int | None
+    """How many mistakes are on the sheet; None if none was asked for."""
 
     @property
     def details(self) -> ByClass:
         return by_class(self.classes, self.measured.labels.tolist(), self.measured.predictions.tolist())
 
     def as_json(self) -> dict[str, Any]:
-        """Errors and accuracies in %, by class; the surest mistakes; what was said of the data and left out."""
-        mistakes = [
-            {
-                "image": image_name(mistake.image, self.data.test_sources),
-                "class": self.classes[mistake.label],
-                "prediction": self.classes[mistake.prediction],
-                "probability": mistake.probability,
-            }
-            for mistake in self.measured.mistakes(MOST)
-        ]
-        return {
-            "run": str(self.path),
-            "measured_on": self.data.test_is,
-            **self.measured.errors,
-            **self.details.to_json(),
-            "mistakes": mistakes,
-            "skipped": list(self.data.skipped),
-            "notes": list(self.data.notes),
-        }
+        """Errors and accuracies in %, by class, and `about`."""
+        return {"run": str(self.path), **self.measured.errors, **self.details.to_json(), **self.about}
 
 
-def tell(config: TestConfig, tested: Sequence[Tested], say: Say) -> None:
-    """Say what the networks (one for each seed) are bad at, and draw what they were surest of, if that is asked for.
+def tested(
+    path: Path, data: DataSet, images: SomeImages, classes: list[str], measured: Measured, sheet: Path | None
+) -> Tested:
+    """What was measured on `images`, the test images of `data` with labels and channels of the network from `path`.
+
+    The surest mistakes are drawn in the file `sheet`, if it is given.
 
     Raises:
         RunError: the sheet cannot be saved.
     """
+    mistakes = [
+        {
+            "image": image_name(mistake.image, data.test_sources),
+            "class": classes[mistake.label],
+            "prediction": classes[mistake.prediction],
+            "probability": mistake.probability,
+        }
+        for mistake in measured.mistakes(MOST)
+    ]
+    about = {
+        "measured_on": data.test_is,
+        "mistakes": mistakes,
+        "skipped": list(data.skipped),
+        "notes": list(data.notes),
+    }
+    drawn = None if sheet is None else draw_mistakes(sheet, images, measured, classes, data.test_sources)
+    return Tested(path, classes, measured, about, drawn)
+
+
+def tell(config: TestConfig, tested: Sequence[Tested], say: Say) -> None:
+    """Say what the networks (one for each seed) are bad at, and what is on the sheet of the first one."""
     first, *others = tested
     if others:
         errors = [one.measured.errors["top1_error"] for one in tested]
@@ -69,12 +79,10 @@ def tell(config: TestConfig, tested: Sequence[Tested], say: Say) -> None:
         say(f"top-1 error {mean:.2f} ± {std:.2f} % (mean ± std of {len(errors)} seeds)")
     for line in mean_by_class([one.details for one in tested]).lines():
         say(line)
-    if config.mistakes is not None:
-        drawn = draw_mistakes(config.mistakes, first.images, first.measured, first.classes, first.data.test_sources)
-        of_first = f" of {first.path}, the first of {len(tested)} seeds" if others else ""
-        if drawn:
-            say(in_one_line(f"{config.mistakes}: the {drawn} surest mistakes{of_first}"))
-        else:
-            say(in_one_line(f"{config.mistakes} is not written: there is no mistake{of_first}"))
+    of_first = f" of {first.path}, the first of {len(tested)} seeds" if others else ""
+    if first.drawn:
+        say(in_one_line(f"{config.mistakes}: the {first.drawn} surest mistakes{of_first}"))
+    elif first.drawn == 0:
+        say(in_one_line(f"{config.mistakes} is not written: there is no mistake{of_first}"))
     if config.as_json:
         print(json.dumps([one.as_json() for one in tested], indent=2))
