@@ -41,7 +41,7 @@ def speeds(runs: Sequence[RunFolder], seconds: float = SECONDS, threads: int = 1
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        pytorch = [median for _, median in by_turns(list(map(_forward, classifiers)), seconds)]
+        pytorch = [median for _, median in by_turns(list(map(_forward, classifiers)), seconds, threads)]
     finally:
         torch.set_num_threads(before)
     onnx: list[float | None] = [None] * len(runs)

@@ -32,6 +32,7 @@ class Graph:
         self._weights: list[Any] = []
         self._inputs: list[Any] = []
         self._widths: dict[str, int] = {}
+        self._numbers: dict[tuple[int, ...], str] = {}
 
     def input(self, *shape: int) -> str:
         """A new input of the model, float32."""
@@ -57,8 +58,12 @@ class Graph:
         return name
 
     def constant(self, values: Any) -> str:
-        """A tensor, or whole numbers."""
+        """A tensor, or whole numbers, of which equal ones are the same tensor: onnxruntime then merges equal slices."""
+        if not isinstance(values, Tensor) and (known := self._numbers.get(tuple(values))):
+            return known
         name = f"weight{len(self._weights)}"
+        if not isinstance(values, Tensor):
+            self._numbers[tuple(values)] = name
         array = values.detach().numpy() if isinstance(values, Tensor) else np.array(values, dtype=np.int64)
         self._weights.append(self._onnx.numpy_helper.from_array(array, name))
         return name

@@ -63,7 +63,7 @@ def whole_milliseconds(
 ) -> list[float]:
     """The shortest milliseconds of whole networks for one image, measured by turns on this machine.
 
-    The shortest, since on a busy machine others work meanwhile, for longer than a part takes.
+    The shortest, since on a busy machine others take its place in the cache, of large networks more than of parts.
 
     Raises:
         InputError: onnx or onnxruntime is missing, or there is no such network.
