@@ -1,6 +1,6 @@
 """What a comparison says of made-up figures: who wins, where no difference is shown, when to take pretrained ones."""
 
-from pcdarts.own_images.compare_words import Row, compare_table, sentences
+from pcdarts.own_images.compare_words import Row, compare_table, notes, sentences
 
 
 def row(name: str, *accuracies: float, mult_adds: int = 10**6, ms: float = 1.0, **more: bool) -> Row:
@@ -8,7 +8,7 @@ def row(name: str, *accuracies: float, mult_adds: int = 10**6, ms: float = 1.0, 
 
 
 def said(*rows: Row, tried_pretrained: bool = True) -> list[str]:
-    return sentences(rows, tried_pretrained=tried_pretrained, threads=1)
+    return sentences(rows, tried_pretrained=tried_pretrained)
 
 
 def test_a_better_network_wins_with_its_interval_and_its_cost() -> None:
@@ -69,3 +69,11 @@ def test_the_table_says_how_many_seeds_there_are_and_leaves_out_what_nobody_meas
     assert table.rows[0][1] == "81.00 ± 1.41 (n = 2)"
     assert table.rows[1][1] == "90.00 (n = 1)"
     assert table.columns[2] == "parameters"  # there is no interval for n = 1
+
+
+def test_the_notes_say_what_the_figures_are_and_that_times_on_several_devices_are_not_compared() -> None:
+    rows = [row("run", 80, 82), row("other", 81, 83)]
+    assert any("all on the same 1,000 test images" in line for line in notes(rows, threads=1))
+    assert any("which did not take turns, on cpu." in line for line in notes(rows, threads=1))
+    rows[1].devices.append("cuda")
+    assert any("not all on one device (cpu and cuda): do not compare them" in line for line in notes(rows, threads=1))

@@ -14,7 +14,7 @@ from pcdarts.errors import InputError, counted, shown
 from pcdarts.jobs.test import restored, trained_runs
 from pcdarts.launch import begin, go_on
 from pcdarts.own_images.compare_speed import speeds
-from pcdarts.own_images.compare_words import Row, compare_table, markdown, sentences
+from pcdarts.own_images.compare_words import Row, compare_table, markdown, notes, sentences
 from pcdarts.own_images.competitors import competitors
 from pcdarts.run.device import choose_device
 from pcdarts.run.processes import ALONE, Processes
@@ -54,8 +54,8 @@ def run_compare(config: CompareConfig, run: RunFolder, resume: bool, processes: 
             begin(TrainConfig(**{**trained.model_dump(), **settings}), of_it.path, again=again)
     run.say(f"measuring how long each network takes for one image (batch 1, {config.threads or 1} thread)")
     rows = rows_of(run, plan, runs, config.threads or 1)
-    table = compare_table(rows)
-    said = sentences(rows, tried_pretrained=config.pretrained, threads=config.threads or 1)
+    table = compare_table(rows, notes(rows, threads=config.threads or 1))
+    said = sentences(rows, tried_pretrained=config.pretrained)
     result = {"run": plan["run"], "rows": [asdict(row) for row in rows], "sentences": said}
     run.write_json(run.path / "compare.json", result | {"table": asdict(table)})
     run.write_json(run.plan, plan | {"phase": None, "result_lines": said})

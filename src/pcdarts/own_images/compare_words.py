@@ -47,7 +47,7 @@ class Row:
         return self.pytorch_milliseconds if self.onnx_milliseconds is None else self.onnx_milliseconds
 
 
-def compare_table(rows: Sequence[Row]) -> Table:
+def compare_table(rows: Sequence[Row], caption: tuple[str, ...] = ()) -> Table:
     """A row for each network, the run's first."""
     run = rows[0]
     columns = {
@@ -60,11 +60,11 @@ def compare_table(rows: Sequence[Row]) -> Table:
         "ONNX, ms": [_milliseconds(row.onnx_milliseconds) for row in rows],
         "PyTorch, ms": [_milliseconds(row.pytorch_milliseconds) for row in rows],
     }
-    return filled_table(columns)
+    return filled_table(columns, caption)
 
 
-def sentences(rows: Sequence[Row], *, tried_pretrained: bool, threads: int) -> list[str]:
-    """What the table shows and what it does not, in plain words."""
+def sentences(rows: Sequence[Row], *, tried_pretrained: bool) -> list[str]:
+    """Who wins, in plain words; where no difference is shown; and whether a pretrained network is the better choice."""
     run, others = rows[0], rows[1:]
     said = [*_verdict(run, others), *_about_random(run, [row for row in others if row.random])]
     said.append(_about_pretrained(run, [row for row in others if row.pretrained], tried_pretrained))
@@ -72,26 +72,29 @@ def sentences(rows: Sequence[Row], *, tried_pretrained: bool, threads: int) -> l
         if abs(row.mult_adds / run.mult_adds - 1) > EQUAL_COST:
             times = row.mult_adds / run.mult_adds
             said.append(f"{row.name} has {times:.3g} times the mult-adds of {run.name}: no comparison at equal cost.")
+    return said
+
+
+def notes(rows: Sequence[Row], *, threads: int) -> tuple[str, ...]:
+    """What the figures are, how the networks were chosen, and what differs from those of the libraries."""
+    run, others = rows[0], rows[1:]
     images = counted(run.test_images, "test image")
-    said.append(
-        f"Accuracy: mean ± standard deviation over n seeds, all on the same {images}. Intervals: Welch, 95 %, over "
-        "seeds; one that contains 0 shows no difference, and no equality either; of 20, about one misses the truth."
-    )
-    said.append(
-        f"Images, epochs, augmentation, selection, learning rate and the statistics by which images are normalised are "
-        f"those of {run.name} for all; a network might do better with settings of its own."
-    )
-    said.append(
-        f"Milliseconds: the median for one image on this machine, {counted(threads, 'thread')}, the networks by turns; "
-        f"ONNX by onnxruntime. Training times are those of the jobs, which did not take turns{_devices(rows)}."
-    )
     changes = [f"{row.name.removesuffix(' (pretrained)')}: {change}." for row in others for change in row.changes]
-    return said + list(dict.fromkeys(changes))
+    return (
+        f"Accuracy: mean ± standard deviation over n seeds, all on the same {images}. Intervals: Welch, 95 %, over "
+        "seeds; one that contains 0 shows no difference, and no equality either; of 20, about one misses the truth.",
+        f"Images, epochs, augmentation, selection, learning rate and the statistics by which images are normalised are "
+        f"those of {run.name} for all; a network might do better with settings of its own.",
+        f"Milliseconds: the median for one image on this machine, {counted(threads, 'thread')}, the networks by turns; "
+        f"ONNX by onnxruntime. Training times are those of the jobs, which did not take turns{_devices(rows)}.",
+        *(f"{row.name}: {row.said}." for row in others if row.said),
+        *dict.fromkeys(changes),
+    )
 
 
 def markdown(title: str, table: Table, said: Sequence[str]) -> str:
     """The file `compare.md`."""
-    return "\n".join([f"# {title}", "", table.to_markdown(), *(f"* {line}" for line in said)]) + "\n"
+    return "\n".join([f"# {title}", "", *(f"* {line}" for line in said), "", table.to_markdown()])
 
 
 def _gap(row: Row, run: Row) -> Difference | None:

@@ -138,7 +138,9 @@ def _fit(run: RunFolder) -> Subject:
     runs = [path.parent for path in parts if not RunFolder(path.parent).plan.is_file()]  # a fit has a comparison inside
     groups = [Group(name, [_run(RunFolder(path), name)], path) for path in runs if (name := _below(path, run.path))]
     plan = run.read_plan()
-    words = [line for name in ("lines", "result_lines") for line in plan.get(name, []) if isinstance(line, str)]
+    done = (run.path / "compare.json").is_file()  # whose notes say again what was planned
+    parts_of_plan = ("result_lines",) if done else ("lines", "result_lines")
+    words = [line for name in parts_of_plan for line in plan.get(name, []) if isinstance(line, str)]
     tables = [table for path in sorted(run.path.glob("**/compare.json")) if (table := _compared(path))]
     return Subject(_name(run.path), groups, None, words, tables)
 
@@ -147,10 +149,11 @@ def _compared(path: Path) -> Table | None:
     """The table of a comparison that is done; None if the file is damaged."""
     try:
         table = json.loads(path.read_text("utf-8"))["table"]
-        columns, rows = tuple(map(str, table["columns"])), [tuple(map(str, row)) for row in table["rows"]]
+        columns, caption = (tuple(map(str, table[name])) for name in ("columns", "caption"))
+        rows = [tuple(map(str, row)) for row in table["rows"]]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
-    return Table(columns, tuple(rows)) if all(len(row) == len(columns) for row in rows) else None
+    return Table(columns, tuple(rows), caption) if all(len(row) == len(columns) for row in rows) else None
 
 
 def _below(path: Path, folder: Path) -> str:
