@@ -147,8 +147,8 @@ def _watched(
         raise RunError(f"{error}{mend}") from error
     except KeyboardInterrupt as error:
         run.write_state("interrupted")
-        if remedy not in str(error):  # which a part of this job has said
-            error.args = (f"{error or 'interrupted'}; {remedy}",)
+        said = str(error).partition("; continue with `")[0]  # what a part of this job has said of itself alone
+        error.args = (f"{said or 'interrupted'}; {remedy}",)
         raise
     except Exception as error:
         run.write_state("failed", message=f"{type(error).__name__}: {error}")

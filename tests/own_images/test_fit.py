@@ -22,13 +22,16 @@ from pcdarts.own_images.words import interval
 from pcdarts.run.run_folder import RunFolder
 
 TINY = ("--minutes", "3", "--epochs", "2", "--channels", "2", "--num-cells", "3", "--image-size", "16")
+STOCK = ("--compare", "shufflenet_v2_x0_5")
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory, colour_images: Path) -> tuple[Path, str]:
     """A folder with the run of a fit in `run`, and what it printed."""
     folder = tmp_path_factory.mktemp("fitted")
-    return folder, done(folder, "fit", str(colour_images), *TINY, "--run", "run")
+    return folder, done(
+        folder, "fit", str(colour_images), *TINY, *STOCK, "--export", "onnx", "safetensors", "--run", "run"
+    )
 
 
 def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> None:
@@ -37,12 +40,14 @@ def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> 
     assert result["test_top1_error"] == result_of(folder / "run" / "train")["test_top1_error"]
     assert "export/model.onnx" in result["files"]
     assert all((folder / "run" / name).is_file() for name in result["files"])
-    assert plan["seconds"].keys() == {"planning", "train", "export"}
+    assert plan["seconds"].keys() == {"planning", "train", "export", "compare"}
     assert sum(plan["seconds"].values()) == pytest.approx(result["seconds"])
     assert "images: 3 classes, 18 training and 6 test images of " in printed
     assert " pixels on the shorter side, " in printed
-    assert result["onnx_ms"].keys() <= {"model.onnx", "model-int8.onnx"}
+    assert result["onnx_ms"].keys() == {"model.onnx"}
     assert f"{result['onnx_ms']['model.onnx']:.2f} ms (model.onnx)" in printed
+    assert [row["name"] for row in result["compared"]["rows"]] == ["train", "shufflenet_v2_x0_5"]
+    assert "comparison: " in printed
     assert f"test error {result['test_top1_error']:.2f} % (" in printed
 
 
@@ -70,10 +75,10 @@ def test_a_finished_fit_is_not_resumed_but_goes_on_where_a_phase_is_missing(
     run = copy_of(fitted[0] / "run", tmp_path / "run")
     assert done(tmp_path, "fit", "--resume", "run") == "run is finished: there is nothing to resume\n"
     before = snapshot(run / "train")
-    for path in (run / "result.json", run / "export" / "model.onnx"):
+    for path in (run / "result.json", run / "export" / "model.safetensors"):
         path.unlink()
     done(tmp_path, "fit", "--resume", "run")
-    assert (run / "export" / "model.onnx").is_file()
+    assert (run / "export" / "model.safetensors").is_file()
     assert snapshot(run / "train") == before
 
 
@@ -166,6 +171,7 @@ def test_only_the_plan_is_printed_where_that_is_asked_for(tmp_path: Path, colour
             "max_params is 10, but the smallest network here (3 cells of 2 channels, images of 16",
         ),
         (("--max-latency", "0.0001"), "max_latency is 0.0001, but the smallest network here (3 cells of 2 channels"),
+        (("--compare", "resnet"), "torchvision has no classification network resnet"),
         (("--minutes", "0"), "minutes is 0, but it must be more than 0"),
         (
             ("--minutes", "0.1"),

@@ -14,6 +14,7 @@ from pcdarts.own_images.rules import (
     StepTime,
     TooShort,
     batch_size_for,
+    compared_networks,
     plan_search,
     plan_training,
     possible_shapes,
@@ -225,6 +226,29 @@ def test_validation_images_choose_the_epoch_if_there_are_any() -> None:
     assert settings_for(CIFAR, training)["select"] == "last"
     assert settings_for(with_some, training)["select"] == "best"
     assert settings_for(with_some, training)["validation_fraction"] == 0.15
+
+
+def test_a_comparison_has_its_share_of_the_time() -> None:
+    alone = plan_training(CIFAR, 600, {}, speed, anything)
+    beside = plan_training(CIFAR, 600, {}, speed, anything, (0.5, 1.0))
+    assert beside.seconds + beside.compare_seconds <= 600
+    assert beside.compare_seconds > 1.5 * beside.epochs * beside.epoch_seconds
+    assert (beside.shape.num_cells, beside.shape.channels) < (alone.shape.num_cells, alone.shape.channels)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "minutes", "names"),
+    [
+        ("auto", 10, ("mobilenet_v3_small",)),
+        ("auto", 9, ()),
+        (None, 60, ()),
+        ("resnet18, timm/lcnet_050,resnet18", 1, ("resnet18", "timm/lcnet_050")),
+    ],
+)
+def test_a_stock_network_is_trained_too_where_there_is_time(
+    wanted: str | None, minutes: float, names: tuple[str, ...]
+) -> None:
+    assert compared_networks(wanted, minutes) == names
 
 
 def test_imbalance_is_how_many_times_as_many_images_the_largest_class_has() -> None:

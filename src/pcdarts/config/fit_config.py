@@ -49,6 +49,12 @@ class FitConfig(FolderConfig):
     max_latency: Positive | None = setting(
         None, "milliseconds of the network for one image, at most, through onnxruntime on the CPU of this machine"
     )
+    compare: str | None = setting(
+        "auto",
+        "stock networks that are trained beside it, separated by commas, as in `pcdarts compare --with` (auto: "
+        "mobilenet_v3_small, from 10 minutes on; none: no comparison)",
+        min_length=1,
+    )
     export: tuple[str, ...] = setting(
         ("onnx", "onnx-int8"), "formats of the files to ship, as `pcdarts export --format` has them"
     )
@@ -116,6 +122,7 @@ class FitConfig(FolderConfig):
             "max_mult_adds",
             "max_params",
             "max_latency",
+            "compare",
             "export",
             "device",
             "threads",

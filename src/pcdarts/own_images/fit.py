@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import ExportConfig, SearchConfig, TrainConfig
 from pcdarts.config.fit_config import FitConfig
-from pcdarts.config.job_config import RunConfig
+from pcdarts.config.job_config import FolderConfig, settings
 from pcdarts.config.recipes import resolve
 from pcdarts.errors import InputError, RunError
 from pcdarts.jobs.outcome.evaluation import as_flag
@@ -17,7 +18,7 @@ from pcdarts.network.latency.timing import onnx_milliseconds
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import Facts, Search, searched_is_better
+from pcdarts.own_images.rules import Facts, Search, compared_networks, searched_is_better
 from pcdarts.own_images.words import closing_lines, plan_lines
 from pcdarts.run.device import choose_device
 from pcdarts.run.processes import ALONE, Processes
@@ -25,7 +26,7 @@ from pcdarts.run.run_folder import RunFolder
 from pcdarts.ship.export import run_export
 from pcdarts.ship.formats import FORMATS
 
-Config = TypeVar("Config", bound=RunConfig)
+Config = TypeVar("Config", bound=FolderConfig)
 SAFETY = 0.95
 """The part of the time that is planned: machines are seldom as fast as when they were measured."""
 SEARCHED, PUBLISHED = "trial-searched", "trial-published"
@@ -82,12 +83,14 @@ class Fit:
             latency = self._latency(
                 resolve(TrainConfig, file=RunFolder(self.run.path / "train").config).image_size or 0
             )
+        compared = self._compared()
         named = [name for name in trained if name.startswith("test_") or name in ("params", "mult_adds", "genotype")]
         result = {
             **{name: trained[name] for name in named},
             "seconds": self.account.seconds,
             "seconds_by_phase": self.account.kept["seconds"],
             **latency,
+            **compared,
             "files": [str(path.relative_to(self.run.path)) for path in files],
         }
         save_genotype(self.run, find_genotype(trained["genotype"]))
@@ -163,7 +166,8 @@ class Fit:
             with self.account.counting(name):
                 if run.config.is_file():
                     here = {name: getattr(self.config, name) for name in ("device", "threads")}
-                    here["data_root"] = self.config.folder
+                    moved = {"data_root": self.config.folder, "trained": self.run.path / "train"}
+                    here |= {name: path for name, path in moved.items() if name in config_class.model_fields}
                     go_on(resolve(config_class, file=run.config, flags=here), run.path, self.again)
                 else:
                     line = f"{name}: {command(config_class, flags)}"
@@ -192,11 +196,26 @@ class Fit:
         times = onnx_milliseconds(models, seconds=1.0, image_shape=shape)
         return {"onnx_ms": {model.name: time for model, time in zip(models, times, strict=True)}}
 
+    def _compared(self) -> dict[str, Any]:
+        """Train the stock networks, and say how they compare; what cannot be done is said."""
+        names = compared_networks(self.config.compare, self.config.minutes)
+        if not names:
+            return {}
+        flags: dict[str, Any] = {"trained": str((self.run.path / "train").absolute()), "with": ",".join(names)}
+        flags |= {} if self.config.threads is None else {"threads": self.config.threads}
+        try:
+            return {"compared": self._phase("compare", CompareConfig, flags)}
+        except (InputError, RunError) as error:
+            self.run.say(f"not compared: {error}")
+            return {}
 
-def command(config_class: type[RunConfig], flags: dict[str, Any]) -> str:
+
+def command(config_class: type[FolderConfig], flags: dict[str, Any]) -> str:
     """The command that does the same."""
-    words = ["pcdarts", *config_class.job_name().split()]
-    return shlex.join([*words, *(word for name, value in flags.items() for word in as_flag(name, value))])
+    words, fields = ["pcdarts", *config_class.job_name().split()], settings(config_class)
+    for name, value in flags.items():
+        words += [str(value)] if fields[name].is_required() else as_flag(name, value)
+    return shlex.join(words)
 
 
 def _tuple(value: Any) -> Any:

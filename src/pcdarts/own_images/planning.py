@@ -18,7 +18,9 @@ from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.network.complexity import Complexity
 from pcdarts.network.latency.measure import whole_milliseconds
 from pcdarts.network.latency.parts import Sizes
+from pcdarts.network.stock import check_stock
 from pcdarts.own_images import rules
+from pcdarts.own_images.competitors import scaled
 from pcdarts.own_images.rules import Facts, Search, Shape, StepTime, TooShort, Training
 from pcdarts.own_images.speed import search_step_time, step_time
 
@@ -45,6 +47,7 @@ class Planner:
         self.fixed = config.fixed()
         self.step_time, self.latency = cache(self._step_time), cache(self._latency)
         self._search_step: tuple[float, float] | None = None
+        self._beside: tuple[float, ...] | None = None
 
     def plan(self, seconds: float, whole: float) -> Plan:
         """The plan for `seconds` of the `whole` time.
@@ -52,6 +55,8 @@ class Planner:
         Raises:
             InputError: the time is too short, or no network is within the budget.
         """
+        if self._beside is None:
+            self._beside = self._compared(self.training(self.config.genotype, seconds))
         first = self.training(self.config.genotype, seconds)
         why = "--genotype" if self.config.genotype else rules.why_not_to_search(self.facts, self.config.search)
         if why is not None:
@@ -68,6 +73,28 @@ class Planner:
         trial = self.trial_epochs(first, left)
         left -= 2 * (first.load_seconds + trial * first.epoch_seconds)
         return Plan(self.training(None, left), search, trial)
+
+    def _compared(self, training: Training) -> tuple[float, ...]:
+        """How many times as long as an epoch of this training that of each stock network is, beside which it is put.
+
+        Raises:
+            InputError: there is no such network, or it cannot take the images.
+        """
+        facts, shape, genotype = self.facts, training.shape, self.config.genotype
+        names = rules.compared_networks(self.config.compare, self.config.minutes)
+        if not names:
+            return ()
+        sizes = {"num_classes": len(facts.classes), "image_channels": facts.image_channels}
+        sizes["image_size"] = shape.image_size
+        images = (facts.image_channels, shape.image_size, shape.image_size)
+        own = self.step_time(shape, training.batch_size, genotype).step
+        base, target = self.train_config(training, genotype), self.size(shape, genotype).mult_adds
+        times = []
+        for name in names:
+            check_stock(name)
+            stock = TrainConfig(**{**base.model_dump(), **scaled(name, sizes, images, target).settings})
+            times.append(step_time(stock, None, len(facts.classes), facts.image_channels).step / own)
+        return tuple(times)
 
     def _search_step_time(self, settings: dict[str, Any], images: int) -> tuple[float, float]:
         """Measured once: seconds of a weight step and of an α step."""
@@ -94,6 +121,7 @@ class Planner:
                 self.fixed,
                 lambda shape, batch: self.step_time(shape, batch, genotype),
                 fits,
+                self._beside or (),
             )
         except TooShort as error:
             used = 60 * self.config.minutes - seconds

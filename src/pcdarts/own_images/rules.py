@@ -50,6 +50,11 @@ SEARCH_MAP = 16
 TRIAL_SHARE = 0.06
 """Of the time left, the training of each cell between which validation chooses."""
 
+COMPARED, COMPARE_MINUTES = "mobilenet_v3_small", 10
+"""The stock network that is trained too, and the time from which on."""
+COMPARE_SECONDS = 15.0
+"""What a comparison takes besides its trainings."""
+
 EPOCH_SECONDS = 0.3
 """What an epoch takes besides its steps: saving and showing."""
 START_SECONDS = 3.0
@@ -121,9 +126,12 @@ class Training:
     epochs: int
     epoch_seconds: float
     load_seconds: float
+    compare_seconds: float = 0.0
+    """Of the comparison after it."""
 
     @property
     def seconds(self) -> float:
+        """Without the comparison."""
         return self.load_seconds + self.epochs * self.epoch_seconds
 
 
@@ -184,9 +192,16 @@ def possible_shapes(side: int, fixed: Mapping[str, Any], fits: Callable[[Shape],
 
 
 def plan_training(
-    facts: Facts, seconds: float, fixed: Mapping[str, Any], speed: Speed, fits: Callable[[Shape], bool]
+    facts: Facts,
+    seconds: float,
+    fixed: Mapping[str, Any],
+    speed: Speed,
+    fits: Callable[[Shape], bool],
+    beside: tuple[float, ...] = (),
 ) -> Training:
     """The largest images and the largest network for which `seconds` are enough.
+
+    `beside`: the networks that are trained for as many epochs afterwards, how many times as long an epoch of each is.
 
     Raises:
         InputError: the time is too short for anything, and how long the least takes; or no network is in the budget.
@@ -201,8 +216,10 @@ def plan_training(
             EPOCH_SECONDS + time.step * steps_in(facts.images, batch) + time.image * sum(facts.validation or facts.test)
         )
         load = facts.load_seconds + time.image * sum(facts.test)
-        epochs = fixed.get("epochs") or min(MOST_EPOCHS, math.floor((seconds - load) / each))
-        return Training(shape, batch, epochs, each, load)
+        extra = len(beside) * load + COMPARE_SECONDS if beside else 0.0
+        every = each * (1 + sum(beside))
+        epochs = fixed.get("epochs") or min(MOST_EPOCHS, math.floor((seconds - load - extra) / every))
+        return Training(shape, batch, epochs, each, load, extra + epochs * each * sum(beside))
 
     by_side = {side: list(possible_shapes(side, fixed, fits)) for side in possible_sides(facts, fixed)}
     by_side = {side: shapes for side, shapes in by_side.items() if shapes}
@@ -223,7 +240,8 @@ def plan_training(
         if _is_long_enough(chosen, good, seconds):
             return chosen
     if not _is_long_enough(chosen, least, seconds):
-        raise TooShort(chosen.load_seconds + least * chosen.epoch_seconds, least)
+        extra = len(beside) * chosen.load_seconds + COMPARE_SECONDS if beside else 0.0
+        raise TooShort(chosen.load_seconds + extra + least * chosen.epoch_seconds * (1 + sum(beside)), least)
     return chosen
 
 
@@ -233,7 +251,7 @@ def _up_to(size: tuple[int, int], shapes: list[Shape]) -> list[Shape]:
 
 
 def _is_long_enough(training: Training, epochs: int, seconds: float) -> bool:
-    return training.epochs >= epochs and training.seconds <= seconds
+    return training.epochs >= epochs and training.seconds + training.compare_seconds <= seconds
 
 
 class TooShort(Exception):
@@ -267,6 +285,13 @@ def choice_of(facts: Facts) -> dict[str, Any]:
     if not facts.validation:
         return {"validation_fraction": facts.validation_fraction, "select": "last"}
     return {"validation_fraction": facts.validation_fraction, "select": "best"}
+
+
+def compared_networks(wanted: str | None, minutes: float) -> tuple[str, ...]:
+    """The stock networks that are trained beside the network."""
+    if wanted == "auto":
+        return (COMPARED,) if minutes >= COMPARE_MINUTES else ()
+    return tuple(dict.fromkeys(name.strip() for name in (wanted or "").split(",") if name.strip()))
 
 
 def published_cell(kind: NetworkKind) -> str:

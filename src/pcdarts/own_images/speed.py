@@ -24,8 +24,11 @@ SECONDS, MOST = 0.5, 5
 """A part is repeated until it has taken so long, or so often."""
 
 
-def step_time(config: TrainConfig, genotype: Genotype, classes: int, image_channels: int) -> StepTime:
-    """The median time of a step of this training, its images augmented, and of measuring an image."""
+def step_time(config: TrainConfig, genotype: Genotype | None, classes: int, image_channels: int) -> StepTime:
+    """The median time of a step of this training, its images augmented, and of measuring an image.
+
+    Without a genotype it is that of a stock network.
+    """
     device = choose_device(config.device, config.threads)
     data = random_images(2 * config.batch_size, classes, image_channels, config.image_size or 32)
     batches = training_batches(config, data, data.train, "train", device, ALONE)

@@ -1,14 +1,15 @@
 """What `pcdarts fit` says: its plan in five lines, and its result."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from pcdarts.config.fit_config import FitConfig
-from pcdarts.errors import counted, shown
-from pcdarts.jobs.outcome.sizes import cost_text
+from pcdarts.errors import counted, listed, shown
+from pcdarts.jobs.outcome.sizes import cost_text, millions
 from pcdarts.ops.processor import processor_name
 from pcdarts.own_images.planning import Plan, Planner
-from pcdarts.own_images.rules import EXPORT_SECONDS, Facts, Search, published_cell
+from pcdarts.own_images.rules import EXPORT_SECONDS, Facts, Search, compared_networks, published_cell
 from pcdarts.run.run_folder import RunFolder
 
 IMBALANCED = 3.0
@@ -41,7 +42,7 @@ def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
         f"cell: {cell} (--search, --genotype)",
         f"training: {counted(training.epochs, 'epoch')} (--epochs) of batches of {training.batch_size} (--batch-size), "
         f"random crops, mirrored (--no-flip), cutout (--cutout); {choice}",
-        f"time: {_minutes(60 * config.minutes)} (--minutes): {time_text(plan)}",
+        f"time: {_minutes(60 * config.minutes)} (--minutes): {time_text(config, plan)}",
     ]
 
 
@@ -66,14 +67,18 @@ def images_text(facts: Facts) -> str:
     return text
 
 
-def time_text(plan: Plan) -> str:
+def time_text(config: FitConfig, plan: Plan) -> str:
     """How the time is shared out."""
     training = plan.training
     parts = []
     if isinstance(plan.search, Search):
         trials = 2 * (training.load_seconds + plan.trial_epochs * training.epoch_seconds)
         parts = [f"{_minutes(plan.search.seconds)} search", f"{_minutes(trials)} choice"]
-    return ", ".join([*parts, f"{_minutes(training.seconds)} training", f"{_minutes(EXPORT_SECONDS)} export"])
+    parts += [f"{_minutes(training.seconds)} training", f"{_minutes(EXPORT_SECONDS)} export"]
+    compared = compared_networks(config.compare, config.minutes)
+    if compared:
+        parts.append(f"{_minutes(training.compare_seconds)} comparison with {listed(compared, 'and')} (--compare)")
+    return ", ".join(parts)
 
 
 def _minutes(seconds: float) -> str:
@@ -89,8 +94,9 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
         f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
         *worst_line(result),
         f"network: {cost_text(result)}{latency_text(result)}",
+        *compared_lines(result),
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
-        f"files: {', '.join(str(run.path / name) for name in result['files'])}",
+        f"files: {run.path / 'export'}: {', '.join(Path(name).name for name in result['files'])}",
         f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
     ]
 
@@ -110,6 +116,19 @@ def worst_line(result: dict[str, Any], most: int = 3) -> list[str]:
         return []
     parts = [f"{shown(one['class'], 40)} {one['accuracy']:.0f} % of {one['images']}" for one in worst]
     return [f"recognised worst: {', '.join(parts)}"]
+
+
+def compared_lines(result: dict[str, Any]) -> list[str]:
+    """How the stock networks compare, if some were trained."""
+    compared = result.get("compared")
+    if not compared:
+        return []
+    parts = []
+    for row in compared["rows"]:
+        onnx = row["onnx_milliseconds"]
+        cost = f"{millions(row['mult_adds'])} mult-adds" + (f", {onnx:.2f} ms" if onnx else "")
+        parts.append(f"{row['name']} {100 - sum(row['accuracies']) / len(row['accuracies']):.2f} % ({cost})")
+    return [f"test errors of {', '.join(parts)}", f"comparison: {compared['sentences'][0]}"]
 
 
 def interval(share: float, count: int) -> tuple[float, float]:
