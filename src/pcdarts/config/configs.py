@@ -192,7 +192,8 @@ class TrainConfig(
     @field_validator("select")
     @classmethod
     def _choosing_takes_validation_images(cls, select: str, info: ValidationInfo) -> str:
-        if select == "best" and not info.data.get("validation_fraction") and info.data.get("validation_set") is None:
+        none_is_kept = info.data.get("validation_fraction") == 0  # it is not there if it is wrong itself
+        if select == "best" and none_is_kept and info.data.get("validation_set") is None:
             raise ValueError(
                 "select is best, but there are no validation images to choose by: give validation_fraction, such as "
                 "0.15, or validation_set; or use select last"

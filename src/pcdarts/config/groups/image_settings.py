@@ -65,8 +65,7 @@ class Validation(Group):
 
     validation_set: str | None = setting(
         None,
-        "the same for the validation set (none: found by its name where validation_fraction is above 0, else part of "
-        "it)",
+        "the same for the validation set (none: found by its name, or else drawn, if validation_fraction is above 0)",
         min_length=1,
         after=("test_set", "train_set"),
     )
