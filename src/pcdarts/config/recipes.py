@@ -1,13 +1,12 @@
 """Published settings, one function each, and how a job's configuration comes about: recipe < YAML file < flags."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.detect_config import DetectTrainConfig
-from pcdarts.config.groups.group import ConfigError
+from pcdarts.config.groups.group import ConfigError, with_origin
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.job_config import JobConfig, settings
 from pcdarts.config.random_search_config import RandomSearchConfig
@@ -18,6 +17,10 @@ DEFAULT = "fashion-mini"
 OWN_IMAGES = "own-images"
 OWN_DATA = ("folder", "huggingface")
 """Data of the user's own, for which `OWN_IMAGES` is the recipe of jobs that have it and are not told otherwise."""
+_OWN: dict[str, Any] = {
+    "recipe": OWN_IMAGES, "data": DEFAULT, "train_images": None, "image_size": 64, "network_image_size": None,
+    "kind": "stride2", "validation_fraction": 0.15,
+}  # fmt: skip
 
 
 def search_fashion_mini() -> SearchConfig:
@@ -69,24 +72,11 @@ def search_cifar10_small() -> SearchConfig:
 
 
 def search_own_images() -> SearchConfig:
-    """A search on images of your own, resized to 64x64 pixels: as cifar10-small, without validation images.
+    """A search on images of your own, resized to 64x64: as cifar10-small, without the validation images.
 
-    Settings for a few thousand images; `pcdarts fit` chooses by data and time. A training finds the cell's worth.
+    Settings for a few thousand images; `pcdarts fit` chooses by data and time.
     """
-    return SearchConfig(
-        recipe=OWN_IMAGES,
-        image_size=64,
-        kind="stride2",
-        channels=4,
-        num_cells=5,
-        k=1,
-        epochs=30,
-        arch_frozen_epochs=10,
-        batch_size=64,
-        learning_rate=0.05,
-        arch_learning_rate=6e-3,
-        validation_fraction=0.15,
-    )
+    return SearchConfig(**search_cifar10_small().model_dump() | _OWN)
 
 
 def search_darts_v1() -> SearchConfig:
@@ -182,18 +172,7 @@ def random_search_cifar10_small() -> RandomSearchConfig:
 
 def random_search_own_images() -> RandomSearchConfig:
     """Random search on images of your own: the images and splits of the search of this name, at about its cost."""
-    return RandomSearchConfig(
-        recipe=OWN_IMAGES,
-        image_size=64,
-        kind="stride2",
-        candidates=8,
-        epochs=5,
-        channels=8,
-        num_cells=5,
-        batch_size=64,
-        learning_rate=0.05,
-        validation_fraction=0.15,
-    )
+    return RandomSearchConfig(**random_search_cifar10_small().model_dump() | _OWN)
 
 
 def train_fashion_mini() -> TrainConfig:
@@ -234,25 +213,10 @@ def train_cifar10_small() -> TrainConfig:
 
 
 def train_own_images() -> TrainConfig:
-    """A small network for images of your own, resized to 64x64 pixels; validation images choose the epoch.
-
-    Settings for a few thousand images; `pcdarts fit` chooses by data and time. The test images are seen once, at the
-    end.
-    """
-    return TrainConfig(
-        recipe=OWN_IMAGES,
-        image_size=64,
-        kind="stride2",
-        channels=16,
-        num_cells=5,
-        epochs=30,
-        batch_size=64,
-        learning_rate=0.05,
-        drop_path=0.1,
-        cutout=16,
-        validation_fraction=0.15,
-        select="best",
-    )
+    """A small network for images of your own, resized to 64x64; validation images choose the epoch, tested once."""
+    own = {name: value for name, value in _OWN.items() if name != "network_image_size"}
+    own |= {"channels": 16, "epochs": 30, "cutout": 16, "test_every": 1, "select": "best"}
+    return TrainConfig(**train_cifar10_small().model_dump() | own)
 
 
 def train_imagenet() -> TrainConfig:
@@ -430,13 +394,3 @@ def resolve(
     if problems:
         raise ConfigError([*problems])
     return config
-
-
-def with_origin(problem: str, untyped: Mapping[str, tuple[Any, str]]) -> str:
-    """The problem, and where the values in it come from that nobody has typed: of each the value, and from where."""
-    told = []
-    for name, (value, source) in untyped.items():
-        if value is not None and name in problem:
-            mention = rf"\b{re.escape(name)} (is )?\(?{re.escape(shown(value))}(?![\w.])"
-            told += [f"{name} comes from {source}"] if re.search(mention, problem) else []
-    return f"{problem} ({'; '.join(told)})" if told else problem

@@ -21,6 +21,16 @@ class ConfigError(InputError):
         self.problems = problems
 
 
+def with_origin(problem: str, untyped: Mapping[str, tuple[Any, str]]) -> str:
+    """The problem, and where the values in it come from that nobody has typed: of each the value, and from where."""
+    told = []
+    for name, (value, source) in untyped.items():
+        if value is not None and name in problem:
+            mention = rf"\b{re.escape(name)} (is )?\(?{re.escape(shown(value))}(?![\w.])"
+            told += [f"{name} comes from {source}"] if re.search(mention, problem) else []
+    return f"{problem} ({'; '.join(told)})" if told else problem
+
+
 def setting(default: Any, description: str, *, after: str | tuple[str, ...] = (), **limits: Any) -> Any:
     """A field of a group, with its help and its limits.
 

@@ -161,15 +161,28 @@ def find_hub_images(
     if to_measure:
         test_is = f"the split {quoted(test)}" if test else f"all images of {quoted(name)}: it has no test set"
         return ImageFolder(classes, files[0], files[0], test_is, None if test else files[0], tuple(notes))
-    named = {split: f"the split {quoted(split)} ({counted(len(splits[split]), 'image')})" for split in used}
-    validation = files[-1] if val else None
+    counts = {split: f"the split {quoted(split)} ({counted(len(splits[split]), 'image')})" for split in used}
+    return _in_sets(classes, dict(zip(used, files, strict=True)), counts, val, test, notes)
+
+
+def _in_sets(
+    classes: tuple[str, ...],
+    files: dict[str, ImageFiles],
+    named: dict[str, str],
+    val: str | None,
+    test: str | None,
+    notes: list[str],
+) -> ImageFolder:
+    """The sets of a data set from the files of its splits, the training set first; `named` are these in words."""
+    train = next(iter(files))
+    validation = files[val] if val else None
     if val:
         notes.insert(0, f"validation set: {named[val]}")
     if test:
-        notes.insert(0, f"training set: {named[used[0]]}; test set: {named[test]}")
+        notes.insert(0, f"training set: {named[train]}; test set: {named[test]}")
         test_is = f"the split {quoted(test)}"
-        return ImageFolder(classes, files[0], files[1], test_is, notes=tuple(notes), validation=validation)
-    found = split_off_test_set(classes, files[0], f"the split {quoted(used[0])}", notes)
+        return ImageFolder(classes, files[train], files[test], test_is, notes=tuple(notes), validation=validation)
+    found = split_off_test_set(classes, files[train], f"the split {quoted(train)}", notes)
     return replace(found, validation=validation)
 
 
