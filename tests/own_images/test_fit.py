@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import time
@@ -12,10 +13,12 @@ import pytest
 from PIL import Image
 
 from command_line import copy_of, done, end_of, error_line, forked, lines_of, refused, result_of, run_in, snapshot
+from made_latencies import SPACE, made_table
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.flags import read_flags
 from pcdarts.config.recipes import resolve
+from pcdarts.network.latency.parts import Sizes
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.rules import searched_is_better
 from pcdarts.own_images.words import interval
@@ -187,6 +190,27 @@ def test_what_cannot_be_done_is_refused_in_one_line(
 ) -> None:
     assert refused(tmp_path, "fit", str(colour_images), *TINY, *flags, "--run", "run").startswith(problem)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limit_to_latency_may_be_about_another_device(tmp_path: Path, colour_images: Path) -> None:
+    sizes = Sizes("cifar", 2, 3, 3, 3, 16)
+    (tmp_path / "table.json").write_text(made_table(sizes, SPACE).to_json())
+    command = ("fit", str(colour_images), *TINY, "--plan", "--latency-table", "table.json", "--genotype", "random:0:4")
+    printed = done(tmp_path, *command, "--max-latency", "1000")
+    assert re.search(r"; [0-9.]+ ms predicted for Abacus 1.* \(--max-latency\)", printed)
+    limit = refused(tmp_path, *command, "--max-latency", "0.001")
+    assert limit.startswith(
+        "no network is within the budget; table.json has 3 cells of 2 channels for 16x16 pixels: raise it, or fix"
+    )
+    assert refused(tmp_path, *command).startswith("latency_table is about a limit, and none is given")
+
+
+def test_the_folder_of_a_fit_stands_for_its_training(fitted: tuple[Path, str], colour_images: Path) -> None:
+    folder, _ = fitted
+    error = result_of(folder / "run")["test_top1_error"]
+    assert f"run/train: top-1 error {error:.2f} %" in done(folder, "test", "run")
+    image = next((colour_images / "ant").iterdir())
+    assert "ant" in done(folder, "predict", "run", str(image))
 
 
 def test_folders_that_cannot_be_used_are_refused_as_by_every_job(tmp_path: Path, colour_images: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config.configs import ExportConfig, TrainConfig
@@ -48,6 +48,11 @@ class FitConfig(FolderConfig):
     max_params: Amount | None = setting(None, "parameters of the network, at most, such as 5.3M or 300k")
     max_latency: Positive | None = setting(
         None, "milliseconds of the network for one image, at most, through onnxruntime on the CPU of this machine"
+    )
+    latency_table: Path | None = setting(
+        None,
+        "table of another device, made there by `pcdarts latency`, by which the limit is meant: only networks that it "
+        "has are possible (none: measured here)",
     )
     compare: str | None = setting(
         "auto",
@@ -102,6 +107,13 @@ class FitConfig(FolderConfig):
     amp: Literal["off", "bf16", "fp16"] | None = _chosen("amp", "off")
     seed: NaturalNumber | None = _chosen("seed", "0")
 
+    @field_validator("latency_table")
+    @classmethod
+    def _a_table_is_for_a_limit(cls, table: Path | None, info: ValidationInfo) -> Path | None:
+        if table is not None and info.data.get("max_latency") is None:
+            raise ValueError("latency_table is about a limit, and none is given: name it with --max-latency")
+        return table
+
     @field_validator("export")
     @classmethod
     def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,6 +134,7 @@ class FitConfig(FolderConfig):
             "max_mult_adds",
             "max_params",
             "max_latency",
+            "latency_table",
             "compare",
             "export",
             "device",

@@ -68,12 +68,14 @@ def test_runs(config: TestConfig, say: Say) -> Iterator[Tested]:
 
 
 def trained_runs(path: Path) -> list[RunFolder]:
-    """The finished train run at `path`, or the runs of its seeds in their order.
+    """The finished train run at `path` (of a fit its training), or the runs of its seeds in their order.
 
     Raises:
         InputError: there is no finished train run.
     """
-    parent = RunFolder.open(path)
+    parent, training = RunFolder.open(path), RunFolder(path / "train")
+    if parent.plan.is_file() and training.config.is_file():
+        parent = training
     resolve(TrainConfig, file=parent.config)  # refuses runs of other jobs, finished or not
     parent.read_result()
     return [RunFolder(of_seed) for of_seed in sorted(parent.path.glob("seed-*"), key=seed_of)] or [parent]

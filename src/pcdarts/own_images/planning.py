@@ -7,21 +7,22 @@ from functools import cache
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import suggested_kind
+from pcdarts.cell.space import CellSpace, suggested_kind
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.job_config import RunConfig
 from pcdarts.config.recipes import OWN_IMAGES, recipe, resolve
-from pcdarts.errors import InputError, counted
+from pcdarts.errors import InputError, counted, in_short
 from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.network.complexity import Complexity
 from pcdarts.network.latency.measure import whole_milliseconds
-from pcdarts.network.latency.parts import Sizes
+from pcdarts.network.latency.parts import Sizes, parts_of
+from pcdarts.network.latency.table import read_table
 from pcdarts.network.stock import check_stock
 from pcdarts.own_images import rules
 from pcdarts.own_images.competitors import scaled
-from pcdarts.own_images.rules import Facts, Search, Shape, StepTime, TooShort, Training
+from pcdarts.own_images.rules import Facts, NothingFits, Search, Shape, StepTime, TooShort, Training
 from pcdarts.own_images.speed import search_step_time, step_time
 
 LATENCY_SECONDS = 0.5
@@ -46,6 +47,7 @@ class Planner:
         self.config, self.facts = config, facts
         self.fixed = config.fixed()
         self.step_time, self.latency = cache(self._step_time), cache(self._latency)
+        self.table = None if config.latency_table is None else read_table(config.latency_table)
         self._search_step: tuple[float, float] | None = None
         self._beside: tuple[float, ...] | None = None
 
@@ -123,6 +125,17 @@ class Planner:
                 fits,
                 self._beside or (),
             )
+        except NothingFits:
+            known = (
+                sorted({(one.image_size, one.num_cells, one.channels) for one in self.table.networks})
+                if self.table
+                else []
+            )
+            has = [f"{cells} cells of {channels} channels for {side}x{side} pixels" for side, cells, channels in known]
+            of_table = f"; {self.config.latency_table} has {in_short(has) or 'none'}" if self.table else ""
+            raise InputError(
+                f"no network is within the budget{of_table}: raise it, or fix --channels, --num-cells and --image-size"
+            ) from None
         except TooShort as error:
             used = 60 * self.config.minutes - seconds
             least = math.ceil((used + error.seconds + rules.EXPORT_SECONDS) / 60)
@@ -153,7 +166,7 @@ class Planner:
         kind = self.fixed.get("kind") or suggested_kind(side)
         num_cells = self.fixed.get("num_cells") or rules.SIZES[0][0]
         least = Shape(side, kind, num_cells, self.fixed.get("channels") or rules.LEAST_CHANNELS)
-        if not fits(least):
+        if self.table is None and not fits(least):
             for name, limit in limits.items():
                 if limit is not None and (number := costs(least)[name]) > limit:
                     enough = f"{math.ceil(1.2 * 100 * number) / 100:g}" if name == "latency" else f"{number}"
@@ -169,13 +182,19 @@ class Planner:
         return self._network(shape).complexity(self.genotype(shape, genotype))
 
     def _latency(self, shape: Shape, genotype: str | None) -> float:
-        """The milliseconds that a network takes for one image, measured on this machine.
+        """The milliseconds that a network takes for one image, measured here or by the table; infinite if it lacks it.
 
         Raises:
             InputError: onnx or onnxruntime is missing.
         """
-        sizes = Sizes(**asdict(self._network(shape)))
-        return whole_milliseconds([self.genotype(shape, genotype)], sizes, seconds=LATENCY_SECONDS)[0]
+        network, cell = self._network(shape), self.genotype(shape, genotype)
+        sizes = Sizes(**asdict(network))
+        if self.table is None:
+            return whole_milliseconds([cell], sizes, seconds=LATENCY_SECONDS)[0]
+        space = CellSpace(cell.num_nodes("normal"))
+        if self.table.lacks(parts_of(space, sizes), sizes, space):
+            return math.inf
+        return float(network.costs(space, self.table).of(cell)["latency_ms"])
 
     def _network(self, shape: Shape) -> EvaluationNetwork:
         sizes = shape.kind, shape.channels, shape.num_cells

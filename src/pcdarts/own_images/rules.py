@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pcdarts.cell.space import STEM_STRIDES, NetworkKind, largest_map, suggested_kind
-from pcdarts.errors import InputError, counted
+from pcdarts.errors import counted
 
 SIDES = (224, 160, 128, 96, 64, 32)
 """Sides to which larger images are resized, in pixels."""
@@ -204,7 +204,8 @@ def plan_training(
     `beside`: the networks that are trained for as many epochs afterwards, how many times as long an epoch of each is.
 
     Raises:
-        InputError: the time is too short for anything, and how long the least takes; or no network is in the budget.
+        TooShort: there is no time for any training.
+        NothingFits: no network is in the budget.
     """
     batch = fixed.get("batch_size") or batch_size_for(facts.images)
     good = fixed.get("epochs") or least_epochs(facts.images, batch, GOOD_EPOCHS, GOOD_STEPS)
@@ -224,7 +225,7 @@ def plan_training(
     by_side = {side: list(possible_shapes(side, fixed, fits)) for side in possible_sides(facts, fixed)}
     by_side = {side: shapes for side, shapes in by_side.items() if shapes}
     if not by_side:
-        raise InputError("no network is within the budget: raise it")
+        raise NothingFits
     for shapes in by_side.values():
         small = _up_to(SIZE_FOR_SIDE, shapes)
         chosen = training_of(small[-1])
@@ -252,6 +253,10 @@ def _up_to(size: tuple[int, int], shapes: list[Shape]) -> list[Shape]:
 
 def _is_long_enough(training: Training, epochs: int, seconds: float) -> bool:
     return training.epochs >= epochs and training.seconds + training.compare_seconds <= seconds
+
+
+class NothingFits(Exception):
+    """No network is within the budget."""
 
 
 class TooShort(Exception):

@@ -9,7 +9,7 @@ from pcdarts.errors import counted, listed, shown
 from pcdarts.jobs.outcome.sizes import cost_text, millions
 from pcdarts.ops.processor import processor_name
 from pcdarts.own_images.planning import Plan, Planner
-from pcdarts.own_images.rules import EXPORT_SECONDS, Facts, Search, compared_networks, published_cell
+from pcdarts.own_images.rules import EXPORT_SECONDS, Facts, Search, Shape, compared_networks, published_cell
 from pcdarts.run.run_folder import RunFolder
 
 IMBALANCED = 3.0
@@ -38,7 +38,7 @@ def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
         f"images: {images_text(facts)}",
         f"network: {shape.image_size}x{shape.image_size} pixels (--image-size), stem {shape.kind} (--kind), "
         f"{shape.num_cells} cells (--num-cells) of {shape.channels} channels (--channels); {cost} "
-        "(--max-params, --max-mult-adds)",
+        f"(--max-params, --max-mult-adds){limit_text(config, planner, shape)}",
         f"cell: {cell} (--search, --genotype)",
         f"training: {counted(training.epochs, 'epoch')} (--epochs) of batches of {training.batch_size} (--batch-size), "
         f"random crops, mirrored (--no-flip), cutout (--cutout); {choice}",
@@ -65,6 +65,14 @@ def images_text(facts: Facts) -> str:
             "which changes nothing in the training (--class-weights, --sampling)"
         )
     return text
+
+
+def limit_text(config: FitConfig, planner: Planner, shape: Shape) -> str:
+    """The latency of the network, where it has a limit, and on which device."""
+    if config.max_latency is None:
+        return ""
+    where = f"predicted for {planner.table.device}" if planner.table else "measured here"
+    return f"; {planner.latency(shape, config.genotype):.2f} ms {where} (--max-latency)"
 
 
 def time_text(config: FitConfig, plan: Plan) -> str:
