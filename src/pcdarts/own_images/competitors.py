@@ -92,9 +92,9 @@ def scaled(name: str, sizes: dict[str, Any], shape: tuple[int, int, int], target
 
     width = nearest(cost, target, start=100, most=_WIDEST)
     settings["stock_width"] = width / 100
-    return Competitor(
-        name, _as_folder(name), settings, f"{width / 100:g} times its own width: {_beside(cost(width), target)}"
-    )
+    how = "as narrow as it can be, " if cost(width) == cost(1) else ""
+    said = f"{how}{width / 100:g} times its own width: {_beside(cost(width), target)}"
+    return Competitor(name, _as_folder(name), settings, said)
 
 
 def _random(
