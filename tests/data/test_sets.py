@@ -71,6 +71,15 @@ def test_a_limit_of_the_training_images_counts_those_kept_for_validation():
     ]
 
 
+@pytest.mark.parametrize("limit", [301, 350, 399])
+def test_a_limit_between_the_images_left_and_all_holds_for_both_together(limit):
+    sizes, notes = [100] * 4, []
+    train, validation, _ = keep_for_validation(images_of(sizes), names_of(sizes), 0.25)
+    train, validation = limit_training(train, validation, names_of(sizes), limit, 0, 0.25, notes)
+    assert len(train) + len(validation) == limit
+    assert len(validation) == round(0.25 * limit)
+
+
 def test_a_limit_leaves_each_class_an_image_to_learn_from():
     sizes, notes = [10] * 4, []
     train, validation, _ = keep_for_validation(images_of(sizes), names_of(sizes), 0.5)

@@ -92,14 +92,14 @@ def limit_images(
         InputError: fewer images are to be kept than there are classes.
     """
     count = len(images)
-    if limit is None or limit >= count:
+    if limit is None or limit - others >= count:
         return images.subset(torch.arange(count))
     if limit < len(classes):
         raise InputError(
             f"{which}_images is {limit}, but there are {len(classes)} classes: use {len(classes)} or more, or none "
             "for all images"
         )
-    left = max(limit - others, len(classes))
+    left = min(max(limit - others, len(classes)), count)
     kept = stratified_subset(images.labels, left, generator(seed, which, "images kept"))
     kind = "training" if which == "train" else which
     notes.append(f"{len(kept):,} of {count:,} {kind} images are used (--{which}-images {limit})")
