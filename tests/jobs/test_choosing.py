@@ -179,6 +179,8 @@ def test_to_choose_takes_something_to_choose_by(tmp_path: Path) -> None:
         "validation_set; or use select last"
     )
     assert refused(tmp_path, *VALIDATED, "--patience", "3").startswith("patience is 3, but select is last")
+    wait = "patience is 2, but the error is measured every 3 epochs only (test_every): give patience 3 or more"
+    assert refused(tmp_path, *BEST, "--patience", "2", "--test-every", "3") == wait
     wrong = "validation_fraction is 1, but it must be less than 1"
     assert refused(tmp_path, *BEST, "--validation-fraction", "1") == wrong
 

@@ -207,6 +207,11 @@ class TrainConfig(
             raise ValueError(
                 f"patience is {patience}, but select is last, for which nothing is chosen: use select best, or drop it"
             )
+        if patience is not None and patience < (every := info.data.get("test_every", 1)):
+            raise ValueError(
+                f"patience is {patience}, but the error is measured every {every} epochs only (test_every): give "
+                f"patience {every} or more"
+            )
         return patience
 
 
