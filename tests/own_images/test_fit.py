@@ -99,6 +99,24 @@ def test_a_fit_that_is_killed_in_its_training_goes_on_with_it(
     assert result_of(tmp_path / "run")["test_top1_error"] == result_of(fitted[0] / "run")["test_top1_error"]
 
 
+def test_a_resumed_fit_may_say_anew_where_its_images_are_and_that_bad_ones_are_skipped(
+    fitted: tuple[Path, str], tmp_path: Path, colour_images: Path
+) -> None:
+    run = copy_of(fitted[0] / "run", tmp_path / "run")
+    (run / "result.json").unlink()
+    shutil.rmtree(run / "train")
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace(f"compare: {STOCK[1]}", "compare: null"))
+    moved = shutil.copytree(colour_images, tmp_path / "moved")
+    for image in (moved / "ant").iterdir():
+        whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    ended = run_in(tmp_path, "fit", "moved", "--resume", "run", "--on-bad-image", "skip")
+    assert (ended.code, "warning: skipped 1 image that cannot be read" in ended.err) == (0, True)
+    trained = resolve(TrainConfig, file=run / "train" / "config.yaml")
+    assert (trained.data_root, trained.on_bad_image) == (moved, "skip")
+    assert result_of(run / "train")["skipped_images"] == 1
+
+
 SEARCHING = ("--search", "always", "--search-epochs", "3", "--channels", "2", "--num-cells", "3", "--epochs", "1")
 """A search, two short trainings and a training, all tiny."""
 

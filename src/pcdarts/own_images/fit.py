@@ -166,14 +166,21 @@ class Fit:
             with self.account.counting(name):
                 if run.config.is_file():
                     here = {name: getattr(self.config, name) for name in ("device", "threads")}
-                    moved = {"data_root": self.config.folder, "trained": self.run.path / "train"}
-                    here |= {name: path for name, path in moved.items() if name in config_class.model_fields}
+                    here |= self._told_since(config_class)
                     go_on(resolve(config_class, file=run.config, flags=here), run.path, self.again)
                 else:
-                    line = f"{name}: {command(config_class, flags)}"
-                    self.run.say(line)
+                    flags = flags | self._told_since(config_class)
+                    self.run.say(f"{name}: {command(config_class, flags)}")
                     begin(resolve(config_class, flags=flags), run.path, again=self.again)
         return run.read_result()
+
+    def _told_since(self, config_class: type[FolderConfig]) -> dict[str, Any]:
+        """What a resumed fit may say anew, of which the plan knows nothing: where its images are, how they are read."""
+        told = {name: getattr(self.config, name) for name in FitConfig.changeable - {"folder"}}
+        told |= {"data_root": str(self.config.folder.expanduser().absolute())}
+        told |= {"trained": str((self.run.path / "train").absolute())}
+        fields = config_class.model_fields
+        return {name: value for name, value in told.items() if value is not None and name in fields}
 
     def _export(self) -> list[Path]:
         """Write the network for other programs; what cannot be written is said."""
