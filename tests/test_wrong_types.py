@@ -88,6 +88,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "Run of a network": (lambda: pcdarts.Run(network()), "path is of type Network, but it must be a path: give a run"),
     "search for many epochs": (lambda: pcdarts.search(epochs="many"), "epochs is many, but it must be a whole number"),
     "train a number": (lambda: pcdarts.train(genotype=5), "genotype is 5, but it must be a text"),
+    "resume a number": (lambda: pcdarts.train(resume=5), "resume is of type int, but it must be a path"),
     "fit to a number": (lambda: pcdarts.fit(5), "folder is 5, but it must be a path"),
     "predict with a network": (
         lambda: pcdarts.predict(network(), "photo.jpg"),

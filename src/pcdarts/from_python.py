@@ -206,6 +206,8 @@ def _done(name: str, settings: Mapping[str, Any]) -> Run:
     if "plan" in settings:
         raise InputError(f"plan makes no run: use `pcdarts {name} --plan` at the command line")
     given = {key: value for key, value in _plain(settings).items() if value is not None or key not in RUN_FLAGS}
+    for key in RUN_FLAGS.keys() & given.keys():
+        check_path(key, given[key], "the path of a folder or a file")
     with _left_as_it_was():
         path = work(JOBS[name], given)
     if path is None:

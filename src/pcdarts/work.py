@@ -23,7 +23,7 @@ def work(job: Job, said: Mapping[str, Any], problems: Sequence[str] = ()) -> Pat
 
     Args:
         job: one of `JOBS`.
-        said: its settings by name, as text or as values, and what else flags say: `RUN_FLAGS`, `PLAN_FLAG`.
+        said: its settings by name, as text or as values, and what else flags say: `RUN_FLAGS` and `plan`.
         problems: what was wrong with reading them.
 
     Returns:

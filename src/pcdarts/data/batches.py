@@ -208,7 +208,7 @@ class Batches:
             yield images, self._labels[indices], indices
 
     def _chance(self, indices: Tensor, draw: torch.Generator) -> Tensor:
-        """All random numbers of a batch, int64 `[7, B]`, drawn on the CPU, to be sent to the device in one piece.
+        """All random numbers of a batch, int64 `[7, B]` (with RandAugment more), drawn on the CPU, sent in one piece.
 
         For each image: its index; the corner (down, right) of the crop in the padded image; whether to mirror it; the
         centre (y, x) of the cutout square; with RandAugment the seeds of its changes; the seed of the random crop and

@@ -52,11 +52,6 @@ class Measured:
         errors = {"top1_error": 100 * (total - first) / total}
         return errors | ({"top5_error": 100 * (total - among) / total} if self.num_classes > 5 else {})
 
-    def confusion(self) -> Tensor:
-        """How many images of each class (the rows) were taken for each class (the columns), int64 `[C, C]`."""
-        classes = self.num_classes
-        return (self.labels * classes + self.predictions).bincount(minlength=classes**2).view(classes, classes)
-
     def mistakes(self, at_most: int) -> list[Mistake]:
         """The mistakes that the network was most certain of, first; of equal ones those of the first images."""
         wrong = (self.predictions != self.labels).nonzero().flatten()
