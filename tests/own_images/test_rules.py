@@ -124,6 +124,7 @@ def test_time_that_is_too_short_for_anything_is_refused_with_what_the_least_take
     seconds = refused.value.seconds
     assert seconds > 10
     assert plan_training(CIFAR, seconds + 1, {}, speed, anything).epochs >= 10
+    assert refused.value.training.epochs == 10  # and that is what is trained where a search has used the time up
 
 
 def test_fixed_epochs_for_which_the_time_is_too_short_are_refused() -> None:

@@ -156,7 +156,17 @@ class Fit:
 
     def _plan_training(self, genotype: str | None) -> None:
         """Fix the training for the time that is left."""
-        training = self.planner.training(genotype, self._seconds_left())
+        left = self._seconds_left()
+        try:
+            training = self.planner.training(genotype, left, late=True)
+        except InputError as error:  # of a searched cell, that costs more than the published one
+            self.run.say(f"with the searched cell {error}; the published one is trained")
+            genotype, training = None, self.planner.training(None, left, late=True)
+        if training.seconds > left:
+            self.run.say(
+                f"of the time {max(0.0, left) / 60:.1f} min are left, but the shortest training takes "
+                f"{training.seconds / 60:.1f} min: it is made all the same"
+            )
         self.account.save(train=self.planner.train_flags(training, genotype))
 
     def _phase(self, name: str, config_class: type[Config], flags: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +210,11 @@ class Fit:
         if not models:
             return {}
         shape = (self.planner.facts.image_channels, side, side)
-        times = onnx_milliseconds(models, seconds=1.0, image_shape=shape)
+        try:
+            times = onnx_milliseconds(models, seconds=1.0, image_shape=shape)
+        except InputError as error:
+            self.run.say(f"not timed: {error}")
+            return {}
         return {"onnx_ms": {model.name: time for model, time in zip(models, times, strict=True)}}
 
     def _compared(self) -> dict[str, Any]:

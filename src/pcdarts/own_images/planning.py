@@ -109,8 +109,10 @@ class Planner:
         """The epochs of each short training between which validation chooses."""
         return max(2, math.floor((rules.TRIAL_SHARE * seconds - training.load_seconds) / training.epoch_seconds))
 
-    def training(self, genotype: str | None, seconds: float) -> Training:
+    def training(self, genotype: str | None, seconds: float, late: bool = False) -> Training:
         """The training of a cell (by default the published one) for which there is time.
+
+        Where it is `late`, since the search is done already, it is the shortest training if there is no time for any.
 
         Raises:
             InputError: the time is too short, or no network is within the budget.
@@ -139,10 +141,12 @@ class Planner:
         except TooShort as error:
             used = 60 * self.config.minutes - seconds
             least = math.ceil((used + error.seconds + rules.EXPORT_SECONDS) / 60)
+            if late:
+                return error.training
             raise InputError(
-                f"minutes is {self.config.minutes:g}, but {counted(error.epochs, 'epoch')} of the smallest network on "
-                f"these {self.facts.images:,} training images take {counted(least, 'minute')} here, the least that "
-                f"is of use: give --minutes {least} or more, or fewer images (--train-images, --image-size)"
+                f"minutes is {self.config.minutes:g}, but {counted(error.training.epochs, 'epoch')} of the smallest "
+                f"network on these {self.facts.images:,} training images take {counted(least, 'minute')} here, the "
+                f"least that is of use: give --minutes {least} or more, or fewer images (--train-images, --image-size)"
             ) from None
 
     def _fits(self, genotype: str | None) -> Callable[[Shape], bool]:

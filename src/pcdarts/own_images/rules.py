@@ -242,7 +242,8 @@ def plan_training(
             return chosen
     if not _is_long_enough(chosen, least, seconds):
         extra = len(beside) * chosen.load_seconds + COMPARE_SECONDS if beside else 0.0
-        raise TooShort(chosen.load_seconds + extra + least * chosen.epoch_seconds * (1 + sum(beside)), least)
+        compared = extra + least * chosen.epoch_seconds * sum(beside)
+        raise TooShort(replace(chosen, epochs=least, compare_seconds=compared))
     return chosen
 
 
@@ -260,11 +261,16 @@ class NothingFits(Exception):
 
 
 class TooShort(Exception):
-    """There is no time for any training; `seconds` would be enough for the shortest one."""
+    """There is no time for any training, not even for this one, which is the shortest."""
 
-    def __init__(self, seconds: float, epochs: int) -> None:
-        super().__init__(f"{counted(epochs, 'epoch')} take {seconds:.0f} s")
-        self.seconds, self.epochs = seconds, epochs
+    def __init__(self, training: Training) -> None:
+        super().__init__(f"{counted(training.epochs, 'epoch')} take {training.seconds:.0f} s")
+        self.training = training
+
+    @property
+    def seconds(self) -> float:
+        """What would be enough for it, and for the comparison after it."""
+        return self.training.seconds + self.training.compare_seconds
 
 
 def settings_for(facts: Facts, training: Training) -> dict[str, Any]:
