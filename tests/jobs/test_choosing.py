@@ -208,3 +208,24 @@ def test_averaged_weights_are_chosen_among_and_survive_a_kill(tmp_path: Path) ->
     best = state[name.replace("/ema/", "/best/weights/")]
     assert best.equal(state[name]) is (result["best_epoch"] == 5)
     assert not best.equal(state[name.replace("/ema/", "/network/")])
+
+
+def test_a_training_that_only_helps_to_choose_measures_no_test_images(tmp_path: Path) -> None:
+    printed = done(tmp_path, *BEST, "--no-test", "--epochs", "2", "--run", "run")
+    result = result_of(tmp_path / "run")
+    assert not [name for name in result if name.startswith("test_")]
+    assert f"top-1 validation error {result['validation_top1_error']:.2f} % after epoch" in printed
+    assert not (tmp_path / "run" / "mistakes.png").exists()
+
+
+def test_a_training_without_any_measurement_is_refused(tmp_path: Path) -> None:
+    assert "test is off, but there are no validation images" in refused(tmp_path, *TRAIN, "--no-test")
+
+
+def test_a_training_whose_minutes_are_over_ends_with_the_epochs_that_are_done(tmp_path: Path) -> None:
+    printed = done(tmp_path, *TRAIN, "--epochs", "500", "--max-minutes", "0.0001", "--run", "run")
+    assert "1 of 500 epochs" in printed
+    result = result_of(tmp_path / "run")
+    assert result["epochs_done"] == 1
+    assert len(metrics_of(tmp_path / "run")) == 1
+    assert "was given 0.0001 minutes" in refused(tmp_path, "train", "--resume", "run", "--epochs", "600")

@@ -63,6 +63,8 @@ def test_the_weights_of_a_run_are_the_last_ones_or_the_best():
 
 def test_a_result_says_whose_weights_it_is_of():
     assert when({}, 9) == "after the last epoch"
-    assert when({"validation_top1_error": 12.345}, 9) == "after the last epoch (validation error 12.35 %)"
-    chosen = {"validation_top1_error": 2.0, "best_epoch": 4}
+    validated = {"validation_top1_error": 12.345}
+    assert when(validated, 9) == "after the last epoch"
+    assert when({**validated, "test_top1_error": 10.0}, 9) == "after the last epoch (validation error 12.35 %)"
+    chosen = {"validation_top1_error": 2.0, "best_epoch": 4, "test_top1_error": 3.0}
     assert when(chosen, 9) == "after epoch 4 of 9 (validation error 2.00 %)"

@@ -54,6 +54,7 @@ from pcdarts.config.groups.values import (
     NotNegative,
     NumCells,
     Percentage,
+    Positive,
     Probability,
 )
 from pcdarts.config.job_config import JobConfig, RunConfig
@@ -187,7 +188,33 @@ class TrainConfig(
     patience: Count | None = setting(
         None, "stop after so many epochs without a lower validation error (select best; none: all epochs)"
     )
+    test: bool = setting(
+        True, "measure the test images at the end (no: a training that only helps to choose, by validation images)"
+    )
+    max_minutes: Positive | None = setting(
+        None,
+        "minutes that the epochs of a seed may take: where the machine is slower there are fewer, and the schedules of "
+        "learning rate and drop-path end with them (none: all epochs)",
+        after="epochs",
+    )
     seeds: Count = setting(1, "number of seeds trained in a row, for a mean ± std", after="seed")
+
+    @field_validator("test")
+    @classmethod
+    def _something_is_measured(cls, test: bool, info: ValidationInfo) -> bool:
+        if not test and not info.data.get("validation_fraction") and info.data.get("validation_set") is None:
+            raise ValueError(
+                "test is off, but there are no validation images to measure instead: give validation_fraction, such as "
+                "0.15, or validation_set"
+            )
+        return test
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_tested(cls, seeds: int, info: ValidationInfo) -> int:
+        if seeds > 1 and info.data.get("test") is False:
+            raise ValueError(f"seeds is {seeds}, of which the mean test error is told, but test is off: use one seed")
+        return seeds
 
     @field_validator("select")
     @classmethod

@@ -29,7 +29,7 @@ from pcdarts.learn.few_images.mixing import Mixing
 from pcdarts.learn.job_batches import pixel_range_of, plain_batches, training_batches, training_data
 from pcdarts.learn.kept import Best, when
 from pcdarts.learn.learning import WeightStep, images_per_pass, make_scaler, make_sgd
-from pcdarts.learn.measure import Average, errors_text, measure
+from pcdarts.learn.measure import Average, Measured, errors_text, measure
 from pcdarts.learn.networks import make_network
 from pcdarts.learn.training_on import has_other_epochs, trained_on
 from pcdarts.network.complexity import complexity
@@ -37,6 +37,7 @@ from pcdarts.ops import compiling
 from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import peak_memory_gb, prepare_device
 from pcdarts.run.display.progress import duration
+from pcdarts.run.horizon import Horizon
 from pcdarts.run.lock import lock
 from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
@@ -201,12 +202,14 @@ def train_one(
     mixing = Mixing(config, data.num_classes)
     weights = class_weights(data.train.labels, data.num_classes).to(device) if config.class_weights != "none" else None
 
+    horizon = Horizon(config.epochs, config.max_minutes, processes)
+
     def rate_of(epoch: int) -> float:
         first, last, schedule = config.learning_rate, config.learning_rate_min, config.learning_rate_schedule
-        return scheduled(epoch, config.epochs, first, last, schedule, config.lr_warmup_epochs)
+        return scheduled(epoch, horizon.epochs, first, last, schedule, config.lr_warmup_epochs)
 
     def drop_path_of(epoch: int) -> float:
-        return drop_path_rate(epoch, config.epochs, config.drop_path)
+        return drop_path_rate(epoch, horizon.epochs, config.drop_path)
 
     parts, losses, constants = config.gradient_accumulation_steps, {"average": average}, about_images(config, data)
     with (
@@ -222,6 +225,9 @@ def train_one(
             job.keep(ema=mean_network)
         if config.select == "best":
             job.keep(best=best)
+        if config.max_minutes is not None:
+            job.keep(horizon=horizon)
+            job.shorten(horizon.epochs)
         if job.saving.epochs_before:  # it is trained on: it may have stopped because it had waited
             best.since = job.place.epoch
         job.watch(network)
@@ -238,6 +244,9 @@ def train_one(
             if best.has_waited(epoch, config.patience):
                 job.say(best.stop_line(epoch))
                 break
+            if horizon.is_over(epoch):
+                break
+            measured = None
             optimizer.param_groups[0]["lr"] = learning_rate
             network.drop_path = drop_path_of(epoch)
             network.train()
@@ -254,13 +263,15 @@ def train_one(
                     mean_network.update(network, epoch * len(train_batches) + step + 1)
 
             record = {"learning_rate": learning_rate, **job.measured()}
-            if (epoch + 1) % config.test_every == 0 or epoch + 1 == config.epochs:
+            if (epoch + 1) % config.test_every == 0 or horizon.is_over(epoch + 1):
                 kept.eval()
                 processes.share_buffers(kept)
                 measured = measure(kept, watched_batches, processes, job.save_if_due)
                 record |= {f"{watched}_{name}": error for name, error in measured.errors.items()}
                 if config.select == "best":
                     best.offer(epoch + 1, measured.errors, kept)
+            horizon.end_epoch(epoch + 1)
+            job.shorten(horizon.epochs)
             job.end_epoch(record)
 
         assert job.place.record is not None, "a training has at least one epoch"
@@ -268,19 +279,17 @@ def train_one(
         chosen = kept.eval()
         if config.select == "best":
             chosen, validated = best.copy_into(kept), best.result()
-        if measured is None or data.validation is not None:  # None: a kill came between the last epoch and the result
-            measured = measure(chosen, test_batches, processes, job.save_if_due)
+        tested = measured if data.validation is None else None  # None also if a kill came after the last epoch
+        if tested is None and config.test:
+            tested = measure(chosen, test_batches, processes, job.save_if_due)
             job.report_skipped()
         if not processes.is_first:
             return {}
-        details = by_class(data.classes, measured.labels.tolist(), measured.predictions.tolist())
+        may_end_early = config.patience is not None or config.max_minutes is not None
         result = {
-            **{f"test_{name}": error for name, error in measured.errors.items()},
-            "test_images": details.images,
             **validated,
             **({} if data.validation is None else {"validation_images": len(data.validation)}),
-            **({} if config.patience is None else {"epochs_done": job.place.epoch}),
-            "test_details": details.to_json(),
+            **({"epochs_done": job.place.epoch} if may_end_early else {}),
             **asdict(size),
             "train_seconds": job.place.seconds,
             "device": job.device_name,
@@ -290,13 +299,28 @@ def train_one(
             **job.account(),
         }
         save_genotype(run, genotype)
-        drawn = draw_mistakes(run.mistakes, data.test, measured, data.classes, data.test_sources)
-        at = f"; its surest mistakes: {run.mistakes}" if drawn else ""
-        line = f"{errors_text(config.kind, measured.errors, 'test error')} {when(result, job.place.epoch)}; "
-        line += f"{cost_text(asdict(size))}; "
-        lines = [f"{line}{duration(job.place.seconds)} on {result['device']}", f"{details.summary()}{at}"]
-        job.finish(result, lines)
+        of_test, about_test = ({}, "") if tested is None else about_tested(run, data, tested)
+        result = of_test | result
+        what = "validation" if tested is None else "test"
+        line = f"{errors_text(config.kind, errors_in(result, what), f'{what} error')} {when(result, job.place.epoch)}; "
+        line += f"{cost_text(asdict(size))}; {duration(job.place.seconds)} on {result['device']}"
+        job.finish(result, [line for line in (horizon.end_line(), line, about_test) if line])
     return result
+
+
+def about_tested(run: RunFolder, data: DataSet, tested: Measured) -> tuple[dict[str, Any], str]:
+    """What a result holds of the test images, and a line about what the network is bad at; its mistakes are drawn."""
+    details = by_class(data.classes, tested.labels.tolist(), tested.predictions.tolist())
+    drawn = draw_mistakes(run.mistakes, data.test, tested, data.classes, data.test_sources)
+    at = f"; its surest mistakes: {run.mistakes}" if drawn else ""
+    errors = {f"test_{name}": error for name, error in tested.errors.items()}
+    return {**errors, "test_images": details.images, "test_details": details.to_json()}, f"{details.summary()}{at}"
+
+
+def errors_in(result: dict[str, Any], what: str) -> dict[str, float]:
+    """The errors of a result on its `test` or `validation` images."""
+    names = ("top1_error", "top5_error")
+    return {name: result[f"{what}_{name}"] for name in names if f"{what}_{name}" in result}
 
 
 def train_loss(

@@ -65,8 +65,8 @@ class Best:
 
 
 def when(result: Mapping[str, Any], epochs: int) -> str:
-    """In words, whose weights a result is of."""
-    validated = result.get("validation_top1_error")
+    """In words, whose weights a result is of, with the validation error beside a test error."""
+    validated = result.get("validation_top1_error") if "test_top1_error" in result else None
     words = "after the last epoch" if "best_epoch" not in result else f"after epoch {result['best_epoch']} of {epochs}"
     return words if validated is None else f"{words} (validation error {validated:.2f} %)"
 

@@ -64,6 +64,11 @@ def _check(run: RunFolder, begun: RunConfig, config: RunConfig) -> None:
             )
     if run.path.name.startswith("seed-") and (run.path.parent / "config.yaml").is_file():
         raise InputError(f"{run.path} is one of the seeds of {run.path.parent}: train that on, with all its seeds")
+    if isinstance(begun, TrainConfig) and begun.max_minutes is not None:
+        raise InputError(
+            f"{run.path} was given {begun.max_minutes:.3g} minutes (max_minutes), which decide about its epochs: "
+            "start a new training, perhaps with --init"
+        )
     several = isinstance(begun, TrainConfig) and begun.seeds > 1
     runs = [RunFolder(path) for path in sorted(run.path.glob("seed-*"))] if several else [run]
     done = max((epochs_done(one, type(begun)) for one in runs if one.config.is_file()), default=0)

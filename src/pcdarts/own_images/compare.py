@@ -79,8 +79,10 @@ def finished_training(path: Path) -> tuple[TrainConfig, list[RunFolder]]:
     if job != "train":
         remedy = f"; train what it found with `pcdarts train --genotype {path}`" if "search" in str(job) else ""
         raise InputError(f"{path} is a run of {shown(job)}, but what is compared is a training{remedy}")
-    runs = trained_runs(path)
-    return resolve(TrainConfig, file=run.config), runs
+    config = resolve(TrainConfig, file=run.config)
+    if not config.test:
+        raise InputError(f"{path} was told to measure no test images (test: false): train again with --test")
+    return config, trained_runs(path)
 
 
 def planned(config: CompareConfig, trained: TrainConfig, runs: list[RunFolder]) -> dict[str, Any]:

@@ -231,6 +231,10 @@ class Session:
         self.finite.read()
         self.place.count_time()  # what the device still had to do belongs to the steps
 
+    def shorten(self, epochs: int) -> None:
+        """From now on all stages together have so many epochs, in what is shown of the time left."""
+        self.all_epochs = self.progress.total_epochs = epochs
+
     def guarded(self) -> AbstractContextManager[None]:
         """A context for what is done with one batch: nothing of it remains if its loss or gradient is not finite.
 

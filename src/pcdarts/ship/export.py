@@ -242,7 +242,10 @@ def errors_of(run: RunFolder) -> dict[str, float]:
     known = {name: result.get(f"test_{name}") for name in ("images", "top1_error", "top5_error")}
     known["best_epoch"] = result.get("best_epoch")
     if not all(isinstance(known[name], float | int) for name in ("images", "top1_error")):
-        raise InputError(f"{run.result} has no test error: restore it from a copy, or run the job again")
+        raise InputError(
+            f"{run.result} has no test error: if its training was told to measure none (test: false), train again with "
+            "--test; otherwise restore the file from a copy"
+        )
     return {name: value for name, value in known.items() if value is not None}
 
 

@@ -38,7 +38,8 @@ class Progress:
         self.quiet = quiet
         self._run = run
         self._tracker = tracker
-        self._total_epochs = total_epochs
+        self.total_epochs = total_epochs
+        """A job may learn while it runs that it will have fewer."""
         self._steps_per_epoch = steps_per_epoch
         self._live: live.Live | None = None
         self._values: dict[str, float | Tensor] = {}
@@ -68,7 +69,7 @@ class Progress:
         Raises:
             RunError: the log cannot be saved.
         """
-        if self.quiet or epochs_done == self._total_epochs:
+        if self.quiet or epochs_done == self.total_epochs:
             return
         place = f"epoch {epochs_done + 1}" + (f", step {steps_done + 1}" if steps_done else "")
         self.say(f"{self._run.path}: {what}" + (f", from {place} on" if epochs_done or steps_done else ""))
@@ -101,8 +102,8 @@ class Progress:
         """
         if self.quiet:
             return
-        left = self._pace.time_left((self._total_epochs - record["epoch"]) * self._steps_per_epoch)
-        place = f"epoch {record['epoch']}/{self._total_epochs}"
+        left = self._pace.time_left((self.total_epochs - record["epoch"]) * self._steps_per_epoch)
+        place = f"epoch {record['epoch']}/{self.total_epochs}"
         rate, until_end = self._rate_words(), [f"{rough(left)} left"] if left else []
         whole = "  ".join([place, *_worded(record), *rate, *self._left_words(left)])
         watched, others = _shortened(record)
@@ -140,7 +141,7 @@ class Progress:
         self._run.write_state(
             "running",
             epoch=epoch,
-            epochs=self._total_epochs,
+            epochs=self.total_epochs,
             step=step,
             steps=self._steps_per_epoch,
             seconds_left=self._pace.time_left(self._steps_left(epoch, step)),
@@ -148,7 +149,7 @@ class Progress:
 
     def _steps_left(self, epoch: int, step: int) -> int:
         """Those of the run after `step` of them in epoch number `epoch`."""
-        return (self._total_epochs - epoch) * self._steps_per_epoch + self._steps_per_epoch - step
+        return (self.total_epochs - epoch) * self._steps_per_epoch + self._steps_per_epoch - step
 
     @property
     def _pause(self) -> float:
@@ -166,7 +167,7 @@ class Progress:
         left = self._pace.time_left(self._steps_left(epoch, step))
         return "  ".join(
             [
-                f"epoch {epoch}/{self._total_epochs}",
+                f"epoch {epoch}/{self.total_epochs}",
                 f"step {step}/{self._steps_per_epoch}",
                 *_worded(self._values),
                 *self._rate_words(),
@@ -180,10 +181,10 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        total = self._total_epochs * self._steps_per_epoch
+        total = self.total_epochs * self._steps_per_epoch
         left = self._steps_left(epoch, step)
         seconds = self._pace.time_left(left)
-        place = f"epoch {epoch}/{self._total_epochs}"
+        place = f"epoch {epoch}/{self.total_epochs}"
         bars = Table.grid(padding=(0, 1))
         bars.add_column(no_wrap=True, min_width=len(place))
         bars.add_column(max_width=live.BAR_COLUMNS)

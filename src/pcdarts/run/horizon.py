@@ -1,0 +1,59 @@
+"""How many epochs a training has: as many as planned, or as few as its time allows on the machine that it runs on."""
+
+import time
+from typing import Any
+
+from pcdarts.run.processes import ALONE, Processes
+
+
+class Horizon:
+    """The epochs over which the schedules of a training run.
+
+    With a limit they are planned anew after each epoch, from the mean time of those that are done: never more than were
+    wanted at first, and at least those that are done. What is planned is saved, so that a resumed epoch has the
+    schedules that it began with.
+
+    Args:
+        epochs: wanted at first.
+        minutes: all of the training may take, measurements included; None for no limit.
+        processes: they follow the clock of the first one.
+    """
+
+    def __init__(self, epochs: int, minutes: float | None = None, processes: Processes = ALONE) -> None:
+        self.wanted, self.epochs, self.minutes = epochs, epochs, minutes
+        self._processes = processes
+        self._before, self._since = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Spent so far, also before the training was resumed."""
+        return self._before + time.monotonic() - self._since
+
+    def end_epoch(self, done: int) -> None:
+        """With so many epochs done, plan how many there will be."""
+        if self.minutes is None:
+            return
+        seconds = self.seconds
+        left = max(0, int((60 * self.minutes - seconds) * done / seconds))
+        self.epochs = int(self._processes.share(str(min(self.wanted, done + left)).encode()) or b"")
+
+    def is_over(self, done: int) -> bool:
+        """Whether so many epochs are all."""
+        return done >= self.epochs
+
+    def end_line(self) -> str | None:
+        """In words, why there are fewer epochs than were wanted; None if there are not."""
+        if self.epochs >= self.wanted:
+            return None
+        return (
+            f"{self.epochs} of {self.wanted} epochs: more would not have fitted into its {self.minutes:.3g} minutes on "
+            "this machine (--max-minutes); the schedules ended with them"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if type(state["epochs"]) is not int or not isinstance(state["seconds"], float):
+            raise ValueError("epochs and seconds are numbers")
+        self.epochs, self._before, self._since = min(self.wanted, state["epochs"]), state["seconds"], time.monotonic()

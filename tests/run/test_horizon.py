@@ -1,0 +1,77 @@
+"""A training with a limit of minutes has as many epochs as fit into them."""
+
+import pytest
+
+from pcdarts.run import horizon as module
+from pcdarts.run.horizon import Horizon
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "time", made)
+    return made
+
+
+def test_without_a_limit_the_epochs_stay_what_they_are(clock: Clock) -> None:
+    horizon = Horizon(10)
+    clock.now += 1e6
+    horizon.end_epoch(1)
+    assert horizon.epochs == 10
+    assert horizon.end_line() is None
+    assert not horizon.is_over(9)
+    assert horizon.is_over(10)
+
+
+def test_a_machine_slower_than_planned_gets_fewer_epochs_and_a_faster_one_no_more(clock: Clock) -> None:
+    horizon = Horizon(10, minutes=1)
+    clock.now += 20
+    horizon.end_epoch(1)
+    assert horizon.epochs == 3
+    clock.now += 2  # now the machine is faster: 11 s an epoch
+    horizon.end_epoch(2)
+    assert horizon.epochs == 5
+    clock.now += 2
+    for done in range(3, 10):
+        horizon.end_epoch(done)
+    assert horizon.epochs == 10
+    assert horizon.end_line() is None
+
+
+def test_the_epochs_that_are_done_when_the_time_is_over_are_all_and_this_is_said(clock: Clock) -> None:
+    horizon = Horizon(10, minutes=1)
+    clock.now += 400
+    horizon.end_epoch(2)
+    assert horizon.is_over(2)
+    line = horizon.end_line()
+    assert line is not None
+    assert line.startswith("2 of 10 epochs")
+    assert "--max-minutes" in line
+
+
+def test_a_resumed_training_has_the_plan_and_the_time_that_were_saved(clock: Clock) -> None:
+    first = Horizon(10, minutes=1)
+    clock.now += 20
+    first.end_epoch(1)
+    clock.now += 5  # in the middle of the second epoch
+    state = first.state_dict()
+    clock.now += 1e6  # nobody works on it
+    second = Horizon(10, minutes=1)
+    second.load_state_dict(state)
+    assert (second.epochs, second.seconds) == (3, 25.0)
+    clock.now += 15
+    second.end_epoch(2)
+    assert second.epochs == 3
+
+
+def test_a_damaged_plan_is_refused() -> None:
+    with pytest.raises(ValueError, match="numbers"):
+        Horizon(10, minutes=1).load_state_dict({"epochs": "many", "seconds": 1.0})
