@@ -77,10 +77,9 @@ def test_little_data_has_small_batches_so_that_there_are_enough_steps(images: in
     ("minutes", "network"),
     [
         (0.5, (32, "cifar", 5, 8)),
-        (2, (32, "cifar", 5, 12)),
         (3, (32, "cifar", 5, 16)),
-        (10, (32, "cifar", 11, 24)),
-        (60, (32, "cifar", 20, 36)),
+        (10, (32, "cifar", 8, 32)),
+        (60, (32, "cifar", 20, 32)),
     ],
 )
 def test_more_time_makes_a_larger_network(minutes: float, network: tuple[int, str, int, int]) -> None:
@@ -91,9 +90,8 @@ def test_more_time_makes_a_larger_network(minutes: float, network: tuple[int, st
     ("minutes", "network"),
     [
         (0.4, (160, "imagenet", 5, 8)),  # of whose stem the maps are the smallest
-        (1, (160, "imagenet", 5, 12)),
         (1.5, (224, "imagenet", 5, 16)),
-        (3, (224, "imagenet", 8, 24)),
+        (5, (224, "imagenet", 8, 32)),
     ],
 )
 def test_more_time_makes_photographs_larger_before_the_network(
@@ -137,11 +135,11 @@ def test_a_network_keeps_to_the_budget_and_uses_it_up() -> None:
         return shape.num_cells * shape.channels**2 <= 5 * 14**2
 
     assert planned(CIFAR, 1000, fits) == (32, "cifar", 5, 14)
-    assert [shape.channels for shape in possible_shapes(32, {}, fits)] == [8, 12, 14]
+    assert [shape.channels for shape in possible_shapes(32, {}, fits)] == [8, 14]
 
 
 def test_images_become_smaller_where_the_budget_asks_for_it() -> None:
-    assert planned(PHOTOGRAPHS, 1000, lambda shape: shape.image_size <= 64) == (64, "stride2", 20, 36)
+    assert planned(PHOTOGRAPHS, 1000, lambda shape: shape.image_size <= 64) == (64, "stride2", 20, 32)
 
 
 def test_without_a_budget_all_sizes_are_possible_the_smallest_first() -> None:
