@@ -11,7 +11,9 @@ from made_runs import MadeOnce, printed_by
 from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.recipes import resolve
-from pcdarts.own_images.compare import finished_training, planned
+from pcdarts.errors import InputError
+from pcdarts.own_images.compare import finished_training, kept_plan, planned
+from pcdarts.run.run_folder import RunFolder
 
 TRAIN = shlex.split(
     "train --train-images 40 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 2 "
@@ -121,6 +123,18 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
 ) -> None:
     copy_of(training, tmp_path / "run")
     assert line in refused(tmp_path, "compare", "run", *arguments.split())
+
+
+@pytest.mark.parametrize("folder", ["..", "../elsewhere", "/tmp/elsewhere", ""])
+def test_a_plan_that_leads_out_of_its_folder_is_refused(tmp_path: Path, folder: str) -> None:
+    training = {"name": "x", "folder": folder, "settings": {}, "said": "", "seed": 0, "seeds": 1}
+    plan = {"run": "run", "seeds": 1, "lines": [], "trainings": [training | {"folder": "x..y"}]}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    assert kept_plan(RunFolder(tmp_path)) == plan
+    for damaged in (plan | {"trainings": [training]}, plan | {"trainings": [3]}, plan | {"lines": [1]}, [], {}):
+        (tmp_path / "plan.json").write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=r"plan\.json is damaged: restore it from a copy"):
+            kept_plan(RunFolder(tmp_path))
 
 
 def test_missing_weights_are_named_before_anything_is_trained(

@@ -35,6 +35,8 @@ def test_one_seed_shows_nothing() -> None:
     first, *rest = said(row("run", 80), row("other", 99))
     assert first.startswith("other has the highest accuracy here, 99.00 %, but one seed of a network shows nothing")
     assert not any("wins" in line for line in rest)
+    first, *_ = said(row("run", 80), row("other", 80))
+    assert first.startswith("run and other have the highest accuracy here, 80.00 %, but one seed of a network shows")
 
 
 def test_seeds_that_agree_to_the_last_image_show_nothing() -> None:

@@ -18,6 +18,7 @@ from pcdarts.config.configs import TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.flags import read_flags
 from pcdarts.config.recipes import resolve
+from pcdarts.errors import InputError
 from pcdarts.network.latency.parts import Sizes
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.rules import searched_is_better
@@ -175,6 +176,24 @@ def test_time_of_a_killed_session_counts_up_to_its_last_sign_of_life(tmp_path: P
     (tmp_path / "plan.json").write_text(json.dumps(kept))
     os.utime(tmp_path / "plan.json", (began, began))
     assert Account(RunFolder(tmp_path)).seconds == pytest.approx(77, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        [1],
+        {"seconds": {"train": "long"}},
+        {"began": "today"},
+        {"facts": {"classes": ["ant"]}},
+        {"plan": {"search": "none", "trials": {"../elsewhere": {}}}},
+        {"plan": {}},
+        {"train": 1},
+    ],
+)
+def test_a_damaged_plan_is_refused(tmp_path: Path, damaged: object) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps(damaged))
+    with pytest.raises(InputError, match=r"plan\.json is damaged: restore it from a copy, or start a new fit"):
+        Account(RunFolder(tmp_path))
 
 
 def test_only_the_plan_is_printed_where_that_is_asked_for(tmp_path: Path, colour_images: Path) -> None:

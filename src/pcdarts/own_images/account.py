@@ -5,10 +5,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
+
+from pcdarts.config.groups.values import NotNegative
 from pcdarts.errors import InputError
+from pcdarts.own_images.rules import Facts
 from pcdarts.run.run_folder import RunFolder
+
+
+class _Planned(BaseModel):
+    search: dict[str, Any] | str
+    trials: dict[Annotated[str, Field(pattern=r"^trial-[a-z]+$")], dict[str, Any]]
+    """By the names of their folders: nothing is written outside the fit's own folder."""
+
+
+class _Kept(BaseModel):
+    seconds: dict[str, NotNegative]
+    phase: str | None
+    began: NotNegative | None = None
+    facts: Facts | None = None
+    plan: _Planned | None = None
+    train: dict[str, Any] | None = None
 
 
 class Account:
@@ -21,11 +40,13 @@ class Account:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         self._began: float | None = None
+        self.facts: Facts | None = None
+        """What an earlier session has seen of the images."""
         self.kept: dict[str, Any] = {"seconds": {}, "phase": None}
         if run.plan.exists():
             try:
                 self.kept |= json.loads(run.plan.read_text("utf-8"))
-                dict(self.kept["seconds"])
+                self.facts = _Kept.model_validate(self.kept).facts
             except (OSError, ValueError, TypeError, RecursionError):
                 raise InputError(f"{run.plan} is damaged: restore it from a copy, or start a new fit") from None
         if (began := self.kept.pop("began", None)) is not None:  # a kill has left the phase without an end

@@ -4,10 +4,13 @@ import shlex
 import statistics
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import TrainConfig
+from pcdarts.config.groups.values import Count, NaturalNumber
 from pcdarts.config.recipes import resolve
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError, counted, shown
@@ -167,6 +170,27 @@ def kept_plan(run: RunFolder) -> dict[str, Any]:
         InputError: the file is damaged.
     """
     plan = run.read_plan()
-    if not all(isinstance(plan.get(name), list) for name in ("trainings", "lines")):
-        raise InputError(f"{run.plan} is damaged: restore it from a copy, or start a new comparison")
+    try:
+        _Plan.model_validate(plan)
+    except ValidationError:
+        raise InputError(f"{run.plan} is damaged: restore it from a copy, or start a new comparison") from None
     return plan
+
+
+class _Training(BaseModel):
+    name: str
+    folder: Annotated[str, Field(pattern=r"^[^/\\]*[^/\\.][^/\\]*$")]
+    """A name: nothing is written outside the comparison's own folder."""
+    settings: dict[str, Any]
+    said: str
+    seed: NaturalNumber
+    seeds: Count
+
+
+class _Plan(BaseModel):
+    """What `planned` returns, and what is read back."""
+
+    run: str
+    seeds: Count
+    lines: list[str]
+    trainings: list[_Training]

@@ -104,14 +104,16 @@ def _gap(row: Row, run: Row) -> Difference | None:
 
 
 def _verdict(run: Row, others: Sequence[Row]) -> list[str]:
-    gaps = [(row, _gap(row, run)) for row in others]
+    gaps, rows = [(row, _gap(row, run)) for row in others], [run, *others]
     if not any(gap for _, gap in gaps):
-        best = max([run, *others], key=lambda row: row.mean)
-        single = any(len(row.accuracies) == 1 for row in [run, *others])
+        highest = max(row.mean for row in rows)
+        names = [row.name for row in rows if row.mean == highest]
+        single = any(len(row.accuracies) == 1 for row in rows)
         why = "one seed of a network shows" if single else "seeds that agree to the last image show"
         return [
-            f"{best.name} has the highest accuracy here, {best.mean:.2f} %, but {why} nothing: another seed may turn "
-            "the order round. --seeds 3 or more says how far apart the networks are."
+            f"{listed(names, 'and')} {'has' if len(names) == 1 else 'have'} the highest accuracy here, {highest:.2f} "
+            f"%, but {why} nothing: another seed may turn the order round. --seeds 3 or more says how far apart the "
+            "networks are."
         ]
     said = []
     for row, gap in gaps:

@@ -18,7 +18,7 @@ from pcdarts.network.latency.timing import onnx_milliseconds
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import Facts, Search, compared_networks, searched_is_better
+from pcdarts.own_images.rules import Search, compared_networks, searched_is_better
 from pcdarts.own_images.words import closing_lines, plan_lines
 from pcdarts.run.device import choose_device
 from pcdarts.run.processes import ALONE, Processes
@@ -103,8 +103,8 @@ class Fit:
 
     def _planner(self) -> Planner:
         """About what was seen before, or what a look at the images shows."""
-        if (kept := self.account.kept.get("facts")) is not None:
-            return Planner(self.config, Facts(**{name: _tuple(value) for name, value in kept.items()}))
+        if self.account.facts is not None:
+            return Planner(self.config, self.account.facts)
         facts, notes = look_at(self.config)
         for line in notes:
             self.run.say(line)
@@ -237,7 +237,3 @@ def command(config_class: type[FolderConfig], flags: dict[str, Any]) -> str:
     for name, value in flags.items():
         words += [str(value)] if fields[name].is_required() else as_flag(name, value)
     return shlex.join(words)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
