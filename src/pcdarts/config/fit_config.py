@@ -57,7 +57,7 @@ class FitConfig(FolderConfig):
     compare: str | None = setting(
         "auto",
         "stock networks that are trained beside it, separated by commas, as in `pcdarts compare --with` (auto: "
-        "mobilenet_v3_small, from 10 minutes on; none: no comparison)",
+        "mobilenet_v3_small, from 20 minutes on; none: no comparison)",
         min_length=1,
     )
     export: tuple[str, ...] = setting(

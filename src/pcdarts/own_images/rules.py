@@ -50,7 +50,7 @@ SEARCH_MAP = 16
 TRIAL_SHARE = 0.06
 """Of the time left, the training of each cell between which validation chooses."""
 
-COMPARED, COMPARE_MINUTES = "mobilenet_v3_small", 10
+COMPARED, COMPARE_MINUTES = "mobilenet_v3_small", 20
 """The stock network that is trained too, and the time from which on."""
 COMPARE_SECONDS = 15.0
 """What a comparison takes besides its trainings."""
