@@ -126,11 +126,11 @@ def test_a_tensor_that_is_both_in_its_old_and_in_its_new_place_is_refused(tmp_pa
         found(tmp_path, change)
 
 
-def test_the_name_of_the_method_may_be_added_but_not_lost_and_is_compared_where_both_have_it(tmp_path: Path) -> None:
+def test_a_new_setting_may_be_added_but_not_lost_and_is_compared_where_both_have_it(tmp_path: Path) -> None:
     def change(checkpoint: dict[str, Any], *_: Any) -> None:
         checkpoint["fingerprint"]["method"] = "darts"
 
-    assert "/checkpoint.pt/fingerprint/method" in ADDED
+    assert "/checkpoint.pt/fingerprint/" in ADDED
     assert found(tmp_path, change) == []
     ends = end_of(tmp_path / "new"), end_of(tmp_path / "old")
     assert compare(*ends, NAMES) == ["/checkpoint.pt/fingerprint/method: only OLD has it ('darts')"]
