@@ -222,6 +222,13 @@ def test_a_training_without_any_measurement_is_refused(tmp_path: Path) -> None:
     assert "test is off, but there are no validation images" in refused(tmp_path, *TRAIN, "--no-test")
 
 
+def test_the_last_epoch_for_which_there_is_time_is_measured(tmp_path: Path) -> None:
+    done(tmp_path, *BEST, "--epochs", "500", "--test-every", "5", "--max-minutes", "0.0001", "--run", "run")
+    (record,), result = metrics_of(tmp_path / "run"), result_of(tmp_path / "run")
+    assert (result["best_epoch"], result["epochs_done"]) == (1, 1)
+    assert result["validation_top1_error"] == record["validation_top1_error"]
+
+
 def test_a_training_whose_minutes_are_over_ends_with_the_epochs_that_are_done(tmp_path: Path) -> None:
     printed = done(tmp_path, *TRAIN, "--epochs", "500", "--max-minutes", "0.0001", "--run", "run")
     assert "1 of 500 epochs" in printed

@@ -24,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_without_a_limit_the_epochs_stay_what_they_are(clock: Clock) -> None:
     horizon = Horizon(10)
     clock.now += 1e6
-    horizon.end_epoch(1)
+    horizon.epochs = horizon.plan_after(1)
     assert horizon.epochs == 10
     assert horizon.end_line() is None
     assert not horizon.is_over(9)
@@ -34,14 +34,14 @@ def test_without_a_limit_the_epochs_stay_what_they_are(clock: Clock) -> None:
 def test_a_machine_slower_than_planned_gets_fewer_epochs_and_a_faster_one_no_more(clock: Clock) -> None:
     horizon = Horizon(10, minutes=1)
     clock.now += 20
-    horizon.end_epoch(1)
+    horizon.epochs = horizon.plan_after(1)
     assert horizon.epochs == 3
     clock.now += 2  # now the machine is faster: 11 s an epoch
-    horizon.end_epoch(2)
+    horizon.epochs = horizon.plan_after(2)
     assert horizon.epochs == 5
     clock.now += 2
     for done in range(3, 10):
-        horizon.end_epoch(done)
+        horizon.epochs = horizon.plan_after(done)
     assert horizon.epochs == 10
     assert horizon.end_line() is None
 
@@ -49,7 +49,7 @@ def test_a_machine_slower_than_planned_gets_fewer_epochs_and_a_faster_one_no_mor
 def test_the_epochs_that_are_done_when_the_time_is_over_are_all_and_this_is_said(clock: Clock) -> None:
     horizon = Horizon(10, minutes=1)
     clock.now += 400
-    horizon.end_epoch(2)
+    horizon.epochs = horizon.plan_after(2)
     assert horizon.is_over(2)
     line = horizon.end_line()
     assert line is not None
@@ -60,7 +60,7 @@ def test_the_epochs_that_are_done_when_the_time_is_over_are_all_and_this_is_said
 def test_a_resumed_training_has_the_plan_and_the_time_that_were_saved(clock: Clock) -> None:
     first = Horizon(10, minutes=1)
     clock.now += 20
-    first.end_epoch(1)
+    first.epochs = first.plan_after(1)
     clock.now += 5  # in the middle of the second epoch
     state = first.state_dict()
     clock.now += 1e6  # nobody works on it
@@ -68,7 +68,7 @@ def test_a_resumed_training_has_the_plan_and_the_time_that_were_saved(clock: Clo
     second.load_state_dict(state)
     assert (second.epochs, second.seconds) == (3, 25.0)
     clock.now += 15
-    second.end_epoch(2)
+    second.epochs = second.plan_after(2)
     assert second.epochs == 3
 
 

@@ -263,15 +263,16 @@ def train_one(
                     mean_network.update(network, epoch * len(train_batches) + step + 1)
 
             record = {"learning_rate": learning_rate, **job.measured()}
-            if (epoch + 1) % config.test_every == 0 or horizon.is_over(epoch + 1):
+            planned = horizon.plan_after(epoch + 1)
+            if (epoch + 1) % config.test_every == 0 or planned == epoch + 1:
                 kept.eval()
                 processes.share_buffers(kept)
                 measured = measure(kept, watched_batches, processes, job.save_if_due)
                 record |= {f"{watched}_{name}": error for name, error in measured.errors.items()}
                 if config.select == "best":
                     best.offer(epoch + 1, measured.errors, kept)
-            horizon.end_epoch(epoch + 1)
-            job.shorten(horizon.epochs)
+            horizon.epochs = planned
+            job.shorten(planned)
             job.end_epoch(record)
 
         assert job.place.record is not None, "a training has at least one epoch"

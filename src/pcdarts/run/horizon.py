@@ -29,13 +29,13 @@ class Horizon:
         """Spent so far, also before the training was resumed."""
         return self._before + time.monotonic() - self._since
 
-    def end_epoch(self, done: int) -> None:
-        """With so many epochs done, plan how many there will be."""
+    def plan_after(self, done: int) -> int:
+        """How many epochs there will be, with so many done: what `epochs` becomes once the epoch is measured."""
         if self.minutes is None:
-            return
+            return self.epochs
         seconds = self.seconds
         left = max(0, int((60 * self.minutes - seconds) * done / seconds))
-        self.epochs = int(self._processes.share(str(min(self.wanted, done + left)).encode()) or b"")
+        return int(self._processes.share(str(min(self.wanted, done + left)).encode()) or b"")
 
     def is_over(self, done: int) -> bool:
         """Whether so many epochs are all."""
