@@ -2,7 +2,7 @@
 
 import shlex
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -33,6 +33,7 @@ from pcdarts.learn.measure import Average, Measured, errors_text, measure
 from pcdarts.learn.networks import make_network
 from pcdarts.learn.training_on import has_other_epochs, trained_on
 from pcdarts.network.complexity import complexity
+from pcdarts.network.stock import AnyNetwork
 from pcdarts.ops import compiling
 from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import peak_memory_gb, prepare_device
@@ -186,13 +187,7 @@ def train_one(
     if data.validation is not None:  # then test images are seen once, at the end
         watched = "validation"
         watched_batches = plain_batches(data.validation, data.mean, data.std, config.batch_size, device, processes)
-    torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
-    network = make_network(config, genotype, data.num_classes, data.image_channels, data.image_size).to(device)
-    network = network.to(memory_format=torch.channels_last)
-    beginning, lines = Beginning(), lines_about(network)
-    begins = config.init is not None or config.is_pretrained
-    if begins and not (resume and (run.checkpoint.exists() or previous_of(run.checkpoint).exists())):
-        lines.append(beginning.of(config, network, data))
+    network, beginning, notes = begun_network(config, genotype, run, resume, device, data)
     size = complexity(network, (data.image_channels, data.image_size, data.image_size))
     if processes.is_first:
         write_text(run.config, config.to_yaml())  # only now: images too small for the network have been refused
@@ -201,16 +196,8 @@ def train_one(
     kept = mean_network.network if mean_network else network
     mixing = Mixing(config, data.num_classes)
     weights = class_weights(data.train.labels, data.num_classes).to(device) if config.class_weights != "none" else None
-
     horizon = Horizon(config.epochs, config.max_minutes, processes)
-
-    def rate_of(epoch: int) -> float:
-        first, last, schedule = config.learning_rate, config.learning_rate_min, config.learning_rate_schedule
-        return scheduled(epoch, horizon.epochs, first, last, schedule, config.lr_warmup_epochs)
-
-    def drop_path_of(epoch: int) -> float:
-        return drop_path_rate(epoch, horizon.epochs, config.drop_path)
-
+    rate_of, drop_path_of = schedules(config, horizon)
     parts, losses, constants = config.gradient_accumulation_steps, {"average": average}, about_images(config, data)
     with (
         explain_out_of_memory(partial(what_would_fit, config, data, train_batches.batch_size, run, processes)),
@@ -219,7 +206,7 @@ def train_one(
         ) as job,
     ):
         job.keep(network=network, optimizer=optimizer, scaler=scaler)
-        if begins:
+        if beginning:
             job.keep(init=beginning)
         if mean_network:
             job.keep(ema=mean_network)
@@ -231,10 +218,8 @@ def train_one(
         if job.saving.epochs_before:  # it is trained on: it may have stopped because it had waited
             best.since = job.place.epoch
         job.watch(network)
-        validating = f", {len(data.validation)} validation" if data.validation is not None else ""
-        images_used = f"{len(data.train)} training{validating} and {len(data.test)} test images of {data}"
-        notes = (*lines, mixing.note, mean_network and mean_network.note)
-        job.begin(images_used, [*data.notes, *(note for note in notes if note)])
+        notes += [note for note in (mixing.note, mean_network and mean_network.note) if note]
+        job.begin(images_used(data), [*data.notes, *notes])
         if config.compile:
             at_once = images_per_pass(train_batches.batch_size, parts, processes)
             network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
@@ -296,17 +281,61 @@ def train_one(
             "device": job.device_name,
             "peak_memory_gb": peak_memory_gb(device),
             **about_network(genotype, network),
-            **({"init": beginning.about} if begins else {}),
+            **({"init": beginning.about} if beginning else {}),
             **job.account(),
         }
         save_genotype(run, genotype)
         of_test, about_test = ({}, "") if tested is None else about_tested(run, data, tested)
         result = of_test | result
-        what = "validation" if tested is None else "test"
-        line = f"{errors_text(config.kind, errors_in(result, what), f'{what} error')} {when(result, job.place.epoch)}; "
-        line += f"{cost_text(asdict(size))}; {duration(job.place.seconds)} on {result['device']}"
-        job.finish(result, [line for line in (horizon.end_line(), line, about_test) if line])
+        lines = (horizon.end_line(), result_line(config, result, job.place.epoch), about_test)
+        job.finish(result, [line for line in lines if line])
     return result
+
+
+def begun_network(
+    config: TrainConfig, genotype: Genotype | None, run: RunFolder, resume: bool, device: torch.device, data: DataSet
+) -> tuple[AnyNetwork, Beginning | None, list[str]]:
+    """The network with its first weights; what these are, if they are not random; and what to say of both.
+
+    A run that goes on from a checkpoint does not need the file of first weights.
+    """
+    torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
+    network = make_network(config, genotype, data.num_classes, data.image_channels, data.image_size).to(device)
+    network = network.to(memory_format=torch.channels_last)
+    beginning = Beginning() if config.init is not None or config.is_pretrained else None
+    lines = lines_about(network)
+    if beginning and not (resume and (run.checkpoint.exists() or previous_of(run.checkpoint).exists())):
+        lines.append(beginning.of(config, network, data))
+    return network, beginning, lines
+
+
+def schedules(config: TrainConfig, horizon: Horizon) -> tuple[Callable[[int], float], Callable[[int], float]]:
+    """The learning rate and the probability of dropping a path, by epoch, over as many epochs as are planned."""
+
+    def rate_of(epoch: int) -> float:
+        first, last, schedule = config.learning_rate, config.learning_rate_min, config.learning_rate_schedule
+        return scheduled(epoch, horizon.epochs, first, last, schedule, config.lr_warmup_epochs)
+
+    def drop_path_of(epoch: int) -> float:
+        return drop_path_rate(epoch, horizon.epochs, config.drop_path)
+
+    return rate_of, drop_path_of
+
+
+def images_used(data: DataSet) -> str:
+    """`800 training, 200 validation and 100 test images of ...`."""
+    validating = f", {len(data.validation)} validation" if data.validation is not None else ""
+    return f"{len(data.train)} training{validating} and {len(data.test)} test images of {data}"
+
+
+def result_line(config: TrainConfig, result: dict[str, Any], epochs: int) -> str:
+    """The errors of the result, on test images where these were measured, whose weights it is of, and what it costs."""
+    what = "test" if "test_top1_error" in result else "validation"
+    names = ("top1_error", "top5_error")
+    errors = {name: result[f"{what}_{name}"] for name in names if f"{what}_{name}" in result}
+    error = errors_text(config.kind, errors, f"{what} error")
+    cost = f"{cost_text(result)}; {duration(result['train_seconds'])} on {result['device']}"
+    return f"{error} {when(result, epochs)}; {cost}"
 
 
 def about_tested(run: RunFolder, data: DataSet, tested: Measured) -> tuple[dict[str, Any], str]:
@@ -316,12 +345,6 @@ def about_tested(run: RunFolder, data: DataSet, tested: Measured) -> tuple[dict[
     at = f"; its surest mistakes: {run.mistakes}" if drawn else ""
     errors = {f"test_{name}": error for name, error in tested.errors.items()}
     return {**errors, "test_images": details.images, "test_details": details.to_json()}, f"{details.summary()}{at}"
-
-
-def errors_in(result: dict[str, Any], what: str) -> dict[str, float]:
-    """The errors of a result on its `test` or `validation` images."""
-    names = ("top1_error", "top5_error")
-    return {name: result[f"{what}_{name}"] for name in names if f"{what}_{name}" in result}
 
 
 def train_loss(
