@@ -64,6 +64,12 @@ def test_the_plan_is_five_lines_with_the_flags_that_change_it(fitted: tuple[Path
     assert all(flag in "\n".join(plan) for flag in flags)
 
 
+def test_the_plan_says_which_epoch_is_kept(tmp_path: Path, shapes: Path) -> None:
+    flags = ("--minutes", "2", "--channels", "2", "--num-cells", "3", "--epochs", "1", "--plan")
+    for select, words in ((), "the epoch with the lowest validation error"), (("--select", "last"), "the last epoch"):
+        assert f"; {words} is kept (--select)" in done(tmp_path, "fit", str(shapes), *flags, *select)
+
+
 def test_the_command_of_a_phase_gives_its_configuration(fitted: tuple[Path, str]) -> None:
     folder, printed = fitted
     line = next(line for line in printed.splitlines() if line.startswith("train: pcdarts train "))

@@ -32,7 +32,9 @@ def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
     else:
         cell = f"{shown(cell, 100)}; no search: {plan.search}"
     choice = "the epoch with the lowest validation error is kept (--select)"
-    if not facts.validation:
+    if config.select == "last":
+        choice = "the last epoch is kept (--select)"
+    elif not facts.validation:
         choice = "the last epoch is kept, for there are too few images to choose by (--validation-fraction)"
     return [
         f"images: {images_text(facts)}",
