@@ -56,8 +56,8 @@ DETECT = (
 
 FOLDER = (
     "search --recipe fashion-mini --data folder --data-root ../../images/classes --loading streaming --workers 1 "
-    "--image-size 32 --kind stride4 --crop resized --crop-padding 0 --color-jitter 0.4 --split-each-class --channels 4 --k 2 "
-    "--num-cells 3 --num-nodes 4 --batch-size 8 --epochs 2 --arch-frozen-epochs 0 --kernels plain"
+    "--image-size 32 --kind stride4 --crop resized --crop-padding 0 --color-jitter 0.4 --split-each-class --channels 4 "
+    "--k 2 --num-cells 3 --num-nodes 4 --batch-size 8 --epochs 2 --arch-frozen-epochs 0 --kernels plain"
 )
 
 JOBS = {
