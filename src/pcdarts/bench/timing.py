@@ -1,6 +1,5 @@
 """Times taken by turns, and the ceilings of the machine that they are held against."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
@@ -10,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pcdarts.learn.steps import SearchStep, Setting
+from pcdarts.run.device import seconds_of
 
 PRODUCT_SIDE, PRODUCT_SIDE_ON_GPU = 1536, 8192
 COPY_BYTES, COPY_BYTES_ON_GPU = 128 * 2**20, 2**30
@@ -66,16 +66,7 @@ def copy_gb_per_second(device: torch.device) -> float:
 
 
 def _fastest(part: Callable[[], object], device: torch.device) -> float:
-    seconds = []
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    for _ in range(CEILING_REPEATS):
-        started = time.perf_counter()
-        part()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return min(seconds_of(part, device) for _ in range(CEILING_REPEATS))
 
 
 def forward_backward_flops(setting: Setting) -> int:

@@ -1,6 +1,5 @@
 """One step of a search on random images, in the parts that `pcdarts bench` and `pcdarts search --plan` measure."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from pcdarts.methods.method import At, Batch, Seen
 from pcdarts.methods.methods import METHODS
 from pcdarts.ops.precision import Amp
 from pcdarts.ops.sending import send
-from pcdarts.run.device import choose_device
+from pcdarts.run.device import choose_device, seconds_of
 from pcdarts.run.finite import FiniteCheck, asked_every
 from pcdarts.run.processes import ALONE
 from pcdarts.supernet.arch import Mixture
@@ -191,15 +190,7 @@ class SearchStep:
 
     def seconds(self, part: Callable[[], object]) -> float:
         """How long one call takes, on a GPU until its last kernel has ended."""
-        self._wait()
-        started = time.perf_counter()
-        part()
-        self._wait()
-        return time.perf_counter() - started
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        return seconds_of(part, self.device)
 
     def _endless_batches(self, stream: str) -> Iterator[Batch]:
         """Batches of two batches' worth of random images, in new orders without end."""

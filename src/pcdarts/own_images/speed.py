@@ -1,7 +1,6 @@
 """How fast this machine learns: steps of a training and of a search, measured on random images before the plan."""
 
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -16,7 +15,7 @@ from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.learn.networks import make_network
 from pcdarts.learn.steps import SearchStep, search_setting
 from pcdarts.own_images.rules import StepTime
-from pcdarts.run.device import choose_device
+from pcdarts.run.device import choose_device, seconds_of
 from pcdarts.run.finite import FiniteCheck, asked_every
 from pcdarts.run.processes import ALONE
 
@@ -90,20 +89,10 @@ def random_images(count: int, classes: int, image_channels: int, side: int) -> D
 
 def median_seconds(part: Callable[[], object], device: torch.device) -> float:
     """How long one call takes, after a first one that warms up; on a GPU until its last kernel has ended."""
-
-    def once() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        started = time.perf_counter()
-        part()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - started
-
-    first = once()
+    first = seconds_of(part, device)
     if first > 5:
         return first
-    times = [once()]
+    times = [seconds_of(part, device)]
     while len(times) < MOST and sum(times) < SECONDS:
-        times.append(once())
+        times.append(seconds_of(part, device))
     return statistics.median(times)

@@ -1,6 +1,8 @@
 """Where a job computes."""
 
 import os
+import time
+from collections.abc import Callable
 
 import torch
 
@@ -47,6 +49,17 @@ def peak_memory_gb(device: torch.device) -> float:
 
     scale = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9
+
+
+def seconds_of(part: Callable[[], object], device: torch.device) -> float:
+    """How long one call takes; on a GPU from when it is idle until its last kernel has ended."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    part()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
 
 
 def describe_device(device: torch.device, processes: int = 1) -> str:
