@@ -55,6 +55,16 @@ def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> 
     assert f"test error {result['test_top1_error']:.2f} % (" in printed
 
 
+def test_the_card_names_the_folder_of_images_and_counts_those_that_were_learnt_from(
+    fitted: tuple[Path, str], colour_images: Path
+) -> None:
+    card = (fitted[0] / "run" / "export" / "README.md").read_text()
+    assert f'\n      name: "{colour_images.name}"\n' in card
+    learnt = f"It learnt from 18 training images of `{colour_images.name}`; there were no validation images."
+    assert learnt in card
+    assert str(colour_images.parent) not in card
+
+
 def test_the_plan_is_five_lines_with_the_flags_that_change_it(fitted: tuple[Path, str]) -> None:
     lines = fitted[1].splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("images: "))

@@ -21,6 +21,7 @@ from pcdarts.data.sources import load_data
 from pcdarts.jobs.test import restored
 from pcdarts.learn.by_class import read_by_class
 from pcdarts.run.run_folder import RunFolder
+from pcdarts.ship.export import model_card
 from pcdarts.ship.formats import BLUEPRINT
 
 ALWAYS = {"README.md", "config.json", "cell_normal.svg", "cell_reduce.svg"}
@@ -146,6 +147,22 @@ def test_the_card_names_the_epoch_that_validation_images_have_chosen(tmp_path: P
     assert "after the last epoch" not in card
 
 
+def test_the_card_counts_validation_images_apart_and_an_older_folder_takes_further_formats(
+    tmp_path: Path, run: Path
+) -> None:
+    done(tmp_path, "export", "run")
+    settings = json.loads((run / "export" / "config.json").read_text())
+    counted = {"training_images": 1255, "validation_images": 45}
+    assert (
+        "It learnt from 1,255 training images of `fashion-mini`; another 45, from which it did not learn, are its "
+        in (model_card(settings | {"data": counted}))
+    )
+    older = {name: value for name, value in settings.items() if name != "data"}
+    assert "It learnt from training images of `fashion-mini`, at most 40 of them.\n" in model_card(older)
+    (run / "export" / "config.json").write_text(json.dumps(older))
+    assert "model.pt2" in done(tmp_path, "export", "run", "--format", "torch-export")
+
+
 def test_the_card_says_what_the_run_measured_and_the_hub_can_read_it(tmp_path: Path, run: Path) -> None:
     from huggingface_hub import ModelCard
 
@@ -162,7 +179,7 @@ def test_the_card_says_what_the_run_measured_and_the_hub_can_read_it(tmp_path: P
         f"{result['mult_adds']:,}",
         GENOTYPE.to_text(),
         "![normal cell](cell_normal.svg)",
-        "at most 40 training images of `fashion-mini`",
+        "learnt from 40 training images of `fashion-mini`; there were no validation images.",
         'pcdarts.load_classifier("model.safetensors")',
     ):
         assert claim in card.text

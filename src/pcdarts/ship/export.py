@@ -184,6 +184,7 @@ def of_run(config: ExportConfig) -> Source:
         "test": errors_of(run),
         "training": training_of(trained, run),
         **weaknesses_of(run),
+        "data": data_of(trained, data if own_images else None),
     }
     classifier = Classifier(blueprint, learnt.network.state_dict())
     return Source(classifier, learnt.network, pixels, normalized, "test images", about, data, own_images)
@@ -219,6 +220,17 @@ def training_of(trained: TrainConfig, run: RunFolder) -> dict[str, Any]:
     if settings.pop("pretrained_file") is not None:
         settings["pretrained"] = True
     return settings
+
+
+def data_of(trained: TrainConfig, data: DataSet | None) -> dict[str, Any]:
+    """The last name of the folder that a training had its images from, and how many it had, if these are they."""
+    facts: dict[str, Any] = {}
+    if trained.data == "folder" and trained.data_root is not None:
+        facts["folder"] = Path(os.path.abspath(trained.data_root)).name
+    if data is not None:
+        facts["training_images"] = len(data.train)
+        facts["validation_images"] = 0 if data.validation is None else len(data.validation)
+    return facts
 
 
 def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
@@ -273,7 +285,8 @@ def files_beside(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     earlier = settings_of(folder)
     if earlier is None:
         return {}
-    if {name: earlier.get(name) for name in about} != json.loads(json.dumps(about)):
+    same = about.keys() - {"data"}  # which earlier versions did not say
+    if {name: earlier.get(name) for name in same} != json.loads(json.dumps({name: about[name] for name in same})):
         raise InputError(f"{folder / hub.SETTINGS} belongs to another network: choose another folder with --out")
     return dict(earlier["files"])
 
@@ -323,10 +336,11 @@ def model_card(about: dict[str, Any]) -> str:
     if source == "imagenet" and len(network["classes"]) != IMAGENET_CLASSES:
         source = "folder"  # another data set in the layout of ImageNet
     name = "Image" if source in ("folder", "huggingface") else source
+    data = about.get("data", {})
     return template.render(
-        **{"training": None, "test_details": None, **about},
+        **{"training": None, "test_details": None, **about, "data": data},
         title=f"{name} classifier: {_size_of(network)}",
-        source=source,
+        source=data.get("folder", source) if source == "folder" else source,
         dataset=_DATASETS.get(source),
         size=network["image_size"],
         exact=any("largest_difference" in file for file in about["files"].values()),
