@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
+from pcdarts.errors import listed
 from pcdarts.report.study_tables import Table
 from pcdarts.report.view import View
 
@@ -20,6 +22,8 @@ def _lines(part: View) -> list[str]:
     if part.note:
         lines += [f"> {_plain(part.note)}", ""]
     lines += [line for remark in part.remarks for line in (_plain(remark), "")]
+    for heading, some in part.lists:
+        lines += [f"## {heading}", "", *(f"- {_plain(line)}" for line in some), ""]
     lines += map(_table, part.tables)
     if part.scores:
         lines += [f"## {part.scores.heading}", ""]
@@ -31,6 +35,9 @@ def _lines(part: View) -> list[str]:
     for run in part.weaknesses:
         lines += [f"## What {_plain(run.name)} is bad at", ""]
         lines += [line for words in run.words for line in (_plain(words), "")]
+        if run.sheets:
+            links = [f"[{_plain(path)}](<{quote(path)}>)" for path in run.sheets]
+            lines += [f"The surest mistakes are drawn in {listed(links, 'and')}.", ""]
         lines.append(_table(run.table))
     if part.agreement:
         lines += ["## Agreement between seeds", "", _table(part.agreement)]

@@ -1,10 +1,11 @@
 """`pcdarts report`: one page that needs no network, and its tables as Markdown, about runs and studies."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import pcdarts
 from pcdarts.cell import draw
@@ -49,7 +50,7 @@ def run_report(config: ReportConfig) -> None:
     missing = [why for known in scores if known for why in known.missing]
     if yardstick and missing and not any(known.cells for known in scores if known):
         raise InputError(f"{yardstick.table.path} scores no cell here; {missing[0]}: give another --table, or none")
-    views = [view(subject, known) for subject, known in zip(subjects, scores, strict=True)]
+    views = [view(subject, known, out) for subject, known in zip(subjects, scores, strict=True)]
     files = {"report.html": render(subjects, views), "report.md": to_markdown(views)}
     pictures = [part.scores.picture for part in views if part.scores and part.scores.picture]
     files |= {f"front{f'-{number}' * (number > 1)}.svg": svg for number, svg in enumerate(pictures, start=1)}
@@ -58,7 +59,8 @@ def run_report(config: ReportConfig) -> None:
     for name, content in files.items():
         write_text(out / name, content)
     for part in views:
-        _print([part.title, part.summary, *part.remarks], part.tables)
+        lists = [line for heading, lines in part.lists for line in (f"{heading}:", *(f"  {line}" for line in lines))]
+        _print([part.title, part.summary, *lists, *part.remarks], part.tables)
         if part.scores:
             _print([part.scores.heading, *part.scores.words], part.scores.tables)
     print(f"written: {listed([str(out / name) for name in files], 'and')}")
@@ -127,7 +129,13 @@ def _page(
         parts=list(zip(views, shown, omitted, map(len, details), strict=True)),
         without=without,
         compared=compared,
+        with_flags=_with_flags,
     )
+
+
+def _with_flags(line: str) -> Markup:
+    """A line of text in which no flag is broken at its hyphens."""
+    return Markup(re.sub(r"--[a-z][a-z0-9-]*", r"<code>\g<0></code>", str(escape(line))))
 
 
 def _environment() -> Environment:

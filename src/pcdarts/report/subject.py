@@ -1,6 +1,5 @@
 """The subject of a report: a study, or runs that were named one by one."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from pathlib import Path
 from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError, shown
 from pcdarts.report.history import History, SearchHistory, read_history, read_run, read_trainings
-from pcdarts.report.study_tables import Table
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.study_outcome import CellOutcome, Row, StudyOutcome, description, read_study
@@ -61,10 +59,8 @@ class Subject:
     title: str
     groups: Sequence[Group]
     outcome: StudyOutcome | None = None
-    words: Sequence[str] = ()
-    """Sentences about a fit or a comparison: its plan, and its result."""
-    tables: Sequence[Table] = ()
-    """Of a comparison, if it is done: what it compares."""
+    whole: RunFolder | None = None
+    """Of a fit or a comparison, whose phases are the runs."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -137,23 +133,7 @@ def _fit(run: RunFolder) -> Subject:
     parts = sorted(run.path.glob("**/env.json"), key=lambda path: path.stat().st_mtime)
     runs = [path.parent for path in parts if not RunFolder(path.parent).plan.is_file()]  # a fit has a comparison inside
     groups = [Group(name, [_run(RunFolder(path), name)], path) for path in runs if (name := _below(path, run.path))]
-    plan = run.read_plan()
-    done = (run.path / "compare.json").is_file()  # whose notes say again what was planned
-    parts_of_plan = ("result_lines",) if done else ("lines", "result_lines")
-    words = [line for name in parts_of_plan for line in plan.get(name, []) if isinstance(line, str)]
-    tables = [table for path in sorted(run.path.glob("**/compare.json")) if (table := _compared(path))]
-    return Subject(_name(run.path), groups, None, words, tables)
-
-
-def _compared(path: Path) -> Table | None:
-    """The table of a comparison that is done; None if the file is damaged."""
-    try:
-        table = json.loads(path.read_text("utf-8"))["table"]
-        columns, caption = (tuple(map(str, table[name])) for name in ("columns", "caption"))
-        rows = [tuple(map(str, row)) for row in table["rows"]]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return Table(columns, tuple(rows), caption) if all(len(row) == len(columns) for row in rows) else None
+    return Subject(_name(run.path), groups, whole=run)
 
 
 def _below(path: Path, folder: Path) -> str:

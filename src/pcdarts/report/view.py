@@ -17,6 +17,7 @@ from pcdarts.report.difference import GenotypeDifference, diff
 from pcdarts.report.drawing.charts import IntervalRow, ScatterPoint, interval_chart, scatter_chart
 from pcdarts.report.drawing.curves import MOST_LINES, learning_curves, skip_charts
 from pcdarts.report.history import History, SearchHistory
+from pcdarts.report.of_fit import Lines, lists, summary, tables
 from pcdarts.report.score_view import ScoreView, score_view
 from pcdarts.report.scores import Scores
 from pcdarts.report.settings import Settings, environment_of, settings_of
@@ -49,6 +50,8 @@ class View:
     note: str
     remarks: Sequence[str]
     """Sentences: which run trains the cell of which, and which budgets there were."""
+    lists: Lines
+    """Of a fit or a comparison: its result, and its plan."""
     tables: Sequence[Table]
     comparison: Sequence[str]
     """Charts: methods with their intervals, cost against error."""
@@ -71,9 +74,9 @@ class View:
     entries: Sequence[Entry]
 
 
-def view(subject: Subject, scores: Scores | None = None) -> View:
-    """Compute the tables and draw the charts of a subject that was read."""
-    outcome = subject.outcome
+def view(subject: Subject, scores: Scores | None = None, out: Path | None = None) -> View:
+    """Compute the tables and draw the charts of a subject that was read; links are relative to the folder `out`."""
+    outcome, whole = subject.outcome, subject.whole
     pair = [entry for entry in subject.own_cells if entry.genotype] if outcome is None else []
     genotypes = [entry.genotype for entry in pair if entry.genotype]
     states = [] if outcome else [(group, status_of(RunFolder(group.path))) for group in subject.groups if group.path]
@@ -81,16 +84,17 @@ def view(subject: Subject, scores: Scores | None = None) -> View:
     scored = score_view(subject, scores) if scores else None
     return View(
         title=subject.title,
-        summary=_study_summary(outcome) if outcome else _runs_summary([status for _, status in states]),
+        summary=_study_summary(outcome) if outcome else _runs_summary(subject, [status for _, status in states]),
         note=outcome.note if outcome else "",
         remarks=_remarks(subject),
-        tables=_study_tables(outcome, scored) if outcome else [*subject.tables, _runs_table(states)],
+        lists=lists(whole) if whole else [],
+        tables=_study_tables(outcome, scored) if outcome else [*(tables(whole) if whole else []), *_runs_table(states)],
         comparison=[*_intervals(outcome), *_costs(outcome)] if outcome else [],
         scores=scored,
         difference=diff(*genotypes) if len(pair) == 2 else None,
         pair=pair,
         agreement=_agreement(subject),
-        weaknesses=weaknesses(subject),
+        weaknesses=weaknesses(subject, out or Path()),
         curves=learning_curves(subject.groups),
         skips=skip_charts(subject.groups),
         skips_note=_skips_note(subject),
@@ -105,17 +109,16 @@ def view(subject: Subject, scores: Scores | None = None) -> View:
 def _remarks(subject: Subject) -> list[str]:
     """Which runs train the cell of another run, and which budgets there were."""
     entries = {entry.name: entry for entry in subject.entries}
-    shared = [_shared_cell(entries[name], entries[first]) for name, first in subject.trained_again.items()]
+    again = {} if subject.whole else subject.trained_again  # of a fit its plan says so
     return [
-        *subject.words,
-        *shared,
+        *(_shared_cell(entries[name], entries[first]) for name, first in again.items()),
         *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups)),
     ]
 
 
 def _shared_cell(training: Entry, first: Entry) -> str:
     """Says that a training uses the cell of another run, and whether its network has the size that this run counted."""
-    said = f"{training.name} trains the cell of {first.name}: they are one subject, and not compared."
+    said = f"{training.name} trains the cell of {first.name}: they have one cell, so no cells are compared."
     trained = _count_of(training.histories[0], "params")
     counted = _count_of(first.search, "params") if first.search else None
     if trained is None or counted is None or trained == counted:
@@ -154,7 +157,9 @@ def _study_summary(outcome: StudyOutcome) -> str:
     return f"{size} {of_these} {len(shown)} {'is' if len(shown) == 1 else 'are'} shown: {', '.join(shown)}."
 
 
-def _runs_summary(statuses: Sequence[Status]) -> str:
+def _runs_summary(subject: Subject, statuses: Sequence[Status]) -> str:
+    if subject.whole:
+        return summary(status_of(subject.whole))
     return f"{counted(len(statuses), 'run')}: {_states([status.state for status in statuses])}."
 
 
@@ -164,8 +169,8 @@ def _states(states: Sequence[str]) -> str:
     return ", ".join(f"{number} {state}" for state, number in Counter(sorted(states)).items())
 
 
-def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
-    """The table of single runs, in place of a study's."""
+def _runs_table(states: Sequence[tuple[Group, Status]]) -> list[Table]:
+    """The table of single runs, in place of a study's; none where a fit has not begun one."""
     skips: dict[CellKind, str] = {"normal": "skip-connections, normal cell", "reduce": "reduction cell"}
     rows = []
     for group, status in states:
@@ -195,7 +200,7 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> Table:
         "several seeds. Parameters and mult-adds of a search are those of the network that it counted for its cell, "
         "which a budget is about, and so are the predicted milliseconds for one image.",
     )
-    return filled_table({heading: [row[heading] for row in rows] for heading in rows[0]}, caption)
+    return [filled_table({heading: [row[heading] for row in rows] for heading in rows[0]}, caption)] if rows else []
 
 
 def _count_of(run: History, name: str) -> float | None:
