@@ -69,37 +69,22 @@ def load_data(
         border: the share cut off each side of an image file before it is resized, see `fit_to_square`.
         workers: processes that read streamed images; 0 reads in this one.
         pixel_range: black and white in files with more than 8 bits; None finds it, see `find_pixel_range`.
-        train_set, test_set: folders below the root, or splits, to use as the sets; see `find_images`.
-        validation_set: the same for the validation set.
+        train_set, test_set, validation_set: folders below the root, or splits, to use as the sets; see `find_images`.
         validation_fraction: the share of each class of the training images that is kept for validation, where the data
             has no validation set; 0 keeps none, and a validation set that is not named is training or test data.
-        to_measure: load only what a network trained elsewhere is measured on: the test set, or all images if there is
-            none. `train` is then the same as `test`.
-        learnt: with `to_measure`, files that the network was trained on (see `file_ids`), left out of "all images".
+        to_measure: load only what is measured: the test set, or all images if there is none; `train` is then `test`.
+        learnt: with `to_measure`, files that the network was trained on or chosen by, left out of "all images".
 
     Raises:
-        InputError: an unknown name, data that is missing or cannot be read, a class without a readable image, a size
-            below `MIN_IMAGE_SIZE`, images that do not fit in memory, fewer images to keep than classes, or streaming
-            of data that has no files.
+        InputError: an unknown name; data that is missing, cannot be read or does not fit in memory; a class without a
+            readable image; images that are too small, or fewer than classes; streaming of data that has no files.
     """
     if name not in DATA_NAMES:
         raise InputError(f"unknown data {name!r}: {did_you_mean(name, DATA_NAMES)}")
     check_size(image_size)
     if name in IMAGE_FILES:
-        found = find_files(
-            name,
-            root,
-            hub_name,
-            train_set,
-            test_set,
-            train_images,
-            test_images,
-            seed,
-            to_measure,
-            learnt,
-            validation_set,
-            validation_fraction,
-        )
+        which = (train_set, test_set, train_images, test_images, seed, to_measure, learnt)
+        found = find_files(name, root, hub_name, *which, validation_set, validation_fraction)
         data = read_files(name, found, image_size, on_bad_image, loading, border, workers, pixel_range)
         if to_measure:
             return data

@@ -71,18 +71,16 @@ def network_costs(
         reduced = -(-side // 2) if plan.kind == "reduce" else side
         for index, edge in enumerate(space.edges):
             stride = space.form.stride(plan.kind, edge.source)
+            read = side if edge.source < space.num_inputs else reduced
             for p, primitive in enumerate(space.primitives):
                 if primitive != "none":
-                    choices[plan.kind][index, p, :2] += op_costs(
-                        primitive, plan.channels, stride, side if edge.source < space.num_inputs else reduced
-                    )
+                    choices[plan.kind][index, p, :2] += op_costs(primitive, plan.channels, stride, read)
         side = reduced
     if "normal" in choices and "skip_connect" in space.primitives:
         choices["normal"][:, space.primitives.index("skip_connect"), 2] = 1
     costs = NetworkCosts(space, choices, np.array([rest.mult_adds, rest.params, 0]))
-    if latencies is None:
-        return costs
-    return _with_latencies(costs, Sizes(kind, channels, num_cells, num_classes, image_channels, image_size), latencies)
+    sizes = Sizes(kind, channels, num_cells, num_classes, image_channels, image_size)
+    return costs if latencies is None else _with_latencies(costs, sizes, latencies)
 
 
 def _with_latencies(costs: NetworkCosts, sizes: Sizes, table: LatencyTable) -> NetworkCosts:
