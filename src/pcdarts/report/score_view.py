@@ -1,21 +1,22 @@
 """The section of a report about scores: how good cells are, at what cost, and when searches found them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from pcdarts.cell.canonical import canonical
-from pcdarts.errors import counted, first_of, in_short, listed
+from pcdarts.errors import InputError, counted, first_of, in_short, listed
+from pcdarts.jobs.outcome.scoring import RunScores, scores_of
 from pcdarts.jobs.score import in_words
 from pcdarts.report.drawing.axes import in_the_first, thinned
 from pcdarts.report.drawing.charts import IntervalRow, interval_chart
 from pcdarts.report.drawing.front import FrontPoint, front, front_chart, front_picture
 from pcdarts.report.drawing.score_charts import CHANCE, LIMITS, Curve, Points, percentile_chart
-from pcdarts.report.scores import Scores
 from pcdarts.report.statistics import Interval, percentile_interval
 from pcdarts.report.study_tables import ABSENT, Table, count_text, filled_table, hours_text, mean_std_text
 from pcdarts.report.subject import Entry, Group, Subject, row_name
-from pcdarts.score.yardstick import PERCENTILE
+from pcdarts.run.run_folder import RunFolder
+from pcdarts.score.yardstick import PERCENTILE, Yardstick
 from pcdarts.study.spec import SOURCES
 from pcdarts.study.study_outcome import Row, StudyOutcome
 
@@ -40,6 +41,18 @@ _JOBS = {
 
 
 @dataclass(frozen=True)
+class Scores:
+    """The scores of a subject's cells."""
+
+    words: Sequence[str] = ()
+    """Sentences about the yardstick."""
+    cells: Mapping[str, RunScores] = field(default_factory=dict)
+    """By the name of the entry, for entries with a genotype."""
+    missing: Sequence[str] = ()
+    """Which cells have no score, and why."""
+
+
+@dataclass(frozen=True)
 class ScoreView:
     """The section about scores."""
 
@@ -54,6 +67,36 @@ class ScoreView:
     @property
     def tables(self) -> list[Table]:
         return [part for part in self.parts if isinstance(part, Table)]
+
+
+def read_scores(subject: Subject, yardstick: Yardstick | None) -> Scores | None:
+    """The scores that a study already has, or those of runs by `yardstick`; None without a table."""
+    if subject.outcome is None:
+        return None if yardstick is None else _of_runs(subject, yardstick)
+    outcome = subject.outcome
+    if outcome.table is None:
+        return None
+    found = {cell.name: outcome.run_scores(cell) for cell in outcome.cells}
+    cells = {name: scores for name, scores in found.items() if scores and (scores.final or scores.epochs)}
+    return Scores(outcome.yardstick.words() if outcome.yardstick else (), cells, outcome.remarks)
+
+
+def _of_runs(subject: Subject, yardstick: Yardstick) -> Scores:
+    cells: dict[str, RunScores] = {}
+    refused: dict[str, list[str]] = {}
+    elsewhere = subject.trained_again
+    for group in subject.groups:
+        if group.path is None or group.name in elsewhere:
+            continue
+        try:
+            scores = scores_of(RunFolder(group.path), yardstick)
+        except InputError as error:
+            refused.setdefault(str(error), []).append(group.name)
+        else:
+            if scores.final or scores.epochs:
+                cells[group.name] = scores
+    missing = [f"not scored: {in_short(names)} ({why})" for why, names in refused.items()]
+    return Scores(yardstick.words(), cells, missing)
 
 
 def score_view(subject: Subject, scores: Scores) -> ScoreView:

@@ -18,8 +18,7 @@ from pcdarts.report.drawing.charts import IntervalRow, ScatterPoint, interval_ch
 from pcdarts.report.drawing.curves import MOST_LINES, learning_curves, skip_charts
 from pcdarts.report.history import History, SearchHistory
 from pcdarts.report.of_fit import Lines, lists, summary, tables
-from pcdarts.report.score_view import ScoreView, score_view
-from pcdarts.report.scores import Scores
+from pcdarts.report.score_view import Scores, ScoreView, score_view
 from pcdarts.report.settings import Settings, environment_of, settings_of
 from pcdarts.report.statistics import mean_interval
 from pcdarts.report.study_tables import (
