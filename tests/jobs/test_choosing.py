@@ -104,7 +104,7 @@ def test_a_run_killed_before_its_test_only_tests(tmp_path: Path, chosen: Path) -
 
 
 def test_a_signal_in_mid_validation_costs_nothing(tmp_path: Path) -> None:
-    slow = (*BEST, "--train-images", "1200", "--validation-fraction", "0.95", "--epochs", "3", "--batch-size", "4")
+    slow = (*BEST, "--train-images", "600", "--validation-fraction", "0.95", "--epochs", "2", "--batch-size", "4")
     run = tmp_path / "run"
     started = forked(tmp_path, *slow, "--run", "run")
     while started.poll() is None and len(lines_of(run / "metrics.jsonl")) < 1:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from command_line import copy_of, done, end_of, error_line, forked, lines_of, refused, result_of, run_in, snapshot
 from made_latencies import SPACE, made_table
+from made_runs import MadeOnce, printed_by
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.flags import read_flags
@@ -30,12 +31,11 @@ STOCK = ("--compare", "shufflenet_v2_x0_5")
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory, colour_images: Path) -> tuple[Path, str]:
+def fitted(once: MadeOnce, colour_images: Path) -> tuple[Path, str]:
     """A folder with the run of a fit in `run`, and what it printed."""
-    folder = tmp_path_factory.mktemp("fitted")
-    return folder, done(
-        folder, "fit", str(colour_images), *TINY, *STOCK, "--export", "onnx", "safetensors", "--run", "run"
-    )
+    command = ("fit", str(colour_images), *TINY, *STOCK, "--export", "onnx", "safetensors", "--run", "run")
+    folder = once("fitted", printed_by(*command))
+    return folder, (folder / "printed.txt").read_text()
 
 
 def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> None:

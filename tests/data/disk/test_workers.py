@@ -53,7 +53,7 @@ def test_a_script_that_begins_at_its_top_level_is_not_begun_anew_in_each_worker(
 ) -> None:
     script, main = tmp_path / "script.py", sys.modules["__main__"]
     script.write_text("raise SystemExit('begun anew')")
-    monkeypatch.setattr(main, "__file__", str(script))
+    monkeypatch.setattr(main, "__file__", str(script), raising=False)
     monkeypatch.setattr(main, "__spec__", None)
     assert values(in_workers(Read(), range(10, 14), 1)) == [10, 11, 12, 13]
     assert sys.modules["__main__"] is main
