@@ -22,8 +22,7 @@ from pcdarts.config.recipes import resolve
 from pcdarts.errors import InputError
 from pcdarts.network.latency.parts import Sizes
 from pcdarts.own_images.account import Account
-from pcdarts.own_images.rules import searched_is_better
-from pcdarts.own_images.words import interval
+from pcdarts.own_images.chance import choice_between, interval
 from pcdarts.run.run_folder import RunFolder
 
 TINY = ("--minutes", "3", "--epochs", "2", "--channels", "2", "--num-cells", "3", "--image-size", "16")
@@ -170,7 +169,8 @@ def test_validation_chooses_between_a_searched_and_a_published_cell(tmp_path: Pa
     assert f"{errors['searched']:.2f} % with the searched cell, {errors['published']:.2f} % with the published one" in (
         ended.out
     )
-    taken = "searched" if searched_is_better(errors["searched"], errors["published"], 34) else "published"
+    assert all("test_top1_error" not in result_of(tmp_path / "run" / f"trial-{name}") for name in errors)
+    taken = "searched" if choice_between(errors["searched"], errors["published"], (21, 21))[0] else "published"
     genotypes = {name: result_of(tmp_path / "run" / name)["genotype"] for name in ("train", f"trial-{taken}")}
     assert genotypes["train"] == genotypes[f"trial-{taken}"] == result_of(tmp_path / "run")["genotype"]
     assert f"the {taken} one is trained" in ended.out
@@ -231,7 +231,7 @@ def test_only_the_plan_is_printed_where_that_is_asked_for(tmp_path: Path, colour
         (("--minutes", "0"), "minutes is 0, but it must be more than 0"),
         (
             ("--minutes", "0.1"),
-            "minutes is 0.1, but 2 epochs of the smallest network on these 18 training images take 1",
+            "minutes is 0.1, but 2 epochs of the smallest network on these 18 training images, which is the least",
         ),
         (("--genotype", "nonsense"), "no published cell is called 'nonsense'"),
         (("--image-size", "4"), "the images are to be 4x4 pixels, but 8x8"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pcdarts.own_images.chance import searched_is_better
 from pcdarts.own_images.rules import (
     SIZES,
     Facts,
@@ -21,7 +22,6 @@ from pcdarts.own_images.rules import (
     possible_sides,
     published_cell,
     search_settings,
-    searched_is_better,
     settings_for,
     why_not_to_search,
 )

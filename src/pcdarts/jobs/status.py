@@ -121,7 +121,13 @@ def status_of(run: RunFolder) -> Status:
         later_left = _estimate(records, (epochs or done) * seeds * later)
         left = None if left is None or later_left is None else left + later_left
     elif plan:
-        left = None if state == "done" else _left_of(plan, state)
+        after = _number(plan.get("after"))
+        if state == "done":
+            left = None
+        elif phase == "train" and left is not None and after is not None:
+            left += after
+        else:
+            left = _left_of(plan, state)
     error_name, error = _newest(ERRORS.get(learning, ()), run, records, state)
     _, precision = _newest(PRECISIONS.get(learning, ()), run, records, state)
     return Status(
@@ -156,13 +162,14 @@ def _place_among(plan: dict[str, Any], phase: str | None) -> tuple[str | None, i
 
 
 def _left_of(plan: dict[str, Any], state: str) -> float | None:
-    """The seconds left of the time that a fit may take."""
+    """The seconds left of the time that a fit may take; unknown where they are over."""
     whole, began = _number(plan.get("whole")), _number(plan.get("began"))
     used = plan.get("seconds")
     if whole is None or not isinstance(used, dict):
         return None
     running = time.time() - began if began is not None and state == "running" else 0.0
-    return max(0.0, whole - running - sum(filter(None, map(_number, used.values()))))
+    left = whole - running - sum(filter(None, map(_number, used.values())))
+    return left if left > 0 else None
 
 
 def _kernels(run: RunFolder, said: dict[str, Any], state: str) -> str | None:

@@ -16,9 +16,10 @@ from pcdarts.jobs.outcome.find_genotype import find_genotype, save_genotype
 from pcdarts.launch import begin, go_on
 from pcdarts.network.latency.timing import onnx_milliseconds
 from pcdarts.own_images.account import Account
+from pcdarts.own_images.chance import choice_between
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import Search, compared_networks, searched_is_better
+from pcdarts.own_images.rules import EXPORT_SECONDS, SAFETY, Search, Shape, Training, compared_networks, steps_in
 from pcdarts.own_images.words import closing_lines, plan_lines
 from pcdarts.run.device import choose_device
 from pcdarts.run.processes import ALONE, Processes
@@ -27,8 +28,6 @@ from pcdarts.ship.export import run_export
 from pcdarts.ship.formats import FORMATS
 
 Config = TypeVar("Config", bound=FolderConfig)
-SAFETY = 0.95
-"""The part of the time that is planned: machines are seldom as fast as when they were measured."""
 SEARCHED, PUBLISHED = "trial-searched", "trial-published"
 """The short trainings between which validation chooses."""
 
@@ -124,12 +123,12 @@ class Fit:
         if isinstance(plan.search, Search):
             search = self.planner.search_flags(dict(plan.search.settings))
             cells = {SEARCHED: str((self.run.path / "search").absolute()), PUBLISHED: None}
-            epochs = {"epochs": plan.trial_epochs}
+            epochs = {"epochs": plan.trial_epochs, "test": False}
             if plan.trial_epochs:
                 trials = {name: self.planner.train_flags(plan.training, cell) | epochs for name, cell in cells.items()}
         else:
             search = plan.search
-            self.account.save(train=self.planner.train_flags(plan.training, self.config.genotype))
+            self._save_training(plan.training, self.config.genotype)
         self.account.save(plan={"search": search, "trials": trials}, lines=lines, whole=whole)
 
     def _seconds_left(self) -> float:
@@ -145,12 +144,14 @@ class Fit:
         if not results:
             return str((self.run.path / "search").absolute())
         searched, published = (results[name]["validation_top1_error"] for name in (SEARCHED, PUBLISHED))
-        takes_searched = searched_is_better(searched, published, sum(self.planner.facts.validation))
+        takes_searched, why = choice_between(searched, published, self.planner.facts.validation)
         if "train" not in self.account.kept:
+            with self.account.counting("planning"):
+                for name, result in results.items():
+                    self._learn_from(name, result)
             self.run.say(
                 f"validation error after {plan['trials'][SEARCHED]['epochs']} epochs each: {searched:.2f} % with the "
-                f"searched cell, {published:.2f} % with the published one; "
-                + ("the searched one is trained" if takes_searched else "the published one is trained")
+                f"searched cell, {published:.2f} % with the published one; {why}"
             )
         return str((self.run.path / "search").absolute()) if takes_searched else None
 
@@ -167,7 +168,24 @@ class Fit:
                 f"of the time {max(0.0, left) / 60:.1f} min are left, but the shortest training takes "
                 f"{training.seconds / 60:.1f} min: it is made all the same"
             )
-        self.account.save(train=self.planner.train_flags(training, genotype))
+        self._save_training(training, genotype)
+
+    def _save_training(self, training: Training, genotype: str | None) -> None:
+        """What the training is told: also how long it may take, unless its epochs are fixed by the user."""
+        flags, after = self.planner.train_flags(training, genotype), EXPORT_SECONDS + training.compare_seconds
+        if self.config.epochs is None:
+            planned = training.epochs * training.epoch_seconds
+            left = self._seconds_left() - training.load_seconds - after
+            flags["max_minutes"] = round(max(planned, left) / 60, 3)
+        self.account.save(train=flags, after=after)
+
+    def _learn_from(self, name: str, result: dict[str, Any]) -> None:
+        """A short training shows how long steps of its network take here, with all that goes on besides."""
+        config = resolve(TrainConfig, file=RunFolder(self.run.path / name).config)
+        shape = Shape(config.image_size or 0, config.kind, config.num_cells, config.channels)
+        steps = config.epochs * steps_in(self.planner.facts.images, config.batch_size)
+        training = Training(shape, config.batch_size, config.epochs, 0.0, 0.0)
+        self.planner.learn_from(training, config.genotype, result["train_seconds"] / steps)
 
     def _phase(self, name: str, config_class: type[Config], flags: dict[str, Any]) -> dict[str, Any]:
         """Begin a job in the folder `name`, or go on with it; returns what its `result.json` holds."""

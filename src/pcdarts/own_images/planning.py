@@ -12,7 +12,7 @@ from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.job_config import RunConfig
 from pcdarts.config.recipes import OWN_IMAGES, recipe, resolve
-from pcdarts.errors import InputError, counted, in_short
+from pcdarts.errors import InputError, counted, in_short, listed
 from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.network.complexity import Complexity
@@ -46,9 +46,11 @@ class Planner:
     def __init__(self, config: FitConfig, facts: Facts) -> None:
         self.config, self.facts = config, facts
         self.fixed = config.fixed()
-        self.step_time, self.latency = cache(self._step_time), cache(self._latency)
+        self._measured, self.latency = cache(self._step_time), cache(self._latency)
+        self.slowness = 1.0
+        """How many times as long as measured steps take, as a training has shown."""
         self.table = None if config.latency_table is None else read_table(config.latency_table)
-        self._search_step: tuple[float, float] | None = None
+        self._search_steps: list[tuple[float, float]] = []
         self._beside: tuple[float, ...] | None = None
 
     def plan(self, seconds: float, whole: float) -> Plan:
@@ -99,11 +101,12 @@ class Planner:
         return tuple(times)
 
     def _search_step_time(self, settings: dict[str, Any], images: int) -> tuple[float, float]:
-        """Measured once: seconds of a weight step and of an α step."""
-        if self._search_step is None:
+        """Seconds of a weight step and of an α step: the slower of the measurements for the first plan and the next."""
+        if len(self._search_steps) < 2:
             facts, config = self.facts, self.search_config(settings)
-            self._search_step = search_step_time(config, len(facts.classes), facts.image_channels, images)
-        return self._search_step
+            self._search_steps.append(search_step_time(config, len(facts.classes), facts.image_channels, images))
+        weight, arch = (max(times) for times in zip(*self._search_steps, strict=True))
+        return weight, arch
 
     def trial_epochs(self, training: Training, seconds: float) -> int:
         """The epochs of each short training between which validation chooses."""
@@ -139,15 +142,30 @@ class Planner:
                 f"no network is within the budget{of_table}: raise it, or fix --channels, --num-cells and --image-size"
             ) from None
         except TooShort as error:
-            used = 60 * self.config.minutes - seconds
-            least = math.ceil((used + error.seconds + rules.EXPORT_SECONDS) / 60)
             if late:
                 return error.training
-            raise InputError(
-                f"minutes is {self.config.minutes:g}, but {counted(error.training.epochs, 'epoch')} of the smallest "
-                f"network on these {self.facts.images:,} training images take {counted(least, 'minute')} here, the "
-                f"least that is of use: give --minutes {least} or more, or fewer images (--train-images, --image-size)"
-            ) from None
+            raise InputError(self._too_short(error, seconds)) from None
+
+    def _too_short(self, error: TooShort, seconds: float) -> str:
+        """What time is enough, with a margin, since another measurement may find other steps; and what else helps."""
+        minutes, epochs = self.config.minutes, error.training.epochs
+        used = 60 * rules.SAFETY * minutes - seconds
+        needed = rules.MARGIN * (error.seconds + rules.EXPORT_SECONDS)
+        least = math.ceil((used + needed) / (60 * rules.SAFETY))
+        alone = " --compare none" if self.config.compare == "auto" and minutes < rules.COMPARE_MINUTES <= least else ""
+        helps = []
+        if self.fixed.get("epochs") and epochs > 1:
+            helps.append("fewer --epochs")
+        if self.fixed.get("epochs") or epochs == rules.LEAST_EPOCHS:  # otherwise there would be more epochs
+            helps.append("fewer images (--train-images)")
+        if self.fixed.get("image_size"):
+            helps.append("a smaller --image-size")
+        return (
+            f"minutes is {minutes:g}, but {counted(epochs, 'epoch')} of the smallest network on these "
+            f"{self.facts.images:,} training images, which is the least that is of use, take about "
+            f"{counted(math.ceil(needed / 60), 'minute')} here: give --minutes {least}{alone} or more"
+            + (f", or {listed(helps)}" if helps else "")
+        )
 
     def _fits(self, genotype: str | None) -> Callable[[Shape], bool]:
         """Whether a network with this cell keeps to the budget.
@@ -207,6 +225,16 @@ class Planner:
     def genotype(self, shape: Shape, genotype: str | None) -> Genotype:
         return find_genotype(genotype or rules.published_cell(shape.kind), lambda line: None)
 
+    def step_time(self, shape: Shape, batch_size: int, genotype: str | None) -> StepTime:
+        """Measured once; longer where a training has taken longer."""
+        time = self._measured(shape, batch_size, genotype)
+        return StepTime(time.step * self.slowness, time.image * self.slowness)
+
+    def learn_from(self, training: Training, genotype: str | None, seconds: float) -> None:
+        """A step of this training has taken so many `seconds`: if that is more than was measured, it counts."""
+        measured = self._measured(training.shape, training.batch_size, genotype).step
+        self.slowness = max(self.slowness, seconds / measured)
+
     def _step_time(self, shape: Shape, batch_size: int, genotype: str | None) -> StepTime:
         training = Training(shape, batch_size, 1, 0.0, 0.0)
         config = self.train_config(training, genotype)
@@ -234,7 +262,8 @@ class Planner:
             "seed",
             "flip",
         )
-        settings = {"validation_fraction": self.facts.validation_fraction, **settings}
+        images = {"validation_fraction": self.facts.validation_fraction, **rules.mirroring_of(self.facts)}
+        settings = {**images, **settings}
         settings |= {name: value for name, value in self.fixed.items() if name in shared}
         return self._shared() | _changes(SearchConfig, settings)
 

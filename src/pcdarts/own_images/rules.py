@@ -61,6 +61,10 @@ START_SECONDS = 3.0
 """What a job takes before its first step, besides the images."""
 EXPORT_SECONDS = 30.0
 """What exporting takes."""
+SAFETY = 0.95
+"""The part of the time that is planned: machines are seldom as fast as when they were measured."""
+MARGIN = 1.3
+"""How many times as long the least time is that is named to a user as what was measured to be enough."""
 
 
 @dataclass(frozen=True)
@@ -213,9 +217,7 @@ def plan_training(
 
     def training_of(shape: Shape) -> Training:
         time = speed(shape, batch)
-        each = (
-            EPOCH_SECONDS + time.step * steps_in(facts.images, batch) + time.image * sum(facts.validation or facts.test)
-        )
+        each = EPOCH_SECONDS + time.step * steps_in(facts.images, batch) + time.image * sum(facts.validation)
         load = facts.load_seconds + time.image * sum(facts.test)
         extra = len(beside) * load + COMPARE_SECONDS if beside else 0.0
         every = each * (1 + sum(beside))
@@ -287,14 +289,23 @@ def settings_for(facts: Facts, training: Training) -> dict[str, Any]:
         "crop_padding": max(1, shape.image_size // 8),
         "cutout": shape.image_size // 4,
         "drop_path": 0.1,
-        **choice_of(facts),
+        **mirroring_of(facts),
+        **choice_of(facts, training.epochs),
     }
 
 
-def choice_of(facts: Facts) -> dict[str, Any]:
-    """How the epoch is chosen whose weights are the result: by validation images, if there are enough."""
+def mirroring_of(facts: Facts) -> dict[str, bool]:
+    """Letters and digits are not mirrored: where the names of all classes are single ones."""
+    return {"flip": False} if all(len(name) == 1 and name.isalnum() for name in facts.classes) else {}
+
+
+def choice_of(facts: Facts, epochs: int) -> dict[str, Any]:
+    """How the epoch is chosen whose weights are the result: by validation images, if there are enough.
+
+    Otherwise it is the last one of so many, and the only one after which test images are measured.
+    """
     if not facts.validation:
-        return {"validation_fraction": facts.validation_fraction, "select": "last"}
+        return {"validation_fraction": facts.validation_fraction, "select": "last", "test_every": epochs}
     return {"validation_fraction": facts.validation_fraction, "select": "best"}
 
 
@@ -308,16 +319,6 @@ def compared_networks(wanted: str | None, minutes: float) -> tuple[str, ...]:
 def published_cell(kind: NetworkKind) -> str:
     """The cell of a network that no search is made for."""
     return "pc_darts_imagenet" if kind == "imagenet" else "pc_darts_cifar10"
-
-
-def searched_is_better(searched: float, published: float, images: int) -> bool:
-    """Whether validation errors (in %, of so many images) speak for the searched cell and against the published one.
-
-    By more than the standard error of their difference: published cells are better than what short searches find, so a
-    difference that chance explains is none.
-    """
-    share = (searched + published) / 200
-    return published - searched > 100 * math.sqrt(2 * share * (1 - share) / images)
 
 
 def search_settings(facts: Facts, shape: Shape) -> dict[str, Any]:

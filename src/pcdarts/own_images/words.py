@@ -1,6 +1,5 @@
 """What `pcdarts fit` says: its plan in five lines, and its result."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,17 @@ from pcdarts.config.fit_config import FitConfig
 from pcdarts.errors import counted, listed, shown
 from pcdarts.jobs.outcome.sizes import cost_text, millions
 from pcdarts.ops.processor import processor_name
+from pcdarts.own_images.chance import chance_error, interval
 from pcdarts.own_images.planning import Plan, Planner
-from pcdarts.own_images.rules import EXPORT_SECONDS, Facts, Search, Shape, compared_networks, published_cell
+from pcdarts.own_images.rules import (
+    EXPORT_SECONDS,
+    Facts,
+    Search,
+    Shape,
+    compared_networks,
+    mirroring_of,
+    published_cell,
+)
 from pcdarts.run.run_folder import RunFolder
 
 IMBALANCED = 3.0
@@ -41,11 +49,18 @@ def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
         f"network: {shape.image_size}x{shape.image_size} pixels (--image-size), stem {shape.kind} (--kind), "
         f"{shape.num_cells} cells (--num-cells) of {shape.channels} channels (--channels); {cost} "
         f"(--max-params, --max-mult-adds){limit_text(config, planner, shape)}",
-        f"cell: {cell} (--search, --genotype)",
+        f"cell: {cell} ({'--genotype' if '--search' in cell else '--search, --genotype'})",
         f"training: {counted(training.epochs, 'epoch')} (--epochs) of batches of {training.batch_size} (--batch-size), "
-        f"random crops, mirrored (--no-flip), cutout (--cutout); {choice}",
+        f"random crops, {mirrored_text(config, facts)}, cutout (--cutout); {choice}",
         f"time: {_minutes(60 * config.minutes)} (--minutes): {time_text(config, plan)}",
     ]
+
+
+def mirrored_text(config: FitConfig, facts: Facts) -> str:
+    """Whether images are mirrored, and why not."""
+    if config.flip is None and mirroring_of(facts):
+        return "not mirrored, for the classes are letters or digits (--flip)"
+    return "not mirrored (--no-flip)" if config.flip is False else "mirrored (--no-flip)"
 
 
 def images_text(facts: Facts) -> str:
@@ -102,12 +117,25 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
     minutes = result["seconds"] / 60
     return [
         f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
+        *no_better_than_chance(100 * high, facts),
         *worst_line(result),
         f"network: {cost_text(result)}{latency_text(result)}",
         *compared_lines(result),
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {run.path / 'export'}: {', '.join(Path(name).name for name in result['files'])}",
         f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
+    ]
+
+
+def no_better_than_chance(highest: float, facts: Facts) -> list[str]:
+    """A warning, if the test error may be as high as that of naming the largest class always."""
+    if highest < (chance := chance_error(facts.test)):
+        return []
+    largest = facts.classes[facts.test.index(max(facts.test))]
+    return [
+        f"warning: this is not shown to be better than always naming the largest class ({shown(largest, 40)}), which "
+        f"has an error of {chance:.2f} %: do not use this network; give it more --minutes, or more images, or see "
+        "whether a pretrained one does better: `pcdarts compare RUN/train --with mobilenet_v3_small --pretrained`"
     ]
 
 
@@ -139,11 +167,3 @@ def compared_lines(result: dict[str, Any]) -> list[str]:
         cost = f"{millions(row['mult_adds'])} mult-adds" + (f", {onnx:.2f} ms" if onnx else "")
         parts.append(f"{row['name']} {100 - sum(row['accuracies']) / len(row['accuracies']):.2f} % ({cost})")
     return [f"test errors of {', '.join(parts)}", f"comparison: {compared['sentences'][0]}"]
-
-
-def interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was found in `count` cases (Wilson's)."""
-    z = 1.959964
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return max(0.0, centre - half), min(1.0, centre + half)
