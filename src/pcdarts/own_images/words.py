@@ -135,7 +135,7 @@ def no_better_than_chance(highest: float, facts: Facts) -> list[str]:
     return [
         f"warning: this is not shown to be better than always naming the largest class ({shown(largest, 40)}), which "
         f"has an error of {chance:.2f} %: do not use this network; give it more --minutes, or more images, or see "
-        "whether a pretrained one does better: `pcdarts compare RUN/train --with mobilenet_v3_small --pretrained`"
+        "whether a pretrained one does better: `pcdarts compare` with --pretrained"
     ]
 
 
