@@ -129,7 +129,7 @@ def chosen(
 
 
 def train(run: RunFolder, folder: Path, data: str, name: str, epochs: int, seed: int) -> None:
-    """One training, begun, gone on with, or done already."""
+    """Begin one training or resume it, unless it is finished."""
     if run.is_finished:
         return
     command = ["train", "--resume", str(run.path)]

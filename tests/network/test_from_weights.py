@@ -8,8 +8,9 @@ import torch
 from authors_layout import AuthorsNetwork
 from pcdarts.cell.zoo import PUBLISHED, published
 from pcdarts.errors import InputError
-from pcdarts.network.from_weights import Sizes, weights_of
+from pcdarts.network.from_weights import weights_of
 from pcdarts.network.network import Network
+from pcdarts.network.sizes import NetworkSizes
 from per_edge_supernet import PerEdgeSupernet
 
 
@@ -24,7 +25,7 @@ def authors_state(cell="pc_darts_cifar10", kind="cifar", channels=4, num_cells=5
 @pytest.mark.parametrize(("channels", "num_cells", "num_classes"), [(4, 5, 10), (6, 3, 7)])
 def test_the_shapes_tell_the_sizes(kind, channels, num_cells, num_classes):
     weights = weights_of(authors_state("darts_v2", kind, channels, num_cells, num_classes))
-    assert weights.sizes == Sizes(kind, channels, num_cells, num_classes, image_channels=3)
+    assert weights.sizes == NetworkSizes(kind, channels, num_cells, num_classes, image_channels=3)
     assert weights.auxiliary
     assert not weights_of(authors_state(auxiliary=False)).auxiliary
 
@@ -37,13 +38,13 @@ def test_the_operations_of_every_published_cell_are_recognised(name):
 def test_a_state_dict_of_ours_is_known_too():
     network = Network(published("darts_v1"), channels=4, num_cells=3, num_classes=5, image_channels=1)
     weights = weights_of(network.state_dict())
-    assert weights.sizes == Sizes("cifar", 4, 3, 5, image_channels=1)
+    assert weights.sizes == NetworkSizes("cifar", 4, 3, 5, image_channels=1)
     assert weights.fitting_cells() == ["darts_v1"]
 
 
 def test_a_stem_of_stride_4_is_known_by_its_two_convolutions():
     network = Network(published("darts_v1"), kind="stride4", channels=4, num_cells=3)
-    assert weights_of(network.state_dict()).sizes == Sizes("stride4", 4, 3, 10, image_channels=3)
+    assert weights_of(network.state_dict()).sizes == NetworkSizes("stride4", 4, 3, 10, image_channels=3)
     assert not weights_of(network.state_dict()).misfits(published("darts_v1"))
 
 

@@ -4,21 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from made_facts import CIFAR
 from pcdarts.own_images.chance import beats_chance, chance_error, choice_between
-from pcdarts.own_images.rules import Facts, Shape, Training, mirroring_of, settings_for
+from pcdarts.own_images.rules import Shape, Training, mirroring_of, settings_for
 from pcdarts.own_images.words import no_better_than_chance
-
-FACTS = Facts(
-    classes=tuple("abcdefghij"),
-    train=(300,) * 10,
-    test=(100,) * 10,
-    validation=(),
-    validation_fraction=0.0,
-    sides=(32, 32, 32),
-    square=True,
-    image_channels=3,
-    decode_seconds=0.0001,
-)
 
 
 def test_chance_is_the_largest_class() -> None:
@@ -43,18 +32,18 @@ def test_nothing_is_chosen_at_chance(searched: float, published: float, images: 
 
 
 def test_a_network_that_is_no_better_than_chance_is_not_praised() -> None:
-    (line,) = no_better_than_chance(91.0, FACTS)
+    (line,) = no_better_than_chance(91.0, CIFAR)
     assert line.startswith("warning: this is not shown to be better than always naming the largest class (a), which")
-    assert no_better_than_chance(60.0, FACTS) == []
+    assert no_better_than_chance(60.0, CIFAR) == []
 
 
 def test_letters_and_digits_are_not_mirrored() -> None:
-    assert mirroring_of(replace(FACTS, classes=tuple("0123456789"))) == {"flip": False}
-    assert mirroring_of(replace(FACTS, classes=("ant", "b"))) == {}
+    assert mirroring_of(replace(CIFAR, classes=tuple("0123456789"))) == {"flip": False}
+    assert mirroring_of(replace(CIFAR, classes=("ant", "b"))) == {}
 
 
 def test_without_validation_images_test_images_are_measured_once() -> None:
     training = Training(Shape(32, "cifar", 5, 8), 64, 18, 1.0, 1.0)
-    assert settings_for(FACTS, training)["test_every"] == training.epochs
-    chosen_by_validation = settings_for(replace(FACTS, validation=(30,) * 10), training)
+    assert settings_for(CIFAR, training)["test_every"] == training.epochs
+    chosen_by_validation = settings_for(replace(CIFAR, validation=(30,) * 10), training)
     assert "test_every" not in chosen_by_validation

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from made_facts import CIFAR
 from pcdarts.own_images.chance import searched_is_better
 from pcdarts.own_images.rules import (
     SIZES,
@@ -26,17 +27,6 @@ from pcdarts.own_images.rules import (
     why_not_to_search,
 )
 
-CIFAR = Facts(
-    classes=tuple("abcdefghij"),
-    train=(300,) * 10,
-    test=(100,) * 10,
-    validation=(),
-    validation_fraction=0.0,
-    sides=(32, 32, 32),
-    square=True,
-    image_channels=3,
-    decode_seconds=0.0001,
-)
 PHOTOGRAPHS = replace(CIFAR, train=(60,) * 10, test=(20,) * 10, sides=(180, 240, 600), square=False)
 
 

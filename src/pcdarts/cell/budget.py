@@ -113,7 +113,7 @@ def check_budget(costs: NetworkCosts, budget: Budget) -> None:
                 f"to take {milliseconds} ms: give {milliseconds} or more"
             )
     for resource, least, limit in zip(RESOURCES, least_of_all, budget.limits, strict=False):
-        if limit is not None and limit < least and resource != "latency_ms":
+        if limit is not None and limit < least:
             raise InputError(
                 f"max_{resource} is {limit}, but the smallest network that can be derived has {least} "
                 f"{resource.replace('_', '-')}: give {least} or more"

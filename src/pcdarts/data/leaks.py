@@ -80,7 +80,7 @@ def _of_files(sets: Sequence[ImageSources]) -> list[Keys]:
 def _refined(key: Hashable, read: Callable[[ImageFile], bytes], file: ImageFile) -> Hashable:
     try:
         return key, blake2b(read(file), digest_size=16).digest()
-    except OSError:  # it is bad, or gone: whoever decodes it says so
+    except OSError:  # it is bad, or gone: the job that decodes it says so
         return None
 
 

@@ -16,7 +16,8 @@ from pcdarts.errors import InputError, counted, listed, shown
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.learn.job_batches import BORDER
 from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier, load_classifier
-from pcdarts.network.from_weights import Sizes, Weights, weights_of
+from pcdarts.network.from_weights import Weights, weights_of
+from pcdarts.network.sizes import NetworkSizes
 from pcdarts.network.weights_file import read_weights
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -132,7 +133,7 @@ def is_exported(path: Path) -> bool:
         return False
 
 
-def _check_sizes(path: Path, sizes: Sizes, options: FileOptions) -> None:
+def _check_sizes(path: Path, sizes: NetworkSizes, options: FileOptions) -> None:
     for name in ("channels", "num_cells", "kind"):
         given, found = getattr(options, name), getattr(sizes, name)
         if given is not None and given != found:
@@ -149,7 +150,7 @@ def _genotype_of(path: Path, weights: Weights, name: str | None, say: Callable[[
     return find_genotype(name, say)
 
 
-def _classes(path: Path, sizes: Sizes, given: str | None) -> tuple[tuple[str, ...], bool]:
+def _classes(path: Path, sizes: NetworkSizes, given: str | None) -> tuple[tuple[str, ...], bool]:
     """The names of the classes, and whether they were given."""
     if given is None:
         if sizes.kind == "cifar" and sizes.num_classes == len(CIFAR10_CLASSES):
@@ -170,7 +171,7 @@ def _classes(path: Path, sizes: Sizes, given: str | None) -> tuple[tuple[str, ..
     return tuple(names), True
 
 
-def _assumed(sizes: Sizes, genotype: Genotype, names: tuple[str, ...], image_size: int | None) -> Blueprint:
+def _assumed(sizes: NetworkSizes, genotype: Genotype, names: tuple[str, ...], image_size: int | None) -> Blueprint:
     """The blueprint, with the images that the authors' scripts have for this kind of network, or that suit its stem."""
     mean, std = IMAGENET_STATISTICS if sizes.kind == "imagenet" else CIFAR10_STATISTICS
     if sizes.image_channels == 1:

@@ -65,7 +65,7 @@ class HowToRead(TypedDict):
 
 
 def how_to_read(config: SearchConfig | TrainConfig | None) -> HowToRead:
-    """How a job's images are read, for whoever reads others like them; None for images that are not in files."""
+    """How a job's images are read, so that others are read like them; None for images that are not in files."""
     if config is None:
         return {"loading": "auto", "border": 0.0}
     if config.crop == "resized":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,30 +13,11 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import STEM_MULTIPLIER, NetworkKind
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.errors import InputError, listed, shown
-from pcdarts.network.network import Network, network_without_data
+from pcdarts.network.sizes import NetworkSizes
 
 _SUPERNET = re.compile(r"cells\.\d+\.(?:ops\.\d+\.ops|operations)\.")
 _CELL = re.compile(r"cells\.(\d{1,3})\.")
 _COUNTER = ".num_batches_tracked"
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes of a network, which follow from the shapes of its weights; only the genotype does not."""
-
-    kind: NetworkKind
-    channels: int
-    num_cells: int
-    num_classes: int
-    image_channels: int
-
-    def network(self, genotype: Genotype) -> Network:
-        """The network with this genotype, without data (on the `meta` device) and without an auxiliary head.
-
-        Raises:
-            InputError: such a network is impossible.
-        """
-        return network_without_data(genotype, **asdict(self))
 
 
 @dataclass(frozen=True)
@@ -46,7 +27,7 @@ class Weights:
     tensors: dict[str, Tensor]
     names: dict[str, str]
     """Their names in the file, by our names."""
-    sizes: Sizes
+    sizes: NetworkSizes
     auxiliary: bool
     """Whether there was an auxiliary head."""
 
@@ -113,7 +94,7 @@ def weights_of(state: Any) -> Weights:
     return Weights(kept, names, sizes, auxiliary=len(kept) < len(tensors))
 
 
-def _sizes(tensors: Mapping[str, Tensor]) -> Sizes:
+def _sizes(tensors: Mapping[str, Tensor]) -> NetworkSizes:
     """The sizes of the network with these weights, from their shapes."""
 
     def shape(name: str, axes: int) -> list[int]:
@@ -135,7 +116,7 @@ def _sizes(tensors: Mapping[str, Tensor]) -> Sizes:
     cells = {int(match[1]) for match in map(_CELL.match, tensors) if match}
     if cells != set(range(len(cells))):
         raise InputError(f"it holds {len(cells)} cells, of which the last is cell {max(cells)}: some are missing")
-    sizes = Sizes(kind, channels, len(cells), num_classes, image_channels)
+    sizes = NetworkSizes(kind, channels, len(cells), num_classes, image_channels)
     if not (1 <= channels <= 4096 and image_channels in (1, 3) and num_classes >= 2 and sizes.num_cells >= 1):
         raise InputError(
             f"it holds no network of pcdarts: {sizes.num_cells} cells of {channels} channels, {num_classes} classes, "

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from pcdarts.report.statistics import sampling_error
+
 
 def interval(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share that was found in `count` cases (Wilson's)."""
@@ -28,8 +30,7 @@ def searched_is_better(searched: float, published: float, images: int) -> bool:
     By more than the standard error of their difference: published cells are better than what short searches find, so a
     difference that chance explains is none.
     """
-    share = (searched + published) / 200
-    return published - searched > 100 * math.sqrt(2 * share * (1 - share) / images)
+    return published - searched > math.sqrt(2) * sampling_error((searched + published) / 2, images)
 
 
 def choice_between(searched: float, published: float, counts: Sequence[int]) -> tuple[bool, str]:

@@ -64,6 +64,7 @@ class Fit:
     def __init__(self, config: FitConfig, run: RunFolder) -> None:
         self.config, self.run, self.account = config, run, Account(run)
         self.again = shlex.join(["pcdarts", "fit", "--resume", str(run.path)])
+        self.search_place = str((run.path / "search").absolute())
 
     def do(self) -> dict[str, Any]:
         """All phases that are left."""
@@ -122,7 +123,7 @@ class Fit:
         trials: dict[str, dict[str, Any]] = {}
         if isinstance(plan.search, Search):
             search = self.planner.search_flags(dict(plan.search.settings))
-            cells = {SEARCHED: str((self.run.path / "search").absolute()), PUBLISHED: None}
+            cells = {SEARCHED: self.search_place, PUBLISHED: None}
             epochs = {"epochs": plan.trial_epochs, "test": False}
             if plan.trial_epochs:
                 trials = {name: self.planner.train_flags(plan.training, cell) | epochs for name, cell in cells.items()}
@@ -142,7 +143,7 @@ class Fit:
         self._phase("search", SearchConfig, plan["search"])
         results = {name: self._phase(name, TrainConfig, flags) for name, flags in plan["trials"].items()}
         if not results:
-            return str((self.run.path / "search").absolute())
+            return self.search_place
         searched, published = (results[name]["validation_top1_error"] for name in (SEARCHED, PUBLISHED))
         takes_searched, why = choice_between(searched, published, self.planner.facts.validation)
         if "train" not in self.account.kept:
@@ -153,7 +154,7 @@ class Fit:
                 f"validation error after {plan['trials'][SEARCHED]['epochs']} epochs each: {searched:.2f} % with the "
                 f"searched cell, {published:.2f} % with the published one; {why}"
             )
-        return str((self.run.path / "search").absolute()) if takes_searched else None
+        return self.search_place if takes_searched else None
 
     def _plan_training(self, genotype: str | None) -> None:
         """Fix the training for the time that is left."""

@@ -17,7 +17,7 @@ from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.network.complexity import Complexity
 from pcdarts.network.latency.measure import whole_milliseconds
-from pcdarts.network.latency.parts import Sizes, parts_of
+from pcdarts.network.latency.parts import parts_of
 from pcdarts.network.latency.table import read_table
 from pcdarts.network.stock import check_stock
 from pcdarts.own_images import rules
@@ -210,7 +210,7 @@ class Planner:
             InputError: onnx or onnxruntime is missing.
         """
         network, cell = self._network(shape), self.genotype(shape, genotype)
-        sizes = Sizes(**asdict(network))
+        sizes = network.sizes
         if self.table is None:
             return whole_milliseconds([cell], sizes, seconds=LATENCY_SECONDS)[0]
         space = CellSpace(cell.num_nodes("normal"))

@@ -1,6 +1,7 @@
 """How many epochs a training has: as many as planned, or as few as its time allows on the machine that it runs on."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pcdarts.run.processes import ALONE, Processes
@@ -17,17 +18,24 @@ class Horizon:
         epochs: wanted at first.
         minutes: all of the training may take, measurements included; None for no limit.
         processes: they follow the clock of the first one.
+        clock: gives the time in seconds, from any moment on.
     """
 
-    def __init__(self, epochs: int, minutes: float | None = None, processes: Processes = ALONE) -> None:
+    def __init__(
+        self,
+        epochs: int,
+        minutes: float | None = None,
+        processes: Processes = ALONE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.wanted, self.epochs, self.minutes = epochs, epochs, minutes
-        self._processes = processes
-        self._before, self._since = 0.0, time.monotonic()
+        self._processes, self._clock = processes, clock
+        self._before, self._since = 0.0, clock()
 
     @property
     def seconds(self) -> float:
         """Spent so far, also before the training was resumed."""
-        return self._before + time.monotonic() - self._since
+        return self._before + self._clock() - self._since
 
     def plan_after(self, done: int) -> int:
         """How many epochs there will be, with so many done: what `epochs` becomes once the epoch is measured."""
@@ -56,4 +64,4 @@ class Horizon:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if type(state["epochs"]) is not int or not isinstance(state["seconds"], float):
             raise ValueError("epochs and seconds are numbers")
-        self.epochs, self._before, self._since = min(self.wanted, state["epochs"]), state["seconds"], time.monotonic()
+        self.epochs, self._before, self._since = min(self.wanted, state["epochs"]), state["seconds"], self._clock()

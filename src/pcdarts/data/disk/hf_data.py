@@ -139,10 +139,7 @@ def find_hub_images(
             raise InputError(f"{setting} is {shown(split)}, but this split of {quoted(name)} has no labels")
     val, test = (next((split for split in some if split in labelled), None) for some in (vals, tests))
     used = [test] if to_measure and test else [split for split in (train, test, val) if split]
-    for split in used:
-        if None in values[split]:
-            row = values[split].index(None)
-            raise InputError(f"image {row} of {split!r} of {name} has no label: label it, or leave it out")
+    _check_labels(name, {split: values[split] for split in used})
     features = [splits[split].features[label_column] for split in used]
     classes, numbers = _classes(name, features, [value for split in used for value in values[split]])
     files = [
@@ -163,6 +160,18 @@ def find_hub_images(
         return ImageFolder(classes, files[0], files[0], test_is, None if test else files[0], tuple(notes))
     counts = {split: f"the split {quoted(split)} ({counted(len(splits[split]), 'image')})" for split in used}
     return _in_sets(classes, dict(zip(used, files, strict=True)), counts, val, test, notes)
+
+
+def _check_labels(name: str, values: dict[str, list[Any]]) -> None:
+    """Make sure that all images of these splits have labels.
+
+    Raises:
+        InputError: one has none.
+    """
+    for split, of_split in values.items():
+        if None in of_split:
+            row = of_split.index(None)
+            raise InputError(f"image {row} of {split!r} of {name} has no label: label it, or leave it out")
 
 
 def _in_sets(

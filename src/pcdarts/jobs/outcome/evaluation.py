@@ -20,19 +20,11 @@ from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
 from pcdarts.network.latency.parts import Sizes
 from pcdarts.network.latency.table import LatencyTable
-from pcdarts.network.network import Network, network_without_data
 
 
 @dataclass(frozen=True)
-class EvaluationNetwork:
-    """Everything that decides the size of a network, except its genotype."""
-
-    kind: NetworkKind
-    channels: int
-    num_cells: int
-    num_classes: int
-    image_channels: int
-    image_size: int
+class EvaluationNetwork(Sizes):
+    """A network that is or will be trained, whatever its genotype: what it costs, and how it is described."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -41,17 +33,8 @@ class EvaluationNetwork:
 
     @property
     def sizes(self) -> Sizes:
-        """The same for a table of latencies."""
+        """The same for a table of latencies, whose sizes it is compared with."""
         return Sizes(**asdict(self))
-
-    def network(self, genotype: Genotype) -> Network:
-        """The network with this genotype, without data (on the `meta` device).
-
-        Raises:
-            InputError: there is no such network.
-        """
-        sizes = {name: value for name, value in asdict(self).items() if name != "image_size"}
-        return network_without_data(genotype, **sizes)
 
     def check(self) -> None:
         """Make sure that such a network exists and takes such images, for every genotype.

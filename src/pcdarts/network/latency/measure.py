@@ -68,5 +68,5 @@ def whole_milliseconds(
     Raises:
         InputError: onnx or onnxruntime is missing, or there is no such network.
     """
-    models = [network_model(sizes.network(genotype), sizes.image_size) for genotype in genotypes]
+    models = [network_model(sizes.with_weights(genotype), sizes.image_size) for genotype in genotypes]
     return [shortest for shortest, _ in times_by_turns(models, threads=threads, seconds=seconds)] if models else []

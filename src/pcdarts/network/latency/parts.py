@@ -13,7 +13,6 @@ from pcdarts.cell.space import (
     STEM_STRIDES,
     CellKind,
     CellSpace,
-    NetworkKind,
     evaluation_stem_channels,
     largest_map,
     macro_plan,
@@ -21,6 +20,7 @@ from pcdarts.cell.space import (
 from pcdarts.cell.stem import make_stem
 from pcdarts.network.latency.graph import Graph
 from pcdarts.network.network import Network
+from pcdarts.network.sizes import NetworkSizes
 
 _FIRST = 16
 """Channels in front of the copies of a part, which onnxruntime can keep in a layout of its own."""
@@ -51,24 +51,18 @@ NAMES = frozenset([*MAKERS, *OTHERS, *(f"stem {kind}" for kind in STEM_STRIDES)]
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Everything that decides the size of a network, except its genotype."""
+class Sizes(NetworkSizes):
+    """Everything that decides the size of a network and of its maps, except its genotype."""
 
-    kind: NetworkKind
-    channels: int
-    num_cells: int
-    num_classes: int
-    image_channels: int
     image_size: int
 
-    def network(self, genotype: Genotype) -> Network:
+    def with_weights(self, genotype: Genotype) -> Network:
         """The network with this genotype and some weights, in evaluation mode.
 
         Raises:
             InputError: there is no such network.
         """
-        sizes = {name: value for name, value in vars(self).items() if name != "image_size"}
-        return Network(genotype, auxiliary=False, **sizes).eval()
+        return Network(genotype, auxiliary=False, **self.arguments).eval()
 
 
 @dataclass(frozen=True)
