@@ -22,11 +22,10 @@ from pcdarts.run.run_folder import RUNS, RunFolder
 from pcdarts.run.whole_files import write_text
 
 
-def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = (), again: str | None = None) -> Path | None:
+def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = ()) -> Path | None:
     """Do the job in a new folder at `place`, or in the next free one below runs/.
 
-    First come the lines `said` about how the configuration came about, on the screen and in the log. A job that is part
-    of another one is continued with that one's command, `again`.
+    First come the lines `said` about how the configuration came about, on the screen and in the log.
 
     Returns:
         The folder; None if another process leads, and has failed before it made one.
@@ -45,7 +44,7 @@ def begin(config: FolderConfig, place: Path | None, said: Sequence[str] = (), ag
         run = RunFolder.create(place) if place else RunFolder.create_next(RUNS, stem_of(config))
         with lock(run):
             RunFolder.create(run.path)  # now that it is locked: another job may have taken it meanwhile
-            with _watched(config, run, False, processes, again):
+            with _watched(config, run, False, processes):
                 write_text(run.config, config.to_yaml())
                 run.write_json(run.env, environment)
                 for line in said:
@@ -78,7 +77,7 @@ def _as_name(place: Path | str | None, otherwise: str) -> str:
     return re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or otherwise
 
 
-def go_on(config: FolderConfig, place: Path, again: str | None = None) -> None:
+def go_on(config: FolderConfig, place: Path) -> None:
     """Continue the job in the folder at `place`, from its last checkpoint if it has one.
 
     With other epochs than the run was begun with it is trained on.
@@ -101,7 +100,7 @@ def go_on(config: FolderConfig, place: Path, again: str | None = None) -> None:
                 print(f"{run.path} is finished: there is nothing to resume{more}")
                 return
             run.refuse_links()
-            with trained_on(run, further) if further else nullcontext(), _watched(config, run, True, processes, again):
+            with trained_on(run, further) if further else nullcontext(), _watched(config, run, True, processes):
                 _lead(config, run, True, processes)
 
 
@@ -126,14 +125,12 @@ def _follow(config_class: type[FolderConfig], resume: bool, processes: Processes
 
 
 @contextmanager
-def _watched(
-    config: FolderConfig, run: RunFolder, resume: bool, processes: Processes, again: str | None
-) -> Iterator[None]:
+def _watched(config: FolderConfig, run: RunFolder, resume: bool, processes: Processes) -> Iterator[None]:
     """However the job ends, `state.json` and the message say so, and how to go on."""
     command = ["pcdarts", *config.job.split(), "--resume", str(run.path)]
     if processes.count > 1:
         command = ["torchrun", "--nproc-per-node", str(processes.count), "-m", *command]
-    remedy = f"continue with `{again or shlex.join(command)}`"
+    remedy = f"continue with {run.to_finish_it if run.is_part else f'`{shlex.join(command)}`'}"
     try:
         yield
     except InputError as error:

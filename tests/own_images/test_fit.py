@@ -54,6 +54,15 @@ def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> 
     assert f"test error {result['test_top1_error']:.2f} % (" in printed
 
 
+def test_what_is_said_of_the_images_is_said_once_and_only_the_fit_says_what_is_next(fitted: tuple[Path, str]) -> None:
+    lines = fitted[1].splitlines()
+    assert len([line for line in lines if line.startswith("training set: 18 of the 24 images")]) == 1
+    assert "training set: 18 of the 24 images" in (fitted[0] / "run" / "train" / "log.txt").read_text()
+    assert [line for line in lines if line.startswith(("next: ", "instead: "))] == [
+        "next: pcdarts test run/train; pcdarts report run"
+    ]
+
+
 def test_the_card_names_the_folder_of_images_and_counts_those_that_were_learnt_from(
     fitted: tuple[Path, str], colour_images: Path
 ) -> None:
@@ -174,6 +183,8 @@ def test_validation_chooses_between_a_searched_and_a_published_cell(tmp_path: Pa
     genotypes = {name: result_of(tmp_path / "run" / name)["genotype"] for name in ("train", f"trial-{taken}")}
     assert genotypes["train"] == genotypes[f"trial-{taken}"] == result_of(tmp_path / "run")["genotype"]
     assert f"the {taken} one is trained" in ended.out
+    assert ended.out.count("next: ") == 1
+    assert "instead: " not in ended.out
 
     (status,) = json.loads(done(tmp_path, "status", "run", "--json"))
     assert (status["job"], status["phase"], status["state"]) == ("fit", None, "done")

@@ -281,3 +281,23 @@ def test_a_run_without_links_may_itself_be_reached_through_one(tmp_path: Path) -
     run = RunFolder.open(tmp_path / "link")
     run.refuse_links()
     assert run.config.exists()
+
+
+def test_a_part_of_a_fit_is_finished_by_resuming_the_fit_which_says_lines_about_its_images_once(tmp_path: Path) -> None:
+    fit, seed = tmp_path / "my fit", tmp_path / "my fit" / "compare" / "resnet18" / "seed-1"
+    for folder, job in ((seed, "train"), (seed.parent, "train"), (fit / "compare", "compare"), (fit, "fit")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(f"job: {job}\nepochs: 2\n")
+    with pytest.raises(InputError, match=rf"finish it with `pcdarts fit --resume '{fit}'` first"):
+        RunFolder(seed).read_result()
+    assert RunFolder(fit).to_finish_it == f"--resume '{fit}'"
+    assert [RunFolder(path).is_news("3 classes") for path in (fit, seed, fit / "compare", seed.parent)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert (fit / "log.txt").read_text() == "3 classes\n"
+    (fit / "result.json").write_text("{}")
+    assert not RunFolder(seed).is_part
+    assert RunFolder(seed).is_news("3 classes")

@@ -90,7 +90,7 @@ def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Proc
         data = training_data(config, device, processes)
     train = train_seeds if config.seeds > 1 else train_one
     result = train(config, genotype, run, resume, processes, device, data)
-    if processes.is_first:
+    if processes.is_first and not run.is_part:
         print(f"next: {shlex.join(['pcdarts', 'test', str(run.path)])}", flush=True)
     return result
 

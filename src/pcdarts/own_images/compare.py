@@ -42,7 +42,6 @@ def run_compare(config: CompareConfig, run: RunFolder, resume: bool, processes: 
     plan = kept_plan(run) if run.plan.exists() else planned(config, trained, runs)
     for line in plan["lines"]:
         run.say(line)
-    again = shlex.join(["pcdarts", "compare", "--resume", str(run.path)])
     for number, training in enumerate(plan["trainings"], 1):
         of_it = RunFolder(run.path / training["folder"])
         if of_it.is_finished:
@@ -51,10 +50,10 @@ def run_compare(config: CompareConfig, run: RunFolder, resume: bool, processes: 
         run.say(f"training {number} of {len(plan['trainings'])}: {training['name']}")
         here = {"device": config.device, "threads": config.threads}
         if of_it.config.is_file():
-            go_on(resolve(TrainConfig, file=of_it.config, flags=here), of_it.path, again)
+            go_on(resolve(TrainConfig, file=of_it.config, flags=here), of_it.path)
         else:
             settings = {**training["settings"], "seed": training["seed"], "seeds": training["seeds"], **here}
-            begin(TrainConfig(**{**trained.model_dump(), **settings}), of_it.path, again=again)
+            begin(TrainConfig(**{**trained.model_dump(), **settings}), of_it.path)
     run.say(f"measuring how long each network takes for one image (batch 1, {config.threads or 1} thread)")
     rows = rows_of(run, plan, runs, config.threads or 1)
     table = compare_table(rows, notes(rows, threads=config.threads or 1))
@@ -67,7 +66,8 @@ def run_compare(config: CompareConfig, run: RunFolder, resume: bool, processes: 
     for line in said:
         run.say(line)
     run.finish(result)
-    print(f"next: {shlex.join(['pcdarts', 'report', str(run.path)])}", flush=True)
+    if not run.is_part:
+        print(f"next: {shlex.join(['pcdarts', 'report', str(run.path)])}", flush=True)
     return result
 
 

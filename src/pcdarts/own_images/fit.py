@@ -63,7 +63,6 @@ class Fit:
 
     def __init__(self, config: FitConfig, run: RunFolder) -> None:
         self.config, self.run, self.account = config, run, Account(run)
-        self.again = shlex.join(["pcdarts", "fit", "--resume", str(run.path)])
         self.search_place = str((run.path / "search").absolute())
 
     def do(self) -> dict[str, Any]:
@@ -196,11 +195,11 @@ class Fit:
                 if run.config.is_file():
                     here = {name: getattr(self.config, name) for name in ("device", "threads")}
                     here |= self._told_since(config_class)
-                    go_on(resolve(config_class, file=run.config, flags=here), run.path, self.again)
+                    go_on(resolve(config_class, file=run.config, flags=here), run.path)
                 else:
                     flags = flags | self._told_since(config_class)
                     self.run.say(f"{name}: {command(config_class, flags)}")
-                    begin(resolve(config_class, flags=flags), run.path, again=self.again)
+                    begin(resolve(config_class, flags=flags), run.path)
         return run.read_result()
 
     def _told_since(self, config_class: type[FolderConfig]) -> dict[str, Any]:

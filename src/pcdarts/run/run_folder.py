@@ -4,6 +4,8 @@ import json
 import math
 import os
 import platform
+import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -135,6 +137,52 @@ class RunFolder:
     def is_finished(self) -> bool:
         return self.result.exists()
 
+    @property
+    def whole(self) -> "RunFolder":
+        """The fit or the comparison in whose folder this run is, the outer one of both; otherwise the run itself."""
+        found = self
+        for folder in self.path.parents:
+            run = RunFolder(folder)
+            if not run.config.is_file():
+                break
+            found = run if run._whole_job else found
+        return found
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a fit or a comparison that is not finished does this run: that one says what is next."""
+        whole = self.whole
+        return whole is not self and not whole.is_finished
+
+    @property
+    def to_finish_it(self) -> str:
+        """How a user finishes this run: with all that it is a part of."""
+        whole = self.whole if self.is_part else self
+        flag = f"--resume {shlex.quote(str(whole.path))}"
+        return f"`pcdarts {whole._whole_job} {flag}`" if whole is not self else flag
+
+    @property
+    def _whole_job(self) -> str | None:
+        """`fit` or `compare`; None of other jobs, none of which has run folders of other jobs inside."""
+        with suppress(OSError, ValueError):
+            found = re.search(r"^job: (fit|compare)$", self.config.read_text("utf-8"), re.MULTILINE)
+            return found and found[1]
+        return None
+
+    def is_news(self, line: str) -> bool:
+        """Whether to print a line about the data: a fit or a comparison says it once for all its parts, in its log.
+
+        Raises:
+            RunError: its log cannot be saved.
+        """
+        if not self.is_part:
+            return True
+        whole = self.whole
+        if whole.log.is_file() and line in whole.log.read_text("utf-8", "replace").split("\n"):
+            return False
+        whole.append_log(line)
+        return True
+
     def epoch_genotype(self, epoch: int) -> Path:
         """Where the genotype derived after `epoch` goes."""
         return self.path / "genotypes" / f"epoch_{epoch:03d}.json"
@@ -169,7 +217,7 @@ class RunFolder:
             InputError: there is no result yet, or the file is damaged.
         """
         if not self.is_finished:
-            raise InputError(f"{self.path} is not finished: finish it with --resume {self.path} first")
+            raise InputError(f"{self.path} is not finished: finish it with {self.to_finish_it} first")
         result = _read_json(self.result)
         if not isinstance(result, dict):
             raise InputError(f"{self.result} is damaged: restore it from a copy, or run the job again")

@@ -186,7 +186,10 @@ class Session:
             progress.track(place.record)  # a kill may have come between saving it and tracking it
         progress.begin(place.epoch, f"{images_used}, on {self.device_name}", place.step)
         for note in notes:
-            progress.say(note)
+            if not self.processes.is_first or self.run.is_news(note):
+                progress.say(note)
+            else:
+                self.run.append_log(note)
         self.report_skipped()
 
     def stages(self, stages: Sequence[Stage]) -> Iterator[Stage]:

@@ -169,7 +169,7 @@ def of_run(config: ExportConfig) -> Source:
     data = own_data(
         trained, places=places, image_size=learnt.image_size, pixel_range=learnt.pixel_range, workers=workers
     )
-    for line in data.notes:
+    for line in filter(run.is_news, data.notes):
         print(line, flush=True)
     own_images = is_known(data, learnt.known_by)
     if not own_images:

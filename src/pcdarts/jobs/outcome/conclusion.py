@@ -99,9 +99,12 @@ def closing_lines(
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
-        *_better_choice(config, data),
-        f"next: {training_command(run.path, config, network_of(config, data))}",
+        *([] if run.is_part else _next_lines(run, config, data)),
     ]
+
+
+def _next_lines(run: RunFolder, config: SearchConfig | RandomSearchConfig, data: DataSet) -> list[str]:
+    return [*_better_choice(config, data), f"next: {training_command(run.path, config, network_of(config, data))}"]
 
 
 def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet) -> list[str]:

@@ -89,7 +89,7 @@ def _of_run(run: RunFolder, epoch: str | None) -> Genotype:
         if not run.genotype.is_file():
             _refuse_stock(run)
             latest = f", or take what it would have found in epoch {count}: {run.path}:{count}" if count else ""
-            raise InputError(f"{run.path} has no genotype.json yet: finish it with --resume {run.path} first{latest}")
+            raise InputError(f"{run.path} has no genotype.json yet: finish it with {run.to_finish_it} first{latest}")
         return Genotype.from_file(run.genotype)
     path = run.epoch_genotype(int(epoch)) if re.fullmatch(r"[0-9]{1,9}", epoch) else None
     if path is None or not path.is_file():
