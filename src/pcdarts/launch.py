@@ -73,7 +73,7 @@ def stem_of(config: FolderConfig) -> str:
 
 def _as_name(place: Path | str | None, otherwise: str) -> str:
     """The last part of a path, as far as a file system allows it in a name."""
-    place = os.path.abspath(place.expanduser()) if isinstance(place, Path) else place or ""
+    place = os.path.abspath(os.path.expanduser(place)) if isinstance(place, Path) else place or ""
     return re.sub(r"[^\w.-]+", "-", os.path.basename(place.rstrip("/")))[:60].strip(".-") or otherwise
 
 

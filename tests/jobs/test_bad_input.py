@@ -47,7 +47,7 @@ from command_line import (
         ("train --genotype darts_v1 --kind imagenet --seeds 2", "images of 28 x 28 pixels are too small"),
         ("search --image-size 7", "the images are to be 7x7 pixels, but 8x8 is the least a network can use"),
         ("search --data folder", "data is folder, but data_root is not given"),
-        ("search --data folder --data-root nowhere", "image folder 'nowhere' does not exist: check --data-root"),
+        ("search --data folder --data-root nowhere", "image folder 'nowhere' does not exist: check its path"),
         ("train --genotype dart_v1", "did you mean 'darts_v1'?"),
         ("train --genotype random:one", "random:one names no random cell: write random:SEED"),
         ("train --genotype nowhere.json", "nowhere.json: No such file or directory"),

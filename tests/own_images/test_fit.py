@@ -290,8 +290,15 @@ def test_folders_that_cannot_be_used_are_refused_as_by_every_job(tmp_path: Path,
         ("flat", "image folder 'flat' has no class folders"),
         ("lone", "class 'cat' has only one image"),
         ("bad", "image 'bad/ant/"),
+        ("flat/one.png", "'flat/one.png' is a file, but an image folder is expected: check its path"),
+        ("~nobody-here/images", "'~nobody-here/images' names the home folder of an unknown user: check this path"),
+        ("lone --train-set ../flat", "train_set is ../flat, but it must be a folder inside 'lone': give its path"),
+        ("lone --test-set nowhere", "test_set is nowhere, but 'lone' has no such folder: it has "),
     ):
-        assert refused(tmp_path, "fit", name, *TINY).startswith(problem)
+        refusal = refused(tmp_path, "fit", *name.split(), *TINY)
+        assert refusal.startswith(problem)
+        flags = {flag.replace("-", "_") for flag in re.findall(r"(?<=--)[a-z-]+", refusal)}
+        assert flags <= FitConfig.model_fields.keys()
 
 
 def test_only_the_folder_of_a_fit_is_resumed(fitted: tuple[Path, str]) -> None:

@@ -64,6 +64,12 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
         RunFolder.create(tmp_path / "file" / "run")
 
 
+def test_where_no_folder_can_be_made_the_flag_for_another_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(InputError, match=r"cannot make a run folder in .*; name a folder elsewhere with --run FOLDER$"):
+        RunFolder.create_next(tmp_path / "runs", "search-cifar10")
+
+
 def test_the_next_free_number_is_taken(tmp_path: Path) -> None:
     paths = [RunFolder.create_next(tmp_path / "runs", "search-cifar10").path for _ in range(3)]
     assert [path.name for path in paths] == ["search-cifar10-001", "search-cifar10-002", "search-cifar10-003"]

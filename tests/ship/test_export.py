@@ -276,7 +276,7 @@ def test_data_that_has_gone_can_be_named_anew(tmp_path: Path, colour_images: Pat
     genotype = ("--genotype", GENOTYPE.to_text())
     done(tmp_path, *train.split(), "--data-root", "images", *genotype)
     (tmp_path / "images").rename(tmp_path / "moved")
-    assert "does not exist: check --data-root" in refused(tmp_path, "export", "run")
+    assert "does not exist: check its path" in refused(tmp_path, "export", "run")
     done(tmp_path, "export", "run", "--data-root", "moved")
     assert pcdarts.load_classifier(tmp_path / "run" / "export").blueprint.classes == ("ant", "bee", "wasp")
 

@@ -110,7 +110,7 @@ def test_calibration_sees_training_images_alone_also_streamed_ones_that_have_mov
     done(tmp_path, *train.split(), *small.split(), "--genotype", GENOTYPE.to_text())
     (tmp_path / "images").rename(tmp_path / "moved")
     export = ("export", "run", "--format", "onnx-int8", "--max-loss", "100")
-    assert "does not exist: check --data-root" in refused(tmp_path, *export)
+    assert "does not exist: check its path" in refused(tmp_path, *export)
     assert "accuracy on 8 test images: float " in done(tmp_path, *export, "--data-root", "moved")
     assert {path.name for path in (tmp_path / "run" / "export").iterdir()} == {
         "README.md", "config.json", "cell_normal.svg", "cell_reduce.svg", "model-int8.onnx",

@@ -89,7 +89,9 @@ class RunFolder:
                 except FileExistsError:
                     number += 1
         except OSError as error:
-            raise InputError(f"cannot make a run folder in {parent}: {error.strerror}") from None
+            raise InputError(
+                f"cannot make a run folder in {parent}: {error.strerror}; name a folder elsewhere with --run FOLDER"
+            ) from None
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":

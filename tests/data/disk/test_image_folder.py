@@ -117,7 +117,7 @@ def test_links_are_followed_once_and_circles_end(save_images):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(InputError) as error:
         find_images(tmp_path / "nowhere")
-    assert "nowhere' does not exist: check --data-root" in one_line(error)
+    assert "nowhere' does not exist: check its path" in one_line(error)
 
 
 def test_a_file_is_no_image_folder(tmp_path):

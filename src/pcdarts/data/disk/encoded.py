@@ -208,7 +208,7 @@ def expand_home(root: Path | str) -> Path:
     try:
         return Path(root).expanduser()
     except (RuntimeError, ValueError):
-        raise InputError(f"{quoted(root)} names the home folder of an unknown user: check --data-root") from None
+        raise InputError(f"{quoted(root)} names the home folder of an unknown user: check this path") from None
 
 
 def _check_every_class_is_left(found: ImageFolder, train: Images, test: Images, skipped: tuple[str, ...]) -> None:

@@ -126,13 +126,13 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path, bool]]:
             for entry in entries:
                 yield entry.name, Path(entry.path), _is_folder(entry)
     except FileNotFoundError:
-        raise InputError(f"image folder {quoted(folder)} does not exist: check --data-root") from None
+        raise InputError(f"image folder {quoted(folder)} does not exist: check its path") from None
     except NotADirectoryError:
-        raise InputError(f"{quoted(folder)} is a file, but an image folder is expected: check --data-root") from None
+        raise InputError(f"{quoted(folder)} is a file, but an image folder is expected: check its path") from None
     except OSError as error:
         raise InputError(f"image folder {quoted(folder)} cannot be read: {error.strerror}") from error
     except ValueError:  # a null byte, for instance
-        raise InputError(f"{quoted(folder)} is not a valid path: check --data-root") from None
+        raise InputError(f"{quoted(folder)} is not a valid path: check it") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -165,7 +165,7 @@ def _chosen(root: Path, name: str | None, setting: str, without: frozenset[str] 
     parts = PurePath(name).parts
     if PurePath(name).is_absolute() or ".." in parts or "\0" in name:
         raise InputError(
-            f"{setting} is {shown(name)}, but it must be a folder inside --data-root: give its path from there"
+            f"{setting} is {shown(name)}, but it must be a folder inside {quoted(root)}: give its path from there"
         )
     if not os.path.isdir(root / name):
         there = [folder.name for folder in Folder(root).folders]
