@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pcdarts.data.images import DataSet, Images
-from pcdarts.data.leaks import leak_notes
+from pcdarts.data.leaks import with_leaks
 from pcdarts.data.sources import load_data
 
 LOADING = pytest.mark.parametrize("loading", ["resident", "streaming"])
@@ -95,7 +95,9 @@ def test_images_without_files_are_named_by_their_number():
     train, test = Images(pixels, labels), Images(pixels[3:] + 1, labels[3:])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (line,) = leak_notes(DataSet("mine", ("a", "b"), train, test, (0.5,), (1.0,)))
+        data = with_leaks(DataSet("mine", ("a", "b"), train, test, (0.5,), (1.0,)))
+    (line,) = data.notes
+    assert data.leaks == {"test in training": 2}
     assert line == (
         "warning: 2 of 3 test images are among the training images too, so the test error says too little: test image "
         "0 is training image 4 and test image 1 is training image 5"

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,20 @@ import pytest
 from PIL import Image
 
 from command_line import copy_of, done, end_of, error_line, forked, lines_of, refused, result_of, run_in, snapshot
+from made_facts import CIFAR
 from made_latencies import SPACE, made_table
 from made_runs import MadeOnce, printed_by
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.flags import read_flags
 from pcdarts.config.recipes import resolve
+from pcdarts.data.leak_words import leak_sentences
 from pcdarts.errors import InputError
 from pcdarts.network.latency.parts import Sizes
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.chance import choice_between, interval
+from pcdarts.own_images.look import look_at
+from pcdarts.own_images.words import images_text
 from pcdarts.run.run_folder import RunFolder
 
 TINY = ("--minutes", "3", "--epochs", "2", "--channels", "2", "--num-cells", "3", "--image-size", "16")
@@ -124,14 +129,41 @@ def test_a_fit_that_is_killed_in_its_training_goes_on_with_it(
     assert result_of(tmp_path / "run")["test_top1_error"] == result_of(fitted[0] / "run")["test_top1_error"]
 
 
+def alike(folder: Path) -> Path:
+    """All images of the class ant are one, so that some are in two sets."""
+    first, *others = sorted((folder / "ant").iterdir())
+    for image in others:
+        shutil.copy(first, image)
+    return folder
+
+
+def test_images_in_two_sets_are_in_the_facts_of_a_folder_and_at_the_end_of_the_line_about_its_images(
+    tmp_path: Path, colour_images: Path
+) -> None:
+    facts, notes = look_at(FitConfig(folder=alike(shutil.copytree(colour_images, tmp_path / "alike"))))
+    assert facts.leaks == {"test in training": 2}
+    words = "2 test images are among the training images too, so the test error says too little"
+    assert images_text(facts).endswith(f"; {words}")
+    assert notes[-1].startswith("warning: 2 of 6 test images are among the training images too")
+    assert look_at(FitConfig(folder=colour_images))[0].leaks == {}
+
+
+def test_a_plan_of_an_earlier_version_says_nothing_of_images_in_two_sets(tmp_path: Path) -> None:
+    facts = {name: value for name, value in asdict(CIFAR).items() if name != "leaks"}
+    (tmp_path / "plan.json").write_text(json.dumps({"seconds": {}, "phase": None, "facts": facts}))
+    assert Account(RunFolder(tmp_path)).facts == CIFAR
+
+
 def test_a_resumed_fit_may_say_anew_where_its_images_are_and_that_bad_ones_are_skipped(
     fitted: tuple[Path, str], tmp_path: Path, colour_images: Path
 ) -> None:
     run = copy_of(fitted[0] / "run", tmp_path / "run")
     (run / "result.json").unlink()
-    shutil.rmtree(run / "train")
-    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace(f"compare: {STOCK[1]}", "compare: null"))
-    moved = shutil.copytree(colour_images, tmp_path / "moved")
+    for name in ("train", "export"):
+        shutil.rmtree(run / name)
+    config = (run / "config.yaml").read_text().replace(f"compare: {STOCK[1]}", "compare: null")
+    (run / "config.yaml").write_text(config.replace("- onnx\n", ""))
+    moved = alike(shutil.copytree(colour_images, tmp_path / "moved"))
     for image in (moved / "ant").iterdir():
         whole = image.read_bytes()
     image.write_bytes(whole[: len(whole) // 2])
@@ -140,6 +172,17 @@ def test_a_resumed_fit_may_say_anew_where_its_images_are_and_that_bad_ones_are_s
     trained = resolve(TrainConfig, file=run / "train" / "config.yaml")
     assert (trained.data_root, trained.on_bad_image) == (moved, "skip")
     assert result_of(run / "train")["skipped_images"] == 1
+
+    # Images that are in two sets now are spoken of wherever the error is.
+    leaks = result_of(run)["leaks"]
+    assert leaks == result_of(run / "train")["leaks"]
+    (sentence,) = leak_sentences(leaks)
+    assert f"\nwarning: {sentence}\n" in ended.out
+    assert ended.out.count(f"{sentence}: ") == ended.out.count("too little: ") - 1
+    assert f"**Warning:** {sentence}." in (run / "export" / "README.md").read_text()
+    assert json.loads((run / "export" / "config.json").read_text())["data"]["leaks"] == leaks
+    done(tmp_path, "report", "run")
+    assert sentence in (run / "report.html").read_text()
 
 
 SEARCHING = ("--search", "always", "--search-epochs", "3", "--channels", "2", "--num-cells", "3", "--epochs", "1")

@@ -10,6 +10,7 @@ from torch import Tensor
 from pcdarts.data.disk.depth import PixelRange
 from pcdarts.data.disk.image_files import ImageSources
 from pcdarts.data.disk.streaming import StreamedImages
+from pcdarts.data.leak_words import Leaks
 from pcdarts.errors import InputError, counted, first_of, listed, shown
 
 
@@ -89,6 +90,8 @@ class DataSet:
     """Lines that every job prints about the data at its start."""
     validation: Images | StreamedImages | None = None
     """Images that choose: never learnt from, and never tested on. None: nothing is chosen."""
+    leaks: Leaks | None = None
+    """How many images are in two of the sets; None if nobody looked."""
 
     def __post_init__(self) -> None:
         sets = {"training": self.train, "test": self.test}

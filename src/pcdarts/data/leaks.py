@@ -1,7 +1,8 @@
 """Images that are in two of the sets: counted and named, because an error on them says too little."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 from pcdarts.data.disk.image_files import ImageFile, ImageSources
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import DataSet, Images
-from pcdarts.errors import counted, listed, shown
+from pcdarts.data.leak_words import Leaks, leaked
+from pcdarts.errors import listed, shown
 
 NAMED = 5
 MOST_FILES = 200_000
@@ -23,34 +25,84 @@ Keys = Sequence[Hashable]
 """What identical images of sets have in common; None of an image that is in no other set, or cannot be read."""
 
 
-def leak_notes(data: DataSet) -> tuple[str, ...]:
-    """A warning for each two sets that have images in common: how many, and the first of them.
+@dataclass(frozen=True)
+class Leak:
+    """Images of a set that are in another one, `one`, too."""
+
+    one: str
+    other: str
+    count: int
+    of: int
+    """All images of the `other` set."""
+    copies: tuple[str, ...]
+    """The first ones, in words."""
+
+    @property
+    def note(self) -> str:
+        """A warning: how many, and the first of them."""
+        more = [f"{self.count - NAMED:,} more"] if self.count > NAMED else []
+        names = listed([*self.copies, *more], "and")
+        return f"warning: {leaked(self.count, self.one, self.other, self.of)}: {names}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look for images that are in two sets has shown."""
+
+    leaks: tuple[Leak, ...]
+    looked: bool = True
+    """False where there are too many files."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines to print."""
+        if not self.looked:
+            return (f"not looked for: images that are in two sets, because there are more than {MOST_FILES:,} files",)
+        return tuple(leak.note for leak in self.leaks)
+
+    @property
+    def counts(self) -> Leaks | None:
+        """What a result holds; None where nobody looked."""
+        return {f"{leak.other} in {leak.one}": leak.count for leak in self.leaks} if self.looked else None
+
+
+def with_leaks(data: DataSet) -> DataSet:
+    """The data, with the images that are in two of its sets counted and spoken of in its notes.
 
     Images in memory are compared by their pixels, streamed ones by the content of files of the same size in bytes.
     """
     sets = {"training": data.train, "validation": data.validation, "test": data.test}
     files = {"training": data.train_sources, "validation": data.validation_sources, "test": data.test_sources}
     used = {which: images for which, images in sets.items() if images is not None}
-    streamed = [images.files.sources for images in used.values() if isinstance(images, StreamedImages)]
-    if sum(map(len, streamed)) > MOST_FILES:
-        return (f"not looked for: images that are in two sets, because there are more than {MOST_FILES:,} files",)
-    by_set = _of_files(streamed) or [_of_pixels(images) for images in used.values() if isinstance(images, Images)]
-    keys = dict(zip(used, by_set, strict=True))
-    notes = []
-    for one, other in combinations(used, 2):
+    streamed = {which: images.files.sources for which, images in used.items() if isinstance(images, StreamedImages)}
+    if streamed:
+        found = leaks_of_files(streamed)
+    else:
+        keys = {which: _of_pixels(images) for which, images in used.items() if isinstance(images, Images)}
+        found = Found(_leaks_by(keys, files))
+    return replace(data, notes=(*data.notes, *found.notes), leaks=found.counts)
+
+
+def leaks_of_files(sets: Mapping[str, ImageSources]) -> Found:
+    """The images that are in two of these sets of files (`training`, `validation`, `test`), by the files' content."""
+    if sum(map(len, sets.values())) > MOST_FILES:
+        return Found((), looked=False)
+    keys = dict(zip(sets, _of_files(list(sets.values())), strict=True))
+    return Found(_leaks_by(keys, sets))
+
+
+def _leaks_by(keys: Mapping[str, Keys], files: Mapping[str, ImageSources | None]) -> tuple[Leak, ...]:
+    leaks = []
+    for one, other in combinations(keys, 2):
         places = {key: index for index, key in reversed([*enumerate(keys[one])]) if key is not None}
         pairs = [(places[key], index) for index, key in enumerate(keys[other]) if key in places]
         if pairs:
             copies = [
-                f"{_name(other, files[other], theirs)} is {_name(one, files[one], ours)}" for ours, theirs in pairs
+                f"{_name(other, files[other], theirs)} is {_name(one, files[one], ours)}"
+                for ours, theirs in pairs[:NAMED]
             ]
-            more = [f"{len(pairs) - NAMED:,} more"] if len(pairs) > NAMED else []
-            notes.append(
-                f"warning: {len(pairs):,} of {counted(len(used[other]), f'{other} image')} "
-                f"{'is' if len(pairs) == 1 else 'are'} among the {one} images too, so the {other} error says too "
-                f"little: {listed([*copies[:NAMED], *more], 'and')}"
-            )
-    return tuple(notes)
+            leaks.append(Leak(one, other, len(pairs), len(keys[other]), tuple(copies)))
+    return tuple(leaks)
 
 
 def _name(which: str, sources: ImageSources | None, index: int) -> str:

@@ -16,7 +16,7 @@ from pcdarts.data.disk.encoded import Loading, check_size, expand_home, find_fil
 from pcdarts.data.disk.image_files import FileId, files_digest
 from pcdarts.data.downloads import TITLES, read_torchvision
 from pcdarts.data.images import DataSet, Images, classes_line, pixel_statistics
-from pcdarts.data.leaks import leak_notes
+from pcdarts.data.leaks import with_leaks
 from pcdarts.data.sets import keep_for_validation, limit_images, limit_training
 from pcdarts.errors import InputError, did_you_mean, listed, shown
 
@@ -89,10 +89,10 @@ def load_data(
         if to_measure:
             return data
         digest = files_digest(found.train, found.test, found.validation)
-        return replace(data, files=digest, notes=(*data.notes, *leak_notes(data)))
+        return with_leaks(replace(data, files=digest))
     _check_read_whole(name, loading, train_set or test_set or validation_set)
     data = _read_whole(name, root, image_size, train_images, test_images, seed, validation_fraction)
-    return data if to_measure else replace(data, notes=(*data.notes, *leak_notes(data)))
+    return data if to_measure else with_leaks(data)
 
 
 def _check_read_whole(name: str, loading: Loading, chosen: str | None) -> None:

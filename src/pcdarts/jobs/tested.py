@@ -28,7 +28,8 @@ class Tested:
     """Those of the network, in its order."""
     measured: Measured
     about: dict[str, Any]
-    """What else is told as JSON: which images these were, the surest mistakes, what was skipped, and the notes."""
+    """What else is told as JSON: which images these were, the surest mistakes, what was skipped, the notes, and how
+    many images are in two sets."""
     drawn: int | None
     """How many mistakes are on the sheet; None if none was asked for."""
 
@@ -64,6 +65,7 @@ def tested(
         "measured_on": data.test_is,
         "mistakes": mistakes,
         "skipped": list(data.skipped),
+        "leaks": data.leaks,
         "notes": list(data.notes),
     }
     drawn = None if sheet is None else draw_mistakes(sheet, images, measured, classes, data.test_sources)

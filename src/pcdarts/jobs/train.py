@@ -276,6 +276,7 @@ def train_one(
             **validated,
             **({} if data.validation is None else {"validation_images": len(data.validation)}),
             **({"epochs_done": job.place.epoch} if may_end_early else {}),
+            **({} if data.leaks is None else {"leaks": data.leaks}),
             **asdict(size),
             "train_seconds": job.place.seconds,
             "device": job.device_name,

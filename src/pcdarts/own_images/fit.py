@@ -30,6 +30,8 @@ from pcdarts.ship.formats import FORMATS
 Config = TypeVar("Config", bound=FolderConfig)
 SEARCHED, PUBLISHED = "trial-searched", "trial-published"
 """The short trainings between which validation chooses."""
+KEPT = ("params", "mult_adds", "genotype", "leaks")
+"""What the result of the training says that is the fit's result too, beside what was measured of the test images."""
 
 
 def print_plan(config: FitConfig) -> None:
@@ -83,7 +85,7 @@ class Fit:
                 resolve(TrainConfig, file=RunFolder(self.run.path / "train").config).image_size or 0
             )
         compared = self._compared()
-        named = [name for name in trained if name.startswith("test_") or name in ("params", "mult_adds", "genotype")]
+        named = [name for name in trained if name.startswith("test_") or name in KEPT]
         result = {
             **{name: trained[name] for name in named},
             "seconds": self.account.seconds,

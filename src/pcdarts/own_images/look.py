@@ -12,6 +12,7 @@ from pcdarts.data.disk.decode import BadImage, decode, open_image, stored_size, 
 from pcdarts.data.disk.encoded import find_files
 from pcdarts.data.disk.image_files import ImageFiles
 from pcdarts.data.disk.image_folder import ImageFolder
+from pcdarts.data.leaks import leaks_of_files
 from pcdarts.errors import InputError, counted
 from pcdarts.own_images.rules import LEAST_VALIDATION, VALIDATION, Facts
 
@@ -29,6 +30,8 @@ def look_at(config: FitConfig) -> tuple[Facts, tuple[str, ...]]:
     """
     found, fraction = _found(config)
     sides, square, grey, seconds = _sample_of(found.train, config.on_bad_image == "skip")
+    sets = {"training": found.train, "validation": found.validation, "test": found.test}
+    leaks = leaks_of_files({which: files.sources for which, files in sets.items() if files is not None})
     facts = Facts(
         classes=found.classes,
         train=_per_class(found.train, len(found.classes)),
@@ -39,8 +42,9 @@ def look_at(config: FitConfig) -> tuple[Facts, tuple[str, ...]]:
         square=square,
         image_channels=1 if grey else 3,
         decode_seconds=seconds / min(8, os.cpu_count() or 1),
+        leaks=leaks.counts,
     )
-    return facts, found.notes
+    return facts, (*found.notes, *leaks.notes)
 
 
 def _found(config: FitConfig) -> tuple[ImageFolder, float]:

@@ -86,6 +86,8 @@ class Facts:
     image_channels: int
     decode_seconds: float
     """To decode an image, with the cores that there are."""
+    leaks: dict[str, int] | None = None
+    """How many images are in two of the sets; None if nobody looked."""
 
     @property
     def images(self) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.config.fit_config import FitConfig
+from pcdarts.data.leak_words import leak_sentences
 from pcdarts.errors import counted, listed, shown
 from pcdarts.jobs.outcome.sizes import cost_text, millions
 from pcdarts.ops.processor import processor_name
@@ -81,7 +82,7 @@ def images_text(facts: Facts) -> str:
             f"; imbalanced: {max(facts.train):,} of {shown(many, 40)}, {min(facts.train):,} of {shown(few, 40)}, "
             "which changes nothing in the training (--class-weights, --sampling)"
         )
-    return text
+    return "; ".join([text, *leak_sentences(facts.leaks)])
 
 
 def limit_text(config: FitConfig, planner: Planner, shape: Shape) -> str:
@@ -117,6 +118,7 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
     minutes = result["seconds"] / 60
     return [
         f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
+        *(f"warning: {sentence}" for sentence in leak_sentences(result.get("leaks"))),
         *no_better_than_chance(100 * high, facts),
         *worst_line(result),
         f"network: {cost_text(result)}{latency_text(result)}",

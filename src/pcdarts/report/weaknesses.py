@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pcdarts.data.leak_words import leak_sentences
 from pcdarts.detect.by_class import read_precisions
 from pcdarts.learn.by_class import MOST_LISTED, of_results
 from pcdarts.report.drawing.confusion import confusion_chart
@@ -41,7 +42,9 @@ def _of(group: Group, out: Path) -> Weaknesses | None:
     over_seeds = f" Means over {details.seeds} seeds." if details.seeds > 1 else ""
     caption = f"{_order(len(details.worst))} Accuracy is the part of a class that is recognised.{over_seeds}"
     table = _table(details.table(), caption)
-    return Weaknesses(group.name, _whole(details.sentences()), confusion_chart(details), table, _sheets(finished, out))
+    leaks = leak_sentences((finished[0].result or {}).get("leaks"))
+    words = _whole([*leaks, *details.sentences()])
+    return Weaknesses(group.name, words, confusion_chart(details), table, _sheets(finished, out))
 
 
 def _of_detector(name: str, finished: Sequence[History]) -> Weaknesses | None:

@@ -19,6 +19,7 @@ from pcdarts.config.configs import ExportConfig, TrainConfig
 from pcdarts.config.recipes import resolve
 from pcdarts.data.disk.depth import number_text
 from pcdarts.data.images import DataSet
+from pcdarts.data.leak_words import leak_sentences
 from pcdarts.errors import InputError, RunError, shown
 from pcdarts.extras import import_extra
 from pcdarts.jobs.foreign_weights import classifier_of, is_exported, is_file_of_weights, refuse_options
@@ -184,7 +185,7 @@ def of_run(config: ExportConfig) -> Source:
         "test": errors_of(run),
         "training": training_of(trained, run),
         **weaknesses_of(run),
-        "data": data_of(trained, data if own_images else None),
+        "data": data_of(trained, data if own_images else None, run.read_result().get("leaks")),
     }
     classifier = Classifier(blueprint, learnt.network.state_dict())
     return Source(classifier, learnt.network, pixels, normalized, "test images", about, data, own_images)
@@ -222,14 +223,20 @@ def training_of(trained: TrainConfig, run: RunFolder) -> dict[str, Any]:
     return settings
 
 
-def data_of(trained: TrainConfig, data: DataSet | None) -> dict[str, Any]:
-    """The last name of the folder that a training had its images from, and how many it had, if these are they."""
+def data_of(trained: TrainConfig, data: DataSet | None, leaks: Any) -> dict[str, Any]:
+    """The last name of the folder that a training had its images from, and how many it had, if these are they.
+
+    Also how many were in two sets, as the training has found, or these images show.
+    """
     facts: dict[str, Any] = {}
     if trained.data == "folder" and trained.data_root is not None:
         facts["folder"] = Path(os.path.abspath(trained.data_root)).name
     if data is not None:
         facts["training_images"] = len(data.train)
         facts["validation_images"] = 0 if data.validation is None else len(data.validation)
+        leaks = data.leaks if leaks is None else leaks
+    if leaks is not None:
+        facts["leaks"] = leaks
     return facts
 
 
@@ -345,6 +352,7 @@ def model_card(about: dict[str, Any]) -> str:
         size=network["image_size"],
         exact=any("largest_difference" in file for file in about["files"].values()),
         int8=about["files"].get(FORMATS["onnx-int8"].file_name, {}).get("int8"),
+        leaks=leak_sentences(data.get("leaks")),
         genotype=Genotype(**network["genotype"]).to_text() if "genotype" in network else None,
         number=number_text,
         rounded=lambda values: [round(value, 4) for value in values],
