@@ -34,8 +34,8 @@ def test_a_folder_of_images_goes_all_the_way(tmp_path: Path, images: str, reques
     printed = done(tmp_path, *next_command[1:])
     assert until_the_error(printed) == [
         "3 classes: ant, bee and wasp",
-        f"training set: 18 of the 24 images in '{root.name}', four fifths of each class; test set: the other 6, "
-        "because there is no labelled test set",
+        f"training set: 18 of the 24 images in '{root.name}'; test set: the other 6, a fifth of each "
+        "class (one image at least), because there is no labelled test set",
         "validation set: 3 of the 18 training images, drawn of each class (--validation-fraction 0.15); the other 15 "
         "are learnt from",
         f"runs/{run.name}: top-1 error {error:.2f} % of 6 images (a fifth of each class, kept for this because there "

@@ -54,8 +54,10 @@ def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> 
     assert " pixels on the shorter side, " in printed
     assert result["onnx_ms"].keys() == {"model.onnx"}
     assert f"{result['onnx_ms']['model.onnx']:.2f} ms (model.onnx)" in printed
-    assert [row["name"] for row in result["compared"]["rows"]] == ["train", "shufflenet_v2_x0_5"]
+    assert [row["name"] for row in result["compared"]["rows"]] == ["run", "shufflenet_v2_x0_5"]
     assert "comparison: " in printed
+    assert result["cell"] == {"origin": "published", "said": "the published one pc_darts_cifar10"}
+    assert "\ncell: the published one pc_darts_cifar10\n" in printed
     assert f"test error {result['test_top1_error']:.2f} % (" in printed
 
 
@@ -76,6 +78,7 @@ def test_the_card_names_the_folder_of_images_and_counts_those_that_were_learnt_f
     learnt = f"It learnt from 18 training images of `{colour_images.name}`; there were no validation images."
     assert learnt in card
     assert str(colour_images.parent) not in card
+    assert "| cell | the published one pc_darts_cifar10 |\n" in card
 
 
 def test_the_plan_is_five_lines_with_the_flags_that_change_it(fitted: tuple[Path, str]) -> None:
@@ -226,6 +229,9 @@ def test_validation_chooses_between_a_searched_and_a_published_cell(tmp_path: Pa
     genotypes = {name: result_of(tmp_path / "run" / name)["genotype"] for name in ("train", f"trial-{taken}")}
     assert genotypes["train"] == genotypes[f"trial-{taken}"] == result_of(tmp_path / "run")["genotype"]
     assert f"the {taken} one is trained" in ended.out
+    said = {"searched": "the one that was searched here", "published": "the published one pc_darts_cifar10"}[taken]
+    assert result_of(tmp_path / "run")["cell"]["origin"] == taken
+    assert re.search(rf"\ncell: {said}; validation error .* points with a standard error of .* is trained\n", ended.out)
     assert ended.out.count("next: ") == 1
     assert "instead: " not in ended.out
 

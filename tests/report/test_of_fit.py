@@ -25,6 +25,7 @@ INT8 = {
     "float_accuracy": 70.0,
     "int8_accuracy": 60.0,
     "calibration_images": 20,
+    "deciding_images": 19,
     "float_milliseconds": 1.19,
     "int8_milliseconds": 1.49,
     "processor": "a processor",
@@ -85,6 +86,7 @@ def test_files_to_ship_have_one_table_with_what_the_export_has_measured(fit: Pat
     for text in (report(fit)[0], report(fit)[2]):
         assert "| model-int8.onnx | 0.50 MB | 60.00 | 1.49 |\n| model.onnx | 2.00 MB | 70.00 | 1.19 |" in text
         assert "on 10 test images" in text
+        assert "calibrated on 20 training images in a way that 19 others decided" in text
         assert "7.77" not in text
 
 

@@ -12,10 +12,9 @@ from PIL import Image
 from command_line import GENOTYPE, copy_of, done, refused, result_of, run_in, snapshot
 from pcdarts.config.configs import ExportConfig
 from pcdarts.data.sources import load_data
-from pcdarts.errors import RunError
 from pcdarts.ship.export import run_export
 from pcdarts.ship.formats import BLUEPRINT
-from pcdarts.ship.int8 import CALIBRATION_IMAGES, METHODS, calibration_batches
+from pcdarts.ship.int8 import CALIBRATION_IMAGES, METHODS, LosesTooMuch, calibration_batches
 
 DARK, BRIGHT = 150, 255
 
@@ -50,6 +49,12 @@ def test_what_is_said_of_accuracy_is_what_the_files_give(exported: tuple[Path, s
     said = record_of(run)["int8"]
     assert (said["float_accuracy"], said["int8_accuracy"]) == (found["model.onnx"], found["model-int8.onnx"])
     assert said["float_accuracy"] == pytest.approx(100 - result_of(run)["test_top1_error"])
+    halves = (said["calibration_images"], said["deciding_images"])
+    assert sum(halves) == 40
+    assert (
+        f"calibrated on {halves[0]} training images ({said['calibration']}, which {halves[1]} others decided)"
+        in printed
+    )
     claim = f"accuracy on 100 test images: float {found['model.onnx']:.2f} %, int8 {found['model-int8.onnx']:.2f} %, "
     assert f"\n{claim}" in printed
     card = (run / "export" / "README.md").read_text()
@@ -86,9 +91,16 @@ def test_a_model_that_loses_too_much_is_refused_after_every_calibration_was_trie
     before = snapshot(tmp_path)
     config = ExportConfig(run=run, format="onnx-int8").model_copy(update={"max_loss": -101.0})
     with pytest.raises(
-        RunError, match=r"^the int8 model loses .* of 100 test images\), but at most -101 may be lost; "
-    ):
+        LosesTooMuch, match=r"^the int8 model loses .* of 100 test images\), but at most -101 may be lost; "
+    ) as refusal:
         run_export(config)
+    known = record_of(exported[0])["int8"]
+    found = refusal.value.found
+    assert found["max_loss"] == -101
+    assert [found[name] for name in ("images", "float_accuracy")] == [
+        known[name] for name in ("images", "float_accuracy")
+    ]
+    assert 0 <= found["int8_accuracy"] <= 100
     assert snapshot(tmp_path) == before
     printed = capsys.readouterr().out
     for method in METHODS:

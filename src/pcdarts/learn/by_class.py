@@ -102,6 +102,8 @@ class ByClass(BaseModel, frozen=True):
         """One line: the means, and the worst class."""
         means, index = self.sentences()[0], self.worst[0]
         one = self.per_class[index]
+        if one.accuracy == 100:
+            return f"{means}; every image is recognised"
         taken = "".join(f", taken for {shown(name, LONGEST_NAME)} most often" for name, _ in self.taken_for(index)[:1])
         named = f"{shown(one.name, LONGEST_NAME)} ({one.accuracy:.1f} % of {counted(one.images, 'image')}{taken})"
         return f"{means}; worst class: {named}"

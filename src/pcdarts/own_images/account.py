@@ -21,6 +21,11 @@ class _Planned(BaseModel):
     """By the names of their folders: nothing is written outside the fit's own folder."""
 
 
+class _Cell(BaseModel):
+    origin: str
+    said: str
+
+
 class _Kept(BaseModel):
     seconds: dict[str, NotNegative]
     phase: str | None
@@ -28,6 +33,7 @@ class _Kept(BaseModel):
     facts: Facts | None = None
     plan: _Planned | None = None
     train: dict[str, Any] | None = None
+    cell: _Cell | None = None
 
 
 class Account:

@@ -24,13 +24,18 @@ def beats_chance(error: float, counts: Sequence[int]) -> bool:
     return 100 * interval(error / 100, sum(counts))[1] < chance_error(counts)
 
 
+def standard_error(one: float, other: float, images: int) -> float:
+    """Of the difference of two errors in %, each of so many images."""
+    return math.sqrt(2) * sampling_error((one + other) / 2, images)
+
+
 def searched_is_better(searched: float, published: float, images: int) -> bool:
     """Whether validation errors (in %, of so many images) speak for the searched cell and against the published one.
 
     By more than the standard error of their difference: published cells are better than what short searches find, so a
     difference that chance explains is none.
     """
-    return published - searched > math.sqrt(2) * sampling_error((searched + published) / 2, images)
+    return published - searched > standard_error(searched, published, images)
 
 
 def choice_between(searched: float, published: float, counts: Sequence[int]) -> tuple[bool, str]:

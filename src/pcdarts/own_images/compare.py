@@ -133,8 +133,10 @@ def planned(config: CompareConfig, trained: TrainConfig, runs: list[RunFolder]) 
 
 def rows_of(run: RunFolder, plan: dict[str, Any], runs: list[RunFolder], threads: int) -> list[Row]:
     """What came out for every network, that of the run first."""
+    compared = RunFolder(Path(plan["run"]))
+    name = (compared.fit or compared).path.name
     own = [*runs[: plan["seeds"]], *(trained_runs(run.path / OWN) if (run.path / OWN).is_dir() else [])]
-    of_each: list[tuple[dict[str, Any], list[RunFolder]]] = [({"name": Path(plan["run"]).name, "said": ""}, own)]
+    of_each: list[tuple[dict[str, Any], list[RunFolder]]] = [({"name": name, "said": ""}, own)]
     of_each += [(one, trained_runs(run.path / one["folder"])) for one in plan["trainings"] if one["folder"] != OWN]
     measured = speeds([folders[0] for _, folders in of_each], threads=threads)
     for problem in measured.problems:

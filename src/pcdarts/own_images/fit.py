@@ -20,12 +20,14 @@ from pcdarts.own_images.chance import choice_between
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
 from pcdarts.own_images.rules import EXPORT_SECONDS, SAFETY, Search, Shape, Training, compared_networks, steps_in
-from pcdarts.own_images.words import closing_lines, plan_lines
+from pcdarts.own_images.words import cell_chosen, choice_line, closing_lines, plan_lines
+from pcdarts.report.of_fit import FLOAT, INT8
 from pcdarts.run.device import choose_device
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.ship.export import run_export
+from pcdarts.ship.export import run_export, settings_of
 from pcdarts.ship.formats import FORMATS
+from pcdarts.ship.int8 import LosesTooMuch
 
 Config = TypeVar("Config", bound=FolderConfig)
 SEARCHED, PUBLISHED = "trial-searched", "trial-published"
@@ -66,6 +68,8 @@ class Fit:
     def __init__(self, config: FitConfig, run: RunFolder) -> None:
         self.config, self.run, self.account = config, run, Account(run)
         self.search_place = str((run.path / "search").absolute())
+        self.choice: list[str] = []
+        """Why the cell is trained that is trained, if there was a choice."""
 
     def do(self) -> dict[str, Any]:
         """All phases that are left."""
@@ -80,9 +84,9 @@ class Fit:
                 self._plan_training(genotype)
         trained = self._phase("train", TrainConfig, self.account.kept["train"])
         with self.account.counting("export"):
-            files = self._export()
+            files, int8 = self._export()
             latency = self._latency(
-                resolve(TrainConfig, file=RunFolder(self.run.path / "train").config).image_size or 0
+                resolve(TrainConfig, file=RunFolder(self.run.path / "train").config).image_size or 0, int8
             )
         compared = self._compared()
         named = [name for name in trained if name.startswith("test_") or name in KEPT]
@@ -90,6 +94,8 @@ class Fit:
             **{name: trained[name] for name in named},
             "seconds": self.account.seconds,
             "seconds_by_phase": self.account.kept["seconds"],
+            **({"cell": self.account.kept["cell"]} if "cell" in self.account.kept else {}),  # older plans say nothing
+            **({"int8": int8} if int8 else {}),
             **latency,
             **compared,
             "files": [str(path.relative_to(self.run.path)) for path in files],
@@ -151,10 +157,11 @@ class Fit:
             with self.account.counting("planning"):
                 for name, result in results.items():
                     self._learn_from(name, result)
-            self.run.say(
-                f"validation error after {plan['trials'][SEARCHED]['epochs']} epochs each: {searched:.2f} % with the "
-                f"searched cell, {published:.2f} % with the published one; {why}"
-            )
+            self.choice = [
+                choice_line(searched, published, sum(self.planner.facts.validation), plan["trials"][SEARCHED]["epochs"])
+                + f"; {why}"
+            ]
+            self.run.say(*self.choice)
         return self.search_place if takes_searched else None
 
     def _plan_training(self, genotype: str | None) -> None:
@@ -163,7 +170,8 @@ class Fit:
         try:
             training = self.planner.training(genotype, left, late=True)
         except InputError as error:  # of a searched cell, that costs more than the published one
-            self.run.say(f"with the searched cell {error}; the published one is trained")
+            self.choice.append(f"with the searched cell {error}; the published one is trained")
+            self.run.say(self.choice[-1])
             genotype, training = None, self.planner.training(None, left, late=True)
         if training.seconds > left:
             self.run.say(
@@ -179,7 +187,8 @@ class Fit:
             planned = training.epochs * training.epoch_seconds
             left = self._seconds_left() - training.load_seconds - after
             flags["max_minutes"] = round(max(planned, left) / 60, 3)
-        self.account.save(train=flags, after=after)
+        cell = cell_chosen(flags["genotype"], genotype, genotype == self.search_place, self.choice)
+        self.account.save(train=flags, after=after, cell=cell)
 
     def _learn_from(self, name: str, result: dict[str, Any]) -> None:
         """A short training shows how long steps of its network take here, with all that goes on besides."""
@@ -212,23 +221,34 @@ class Fit:
         fields = config_class.model_fields
         return {name: value for name, value in told.items() if value is not None and name in fields}
 
-    def _export(self) -> list[Path]:
-        """Write the network for other programs; what cannot be written is said."""
-        folder = self.run.path / "export"
+    def _export(self) -> tuple[list[Path], dict[str, Any]]:
+        """Write the network for other programs; what cannot be written is said.
+
+        Returns the files, and what is known of an int8 model, if one was made, whether it is among them or was refused.
+        """
+        folder, int8 = self.run.path / "export", {}
         for name in self.config.export:
             wanted = ExportConfig(run=self.run.path / "train", format=name, out=folder)  # type: ignore[arg-type]
             if not (folder / FORMATS[wanted.format].file_name).exists():
                 try:
                     run_export(wanted)
+                except LosesTooMuch as error:
+                    int8 = {"exported": False, **error.found}
                 except (InputError, RunError) as error:
                     self.run.say(f"not exported as {name}: {error}")
-        return sorted(path for path in folder.glob("*") if path.is_file())
+        if (folder / INT8).is_file():
+            int8 = {"exported": True, **(settings_of(folder) or {"files": {INT8: {}}})["files"][INT8].get("int8", {})}
+        return sorted(path for path in folder.glob("*") if path.is_file()), int8
 
-    def _latency(self, side: int) -> dict[str, Any]:
-        """The milliseconds of each ONNX model for one image, by turns; nothing where there is none."""
+    def _latency(self, side: int, int8: dict[str, Any]) -> dict[str, Any]:
+        """The milliseconds of each ONNX model for one image, by turns; nothing where there is none.
+
+        The export of an int8 model has measured both.
+        """
         models = sorted((self.run.path / "export").glob("*.onnx"))
-        if not models:
-            return {}
+        known = {FLOAT: int8.get("float_milliseconds"), INT8: int8.get("int8_milliseconds")}
+        if not models or all(known.get(model.name) for model in models):
+            return {"onnx_ms": {model.name: known[model.name] for model in models}} if models else {}
         shape = (self.planner.facts.image_channels, side, side)
         try:
             times = onnx_milliseconds(models, seconds=1.0, image_shape=shape)

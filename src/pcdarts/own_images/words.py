@@ -1,6 +1,10 @@
 """What `pcdarts fit` says: its plan in five lines, and its result."""
 
+import math
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pcdarts.config.fit_config import FitConfig
@@ -8,7 +12,7 @@ from pcdarts.data.leak_words import leak_sentences
 from pcdarts.errors import counted, listed, shown
 from pcdarts.jobs.outcome.sizes import cost_text, millions
 from pcdarts.ops.processor import processor_name
-from pcdarts.own_images.chance import chance_error, interval
+from pcdarts.own_images.chance import chance_error, interval, standard_error
 from pcdarts.own_images.planning import Plan, Planner
 from pcdarts.own_images.rules import (
     EXPORT_SECONDS,
@@ -23,6 +27,9 @@ from pcdarts.run.run_folder import RunFolder
 
 IMBALANCED = 3.0
 """From so many times as many images in the largest class as in the smallest one on, this is said."""
+
+FEW_IMAGES = 20
+"""Of a class with fewer test images the accuracy shows little."""
 
 
 def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
@@ -111,6 +118,31 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f}".removesuffix(".0") + " min"
 
 
+def choice_line(searched: float, published: float, images: int, epochs: int) -> str:
+    """The validation errors, in % of so many images, by which the cell was chosen, and how exact they are."""
+    error = standard_error(searched, published, images)
+    return (
+        f"validation error after {counted(epochs, 'epoch')} each: {searched:.2f} % with the searched cell, "
+        f"{published:.2f} % with the published one, {searched - published:+.2f} points with a standard error of "
+        f"{error:.2f} ({counted(images, 'image')})"
+    ).replace(" -", " −")
+
+
+def cell_chosen(trained: str, wanted: str | None, searched: bool, choice: Sequence[str]) -> dict[str, str]:
+    """Which cell is trained, for the result: where it is from, and a line with the reasons.
+
+    Args:
+        trained: as `pcdarts train --genotype` is told; a published one if `wanted` is None.
+        searched: whether it is the one that this fit has searched.
+    """
+    origin = "searched" if searched else "published" if wanted is None else "given"
+    said = {"searched": "the one that was searched here", "published": f"the published one {trained}"}.get(
+        origin,
+        "the one that --genotype names",  # which may be a private path
+    )
+    return {"origin": origin, "said": "; ".join([said, *choice])}
+
+
 def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[str, Any]) -> list[str]:
     """The result in a few lines."""
     error, images = result["test_top1_error"], sum(facts.test)
@@ -121,7 +153,9 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
         *(f"warning: {sentence}" for sentence in leak_sentences(result.get("leaks"))),
         *no_better_than_chance(100 * high, facts),
         *worst_line(result),
+        *([f"cell: {result['cell']['said']}"] if "cell" in result else []),
         f"network: {cost_text(result)}{latency_text(result)}",
+        *int8_line(run, result),
         *compared_lines(result),
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {run.path / 'export'}: {', '.join(Path(name).name for name in result['files'])}",
@@ -148,14 +182,34 @@ def latency_text(result: dict[str, Any]) -> str:
     return f"; {', '.join(times)}{where}" if times else ""
 
 
+def int8_line(run: RunFolder, result: dict[str, Any]) -> list[str]:
+    """What 8-bit integers change, or why there is no such file and how to have it all the same."""
+    if "float_accuracy" not in (int8 := result.get("int8", {})):
+        return []
+    loss = int8["float_accuracy"] - int8["int8_accuracy"]
+    lost = f"{abs(loss):.2f} points {'lost' if loss >= 0 else 'gained'}"
+    lost += f" ({int8['float_accuracy']:.2f} to {int8['int8_accuracy']:.2f} % of {int8['images']:,} test images right)"
+    if int8["exported"]:
+        return [
+            f"int8: {lost}, {int8['int8_milliseconds'] / int8['float_milliseconds']:.2f} times the time for an image"
+        ]
+    command = ["pcdarts", "export", str(run.path / "train"), "--format", "onnx-int8"]
+    command += ["--max-loss", str(math.ceil(loss)), "--out", str(run.path / "export")]
+    limit = f"at most {int8['max_loss']:g} may be lost"
+    return [f"int8: not exported, for {limit}, and it would be {lost}; to have it: {shlex.join(command)}"]
+
+
 def worst_line(result: dict[str, Any], most: int = 3) -> list[str]:
-    """The classes that are recognised worst, if this is known."""
+    """The classes that are recognised worse than the mean of all, if this is known."""
     classes = [one for one in result.get("test_details", {}).get("per_class", []) if one["images"]]
-    worst = sorted(classes, key=lambda one: (one["accuracy"], one["class"]))[:most]
-    if len(classes) < 2:
+    mean = fmean(one["accuracy"] for one in classes) if classes else 0.0
+    below = [one for one in classes if one["accuracy"] < mean]
+    worst = sorted(below, key=lambda one: (one["accuracy"], one["class"]))[:most]
+    if not worst:
         return []
     parts = [f"{shown(one['class'], 40)} {one['accuracy']:.0f} % of {one['images']}" for one in worst]
-    return [f"recognised worst: {', '.join(parts)}"]
+    few = min(one["images"] for one in worst) < FEW_IMAGES
+    return [f"recognised worst: {', '.join(parts)}{'; so few images of a class show little' if few else ''}"]
 
 
 def compared_lines(result: dict[str, Any]) -> list[str]:
@@ -163,9 +217,10 @@ def compared_lines(result: dict[str, Any]) -> list[str]:
     compared = result.get("compared")
     if not compared:
         return []
-    parts = []
+    parts, own = [], compared["rows"][0]
     for row in compared["rows"]:
-        onnx = row["onnx_milliseconds"]
-        cost = f"{millions(row['mult_adds'])} mult-adds" + (f", {onnx:.2f} ms" if onnx else "")
+        cost = f"{millions(row['mult_adds'])} mult-adds"
+        if row is not own and row["onnx_milliseconds"] and own["onnx_milliseconds"]:
+            cost += f", {row['onnx_milliseconds'] / own['onnx_milliseconds']:.2f} times the time for an image"
         parts.append(f"{row['name']} {100 - sum(row['accuracies']) / len(row['accuracies']):.2f} % ({cost})")
     return [f"test errors of {', '.join(parts)}", f"comparison: {compared['sentences'][0]}"]

@@ -85,7 +85,7 @@ def _caption(int8: dict[str, Any], timed: bool) -> tuple[str, ...]:
     if int8:
         said.append(
             f"Accuracy is that on {counted(int8['images'], 'test image')}, of the float model and of that of 8-bit "
-            f"integers, calibrated on {counted(int8['calibration_images'], 'training image')}."
+            f"integers, calibrated on {counted(int8['calibration_images'], 'training image')}{_decided(int8)}."
         )
     if timed:
         where = f" of {int8['processor']}" if int8.get("processor") else ""
@@ -94,6 +94,11 @@ def _caption(int8: dict[str, Any], timed: bool) -> tuple[str, ...]:
             "measured at another moment: compare those of one table."
         )
     return tuple(said)
+
+
+def _decided(int8: dict[str, Any]) -> str:
+    """By how many others the calibration was chosen; earlier versions did not say it."""
+    return f" in a way that {counted(int8['deciding_images'], 'other')} decided" if "deciding_images" in int8 else ""
 
 
 def _times(run: RunFolder) -> dict[str, Any]:

@@ -151,6 +151,12 @@ class RunFolder:
         return found
 
     @property
+    def fit(self) -> "RunFolder | None":
+        """The fit, finished or not, whose training this run is."""
+        whole = self.whole
+        return whole if self.path == whole.path / "train" else None
+
+    @property
     def is_part(self) -> bool:
         """Whether a fit or a comparison that is not finished does this run: that one says what is next."""
         whole = self.whole

@@ -186,6 +186,7 @@ def of_run(config: ExportConfig) -> Source:
         "training": training_of(trained, run),
         **weaknesses_of(run),
         "data": data_of(trained, data if own_images else None, run.read_result().get("leaks")),
+        **cell_of(run),
     }
     classifier = Classifier(blueprint, learnt.network.state_dict())
     return Source(classifier, learnt.network, pixels, normalized, "test images", about, data, own_images)
@@ -240,6 +241,13 @@ def data_of(trained: TrainConfig, data: DataSet | None, leaks: Any) -> dict[str,
     return facts
 
 
+def cell_of(run: RunFolder) -> dict[str, str]:
+    """How a fit has come by the cell of its training, in words; nothing of other trainings."""
+    cell = run.fit.read_plan().get("cell") if run.fit else None
+    said = cell.get("said") if isinstance(cell, dict) else None
+    return {"cell": said} if isinstance(said, str) else {}
+
+
 def some_images(data: DataSet, learnt: Learnt) -> tuple[Tensor, Tensor]:
     """`CHECKED_IMAGES` of the test images, as pixels in [0, 1] and normalised, both [B, C, H, W]."""
     count = min(len(data.test), CHECKED_IMAGES)
@@ -292,7 +300,7 @@ def files_beside(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     earlier = settings_of(folder)
     if earlier is None:
         return {}
-    same = about.keys() - {"data"}  # which earlier versions did not say
+    same = about.keys() - {"data", "cell"}  # which earlier versions did not say
     if {name: earlier.get(name) for name in same} != json.loads(json.dumps({name: about[name] for name in same})):
         raise InputError(f"{folder / hub.SETTINGS} belongs to another network: choose another folder with --out")
     return dict(earlier["files"])
@@ -345,7 +353,7 @@ def model_card(about: dict[str, Any]) -> str:
     name = "Image" if source in ("folder", "huggingface") else source
     data = about.get("data", {})
     return template.render(
-        **{"training": None, "test_details": None, **about, "data": data},
+        **{"training": None, "test_details": None, "cell": None, **about, "data": data},
         title=f"{name} classifier: {_size_of(network)}",
         source=data.get("folder", source) if source == "folder" else source,
         dataset=_DATASETS.get(source),

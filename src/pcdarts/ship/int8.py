@@ -39,6 +39,14 @@ Batch = tuple[np.ndarray, np.ndarray]
 """Pixels in [0, 1], float32 [B, C, H, W], and labels [B]."""
 
 
+class LosesTooMuch(RunError):
+    """The int8 model was refused; `found` has both accuracies, in % of so many test `images`, and the limit."""
+
+    def __init__(self, line: str, **found: float) -> None:
+        super().__init__(line)
+        self.found = found
+
+
 @dataclass(frozen=True)
 class Quantised:
     """What card and `config.json` say of an int8 model; accuracies are top-1, in % of so many test `images`."""
@@ -48,6 +56,8 @@ class Quantised:
     int8_accuracy: float
     calibration: str
     calibration_images: int
+    deciding_images: int
+    """Other training images, by which the calibration was chosen."""
     float_bytes: int
     int8_bytes: int
     float_milliseconds: float
@@ -68,7 +78,7 @@ class Quantised:
         return [
             f"accuracy on {counted(self.images, 'test image')}: float {self.float_accuracy:.2f} %, int8 "
             f"{self.int8_accuracy:.2f} %, {lost}; calibrated on {counted(self.calibration_images, 'training image')} "
-            f"({self.calibration})",
+            f"({self.calibration}, which {counted(self.deciding_images, 'other')} decided)",
             f"size: float {self.float_bytes / 1e6:.2f} MB, int8 {self.int8_bytes / 1e6:.2f} MB; one image by turns on "
             f"{self.processor} (1 thread): float {self.float_milliseconds:.2f} ms, int8 {self.int8_milliseconds:.2f} "
             f"ms, {ratio:.2f} times as long{slower}",
@@ -87,7 +97,7 @@ def quantise(float_model: Path, target: Path, data: DataSet, labels: Tensor, max
         max_loss: points of top-1 accuracy that may be lost on the test images.
 
     Raises:
-        RunError: more are lost.
+        LosesTooMuch: more are lost.
     """
     ort = import_extra("onnxruntime.quantization", "onnx", "--format onnx-int8")
     prepared = target.with_name("prepared.onnx")
@@ -108,10 +118,14 @@ def quantise(float_model: Path, target: Path, data: DataSet, labels: Tensor, max
     test_batches = _batches(data.test.relabelled(labels), data.test.shape[0])
     images, (before, after) = _accuracies(float_model, target, test_batches)
     if before - after > max_loss:
-        raise RunError(
+        raise LosesTooMuch(
             f"the int8 model loses {before - after:.2f} points of accuracy ({before:.2f} % to {after:.2f} % of "
             f"{counted(images, 'test image')}), but at most {max_loss:g} may be lost; tried: calibration by "
-            f"{', '.join(losses)}; nothing is exported: use --format onnx, or raise --max-loss"
+            f"{', '.join(losses)}; nothing is exported: use --format onnx, or raise --max-loss",
+            images=images,
+            float_accuracy=before,
+            int8_accuracy=after,
+            max_loss=max_loss,
         )
     models = [float_model, target]
     of_float, of_int8 = onnx_milliseconds(models, seconds=_SECONDS, image_shape=data.test.shape)
@@ -121,6 +135,7 @@ def quantise(float_model: Path, target: Path, data: DataSet, labels: Tensor, max
         int8_accuracy=after,
         calibration=best,
         calibration_images=sum(len(pixels) for pixels, _ in calibrating),
+        deciding_images=sum(len(pixels) for pixels, _ in deciding),
         float_bytes=float_model.stat().st_size,
         int8_bytes=target.stat().st_size,
         float_milliseconds=of_float,

@@ -92,8 +92,8 @@ def test_class_folders_that_an_archive_has_wrapped_are_found_and_that_is_said(sa
     found = find_images(root)
     assert found.classes == CLASSES
     assert found.notes == (
-        "training set: 12 of the 15 images in 'pets-master/pets', four fifths of each class; test set: the other 3, "
-        "because there is no labelled test set",
+        "training set: 12 of the 15 images in 'pets-master/pets'; test set: the other 3, a fifth of each "
+        "class (one image at least), because there is no labelled test set",
         "the images are in the folder 'pets-master/pets'",
         "ignored 1 image in 'images' itself, beside its folders",
         "ignored 1 folder __MACOSX",

@@ -286,8 +286,8 @@ def split_off_test_set(classes: tuple[str, ...], files: ImageFiles, place: str, 
         )
     train, test = stratified_split(files.labels, TEST_FRACTION, generator(0, "test set of an image folder"))
     note = (
-        f"training set: {len(train):,} of the {len(files):,} images in {place}, four fifths of each class; test set: "
-        f"the other {len(test):,}, because there is no labelled test set"
+        f"training set: {len(train):,} of the {len(files):,} images in {place}; test set: the other {len(test):,}, "
+        "a fifth of each class (one image at least), because there is no labelled test set"
     )
     test_is = "a fifth of each class, kept for this because there is no test set"
     return ImageFolder(classes, files.subset(train), files.subset(test), test_is, files, (note, *notes))
