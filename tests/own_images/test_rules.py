@@ -120,6 +120,25 @@ def test_fixed_epochs_for_which_the_time_is_too_short_are_refused() -> None:
         plan_training(CIFAR, 100, {"epochs": 1000}, speed, anything)
 
 
+@pytest.mark.parametrize(
+    ("images", "epochs", "network"),
+    [
+        (12, 2, (5, 8)),  # 16 steps: far from 1,500
+        (12, 187, (5, 8)),
+        (12, 188, (20, 32)),  # 1,504 steps
+        (300, 29, (5, 8)),  # 1,363 steps in 29 epochs
+        (300, 32, (20, 32)),
+    ],
+)
+def test_epochs_that_a_user_fixes_make_a_larger_network_only_where_they_are_a_long_training(
+    images: int, epochs: int, network: tuple[int, int]
+) -> None:
+    few = replace(CIFAR, train=(images,) * 10)
+    plan = plan_training(few, 3600, {"epochs": epochs}, speed, anything)
+    assert (plan.shape.num_cells, plan.shape.channels) == network
+    assert plan.epochs == epochs
+
+
 def test_a_network_keeps_to_the_budget_and_uses_it_up() -> None:
     def fits(shape: Shape) -> bool:
         return shape.num_cells * shape.channels**2 <= 5 * 14**2

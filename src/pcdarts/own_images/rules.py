@@ -207,6 +207,8 @@ def plan_training(
 ) -> Training:
     """The largest images and the largest network for which `seconds` are enough.
 
+    Fewer epochs than make a long training, be it for lack of time or because they are fixed, teach the smallest alone.
+
     `beside`: the networks that are trained for as many epochs afterwards, how many times as long an epoch of each is.
 
     Raises:
@@ -214,7 +216,7 @@ def plan_training(
         NothingFits: no network is in the budget.
     """
     batch = fixed.get("batch_size") or batch_size_for(facts.images)
-    good = fixed.get("epochs") or least_epochs(facts.images, batch, GOOD_EPOCHS, GOOD_STEPS)
+    good = least_epochs(facts.images, batch, GOOD_EPOCHS, GOOD_STEPS)  # however many the user wants
     least = fixed.get("epochs") or least_epochs(facts.images, batch, LEAST_EPOCHS, LEAST_STEPS)
 
     def training_of(shape: Shape) -> Training:
