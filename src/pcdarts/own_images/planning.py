@@ -71,12 +71,25 @@ class Planner:
         search = rules.plan_search(self.facts, first.shape, whole, self.config.search, step, self.config.search_epochs)
         if isinstance(search, str):
             return Plan(first, search, 0)
+        try:
+            return self._with_search(search, first, seconds)
+        except InputError:
+            if self.config.search != "auto" or self.config.search_epochs is not None:  # it is asked for
+                raise
+            return Plan(first, "it would leave too little time for the training (--minutes, --search always)", 0)
+
+    def _with_search(self, search: Search, first: Training, seconds: float) -> Plan:
+        """The plan with this search, in the time for which without it `first` was the training.
+
+        Raises:
+            InputError: the time is too short.
+        """
         left = seconds - search.seconds
-        if not self.facts.validation:  # nothing can choose
-            return Plan(self.training(None, left), search, 0)
-        trial = self.trial_epochs(first, left)
-        left -= 2 * (first.load_seconds + trial * first.epoch_seconds)
-        return Plan(self.training(None, left), search, trial)
+        trial = 0
+        if self.facts.validation:  # otherwise nothing can choose
+            trial = self.trial_epochs(first, left)
+            left -= 2 * (first.load_seconds + trial * first.epoch_seconds)
+        return Plan(self.training(None, left, search=(search, seconds)), search, trial)
 
     def _compared(self, training: Training) -> tuple[float, ...]:
         """How many times as long as an epoch of this training that of each stock network is, beside which it is put.
@@ -112,10 +125,17 @@ class Planner:
         """The epochs of each short training between which validation chooses."""
         return max(2, math.floor((rules.TRIAL_SHARE * seconds - training.load_seconds) / training.epoch_seconds))
 
-    def training(self, genotype: str | None, seconds: float, late: bool = False) -> Training:
+    def training(
+        self,
+        genotype: str | None,
+        seconds: float,
+        late: bool = False,
+        search: tuple[Search, float] | None = None,
+    ) -> Training:
         """The training of a cell (by default the published one) for which there is time.
 
         Where it is `late`, since the search is done already, it is the shortest training if there is no time for any.
+        `search`: that which is planned before it, and the seconds that there are for both.
 
         Raises:
             InputError: the time is too short, or no network is within the budget.
@@ -144,16 +164,28 @@ class Planner:
         except TooShort as error:
             if late:
                 return error.training
-            raise InputError(self._too_short(error, seconds)) from None
+            raise InputError(self._too_short(error, seconds, search)) from None
 
-    def _too_short(self, error: TooShort, seconds: float) -> str:
+    def _too_short(self, error: TooShort, seconds: float, search: tuple[Search, float] | None) -> str:
         """What time is enough, with a margin, since another measurement may find other steps; and what else helps."""
         minutes, epochs = self.config.minutes, error.training.epochs
         used = 60 * rules.SAFETY * minutes - seconds
         needed = rules.MARGIN * (error.seconds + rules.EXPORT_SECONDS)
-        least = math.ceil((used + needed) / (60 * rules.SAFETY))
+        share, helps, beside = rules.SAFETY, [], ""
+        if search is not None:  # what comes before the training takes a part of the time, however long that is
+            share, taken = share - rules.BEFORE_TRAINING, rules.MARGIN * search[0].seconds
+            fixed = self.config.search_epochs is not None or taken > rules.SEARCH_MOST_SHARE * 60 * minutes
+            load, epoch = error.training.load_seconds, error.training.epoch_seconds
+            used = (
+                60 * rules.SAFETY * minutes
+                - search[1]
+                + (taken if fixed else 0.0)
+                + 2 * rules.MARGIN * (load + 2 * epoch)
+            )
+            helps.append("--search never")
+            beside = " besides the search"
+        least = math.ceil((used + needed) / (60 * share))
         alone = " --compare none" if self.config.compare == "auto" and minutes < rules.COMPARE_MINUTES <= least else ""
-        helps = []
         if self.fixed.get("epochs") and epochs > 1:
             helps.append("fewer --epochs")
         if self.fixed.get("epochs") or epochs == rules.LEAST_EPOCHS:  # otherwise there would be more epochs
@@ -163,7 +195,7 @@ class Planner:
         return (
             f"minutes is {minutes:g}, but {counted(epochs, 'epoch')} of the smallest network on these "
             f"{self.facts.images:,} training images, which is the least that is of use, take about "
-            f"{counted(math.ceil(needed / 60), 'minute')} here: give --minutes {least}{alone} or more"
+            f"{counted(math.ceil(needed / 60), 'minute')} here{beside}: give --minutes {least}{alone} or more"
             + (f", or {listed(helps)}" if helps else "")
         )
 

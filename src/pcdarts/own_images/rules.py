@@ -49,6 +49,8 @@ SEARCH_MAP = 16
 """Side of the maps that the cells of a search see."""
 TRIAL_SHARE = 0.06
 """Of the time left, the training of each cell between which validation chooses."""
+BEFORE_TRAINING = SEARCH_MOST_SHARE + 2 * max(TRIAL_SHARE, 2 / GOOD_EPOCHS)
+"""Of the time, the most that a search and these trainings take, of two epochs at least."""
 
 COMPARED, COMPARE_MINUTES = "mobilenet_v3_small", 20
 """The stock network that is trained too, and the time from which on."""
