@@ -127,6 +127,7 @@ def test_patience_ends_a_training_that_gets_no_better(tmp_path: Path) -> None:
     assert (len(errors), result_of(run)["epochs_done"]) == (3, 3)
     status = status_of(RunFolder(run))
     assert (status.state, status.epoch, status.epochs, status.error_name) == ("done", 3, 5, "test_top1_error")
+    assert status.ended_early == "3 of 5 epochs: --patience"
     assert done(tmp_path, "train", "--resume", "run").startswith("run is finished: there is nothing to resume")
 
     printed = done(tmp_path, "train", "--resume", "run", "--epochs", "9")
@@ -235,4 +236,10 @@ def test_a_training_whose_minutes_are_over_ends_with_the_epochs_that_are_done(tm
     result = result_of(tmp_path / "run")
     assert result["epochs_done"] == 1
     assert len(metrics_of(tmp_path / "run")) == 1
+    assert "1 of 500 epochs: --max-minutes" in done(tmp_path, "status", "run")
+    done(tmp_path, "export", "run")
+    card = (tmp_path / "run" / "export" / "README.md").read_text()
+    assert "The training ended early, after 1 of 500 epochs: --max-minutes." in card
+    done(tmp_path, "report", "run")
+    assert "1 of 500 epochs: --max-minutes" in (tmp_path / "run" / "report.html").read_text()
     assert "was given 0.0001 minutes" in refused(tmp_path, "train", "--resume", "run", "--epochs", "600")

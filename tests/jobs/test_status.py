@@ -200,6 +200,7 @@ def test_programs_get_a_list_of_objects(make: Make, capsys: pytest.CaptureFixtur
         "message": None,
         "kernels": None,
         "latency_ms": None,
+        "ended_early": None,
     }
 
 

@@ -13,7 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from command_line import copy_of, done, end_of, error_line, forked, lines_of, refused, result_of, run_in, snapshot
+from command_line import (
+    copy_of,
+    done,
+    end_of,
+    error_line,
+    forked,
+    lines_of,
+    metrics_of,
+    refused,
+    result_of,
+    run_in,
+    snapshot,
+)
 from made_facts import CIFAR
 from made_latencies import SPACE, made_table
 from made_runs import MadeOnce, printed_by
@@ -26,7 +38,10 @@ from pcdarts.errors import InputError
 from pcdarts.network.latency.parts import Sizes
 from pcdarts.own_images.account import Account
 from pcdarts.own_images.chance import choice_between, interval
+from pcdarts.own_images.fit import Fit
 from pcdarts.own_images.look import look_at
+from pcdarts.own_images.planning import Planner
+from pcdarts.own_images.rules import EXPORT_SECONDS, SAFETY, Shape, Training
 from pcdarts.own_images.words import images_text
 from pcdarts.run.run_folder import RunFolder
 
@@ -186,6 +201,41 @@ def test_a_resumed_fit_may_say_anew_where_its_images_are_and_that_bad_ones_are_s
     assert json.loads((run / "export" / "config.json").read_text())["data"]["leaks"] == leaks
     done(tmp_path, "report", "run")
     assert sentence in (run / "report.html").read_text()
+
+
+def test_a_training_for_which_a_slower_machine_leaves_no_time_ends_early_and_all_say_so(
+    fitted: tuple[Path, str], tmp_path: Path
+) -> None:
+    run = copy_of(fitted[0] / "run", tmp_path / "run")
+    (run / "result.json").unlink()
+    for name in ("train", "export"):
+        shutil.rmtree(run / name)
+    config = (run / "config.yaml").read_text().replace(f"compare: {STOCK[1]}", "compare: null")
+    (run / "config.yaml").write_text(config.replace("- onnx\n", ""))
+    plan = json.loads((run / "plan.json").read_text())
+    plan["train"] |= {"epochs": 500, "test_every": 500, "max_minutes": 0.0001}
+    (run / "plan.json").write_text(json.dumps(plan))
+    printed = done(tmp_path, "fit", "--resume", "run")
+    end = "after 1 of 500 epochs: --max-minutes"
+    assert f"\nthe training ended early, {end}\n" in printed
+    assert f"The training ended early, {end}." in (run / "export" / "README.md").read_text()
+    assert result_of(run)["ended_early"] == {"done": 1, "epochs": 500, "by": "--max-minutes"}
+    assert result_of(run)["test_top1_error"] == metrics_of(run / "train")[-1]["test_top1_error"]
+    (status,) = json.loads(done(tmp_path, "status", "run", "--json"))
+    assert (status["epoch"], status["ended_early"]) == (1, end.removeprefix("after "))
+
+
+def test_a_training_may_take_the_time_that_is_left_unless_its_epochs_are_fixed(tmp_path: Path) -> None:
+    for epochs in (None, 7):
+        config = FitConfig(folder=tmp_path / "photos", minutes=10, compare=None, epochs=epochs)
+        fit = Fit(config, RunFolder(tmp_path))
+        fit.planner = Planner(config, CIFAR)
+        fit._save_training(Training(Shape(32, "cifar", 5, 8), 64, epochs or 40, 2.0, 9.0), None)
+        told = fit.account.kept["train"]
+        assert told.get("max_minutes") == (
+            None if epochs else pytest.approx((SAFETY * 600 - EXPORT_SECONDS - 9) / 60, abs=0.01)
+        )
+        assert told["epochs"] == (epochs or 40)
 
 
 SEARCHING = ("--search", "always", "--search-epochs", "3", "--channels", "2", "--num-cells", "3", "--epochs", "1")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pcdarts.errors import InputError, shown
 from pcdarts.run.display.columns import aligned
 from pcdarts.run.display.progress import duration
+from pcdarts.run.ended_early import how_it_ended
 from pcdarts.run.lock import is_locked
 from pcdarts.run.run_folder import RUNS, RunFolder, State
 
@@ -58,6 +59,8 @@ class Status:
     """Those of a search that has chosen its kernels: "native" or "plain"."""
     latency_ms: float | None
     """That predicted for the network of a finished search that has a table of latencies, in milliseconds."""
+    ended_early: str | None
+    """`31 of 69 epochs: --max-minutes` of a finished training that did not make all its epochs."""
 
 
 def run_status(config: "StatusConfig") -> None:
@@ -147,6 +150,7 @@ def status_of(run: RunFolder) -> Status:
         message=str(whole.read_state().get("message", "")) or None if state == "failed" else None,
         kernels=_kernels(run, said, state),
         latency_ms=_latency(run, state),
+        ended_early=_end(current, state),
     )
 
 
@@ -188,6 +192,14 @@ def _latency(run: RunFolder, state: str) -> float | None:
         with suppress(InputError):
             network = run.read_result().get("evaluation_network")
             return _number(network.get("latency_ms")) if isinstance(network, dict) else None
+    return None
+
+
+def _end(run: RunFolder, state: str) -> str | None:
+    """How a finished training ended that did not make all its epochs."""
+    if state == "done":
+        with suppress(InputError):
+            return how_it_ended(run.read_result())
     return None
 
 
@@ -272,6 +284,7 @@ def _table(found: Sequence[Status]) -> Iterator[str]:
 
 def _row(status: Status) -> tuple[str, ...]:
     epoch = f"{status.epoch}/{status.epochs}" if status.epochs else str(status.epoch or "-")
+    epoch = status.ended_early or epoch
     if status.seed is not None and status.state != "done":
         epoch = f"seed {status.seed} of {status.seeds}, epoch {epoch}"
     measured = "-"

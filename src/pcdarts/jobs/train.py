@@ -38,6 +38,7 @@ from pcdarts.ops import compiling
 from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import peak_memory_gb, prepare_device
 from pcdarts.run.display.progress import duration
+from pcdarts.run.ended_early import about_the_end
 from pcdarts.run.horizon import Horizon
 from pcdarts.run.lock import lock
 from pcdarts.run.out_of_memory import explain_out_of_memory
@@ -159,7 +160,8 @@ def mean_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
     for name in ("train_seconds", "skipped_batches", "skipped_images"):
         result[name] = sum(one[name] for one in results)
-    result.pop("test_details", None)
+    for of_one in ("test_details", "ended_early"):
+        result.pop(of_one, None)
     if details is not None:
         result["test_details"] = details.to_json()
     for name in ("test_top5_error", "validation_top1_error", "validation_top5_error"):
@@ -276,6 +278,7 @@ def train_one(
             **validated,
             **({} if data.validation is None else {"validation_images": len(data.validation)}),
             **({"epochs_done": job.place.epoch} if may_end_early else {}),
+            **about_the_end(job.place.epoch, config.epochs, horizon.is_over(job.place.epoch)),
             **({} if data.leaks is None else {"leaks": data.leaks}),
             **asdict(size),
             "train_seconds": job.place.seconds,

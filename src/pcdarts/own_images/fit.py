@@ -32,7 +32,7 @@ from pcdarts.ship.int8 import LosesTooMuch
 Config = TypeVar("Config", bound=FolderConfig)
 SEARCHED, PUBLISHED = "trial-searched", "trial-published"
 """The short trainings between which validation chooses."""
-KEPT = ("params", "mult_adds", "genotype", "leaks")
+KEPT = ("params", "mult_adds", "genotype", "leaks", "ended_early")
 """What the result of the training says that is the fit's result too, beside what was measured of the test images."""
 
 

@@ -23,6 +23,7 @@ from pcdarts.own_images.rules import (
     mirroring_of,
     published_cell,
 )
+from pcdarts.run.ended_early import how_it_ended
 from pcdarts.run.run_folder import RunFolder
 
 IMBALANCED = 3.0
@@ -156,6 +157,7 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
         *([f"cell: {result['cell']['said']}"] if "cell" in result else []),
         f"network: {cost_text(result)}{latency_text(result)}",
         *int8_line(run, result),
+        *([f"the training ended early, after {end}"] if (end := how_it_ended(result)) else []),
         *compared_lines(result),
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {run.path / 'export'}: {', '.join(Path(name).name for name in result['files'])}",

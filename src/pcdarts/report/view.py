@@ -211,6 +211,7 @@ def _count_of(run: History, name: str) -> float | None:
 def _epoch(group: Group, status: Status) -> str:
     """How far a run is; the best epoch of each of its trainings that were chosen from."""
     epoch = f"{status.epoch} of {status.epochs}" if status.epochs else str(status.epoch)
+    epoch = status.ended_early or epoch
     best = [f"{number:.0f}" for h in group.histories if (number := h.figure("best_epoch")) is not None]
     return f"{epoch}; best: {', '.join(best)}" if best else epoch
 

@@ -1,0 +1,30 @@
+"""A training that did not make all its epochs says so, and why."""
+
+from typing import Any
+
+import pytest
+
+from pcdarts.run.ended_early import about_the_end, how_it_ended
+
+
+def test_a_training_that_ended_early_says_after_how_many_epochs_and_why() -> None:
+    assert how_it_ended(about_the_end(31, 69, by_time=True)) == "31 of 69 epochs: --max-minutes"
+    assert how_it_ended(about_the_end(3, 1500, by_time=False)) == "3 of 1,500 epochs: --patience"
+    assert about_the_end(69, 69, by_time=True) == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        31,
+        {},
+        {"done": 31, "epochs": 69, "by": "<script>"},
+        {"done": 69, "epochs": 31, "by": "--patience"},
+        {"done": "31", "epochs": 69, "by": "--patience"},
+        {"done": 31, "epochs": 10**5000, "by": "--patience"},
+    ],
+)
+def test_a_damaged_result_says_nothing_of_its_end(said: Any) -> None:
+    assert how_it_ended({"ended_early": said}) is None
+    assert how_it_ended(said) is None
