@@ -11,7 +11,7 @@ from command_line import copy_of
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.data.images import Images
 from pcdarts.data.sources import load_data
-from pcdarts.learn.contact_sheet import MOST, draw_mistakes, in_latin
+from pcdarts.learn.contact_sheet import MOST, draw_mistakes, drawable
 from pcdarts.learn.measure import Measured
 
 NAMES = ["ant", "靴とサンダル", "x" * 300, "a\nb\x1b[31m\udcff", "", "Grüße"]
@@ -49,10 +49,28 @@ def test_images_of_any_size_and_names_of_any_kind_make_a_sheet(tmp_path: Path, s
     assert sheet.size[0] < 1000
 
 
-def test_names_are_written_in_the_letters_of_the_font_or_as_the_number_of_their_class() -> None:
-    said = [in_latin(name, f"class no. {number}") for number, name in enumerate(NAMES, 1)]
+def test_names_are_written_as_they_are_or_as_the_number_of_their_class() -> None:
+    said = [drawable(name, f"class no. {number}") for number, name in enumerate(NAMES, 1)]
     assert said == ["ant", "class no. 2", "x" * 77 + "...", "class no. 4", "''", "class no. 6"]
-    assert in_latin("Pullóver à côté", "") == "Pullover a cote"
+    assert drawable("Pullóver à côté", "image 1") == "image 1"  # without accents it would be another file
+
+
+def test_names_that_cannot_be_drawn_are_in_a_file_beside_the_sheet(colour_images: Path, tmp_path: Path) -> None:
+    root = copy_of(colour_images, tmp_path / "images")
+    (root / "bee").rename(root / "猫 жи")
+    for image in (root / "ant").iterdir():
+        image.rename(image.with_name(f"bild ä{image.name}"))
+    data = load_data("folder", root=root, image_size=16)
+    sheet = tmp_path / "sheet.png"
+    draw_mistakes(sheet, data.test, all_wrong(data.test, 3), data.classes, data.test_sources)
+    lines = set((tmp_path / "sheet-names.txt").read_text("utf-8").splitlines())
+    assert data.test_sources is not None
+    files = [Path(str(data.test_sources[index])) for index in range(len(data.test))]
+    ants = {f"image {index}: {file}" for index, file in enumerate(files) if file.parent.name == "ant"}
+    assert lines == ants | {"class no. 3: 猫 жи"}
+    assert all(file.is_file() for file in files)
+    draw_mistakes(sheet, data.test, all_wrong(data.test, 3), ["a", "b", "c"])
+    assert not (tmp_path / "sheet-names.txt").exists()
 
 
 def test_without_a_mistake_there_is_no_sheet(tmp_path: Path) -> None:

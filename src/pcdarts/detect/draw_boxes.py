@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pcdarts.data.coco.coco_images import CocoImages
 from pcdarts.data.disk.decode import strict_warnings
 from pcdarts.errors import InputError
-from pcdarts.learn.contact_sheet import in_latin
+from pcdarts.learn.contact_sheet import drawable
 from pcdarts.run.whole_files import write_bytes
 
 TILE = 320
@@ -105,7 +105,7 @@ def _tile(images: CocoImages, index: int, found: list[_Found]) -> Image.Image:
     lines = [f"{count} more {what}" for count, what in left_out if count > 0]
     texts = [(", ".join(lines), (0.0, float(tile.height)), BLACK)] if lines else []
     for box, score, label in drawn:
-        name = in_latin(images.classes[label - 1], f"class no. {label}", _NAME_LENGTH)
+        name = drawable(images.classes[label - 1], f"class no. {label}", _NAME_LENGTH)
         text = f"{name} {score:.2f}"
         texts.append((text, (box[0], box[1] - _FONT_SIZE - 3), class_colour(label)))
     taken: list[Box] = []

@@ -21,6 +21,7 @@ from pcdarts.jobs.foreign_weights import CIFAR10_CLASSES, classifier_of, is_file
 from pcdarts.jobs.measured import data_to_measure, measured_text
 from pcdarts.jobs.outcome.find_genotype import trained_genotype
 from pcdarts.jobs.tested import Say, Tested, tell, tested
+from pcdarts.learn.contact_sheet import names_beside
 from pcdarts.learn.job_batches import how_to_read, plain_batches, reading_processes, skipped_lines
 from pcdarts.learn.kept import weights_to_use
 from pcdarts.learn.measure import errors_text, measure
@@ -43,6 +44,7 @@ def run_test(config: TestConfig) -> list[float]:
         InputError: there is no finished train run, or the data does not fit its training data.
     """
     refuse_existing("--mistakes", config.mistakes)
+    refuse_existing("--mistakes", config.mistakes and names_beside(config.mistakes))
     say: Say = (lambda line: None) if config.as_json else partial(print, flush=True)
     from_file = is_file_of_weights(config.run)
     networks = [test_file(config, say)] if from_file else list(test_runs(config, say))

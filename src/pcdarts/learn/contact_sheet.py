@@ -1,10 +1,9 @@
 """A picture of the mistakes of which a classifier was most certain: a contact sheet, for those who own the images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from unicodedata import combining, normalize
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -15,7 +14,7 @@ from pcdarts.data.images import Images
 from pcdarts.errors import counted, shown
 from pcdarts.learn.job_batches import plain_batches
 from pcdarts.learn.measure import Measured, Mistake
-from pcdarts.run.whole_files import write_bytes
+from pcdarts.run.whole_files import write_bytes, write_text
 
 MOST = 25
 """The most mistakes on a sheet."""
@@ -26,10 +25,27 @@ _HEAD = 4 * _LINE
 _WHITE, _INK, _GREY, _RED = (255, 255, 255), (40, 50, 63), (95, 107, 122), (168, 58, 0)
 
 
-def in_latin(name: str, otherwise: str, length: int = 80) -> str:
-    """The name in the letters that Pillow's own font has, without accents; `otherwise` where others are in it."""
-    plain = "".join(letter for letter in normalize("NFKD", name) if not combining(letter))
-    return shown(plain, length) if plain.isascii() else otherwise
+def drawable(name: str, otherwise: str, length: int = 80) -> str:
+    """The name as it is, if Pillow's own font has all its letters, which are those of ASCII; else `otherwise`."""
+    return shown(name, length) if name.isascii() else otherwise
+
+
+def names_beside(sheet: Path) -> Path:
+    """The text file beside a picture with the names that cannot be written on it."""
+    return sheet.with_name(f"{sheet.stem}-names.txt")
+
+
+def write_names(sheet: Path, names: Mapping[str, str]) -> None:
+    """Write these names to that file, each after what stands for it in the picture; without any there is no file.
+
+    Raises:
+        RunError: the file cannot be saved.
+    """
+    path = names_beside(sheet)
+    if names:
+        write_text(path, "".join(f"{label}: {shown(name, 5000)}\n" for label, name in names.items()))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def draw_mistakes(
@@ -42,7 +58,7 @@ def draw_mistakes(
     """Draw the mistakes of which a classifier was most certain in a PNG file, each image as the network has seen it.
 
     Args:
-        path: replaced, or removed where there is no mistake.
+        path: replaced, or removed where there is no mistake; so is the file of `names_beside`.
         images: those that were measured; one that can no longer be read is left out.
         sources: the files of these images, if they come from files, for their names.
 
@@ -55,8 +71,10 @@ def draw_mistakes(
     mistakes = measured.mistakes(MOST)
     pictures = _pictures(images, [mistake.image for mistake in mistakes])
     drawn = [(mistake, pictures[mistake.image]) for mistake in mistakes if mistake.image in pictures]
+    names: dict[str, str] = {}
     if not drawn:
         path.unlink(missing_ok=True)
+        write_names(path, names)
         return 0
     columns, rows = min(_COLUMNS, len(drawn)), -(-len(drawn) // _COLUMNS)
     sheet = Image.new("RGB", (max(3, columns) * _TILE[0], _HEAD + rows * _TILE[1]), _WHITE)
@@ -76,11 +94,16 @@ def draw_mistakes(
         row, column = divmod(place, _COLUMNS)
         left, top = column * _TILE[0] + _GAP, _HEAD + row * _TILE[1]
         sheet.paste(picture, (left, top + _SIDE - picture.height))
-        for line, (words, colour) in enumerate(_words(mistake, classes, sources)):
+        for line, (words, colour) in enumerate(_words(mistake, classes, sources, names)):
             _write(draw, words, left, top + _SIDE + 2 + line * _LINE, _SIDE + 4, colour)
+    if names:
+        file = drawable(names_beside(path).name, "the text file beside this picture")
+        words = f"The names that a number stands for are in {file}."
+        _write(draw, words, _GAP, _GAP + 2 * _LINE, sheet.width - _GAP, _GREY)
     png = BytesIO()
     sheet.save(png, "PNG")
     write_bytes(path, png.getvalue())
+    write_names(path, names)
     return len(drawn)
 
 
@@ -89,13 +112,24 @@ def image_name(index: int, sources: ImageSources | None) -> str:
     return f"image {index}" if sources is None else str(sources[index])
 
 
-def _words(mistake: Mistake, classes: Sequence[str], sources: ImageSources | None) -> list[tuple[str, tuple[int, ...]]]:
-    own, taken = (in_latin(classes[index], f"class no. {index + 1}") for index in (mistake.label, mistake.prediction))
-    file = Path(image_name(mistake.image, sources)).name
+def _words(
+    mistake: Mistake, classes: Sequence[str], sources: ImageSources | None, names: dict[str, str]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """The lines below an image; what stands for a name that cannot be drawn is added to `names`."""
+
+    def drawn(name: str, otherwise: str, whole: str) -> str:
+        words = drawable(name, otherwise)
+        if words == otherwise != name:
+            names[otherwise] = whole
+        return words
+
+    labels = (mistake.label, mistake.prediction)
+    own, taken = (drawn(classes[index], f"class no. {index + 1}", classes[index]) for index in labels)
+    path = image_name(mistake.image, sources)
     return [
         (f"is {own}", _INK),
         (f"{100 * mistake.probability:.0f} % {taken}", _RED),
-        (in_latin(file, f"image {mistake.image}"), _GREY),
+        (drawn(Path(path).name, f"image {mistake.image}", path), _GREY),
     ]
 
 
