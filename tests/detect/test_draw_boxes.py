@@ -12,7 +12,7 @@ from coco_set import box, write_set
 from pcdarts.data.coco.coco import load_coco_test
 from pcdarts.data.coco.coco_images import CocoImages
 from pcdarts.detect.draw_boxes import BLACK, MOST_DRAWN, TILE, WHITE, class_colour, draw_detections
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, shown
 
 RED = (255, 0, 0)
 
@@ -130,6 +130,9 @@ def test_no_name_is_written_over_that_of_a_better_detection(images: CocoImages, 
 def test_classes_of_any_name_can_be_written(images: CocoImages, tmp_path: Path, name: str) -> None:
     named = replace(images, classes=(name,) * 3)
     assert has(drawn(named, [detection(1, 0.9)], tmp_path / "sheet.png"), class_colour(1))
+    beside = tmp_path / "sheet-names.txt"
+    assert beside.is_file() != name.isascii()
+    assert name.isascii() or beside.read_text("utf-8") == f"class no. 1: {shown(name)}\n"
 
 
 @pytest.mark.parametrize("size", [(3000, 2), (2, 3000), (1, 1)])

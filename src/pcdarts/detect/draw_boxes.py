@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pcdarts.data.coco.coco_images import CocoImages
 from pcdarts.data.disk.decode import strict_warnings
 from pcdarts.errors import InputError
-from pcdarts.learn.contact_sheet import drawable
+from pcdarts.learn.contact_sheet import drawable, write_names
 from pcdarts.run.whole_files import write_bytes
 
 TILE = 320
@@ -38,7 +38,8 @@ def draw_detections(
     """Draw all `images` on one PNG sheet: objects in white, detections in the colour of their class with its name.
 
     In each image the `MOST_DRAWN` best detections and the `MOST_DRAWN` largest objects are drawn; a line at its bottom
-    counts the others. A name that would cover the name of a better detection is left out.
+    counts the others. A class whose name has letters that the font lacks is a number, which a text file beside it explains.
+    A name that would cover the name of a better detection is left out.
 
     Args:
         detections: as described in `average_precision`; those of other images are not drawn.
@@ -71,6 +72,9 @@ def draw_detections(
     png = BytesIO()
     sheet.save(png, "PNG")
     write_bytes(path, png.getvalue())
+    labels = {label for of_it in found.values() for _, label, _ in of_it}
+    names = {f"class no. {label}": images.classes[label - 1] for label in sorted(labels)}
+    write_names(path, {label: name for label, name in names.items() if not name.isascii()})
     return undrawn
 
 

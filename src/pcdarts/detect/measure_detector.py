@@ -13,6 +13,7 @@ from pcdarts.detect.detecting import detection_data, drop_unreadable, find_objec
 from pcdarts.detect.detector import Detector
 from pcdarts.detect.draw_boxes import MOST_DRAWN, draw_detections
 from pcdarts.errors import InputError
+from pcdarts.learn.contact_sheet import names_beside
 from pcdarts.run.checkpoint import load_checkpoint
 from pcdarts.run.device import choose_device
 from pcdarts.run.run_folder import RunFolder
@@ -31,6 +32,7 @@ def run_detect_test(config: DetectTestConfig) -> dict[str, float]:
     """
     refuse_existing("--submission", config.submission)
     refuse_existing("--draw", config.draw)
+    refuse_existing("--draw", config.draw and names_beside(config.draw))
     run = RunFolder.open(config.run)
     trained = resolve(DetectTrainConfig, file=run.config)
     run.read_result()
