@@ -38,7 +38,7 @@ def draw_detections(
     """Draw all `images` on one PNG sheet: objects in white, detections in the colour of their class with its name.
 
     In each image the `MOST_DRAWN` best detections and the `MOST_DRAWN` largest objects are drawn; a line at its bottom
-    counts the others. A class whose name has letters that the font lacks is a number, which a text file beside it explains.
+    counts the others. A class whose name has letters that the font lacks is a number that a file beside it explains.
     A name that would cover the name of a better detection is left out.
 
     Args:
