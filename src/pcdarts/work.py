@@ -76,9 +76,14 @@ def _settings_of_start(config_class: type[JobConfig], file: Path | None, flags: 
 
 
 def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, Any], problems: Sequence[str]) -> Config:
-    """The configuration that a run began with; flags may repeat it, say where and how fast to compute, or train on."""
+    """The configuration that a run began with; flags may repeat it, say where and how fast to compute, or train on.
+
+    Of a fit that has planned, and done nothing yet, they may change it.
+    """
     begun = resolve(config_class, file=run.config)
     config = resolve(config_class, file=run.config, flags=flags, problems=problems)
+    if config.job == "fit" and run.has_only_begun:
+        return config
     for name, value in config.identity().items():
         if value != (before := begun.fingerprint().get(name)):
             raise InputError(

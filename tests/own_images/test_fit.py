@@ -41,7 +41,7 @@ from pcdarts.own_images.chance import choice_between, interval
 from pcdarts.own_images.fit import Fit
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import EXPORT_SECONDS, SAFETY, Shape, Training
+from pcdarts.own_images.rules import SAFETY, Shape, Training
 from pcdarts.own_images.words import images_text
 from pcdarts.run.run_folder import RunFolder
 
@@ -230,11 +230,9 @@ def test_a_training_may_take_the_time_that_is_left_unless_its_epochs_are_fixed(t
         config = FitConfig(folder=tmp_path / "photos", minutes=10, compare=None, epochs=epochs)
         fit = Fit(config, RunFolder(tmp_path))
         fit.planner = Planner(config, CIFAR)
-        fit._save_training(Training(Shape(32, "cifar", 5, 8), 64, epochs or 40, 2.0, 9.0), None)
+        fit._save_training(Training(Shape(32, "cifar", 5, 8), 64, epochs or 40, 2.0, 9.0, export_seconds=20.0), None)
         told = fit.account.kept["train"]
-        assert told.get("max_minutes") == (
-            None if epochs else pytest.approx((SAFETY * 600 - EXPORT_SECONDS - 9) / 60, abs=0.01)
-        )
+        assert told.get("max_minutes") == (None if epochs else pytest.approx((SAFETY * 600 - 20 - 9) / 60, abs=0.01))
         assert told["epochs"] == (epochs or 40)
 
 
@@ -423,3 +421,31 @@ def test_every_setting_of_a_training_can_be_fixed_or_is_none_of_a_fits_business(
 )
 def test_the_interval_of_an_error_is_wilsons(share: float, count: int, low: float, high: float) -> None:
     assert interval(share, count) == pytest.approx((low, high), abs=0.001)
+
+
+def test_no_comparison_is_asked_for_by_the_same_word_in_python_in_a_file_and_at_the_command_line() -> None:
+    assert resolve(FitConfig, flags={"folder": "photos", "compare": "none"}).compare is None
+
+
+def test_a_network_that_does_not_exist_is_refused_before_anything_is_measured() -> None:
+    planner = Planner(resolve(FitConfig, flags={"folder": "photos", "compare": "resnet"}), CIFAR)
+    with pytest.raises(InputError, match="torchvision has no classification network resnet"):
+        planner.plan(600, 600)
+    assert planner._measured.cache_info().misses == 0
+
+
+def test_a_fit_that_has_only_planned_takes_other_minutes_and_plans_anew(tmp_path: Path, colour_images: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    (settings, problems) = read_flags(FitConfig, [str(colour_images), *TINY, "--compare", "none"])
+    run.config.write_text(resolve(FitConfig, flags=settings, problems=problems).to_yaml())
+    run.write_json(run.plan, {"seconds": {"planning": 2.0}, "phase": "planning", "lines": ["time: 3 min"]})
+    ended = run_in(tmp_path, "fit", "--resume", "run", "--minutes", "0.1")
+    assert error_line(ended).startswith("minutes is 0.1, but 2 epochs of the smallest network")
+    assert resolve(FitConfig, file=run.config).minutes == 0.1
+    plan = run.read_plan()
+    assert "lines" not in plan
+    assert plan["seconds"]["planning"] > 2
+    (run.path / "train").mkdir()
+    ended = run_in(tmp_path, "fit", "--resume", "run", "--minutes", "9")
+    assert error_line(ended).startswith("run was begun with minutes 0.1, not 9.0")

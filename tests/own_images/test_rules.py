@@ -109,7 +109,7 @@ def test_what_a_user_fixes_stays_and_the_rest_follows() -> None:
 def test_time_that_is_too_short_for_anything_is_refused_with_what_the_least_takes() -> None:
     with pytest.raises(TooShort) as refused:
         plan_training(CIFAR, 10, {}, speed, anything)
-    seconds = refused.value.seconds
+    seconds = refused.value.training.all_seconds
     assert seconds > 10
     assert plan_training(CIFAR, seconds + 1, {}, speed, anything).epochs >= 10
     assert refused.value.training.epochs == 10  # and that is what is trained where a search has used the time up
@@ -261,3 +261,17 @@ def test_a_stock_network_is_trained_too_where_there_is_time(
 
 def test_imbalance_is_how_many_times_as_many_images_the_largest_class_has() -> None:
     assert replace(CIFAR, classes=("a", "b"), train=(40, 10), test=(1, 1)).imbalance == 4
+
+
+def test_the_time_of_the_export_follows_from_what_is_exported_and_from_the_network() -> None:
+    none, onnx, both = (
+        plan_training(CIFAR, 600, {"num_cells": 5, "channels": 8}, speed, anything, (), formats)
+        for formats in ((), ("onnx",), ("onnx", "onnx-int8"))
+    )
+    assert none.export_seconds == 0
+    assert onnx.export_seconds == pytest.approx(1.3 * (0.4 + 1 + 5 * 0.7))
+    assert onnx.export_seconds < both.export_seconds < 30
+    assert none.epochs > onnx.epochs > both.epochs
+    assert both.all_seconds <= 600
+    deep = plan_training(CIFAR, 600, {"num_cells": 14, "channels": 8}, speed, anything, (), ("onnx", "onnx-int8"))
+    assert deep.export_seconds > 2 * both.export_seconds

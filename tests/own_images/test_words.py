@@ -1,9 +1,11 @@
 """The words of a fit's result, from figures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pcdarts.own_images.words import cell_chosen, choice_line, compared_lines, int8_line, worst_line
+from pcdarts.own_images.rules import Shape, Training
+from pcdarts.own_images.words import alone_text, cell_chosen, choice_line, compared_lines, int8_line, worst_line
 from pcdarts.run.run_folder import RunFolder
 
 INT8 = {"images": 120, "float_accuracy": 79.17, "int8_accuracy": 76.67, "max_loss": 1.0}
@@ -66,3 +68,12 @@ def test_times_of_compared_networks_are_beside_that_of_the_own_one_which_was_mea
         "an image), vgg11 40.00 % (10.0 M mult-adds)",
         "comparison: one wins.",
     ]
+
+
+def test_the_plan_says_what_training_there_would_be_time_for_without_the_comparison() -> None:
+    training = Training(Shape(32, "cifar", 5, 8), 64, 25, 29.0, 10.0, 880.0)
+    longer = replace(training, epochs=54)
+    assert alone_text(training, longer) == " none: 26.3 min training, 54 epochs"
+    larger = replace(longer, shape=Shape(64, "stride2", 8, 16))
+    assert alone_text(training, larger).endswith(", 54 epochs of 8 cells of 16 channels, 64x64 pixels")
+    assert alone_text(training, training) == alone_text(training, None) == ""

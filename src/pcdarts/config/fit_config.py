@@ -114,6 +114,11 @@ class FitConfig(FolderConfig):
             raise ValueError("latency_table is about a limit, and none is given: name it with --max-latency")
         return table
 
+    @field_validator("compare")
+    @classmethod
+    def _none_is_no_network(cls, compare: str | None) -> str | None:
+        return None if compare == "none" else compare
+
     @field_validator("export")
     @classmethod
     def _formats_are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:

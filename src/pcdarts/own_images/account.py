@@ -58,6 +58,15 @@ class Account:
         if (began := self.kept.pop("began", None)) is not None:  # a kill has left the phase without an end
             self._add(max(0.0, _last_sign(run.path) - began))
 
+    def forget_plan(self) -> None:
+        """Begin anew, but for the time that was used.
+
+        Raises:
+            RunError: it cannot be saved.
+        """
+        self.facts, self.kept = None, {name: self.kept[name] for name in ("seconds", "phase")}
+        self.save()
+
     def save(self, **facts: Any) -> None:
         """Keep these facts too.
 

@@ -19,12 +19,13 @@ from pcdarts.own_images.account import Account
 from pcdarts.own_images.chance import choice_between
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import EXPORT_SECONDS, SAFETY, Search, Shape, Training, compared_networks, steps_in
+from pcdarts.own_images.rules import SAFETY, Search, Shape, Training, compared_networks, steps_in
 from pcdarts.own_images.words import cell_chosen, choice_line, closing_lines, plan_lines
 from pcdarts.report.of_fit import FLOAT, INT8
 from pcdarts.run.device import choose_device
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.run_folder import RunFolder
+from pcdarts.run.whole_files import write_text
 from pcdarts.ship.export import run_export, settings_of
 from pcdarts.ship.formats import FORMATS
 from pcdarts.ship.int8 import LosesTooMuch
@@ -67,6 +68,13 @@ class Fit:
 
     def __init__(self, config: FitConfig, run: RunFolder) -> None:
         self.config, self.run, self.account = config, run, Account(run)
+        if (
+            run.config.is_file()
+            and run.has_only_begun
+            and resolve(FitConfig, file=run.config).identity() != config.identity()
+        ):
+            write_text(run.config, config.to_yaml())  # resumed with other settings before anything was done by them
+            self.account.forget_plan()
         self.search_place = str((run.path / "search").absolute())
         self.choice: list[str] = []
         """Why the cell is trained that is trained, if there was a choice."""
@@ -182,7 +190,7 @@ class Fit:
 
     def _save_training(self, training: Training, genotype: str | None) -> None:
         """What the training is told: also how long it may take, unless its epochs are fixed by the user."""
-        flags, after = self.planner.train_flags(training, genotype), EXPORT_SECONDS + training.compare_seconds
+        flags, after = self.planner.train_flags(training, genotype), training.all_seconds - training.seconds
         if self.config.epochs is None:
             planned = training.epochs * training.epoch_seconds
             left = self._seconds_left() - training.load_seconds - after

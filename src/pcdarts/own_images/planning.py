@@ -38,6 +38,8 @@ class Plan:
     """Or why there is none."""
     trial_epochs: int
     """Of the short trainings between which validation chooses; 0 without a choice."""
+    alone: Training | None = None
+    """The training that there would be time for without a comparison, if there is one."""
 
 
 class Planner:
@@ -60,23 +62,26 @@ class Planner:
             InputError: the time is too short, or no network is within the budget.
         """
         if self._beside is None:
+            for name in rules.compared_networks(self.config.compare, self.config.minutes):
+                check_stock(name)  # before anything is measured
             self._beside = self._compared(self.training(self.config.genotype, seconds))
         first = self.training(self.config.genotype, seconds)
         why = "--genotype" if self.config.genotype else rules.why_not_to_search(self.facts, self.config.search)
         if why is not None:
-            return Plan(first, why, 0)
+            return Plan(first, why, 0, self._alone(self.config.genotype, seconds))
         settings = rules.search_settings(self.facts, first.shape)
         images = settings.get("train_images", self.facts.images) // 2
         step = self._search_step_time(settings, images)
         search = rules.plan_search(self.facts, first.shape, whole, self.config.search, step, self.config.search_epochs)
         if isinstance(search, str):
-            return Plan(first, search, 0)
+            return Plan(first, search, 0, self._alone(None, seconds))
         try:
             return self._with_search(search, first, seconds)
         except InputError:
             if self.config.search != "auto" or self.config.search_epochs is not None:  # it is asked for
                 raise
-            return Plan(first, "it would leave too little time for the training (--minutes, --search always)", 0)
+            why = "it would leave too little time for the training (--minutes, --search always)"
+            return Plan(first, why, 0, self._alone(None, seconds))
 
     def _with_search(self, search: Search, first: Training, seconds: float) -> Plan:
         """The plan with this search, in the time for which without it `first` was the training.
@@ -89,7 +94,10 @@ class Planner:
         if self.facts.validation:  # otherwise nothing can choose
             trial = self.trial_epochs(first, left)
             left -= 2 * (first.load_seconds + trial * first.epoch_seconds)
-        return Plan(self.training(None, left, search=(search, seconds)), search, trial)
+        return Plan(self.training(None, left, search=(search, seconds)), search, trial, self._alone(None, left))
+
+    def _alone(self, genotype: str | None, seconds: float) -> Training | None:
+        return self.training(genotype, seconds, beside=()) if self._beside else None
 
     def _compared(self, training: Training) -> tuple[float, ...]:
         """How many times as long as an epoch of this training that of each stock network is, beside which it is put.
@@ -108,7 +116,6 @@ class Planner:
         base, target = self.train_config(training, genotype), self.size(shape, genotype).mult_adds
         times = []
         for name in names:
-            check_stock(name)
             stock = TrainConfig(**{**base.model_dump(), **scaled(name, sizes, images, target).settings})
             times.append(step_time(stock, None, len(facts.classes), facts.image_channels).step / own)
         return tuple(times)
@@ -131,8 +138,9 @@ class Planner:
         seconds: float,
         late: bool = False,
         search: tuple[Search, float] | None = None,
+        beside: tuple[float, ...] | None = None,
     ) -> Training:
-        """The training of a cell (by default the published one) for which there is time.
+        """The training of a cell (by default the published one) for which there is time, `beside` the comparison.
 
         Where it is `late`, since the search is done already, it is the shortest training if there is no time for any.
         `search`: that which is planned before it, and the seconds that there are for both.
@@ -144,11 +152,12 @@ class Planner:
         try:
             return rules.plan_training(
                 self.facts,
-                seconds - rules.EXPORT_SECONDS,
+                seconds,
                 self.fixed,
                 lambda shape, batch: self.step_time(shape, batch, genotype),
                 fits,
-                self._beside or (),
+                (self._beside or ()) if beside is None else beside,
+                self.config.export,
             )
         except NothingFits:
             known = (
@@ -170,7 +179,7 @@ class Planner:
         """What time is enough, with a margin, since another measurement may find other steps; and what else helps."""
         minutes, epochs = self.config.minutes, error.training.epochs
         used = 60 * rules.SAFETY * minutes - seconds
-        needed = rules.MARGIN * (error.seconds + rules.EXPORT_SECONDS)
+        needed = rules.MARGIN * error.training.all_seconds
         share, helps, beside = rules.SAFETY, [], ""
         if search is not None:  # what comes before the training takes a part of the time, however long that is
             share, taken = share - rules.BEFORE_TRAINING, rules.MARGIN * search[0].seconds

@@ -10,6 +10,7 @@ from typing import Any
 
 from pcdarts.cell.space import STEM_STRIDES, NetworkKind, largest_map, suggested_kind
 from pcdarts.errors import counted
+from pcdarts.own_images.export_time import export_seconds
 
 SIDES = (224, 160, 128, 96, 64, 32)
 """Sides to which larger images are resized, in pixels."""
@@ -61,8 +62,6 @@ EPOCH_SECONDS = 0.3
 """What an epoch takes besides its steps: saving and showing."""
 START_SECONDS = 3.0
 """What a job takes before its first step, besides the images."""
-EXPORT_SECONDS = 30.0
-"""What exporting takes."""
 SAFETY = 0.95
 """The part of the time that is planned: machines are seldom as fast as when they were measured."""
 MARGIN = 1.3
@@ -136,11 +135,17 @@ class Training:
     load_seconds: float
     compare_seconds: float = 0.0
     """Of the comparison after it."""
+    export_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Without the comparison."""
+        """Without the export and the comparison."""
         return self.load_seconds + self.epochs * self.epoch_seconds
+
+    @property
+    def all_seconds(self) -> float:
+        """With what comes after it."""
+        return self.seconds + self.export_seconds + self.compare_seconds
 
 
 @dataclass(frozen=True)
@@ -206,12 +211,15 @@ def plan_training(
     speed: Speed,
     fits: Callable[[Shape], bool],
     beside: tuple[float, ...] = (),
+    formats: tuple[str, ...] = (),
 ) -> Training:
     """The largest images and the largest network for which `seconds` are enough.
 
     Fewer epochs than make a long training, be it for lack of time or because they are fixed, teach the smallest alone.
 
-    `beside`: the networks that are trained for as many epochs afterwards, how many times as long an epoch of each is.
+    Args:
+        beside: of the networks that are trained for as many epochs afterwards, how many times as long an epoch is.
+        formats: those of the files to ship.
 
     Raises:
         TooShort: there is no time for any training.
@@ -227,8 +235,10 @@ def plan_training(
         load = facts.load_seconds + time.image * sum(facts.test)
         extra = len(beside) * load + COMPARE_SECONDS if beside else 0.0
         every = each * (1 + sum(beside))
-        epochs = fixed.get("epochs") or min(MOST_EPOCHS, math.floor((seconds - load - extra) / every))
-        return Training(shape, batch, epochs, each, load, extra + epochs * each * sum(beside))
+        reading = facts.load_seconds - START_SECONDS
+        export = MARGIN * export_seconds(formats, reading, shape.num_cells, time.image, sum(facts.test))
+        epochs = fixed.get("epochs") or min(MOST_EPOCHS, math.floor((seconds - load - extra - export) / every))
+        return Training(shape, batch, epochs, each, load, extra + epochs * each * sum(beside), export)
 
     by_side = {side: list(possible_shapes(side, fixed, fits)) for side in possible_sides(facts, fixed)}
     by_side = {side: shapes for side, shapes in by_side.items() if shapes}
@@ -261,7 +271,7 @@ def _up_to(size: tuple[int, int], shapes: list[Shape]) -> list[Shape]:
 
 
 def _is_long_enough(training: Training, epochs: int, seconds: float) -> bool:
-    return training.epochs >= epochs and training.seconds + training.compare_seconds <= seconds
+    return training.epochs >= epochs and training.all_seconds <= seconds
 
 
 class NothingFits(Exception):
@@ -274,11 +284,6 @@ class TooShort(Exception):
     def __init__(self, training: Training) -> None:
         super().__init__(f"{counted(training.epochs, 'epoch')} take {training.seconds:.0f} s")
         self.training = training
-
-    @property
-    def seconds(self) -> float:
-        """What would be enough for it, and for the comparison after it."""
-        return self.training.seconds + self.training.compare_seconds
 
 
 def settings_for(facts: Facts, training: Training) -> dict[str, Any]:

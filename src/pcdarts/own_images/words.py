@@ -15,10 +15,10 @@ from pcdarts.ops.processor import processor_name
 from pcdarts.own_images.chance import chance_error, interval, standard_error
 from pcdarts.own_images.planning import Plan, Planner
 from pcdarts.own_images.rules import (
-    EXPORT_SECONDS,
     Facts,
     Search,
     Shape,
+    Training,
     compared_networks,
     mirroring_of,
     published_cell,
@@ -108,11 +108,24 @@ def time_text(config: FitConfig, plan: Plan) -> str:
     if isinstance(plan.search, Search):
         trials = 2 * (training.load_seconds + plan.trial_epochs * training.epoch_seconds)
         parts = [f"{_minutes(plan.search.seconds)} search", f"{_minutes(trials)} choice"]
-    parts += [f"{_minutes(training.seconds)} training", f"{_minutes(EXPORT_SECONDS)} export"]
+    parts += [f"{_minutes(training.seconds)} training"]
+    parts += [f"{_minutes(training.export_seconds)} export"] if config.export else []
     compared = compared_networks(config.compare, config.minutes)
     if compared:
-        parts.append(f"{_minutes(training.compare_seconds)} comparison with {listed(compared, 'and')} (--compare)")
+        time, names = _minutes(training.compare_seconds), listed(compared, "and")
+        parts.append(f"{time} comparison with {names} (--compare{alone_text(training, plan.alone)})")
     return ", ".join(parts)
+
+
+def alone_text(training: Training, alone: Training | None) -> str:
+    """What training there would be time for without the comparison."""
+    if alone is None or (alone.shape, alone.epochs) == (training.shape, training.epochs):
+        return ""
+    text = f" none: {_minutes(alone.seconds)} training, {counted(alone.epochs, 'epoch')}"
+    if (shape := alone.shape) != training.shape:
+        pixels = f", {shape.image_size}x{shape.image_size} pixels" * (shape.image_size != training.shape.image_size)
+        text += f" of {shape.num_cells} cells of {shape.channels} channels{pixels}"
+    return text
 
 
 def _minutes(seconds: float) -> str:

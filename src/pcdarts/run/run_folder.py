@@ -127,13 +127,17 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """Remove the folder if it holds no more than a job's beginning: the job was refused before it did anything."""
-        beginning = (self.config, self.env, self.log, self.split, self.plan, self.latencies)
         with suppress(OSError):
-            left = list(self.path.iterdir())
-            if all(path in beginning or _is_no_work(path) for path in left):
-                for path in left:
+            if self.has_only_begun:
+                for path in list(self.path.iterdir()):
                     path.unlink()
                 self.path.rmdir()
+
+    @property
+    def has_only_begun(self) -> bool:
+        """Whether the folder holds no more than a job's beginning, of which a plan is a part."""
+        beginning = (self.config, self.env, self.log, self.split, self.plan, self.latencies)
+        return all(path in beginning or _is_no_work(path) for path in self.path.iterdir())
 
     @property
     def is_finished(self) -> bool:
