@@ -410,7 +410,14 @@ def test_only_the_folder_of_a_fit_is_resumed(fitted: tuple[Path, str]) -> None:
 def test_every_setting_of_a_training_can_be_fixed_or_is_none_of_a_fits_business() -> None:
     left_out = {"recipe", "data", "data_root", "hub_name", "init", "seeds", "test_images", "test_every"}
     left_out |= {"loading", "crop", "color_jitter", "momentum", "gradient_clip", "gradient_accumulation_steps"}
-    left_out |= {"auxiliary_weight", "learning_rate_min", "learning_rate_schedule", "lr_warmup_epochs", "compile"}
+    left_out |= {
+        "nesterov",
+        "auxiliary_weight",
+        "learning_rate_min",
+        "learning_rate_schedule",
+        "lr_warmup_epochs",
+        "compile",
+    }
     left_out |= {"synchronize_batch_norm", "deterministic", "max_skipped_batches", "checkpoint_minutes", "track"}
     left_out |= {"stock", "stock_width", "pretrained", "pretrained_file", "test", "max_minutes"}
     assert TrainConfig.model_fields.keys() - FitConfig.model_fields.keys() == left_out

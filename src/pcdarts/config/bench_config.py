@@ -1,4 +1,4 @@
-"""What `pcdarts bench` and `pcdarts tables` can be told."""
+"""What `pcdarts bench`, `pcdarts tables` and `pcdarts methods` can be told."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,12 @@ class TablesConfig(JobConfig):
     job: Literal["tables"] = "tables"
     table: Literal["all", "1", "2", "5"] = setting("all", "which table")
     json_file: Path | None = setting(None, "file to write all figures to", alias="json")
+
+
+class MethodsConfig(JobConfig):
+    """List the search methods, each with a line; into another program only their names."""
+
+    job: Literal["methods"] = "methods"
 
 
 class BenchConfig(JobConfig, Stem, Size, Nodes, PartialChannels, BatchSize, Machine):

@@ -33,7 +33,7 @@ from pcdarts.config.groups.learning_settings import (
     Sgd,
 )
 from pcdarts.config.groups.machine_settings import Compilation, Determinism, Machine, Safety, Seed, Threads
-from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings, MethodSettings
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings
 from pcdarts.config.groups.network_settings import (
     Budget,
     CellOrStock,
@@ -58,6 +58,7 @@ from pcdarts.config.groups.values import (
     Probability,
 )
 from pcdarts.config.job_config import JobConfig, RunConfig
+from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.errors import closest, listed, shown
 
 
@@ -131,6 +132,16 @@ class SearchConfig(
                 f"method is {shown(method)}, but it must be {listed(METHOD_SETTINGS)}{closest(method, METHOD_SETTINGS)}"
             )
         return method
+
+    @field_validator("max_mult_adds", "max_params", "max_skips", "max_latency")
+    @classmethod
+    def _the_method_knows_budgets(cls, limit: Any, info: ValidationInfo) -> Any:
+        if limit is not None and not getattr(cls, "has_budgets", True):
+            raise ValueError(
+                f"{info.field_name} limits the cells that a method weighs operation by operation, and "
+                f"{info.data.get('method')} finds whole cells: drop it, or use method darts"
+            )
+        return limit
 
     @field_validator("kernels")
     @classmethod

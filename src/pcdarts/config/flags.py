@@ -13,6 +13,7 @@ from pcdarts.config.foreign_flags import meant
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.groups.values import DATA_NAMES
 from pcdarts.config.job_config import FolderConfig, JobConfig, every_setting, settings
+from pcdarts.config.methods.recipes import PUBLISHED
 from pcdarts.config.recipes import RECIPES, chosen_recipe, resolve
 from pcdarts.config.verbs import JOBS
 from pcdarts.errors import listed, shown
@@ -178,7 +179,9 @@ def _flag_of(name: str, field: FieldInfo, config_class: type[JobConfig]) -> Any:
     if kind is bool:
         return Annotated[bool, tyro.conf.arg(help=description)]
     if name == "recipe":
-        metavar = f"{{{','.join(RECIPES[config_class.job_name()])}}}"
+        names = [name for name in RECIPES[config_class.job_name()] if name.removesuffix("-small") not in PUBLISHED]
+        of_methods = ["METHOD", "METHOD-small"] if config_class.job_name() == "search" and PUBLISHED else []
+        metavar = f"{{{','.join(names + of_methods)}}}"
     elif choices := _choices(name, kind):
         metavar = f"{{{','.join(choices)}}}"
     elif field.is_required():

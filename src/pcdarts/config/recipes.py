@@ -1,6 +1,7 @@
 """Published settings, one function each, and how a job's configuration comes about: recipe < YAML file < flags."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from pcdarts.config.detect_config import DetectTrainConfig
 from pcdarts.config.groups.group import ConfigError, with_origin
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.job_config import JobConfig, settings
+from pcdarts.config.methods.recipes import PUBLISHED, SMALL
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError, did_you_mean, shown
@@ -99,6 +101,18 @@ def search_darts_v1() -> SearchConfig:
 def search_darts_v2() -> SearchConfig:
     """The second-order search of DARTS (Liu et al., 2019) on CIFAR-10."""
     return SearchConfig(**search_darts_v1().model_dump() | {"recipe": "darts-v2", "second_order": True})
+
+
+def search_by_method(method: str) -> SearchConfig:
+    """The search of a method as its authors published it, on CIFAR-10."""
+    return SearchConfig(**{"recipe": method, "data": "cifar10", "method": method} | PUBLISHED[method])
+
+
+def search_by_method_small(method: str) -> SearchConfig:
+    """The same made small: the images and the supernet of `cifar10-small`."""
+    own = METHOD_SETTINGS["darts"].model_fields
+    base = {name: value for name, value in search_cifar10_small().model_dump().items() if name not in own}
+    return SearchConfig(**base | {"recipe": f"{method}-small", "method": method} | SMALL[method])
 
 
 def search_imagenet() -> SearchConfig:
@@ -285,6 +299,8 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
         "darts-v2": search_darts_v2,
         "imagenet": search_imagenet,
         OWN_IMAGES: search_own_images,
+        **{method: partial(search_by_method, method) for method in PUBLISHED},
+        **{f"{method}-small": partial(search_by_method_small, method) for method in SMALL},
     },
     "random search": {
         "fashion-mini": random_search_fashion_mini,
@@ -333,8 +349,10 @@ _BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
 
 def training_recipe(search: SearchConfig | RandomSearchConfig) -> TrainConfig:
     """By which the cells of a search are trained: the recipe of its name, else that for its data, else the first."""
-    known = search.recipe in RECIPES["train"]
-    return recipe(TrainConfig, str(search.recipe) if known else _BY_DATA.get(search.data, DEFAULT))
+    name = str(search.recipe)
+    if name.removesuffix("-small") in SMALL and name.endswith("-small"):
+        name = "cifar10-small"
+    return recipe(TrainConfig, name if name in RECIPES["train"] else _BY_DATA.get(search.data, DEFAULT))
 
 
 def chosen_recipe(job: str, given: Mapping[str, Any]) -> str:

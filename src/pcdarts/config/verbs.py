@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from pcdarts.config.bench_config import BenchConfig, TablesConfig
+from pcdarts.config.bench_config import BenchConfig, MethodsConfig, TablesConfig
 from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import (
     DataSplitConfig,
@@ -50,6 +50,7 @@ def imported(place: str) -> Callable[..., Any]:
 
 JOBS: dict[str, Job] = {
     "search": Job(SearchConfig, "pcdarts.jobs.search:run_search", plans="pcdarts.bench.plan:run_plan"),
+    "methods": Job(MethodsConfig, "pcdarts.jobs.outcome.methods:run_methods"),
     "random search": Job(RandomSearchConfig, "pcdarts.jobs.random_search:run_random_search"),
     "train": Job(TrainConfig, "pcdarts.jobs.train:run_train", "pcdarts.jobs.train:pinned"),
     "detect train": Job(

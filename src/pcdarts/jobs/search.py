@@ -5,7 +5,6 @@ saved, counted and shown around the loops is in `run/session.py`; `conclude` wri
 """
 
 from contextlib import closing
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -17,6 +16,7 @@ from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.outcome.conclusion import closing_lines, conclude, rounded, search_cost
+from pcdarts.jobs.outcome.evaluation import network_of
 from pcdarts.jobs.outcome.under_budget import (
     check_evaluation_network,
     derived,
@@ -27,8 +27,9 @@ from pcdarts.learn.job_batches import plain_batches, training_batches, training_
 from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
-from pcdarts.learn.networks import in_stage, make_method, make_supernet
+from pcdarts.learn.networks import make_method, make_supernet
 from pcdarts.learn.splits import split_images
+from pcdarts.learn.stages import stages_of
 from pcdarts.learn.task import ArchBatches, SupernetTask
 from pcdarts.methods.method import At, Batch
 from pcdarts.ops import compiling
@@ -37,8 +38,8 @@ from pcdarts.run.device import prepare_device
 from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.run.schedule import cosine
 from pcdarts.run.session import session
+from pcdarts.supernet.widening import widen
 
 
 def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:
@@ -61,9 +62,9 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     space = CellSpace(config.num_nodes)
-    method = make_method(config, space, device)
-    stages = [in_stage(config, stage) for stage in method.stages()]  # most methods have one, which is `config`
-    stage, epochs = stages[0], sum(stage.epochs for stage in stages)
+    method = make_method(config, space, device, lambda: network_of(config, data).costs(space))
+    stages = stages_of(config, method.stages())
+    stage, epochs, before = stages[0], stages[-1].end, None
     arch_batches = ArchBatches(training_batches(config, data, arch_images, "arch", device, processes), epochs)
     weight_average, arch_average = Average("weight", processes), Average("arch", processes)
     losses = {"weight_average": weight_average, "arch_average": arch_average}
@@ -73,24 +74,26 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         return task.batch("arch", *arch_batches.take(job.place.epoch))
 
     with (
-        explain_out_of_memory(lambda: what_would_fit(stage, data, weight_batches.batch_size, run, processes)),
+        explain_out_of_memory(lambda: what_would_fit(stage.config, data, weight_batches.batch_size, run, processes)),
         closing(arch_batches),
         session(config, run, resume, processes, device, data, losses=losses, steps=steps, epochs=epochs) as job,
     ):
         if len(stages) > 1 and job.saving.epochs_before:
             raise InputError(f"{run.path} has several stages, and cannot be trained on: drop --epochs")
         for stage in job.stages(stages):
-            first_epoch = sum(earlier.epochs for earlier in stages[: job.place.stage])
             if job.place.stage > 0:  # in the first stage the numbers follow those that the method took above
                 torch.manual_seed(generator(config.seed, "initial weights", job.place.stage).initial_seed())
-            supernet = make_supernet(stage, space, data.num_classes, data.image_channels).to(device)
-            optimizer = make_sgd(supernet, stage)
+            supernet = make_supernet(stage.config, space, data.num_classes, data.image_channels).to(device)
+            optimizer = make_sgd(supernet, stage.config)
+            if stage.keeps_weights and before is not None:  # after a resume they are in the checkpoint
+                widen(before[0], supernet, generator(config.seed, "widening", job.place.stage), (before[1], optimizer))
+            before = supernet, optimizer
             job.keep(supernet=supernet, method=method, weight_optimizer=optimizer, scaler=scaler)
             job.keep(arch_batches=arch_batches)
             job.watch(supernet, method.arch)
             images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
             job.begin(images_used, [*data.notes, *budget_lines])
-            kernels = kernels_of_search(stage, supernet, data, weight_batches.batch_size, job)
+            kernels = kernels_of_search(stage.config, supernet, data, weight_batches.batch_size, job)
             if config.compile:
                 compile_modules([supernet], compiling.BACKEND)
             task = SupernetTask(
@@ -106,27 +109,28 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 measured=plain_arch_batches,
                 between=job.save_if_due,
             )
-            for epoch, learning_rate in job.epochs(first_epoch + stage.epochs, partial(rate_in, stage, first_epoch)):
+            for epoch, learning_rate in job.epochs(stage.end, stage.learning_rate):
                 optimizer.param_groups[0]["lr"] = learning_rate
                 supernet.train()
 
                 for step, images_and_labels in job.steps(weight_batches, epoch):
-                    at = At(epoch, step, job.place.stage, epoch - first_epoch, stage.epochs)
+                    at = At(epoch, step, job.place.stage, epoch - stage.first_epoch, stage.config.epochs)
                     weight_batch = task.batch("weight", epoch, step, *images_and_labels)
 
                     # As in DARTS (Algorithm 1): α and β first, then the weights under the mixture that these now give.
-                    if epoch - first_epoch >= stage.arch_frozen_epochs:
+                    if epoch >= stage.first_arch_epoch:
                         with job.guarded():
                             seen = method.step(at, task, weight_batch)
                             if seen is not None:
                                 arch_average.add(*seen, job.finite.bad)
 
                     with job.guarded():
-                        seen = task.learn(weight_batch, method.draws(at, task, weight_batch))
-                        weight_average.add(*seen, job.finite.bad)
+                        draws = method.draws(at, task, weight_batch)
+                        if draws:
+                            weight_average.add(*task.learn(weight_batch, draws), job.finite.bad)
 
                 with job.guarded():
-                    at = At(epoch, steps - 1, job.place.stage, epoch - first_epoch, stage.epochs)
+                    at = At(epoch, steps - 1, job.place.stage, epoch - stage.first_epoch, stage.config.epochs)
                     method.end_epoch(at, task, generator(config.seed, "end of epoch", epoch))
                 job.place.count_time()  # what a method does at the end of an epoch is part of the search cost
                 processes.check_same(method.arch, "alpha and beta")
@@ -158,8 +162,3 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         }
         job.finish(result, closing_lines(run, config, data, result))
     return result
-
-
-def rate_in(stage: SearchConfig, first_epoch: int, epoch: int) -> float:
-    """The learning rate of an epoch of a stage that began in the epoch `first_epoch`."""
-    return cosine(epoch - first_epoch, stage.epochs, stage.learning_rate, stage.learning_rate_min)

@@ -27,7 +27,12 @@ def in_parts(images: Tensor, labels: Tensor, parts: int) -> Iterator[tuple[Tenso
 def make_sgd(network: nn.Module, config: RunConfig) -> torch.optim.SGD:
     """Momentum SGD on all weights of a network."""
     return torch.optim.SGD(
-        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay, fused=True
+        network.parameters(),
+        config.learning_rate,
+        config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.nesterov,
+        fused=True,
     )
 
 

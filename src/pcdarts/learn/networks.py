@@ -1,34 +1,35 @@
 """What a configuration describes: the method of a search, its supernet, and the network of a training."""
 
-from dataclasses import asdict
+from collections.abc import Callable
 
 import torch
 
+from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, TrainConfig
-from pcdarts.config.groups.method_settings import settings_of_method
-from pcdarts.methods.method import Method, Stage
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, settings_of_method
+from pcdarts.methods.method import Method
 from pcdarts.methods.methods import METHODS
 from pcdarts.network.network import Network
 from pcdarts.network.stock import AnyNetwork, StockNetwork
 from pcdarts.supernet.supernet import Supernet
 
 
-def make_method(config: SearchConfig, space: CellSpace, device: torch.device | str = "cpu") -> Method:
-    """The search method, at its start; the noise of its first α and β comes from PyTorch's global generator."""
-    settings = settings_of_method(config)
-    return METHODS[config.method](space, config.edge_normalization, device, **settings)
+def make_method(
+    config: SearchConfig,
+    space: CellSpace,
+    device: torch.device | str = "cpu",
+    costs: Callable[[], NetworkCosts] | None = None,
+) -> Method:
+    """The search method, at its start; the noise of its first α and β comes from PyTorch's global generator.
 
-
-def in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:
-    """The configuration of one stage of a search: `config`, changed where the method's `stage` says something else.
-
-    Raises:
-        InputError: the stage and the rest of the configuration do not fit.
+    `costs` gives what the network costs that will be trained; a method that learns about costs is not trained without.
     """
-    changes = {name: value for name, value in asdict(stage).items() if value is not None}
-    return SearchConfig(**config.model_dump() | changes) if changes else config
+    settings = settings_of_method(config)
+    if METHOD_SETTINGS[config.method].needs_costs and costs is not None:
+        settings["costs"] = costs()
+    return METHODS[config.method](space, config.edge_normalization, device, **settings)
 
 
 def make_supernet(config: SearchConfig, space: CellSpace, num_classes: int, image_channels: int) -> Supernet:

@@ -121,6 +121,8 @@ def second_order_gradients(
 def next_weights(task: Task, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
     """w' = w - ξ (μ v + ∇_w L_weight(w, α) + λ w): SGD's next step, without gradient clipping (authors' code).
 
+    With Nesterov's momentum the step looks ahead once more, as PyTorch's does.
+
     The result is made of new leaves: gradients with respect to them can be asked for, and lead no further. The task's
     weights, the optimiser's parameters and `gradients` must have the same order.
     """
@@ -130,6 +132,8 @@ def next_weights(task: Task, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
     for (name, w), parameter, gradient in zip(task.weights.items(), group["params"], gradients, strict=True):
         step = gradient + λ * w
         if (v := state[parameter].get("momentum_buffer")) is not None:
-            step = step + μ * v
+            step = step + μ * (v if not group["nesterov"] else μ * v + step)
+        elif group["nesterov"]:
+            step = step + μ * step
         ahead[name] = (w - ξ * step).detach().requires_grad_()
     return ahead

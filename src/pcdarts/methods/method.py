@@ -43,6 +43,13 @@ class Stage:
     """So many epochs at the beginning of the stage only move the weights: `Method.step` is not called in them."""
     num_cells: int | None = None
     k: int | None = None
+    learning_rate: float | None = None
+    learning_rate_min: float | None = None
+    keeps_weights: bool = False
+    """The supernet goes on with the weights and momenta of the stage before, widened where more channels are sampled
+    (a smaller `k`); otherwise it begins with fresh ones. Not with other `num_cells`."""
+    keeps_schedule: bool = False
+    """The learning rate goes on along the cosine of the stage before, whose end is then the end of this stage."""
 
 
 class Batch(NamedTuple):
@@ -127,16 +134,19 @@ class Method(Protocol):
 
     @property
     def arch(self) -> nn.Module:
-        """What is learnt, as parameters: the same in every process, and saved only while finite."""
+        """What is learnt, as parameters: the same in every process, and saved only while finite; there may be none."""
 
     def stages(self) -> Sequence[Stage]:
-        """The parts of the search, one after the other; each begins with fresh weights."""
+        """The parts of the search, one after the other."""
 
     def mixture(self) -> Mixture:
         """The mixture of all that is learnt so far, nothing drawn: reported after every epoch, measured at the end."""
 
     def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float | Tensor, Mixture]]:
-        """The mixtures on which the weights learn from a batch, each with its share of the loss; shares sum to 1."""
+        """The mixtures on which the weights learn from a batch, each with its share of the loss; shares sum to 1.
+
+        Without any the weights stay as they are.
+        """
 
     def step(self, at: At, task: Task, weight_batch: Batch) -> Seen | None:
         """Learn about mixtures before the weights take their step on `weight_batch`; return what was seen, if anything.

@@ -183,4 +183,4 @@ def _together(tensors: list[Tensor]) -> Tensor:
 
 def _is_finite(module: nn.Module) -> bool:
     checks = [tensor.isfinite().all() for tensor in module.state_dict().values()]
-    return bool(torch.stack(checks).all())
+    return not checks or bool(torch.stack(checks).all())

@@ -111,7 +111,7 @@ class Processes:
         Raises:
             RunError: they are not.
         """
-        if self.count == 1:
+        if self.count == 1 or next(module.parameters(), None) is None:
             return
         values = torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
         least, greatest = values.clone(), values.clone()

@@ -25,8 +25,16 @@ class Sgd(BatchSize):
 
     learning_rate: Positive = setting(0.1, "initial learning rate of momentum SGD, annealed")
     momentum: Probability = setting(0.9, "momentum of SGD")
+    nesterov: bool = setting(False, "Nesterov's momentum")
     weight_decay: NotNegative = setting(3e-4, "weight decay of the network weights")
     gradient_clip: Positive = setting(5.0, "largest norm of the gradient of the network weights")
+
+    @field_validator("nesterov")
+    @classmethod
+    def _nesterov_has_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and info.data.get("momentum") == 0:
+            raise ValueError("nesterov is on, but momentum is 0: give a momentum, or drop nesterov")
+        return nesterov
 
 
 class LowestLearningRate(Group):

@@ -4,14 +4,11 @@ from typing import Any
 
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
-
-
-class MethodSettings(Group):
-    """The settings of one method; without `after` they come last in help and YAML."""
+from pcdarts.config.methods.settings import MethodSettings
 
 
 class DartsSettings(MethodSettings):
-    """DARTS: alpha and beta learn by Adam, on the loss of the arch split."""
+    """softmaxes of all operations; alpha and beta learn by Adam on the arch split (DARTS, PC-DARTS)"""
 
     second_order: bool = setting(
         False, "second-order architecture gradient, as in DARTS v2", after="edge_normalization"

@@ -1,0 +1,1 @@
+"""What search methods can be told, and their recipes."""

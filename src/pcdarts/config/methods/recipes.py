@@ -1,0 +1,12 @@
+"""The recipes of search methods other than DARTS: for each the published settings, and small ones for two cores.
+
+Each is what it says differently from the paper's search on CIFAR-10, or from `cifar10-small`.
+"""
+
+from typing import Any
+
+PUBLISHED: dict[str, dict[str, Any]] = {}
+"""By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
+
+SMALL: dict[str, dict[str, Any]] = {}
+"""By method; the recipe's name ends with "-small"."""

@@ -1,0 +1,64 @@
+"""The stages of a search: which configuration each has, and its learning rates."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from pcdarts.config.configs import SearchConfig
+from pcdarts.errors import InputError
+from pcdarts.methods.method import Stage
+from pcdarts.run.schedule import cosine
+
+
+@dataclass(frozen=True)
+class SearchStage:
+    """A stage of a search; epochs count from 0 over the whole search."""
+
+    config: SearchConfig
+    """Of this stage: that of the search, changed where the method says something else."""
+    first_epoch: int
+    keeps_weights: bool
+    """Whether the supernet goes on with the weights of the stage before."""
+    schedule: tuple[int, int]
+    """The epochs between which one cosine leads from the learning rate to the lowest one."""
+
+    @property
+    def end(self) -> int:
+        """The epoch that is the first one after this stage."""
+        return self.first_epoch + self.config.epochs
+
+    @property
+    def first_arch_epoch(self) -> int:
+        """The first epoch in which the method takes steps."""
+        return self.first_epoch + self.config.arch_frozen_epochs
+
+    def learning_rate(self, epoch: int) -> float:
+        """Of the weights, in an epoch of this stage."""
+        start, end = self.schedule
+        return cosine(epoch - start, end - start, self.config.learning_rate, self.config.learning_rate_min)
+
+
+def stages_of(config: SearchConfig, stages: Sequence[Stage]) -> list[SearchStage]:
+    """The stages of the search that `config` describes, by what its method says; most methods have one stage.
+
+    Raises:
+        InputError: a stage and the rest of the configuration do not fit.
+    """
+    found: list[SearchStage] = []
+    for stage in stages:
+        own, first = _in_stage(config, stage), found[-1].end if found else 0
+        if stage.keeps_weights and found and own.num_cells != found[-1].config.num_cells:
+            raise InputError("a stage that keeps the weights of the one before has as many cells as that: num_cells")
+        schedule = (first, first + own.epochs)
+        if stage.keeps_schedule and found:
+            schedule = (found[-1].schedule[0], schedule[1])
+            joined = found[-1].schedule
+            found = [replace(each, schedule=schedule) if each.schedule == joined else each for each in found]
+        found.append(SearchStage(own, first, stage.keeps_weights and bool(found), schedule))
+    return found
+
+
+def _in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:
+    """The configuration of a stage: `config`, changed where the stage says something else."""
+    said = {name: value for name, value in asdict(stage).items() if not name.startswith("keeps")}
+    changes = {name: value for name, value in said.items() if value is not None}
+    return SearchConfig(**config.model_dump() | changes) if changes else config
