@@ -1,0 +1,202 @@
+"""What every search method must do, whichever paper it is from; `tiny_searches.py` has what each needs to be tiny."""
+
+import math
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from command_line import checkpoint_of, differences, done, end_of, metrics_of, pair, refused, result_of, run_in
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CellSpace
+from pcdarts.config.configs import SearchConfig
+from pcdarts.config.flags import read_flags
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
+from pcdarts.config.methods.recipes import PUBLISHED, SMALL
+from pcdarts.config.recipes import resolve
+from pcdarts.learn import networks
+from pcdarts.learn.networks import make_method
+from pcdarts.learn.stages import stages_of
+from pcdarts.learn.steps import SearchStep, search_setting
+from pcdarts.methods.method import At
+from pcdarts.methods.methods import METHODS
+from tiny_searches import TINY, tiny_search
+
+SHARED = shlex.split("--kernels plain --synchronize-batch-norm --channel-sampling random")
+"""With these, two processes compute what one computes."""
+
+
+@pytest.fixture(scope="module", params=[*METHODS])
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(method: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that was not disturbed, with K = 2 and edge normalisation."""
+    folder = tmp_path_factory.mktemp(method)
+    done(folder, *tiny_search(method), *SHARED, "--run", "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same searches by all methods, each by two processes that share the batches."""
+    folder = tmp_path_factory.mktemp("together")
+    for started in pair(folder, code=BY_TWO.format(searches=[[*tiny_search(name), *SHARED] for name in METHODS])):
+        ended = end_of(started)
+        assert (ended.code, ended.err) == (0, "")
+    return folder
+
+
+BY_TWO = """
+from pathlib import Path
+from pcdarts.config.configs import SearchConfig
+from pcdarts.config.flags import read_flags
+from pcdarts.config.recipes import resolve
+from pcdarts.jobs.search import run_search
+from pcdarts.run.processes import joined
+from pcdarts.run.run_folder import RunFolder
+
+with joined() as processes:
+    for _, *arguments in {searches}:
+        flags, problems = read_flags(SearchConfig, arguments)
+        config = resolve(SearchConfig, flags=flags, problems=problems)
+        place = Path(config.method)
+        place.mkdir(exist_ok=True)
+        run_search(config, RunFolder(place), False, processes)
+"""
+
+
+# What it says of itself
+
+
+def test_every_method_has_settings_a_line_of_help_and_two_recipes() -> None:
+    assert list(METHODS) == list(METHOD_SETTINGS)
+    others = [name for name in METHODS if name != "darts"]  # whose recipes are those of the paper
+    assert sorted(PUBLISHED) == sorted(SMALL) == sorted(others)
+    assert set(TINY) <= set(METHODS)
+    for settings in METHOD_SETTINGS.values():
+        line = str(settings.__doc__).splitlines()[0]
+        assert line.endswith(")"), "the paper stands in brackets"
+        assert line[0].islower() or line.split()[0].isupper()
+
+
+@pytest.mark.parametrize("recipe", [name + size for name in PUBLISHED for size in ("", "-small")])
+def test_a_recipe_of_a_method_is_a_search_by_it_with_stages_that_fit(recipe: str) -> None:
+    config = resolve(SearchConfig, flags={"recipe": recipe})
+    assert (config.method, config.recipe) == (recipe.removesuffix("-small"), recipe)
+    stages = stages_of(config, make_method(config, CellSpace(config.num_nodes)).stages())
+    assert all(stage.first_arch_epoch <= stage.end for stage in stages)
+
+
+# A search by it
+
+
+def test_a_search_ends_with_a_cell_of_the_common_form(whole: Path) -> None:
+    genotype = Genotype.from_file(whole / "genotype.json")
+    for kind in genotype.kinds:
+        for edges in genotype.entering(kind).values():
+            assert len(edges) == 2
+            assert all(primitive != "none" for primitive, _ in edges)
+    assert result_of(whole)["genotype"] == genotype.to_text()
+    records = metrics_of(whole)
+    assert [record["epoch"] for record in records] == [*range(1, len(records) + 1)]
+    losses = [value for record in records for name, value in record.items() if name.endswith("loss")]
+    assert all(map(math.isfinite, losses))
+
+
+def test_a_search_stopped_in_a_step_between_epochs_and_at_its_end_is_the_one_that_was_not(
+    method: str, whole: Path, tmp_path: Path
+) -> None:
+    epochs = len(metrics_of(whole))
+    stops = [("draws", epochs // 2), ("end_epoch", epochs - 1), ("genotype", epochs)]
+    with interrupted(method, *stops[0]):
+        flags = [*tiny_search(method), *SHARED, "--checkpoint-minutes", "1e-9", "--run", "run"]
+        assert run_in(tmp_path, *flags).code == 130
+    place = checkpoint_of(tmp_path / "run")
+    assert (place["/state/place/epoch"], place["/state/place/step"]) == (epochs // 2, 1)
+    for stop in stops[1:]:
+        with interrupted(method, *stop):
+            assert run_in(tmp_path, "search", "--resume", "run").code == 130
+    done(tmp_path, "search", "--resume", "run")
+    assert differences(tmp_path / "run", whole) == []
+
+
+def test_all_channels_a_plain_sum_over_edges_parts_of_batches_and_a_budget(method: str, tmp_path: Path) -> None:
+    flags = [*tiny_search(method), *shlex.split("--no-edge-normalization --gradient-accumulation-steps 2 --run run")]
+    flags[flags.index("--k") + 1] = "1"
+    if METHOD_SETTINGS[method].has_budgets:
+        done(tmp_path, *flags, "--max-skips", "0", "--max-mult-adds", "2M")
+        network = result_of(tmp_path / "run")["evaluation_network"]
+        assert result_of(tmp_path / "run")["skip_connects"]["normal"] == 0
+        assert network["mult_adds"] <= 2e6
+    else:
+        line = refused(tmp_path, *flags, "--max-skips", "0")
+        assert line == (
+            f"max_skips limits the cells that a method weighs operation by operation, and {method} finds whole cells: "
+            "drop it, or use method darts"
+        )
+        done(tmp_path, *flags)
+    assert Genotype.from_file(tmp_path / "run" / "genotype.json").kinds == ("normal", "reduce")
+
+
+def test_two_processes_see_the_losses_that_one_sees(method: str, whole: Path, together: Path) -> None:
+    ours, theirs = metrics_of(whole), metrics_of(together / method)
+    assert len(ours) == len(theirs)
+    first, other = ours[0], theirs[0]  # then steps in float32 lead apart
+    assert [name for name in first if name.endswith("loss")] == [name for name in other if name.endswith("loss")]
+    assert other.get("weight_loss") == pytest.approx(first.get("weight_loss"), rel=1e-3)
+    assert Genotype.from_file(together / method / "genotype.json").kinds == ("normal", "reduce")
+
+
+def test_a_plan_can_measure_a_step(method: str) -> None:
+    arguments = tiny_search(method)[1:]
+    config = resolve(SearchConfig, flags=flags_of(arguments))
+    setting = search_setting(config, batch_size=4, image_size=8, image_channels=1, num_classes=10)
+    step = SearchStep(setting)
+    before = [weight.detach().clone() for weight in step.network.parameters()]
+    step.search_step()
+    step.forward_backward()
+    moved = any(not torch.equal(*pair) for pair in zip(before, step.network.parameters(), strict=True))
+    assert moved == draws_something(step)
+
+
+def draws_something(step: SearchStep) -> bool:
+    weight_batch, _ = step.data()
+    return bool(step.method.draws(At(0, 0, 0, 0, 1), step.task, weight_batch))
+
+
+def flags_of(arguments: list[str]) -> dict[str, Any]:
+    flags, problems = read_flags(SearchConfig, arguments)
+    assert problems == []
+    return flags
+
+
+@contextmanager
+def interrupted(method: str, part: str, epoch: int) -> Iterator[None]:
+    """Searches by a method are interrupted at the end of one of its parts, in an epoch counted from 0.
+
+    `draws` ends in the middle of the second step, when the method's own is done; `genotype` is asked for in the end.
+    """
+
+    def make(*arguments: Any, **settings: Any) -> Any:
+        made = METHODS[method](*arguments, **settings)
+        do = getattr(made, part)
+
+        def until_then(at: Any, *more: Any) -> Any:
+            found = do(at, *more)
+            if at is not None and (part == "genotype" or (at.epoch, at.step) == (epoch, 1)):
+                raise KeyboardInterrupt
+            return found
+
+        setattr(made, part, until_then)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "METHODS", {**METHODS, method: make})
+        yield

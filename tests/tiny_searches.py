@@ -1,0 +1,14 @@
+"""What each method needs, besides few images and cells, to search in a fraction of a second."""
+
+import shlex
+
+from command_line import SEARCH
+
+TINY: dict[str, str] = {}
+"""Flags by method, such as small populations and shallow stages; a method that is not here needs none."""
+
+
+def tiny_search(method: str) -> list[str]:
+    """A search of three epochs of two steps, in the first of which α is frozen, in each of the method's stages."""
+    shared = [flag for flag in SEARCH if flag not in ("--arch-learning-rate", "0.1")]
+    return [*shared, *shlex.split(f"--epochs 3 --arch-frozen-epochs 1 --method {method} {TINY.get(method, '')}")]
