@@ -3,9 +3,13 @@
 from collections.abc import Callable
 
 from pcdarts.methods.darts import DARTS
+from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.method import Method
 
-METHODS: dict[str, Callable[..., Method]] = {"darts": DARTS}
+METHODS: dict[str, Callable[..., Method]] = {
+    "darts": DARTS,
+    "gaea": GAEA,
+}
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 
 Their names and defaults for users are those of `config/groups/method_settings.py`.

@@ -5,6 +5,7 @@ from typing import Any
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.settings import MethodSettings
+from pcdarts.config.methods.simplex import GaeaSettings
 
 
 class DartsSettings(MethodSettings):
@@ -18,7 +19,10 @@ class DartsSettings(MethodSettings):
     arch_weight_decay: NotNegative = setting(1e-3, "weight decay of alpha and beta")
 
 
-METHOD_SETTINGS: dict[str, type[MethodSettings]] = {"darts": DartsSettings}
+METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
+    "darts": DartsSettings,
+    "gaea": GaeaSettings,
+}
 """By the name that `--method` takes. The first is the usual one."""
 
 

@@ -5,8 +5,12 @@ Each is what it says differently from the paper's search on CIFAR-10, or from `c
 
 from typing import Any
 
-PUBLISHED: dict[str, dict[str, Any]] = {}
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "gaea": {"arch_frozen_epochs": 0},
+}
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
-SMALL: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {
+    "gaea": {"arch_frozen_epochs": 0, "arch_learning_rate": 0.5},
+}
 """By method; the recipe's name ends with "-small"."""
