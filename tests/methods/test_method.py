@@ -17,7 +17,7 @@ from examples import example
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
-from pcdarts.methods.method import At, Batch, Seen, Task
+from pcdarts.methods.method import At, Batch, Task
 from pcdarts.methods.methods import METHODS
 from pcdarts.supernet.arch import Mixture
 from small_task import task_of
@@ -27,7 +27,11 @@ with example("A method") as page:
 
 
 class Measured(Noisy):  # type: ignore[misc]  # made from a page
-    """It also asks for an error in the end."""
+    """It also asks for an error after every epoch, from which alpha learns in several steps, and in the end."""
+
+    def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
+        for alpha in self.arch.alpha.parameters():
+            alpha.data += task.error(self.mixture()) / 1000 * torch.rand(alpha.shape, generator=chance)
 
     def genotype(self, task: Task | None, chance: torch.Generator) -> Genotype:
         assert task is None or 0 <= task.error(self.mixture(), batches=1) <= 100
@@ -145,6 +149,8 @@ def test_a_search_by_an_added_method_is_stopped_and_goes_on_as_if_it_had_not_bee
     stop_at(monkeypatch, At(2, 1, 0, 2, 3))
     assert run_in(tmp_path, *flags, "--checkpoint-minutes", "1e-9", "--run", "stopped").code == 130
     assert checkpoint_of(tmp_path / "stopped")["/state/place/step"] == 1
+    stop_at(monkeypatch, At(2, 1, 0, 2, 3), Measured, "end_epoch")  # saved between its measurements
+    assert run_in(tmp_path, "search", "--resume", "stopped").code == 130
     done(tmp_path, "search", "--resume", "stopped")
     assert differences(tmp_path / "stopped", tmp_path / "whole") == []
 
@@ -182,18 +188,19 @@ def test_a_stage_that_does_not_fit_the_settings_is_refused_at_once(tmp_path: Pat
     assert line == "arch_frozen_epochs is 2, but it must be at most epochs (1)"
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, place: At) -> None:
-    """The next search by this method ends in the middle of a step."""
-    learn = Noisy.step
+def stop_at(monkeypatch: pytest.MonkeyPatch, place: At, method: Any = Noisy, part: str = "step") -> None:
+    """The next search by this method ends in the middle of a step, or when it has ended an epoch."""
+    do = getattr(method, part)
 
-    def step(self: Any, at: At, task: Task, weight_batch: Batch) -> Seen:
-        if at == place:
-            monkeypatch.setattr(Noisy, "step", learn)
-            raise KeyboardInterrupt
-        seen: Seen = learn(self, at, task, weight_batch)
-        return seen
+    def until_then(self: Any, at: At, *more: Any) -> Any:
+        if at != place:
+            return do(self, at, *more)
+        monkeypatch.setattr(method, part, do)
+        if part != "step":
+            do(self, at, *more)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Noisy, "step", step)
+    monkeypatch.setattr(method, part, until_then)
 
 
 @pytest.fixture(scope="module")

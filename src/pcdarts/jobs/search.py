@@ -129,7 +129,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                         if draws:
                             weight_average.add(*task.learn(weight_batch, draws), job.finite.bad)
 
-                with job.guarded():
+                with job.undivided(), job.guarded():
                     at = At(epoch, steps - 1, job.place.stage, epoch - stage.first_epoch, stage.config.epochs)
                     method.end_epoch(at, task, generator(config.seed, "end of epoch", epoch))
                 job.place.count_time()  # what a method does at the end of an epoch is part of the search cost
@@ -151,7 +151,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             processes,
             job.save_if_due,
         )
-        genotype = method.genotype(task, generator(config.seed, "genotype", epochs))
+        with job.undivided():
+            genotype = method.genotype(task, generator(config.seed, "genotype", epochs))
         if not processes.is_first:
             return {}
         genotype, budget = derived(config, data, method, genotype, latencies)

@@ -1,8 +1,10 @@
 """What is saved of a job and when: after every epoch, every so many minutes, and when the job is interrupted."""
 
+import copy
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from pcdarts.config.job_config import RunConfig
@@ -101,6 +103,7 @@ class Saving:
         self._saved: dict[str, Any] | None = None
         self._parts: dict[str, Stateful] = {}
         self._plans: list[dict[str, int]] = []
+        self._before: dict[str, Any] | None = None
         self.processes, self._finite = processes, finite
         self.interruption = Interruption()
         minutes = config.checkpoint_minutes
@@ -163,6 +166,18 @@ class Saving:
         """Begin a further stage: parts that are kept from now on are new ones."""
         self.place.stage, self._saved = stage, None
 
+    @contextmanager
+    def undivided(self) -> Iterator[None]:
+        """What is done inside is done as a whole: what is saved meanwhile is the state from before it."""
+        self._before = copy.deepcopy(self._state())
+        try:
+            yield
+        finally:
+            self._before = None
+
+    def _state(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts.items()}  # averages are those of all processes
+
     def save(self) -> None:
         """Save now.
 
@@ -170,7 +185,7 @@ class Saving:
             RunError: it cannot be saved, or must not be.
         """
         self._finite.check_modules()
-        state = {name: part.state_dict() for name, part in self._parts.items()}  # averages are those of all processes
+        state = self._state() if self._before is None else self._before
         if self.processes.is_first:
             state = self.constants | {"plans": self._plans} | state
             save_checkpoint(self.run.checkpoint, state, self.config.fingerprint())

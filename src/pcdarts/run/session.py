@@ -247,6 +247,10 @@ class Session:
         step = min(self.place.step + 1, self.steps_per_epoch)  # what ends an epoch is counted as its last step
         return self.finite.guarded(self.progress, self.place.epoch + 1, step, self._learning_rate)
 
+    def undivided(self) -> AbstractContextManager[None]:
+        """A context for what follows the last step of an epoch: a run that is stopped inside goes on before it."""
+        return self.saving.undivided()
+
     def measured(self) -> dict[str, float]:
         """The losses and errors of the epoch at hand over all processes, each of which must call this."""
         return {name: value for losses in self.losses.values() for name, value in losses.named().items()}
