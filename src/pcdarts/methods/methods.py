@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.gaea import GAEA
+from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
 
 METHODS: dict[str, Callable[..., Method]] = {
     "darts": DARTS,
     "gaea": GAEA,
+    "gdas": GDAS,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

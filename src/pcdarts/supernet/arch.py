@@ -155,20 +155,24 @@ class ArchParameters(nn.Module):
     def mixture(self) -> Mixture:
         """The softmaxed weights, differentiable in α and β."""
         kinds, allowed = self.space.kinds, allowed_primitives(self.space)
+        active = None if allowed is None else dict.fromkeys(kinds, allowed)
+        op_weights = {kind: logits.softmax(dim=1) for kind, logits in self.logits().items()}
+        return Mixture(op_weights, self.edge_weights(), active)
+
+    def logits(self) -> dict[CellKind, Tensor]:
+        """α, where the space allows a primitive on an edge, else -inf."""
+        kinds, allowed = self.space.kinds, allowed_primitives(self.space)
         logits: dict[CellKind, Tensor] = {kind: self.alpha[kind] for kind in kinds}
-        active = None
-        if allowed is not None:
-            active = dict.fromkeys(kinds, allowed)
-            excluded = send(~allowed, logits[kinds[0]].device)
-            logits = {kind: alpha.masked_fill(excluded, -math.inf) for kind, alpha in logits.items()}
-        op_weights = {kind: alpha.softmax(dim=1) for kind, alpha in logits.items()}
+        if allowed is None:
+            return logits
+        excluded = send(~allowed, logits[kinds[0]].device)
+        return {kind: alpha.masked_fill(excluded, -math.inf) for kind, alpha in logits.items()}
+
+    def edge_weights(self) -> dict[CellKind, Tensor]:
+        """The softmaxed β, or ones without edge normalisation."""
         if self.edge_normalization:
-            edge_weights: dict[CellKind, Tensor] = {
-                kind: normalize_edges(self.beta[kind], self.space) for kind in kinds
-            }
-        else:
-            edge_weights = {kind: torch.ones_like(self.alpha[kind][:, 0]) for kind in kinds}
-        return Mixture(op_weights, edge_weights, active)
+            return {kind: normalize_edges(self.beta[kind], self.space) for kind in self.space.kinds}
+        return {kind: torch.ones_like(self.alpha[kind][:, 0]) for kind in self.space.kinds}
 
 
 def normalize_edges(beta: Tensor, space: CellSpace) -> Tensor:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
+from pcdarts.config.methods.gates import GdasSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.simplex import GaeaSettings
 
@@ -22,6 +23,7 @@ class DartsSettings(MethodSettings):
 METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "darts": DartsSettings,
     "gaea": GaeaSettings,
+    "gdas": GdasSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 

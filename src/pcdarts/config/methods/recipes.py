@@ -7,10 +7,22 @@ from typing import Any
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "gaea": {"arch_frozen_epochs": 0},
+    "gdas": {
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 250,
+        "arch_frozen_epochs": 0,
+        "learning_rate": 0.025,
+        "learning_rate_min": 0.001,
+        "nesterov": True,
+        "weight_decay": 5e-4,
+        "decode": "pairs",
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
 SMALL: dict[str, dict[str, Any]] = {
     "gaea": {"arch_frozen_epochs": 0, "arch_learning_rate": 0.5},
+    "gdas": {"epochs": 120, "arch_frozen_epochs": 0, "arch_learning_rate": 3e-3},
 }
 """By method; the recipe's name ends with "-small"."""

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from pcdarts.config.groups.group import Group
+from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.values import NotNegative, Positive, Probability
 
 
 class MethodSettings(Group):
@@ -15,3 +16,11 @@ class MethodSettings(Group):
     """Whether the method weighs each operation of each edge, so that the best cell within a budget can be derived."""
     needs_costs: ClassVar[bool] = False
     """Whether the method is made with `costs`, the `NetworkCosts` of the network that will be trained."""
+
+
+class ArchAdam(MethodSettings):
+    """Of a method whose alpha and beta learn by Adam; its class says its own `defaults`."""
+
+    arch_learning_rate: Positive = setting(6e-4, "fixed learning rate of Adam on alpha and beta", after="gradient_clip")
+    arch_adam_betas: tuple[Probability, Probability] = setting((0.5, 0.999), "momenta of Adam")
+    arch_weight_decay: NotNegative = setting(1e-3, "weight decay of alpha and beta")

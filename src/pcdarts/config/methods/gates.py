@@ -1,0 +1,48 @@
+"""What methods can be told that draw the operations of edges with noise: GDAS, SNAS and ProxylessNAS."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import ValidationInfo, field_validator
+
+from pcdarts.config.groups.group import setting
+from pcdarts.config.groups.values import Positive
+from pcdarts.config.methods.settings import ArchAdam
+
+_BUDGETS = ("max_mult_adds", "max_params", "max_skips", "max_latency")
+
+
+class Tempered(ArchAdam):
+    """A temperature that falls linearly over the epochs."""
+
+    temperature: Positive = setting(1.0, "temperature of the relaxed draws in the first epoch")
+    temperature_min: Positive = setting(0.03, "temperature that it falls to, in equal steps")
+
+    @field_validator("temperature_min")
+    @classmethod
+    def _temperatures_fall(cls, end: float, info: ValidationInfo) -> float:
+        start = info.data.get("temperature")
+        if start is not None and end > start:
+            raise ValueError(f"temperature_min is {end:g}, but it must be at most temperature ({start:g})")
+        return end
+
+
+class GdasSettings(Tempered):
+    """one operation an edge, drawn by Gumbel noise, with a straight-through gradient (GDAS)"""
+
+    defaults: ClassVar[Any] = {"arch_learning_rate": 3e-4, "temperature": 10.0, "temperature_min": 0.1}
+
+    decode: Literal["edges", "pairs"] = setting(
+        "edges",
+        "what a node keeps: two edges, or (pairs, as in GDAS) the best two pairs of edge and operation",
+        after="latency_table",
+    )
+
+    @field_validator("decode")
+    @classmethod
+    def _budgets_choose_edges(cls, decode: str, info: ValidationInfo) -> str:
+        limited = [name for name in _BUDGETS if info.data.get(name) is not None]
+        if decode == "pairs" and limited:
+            raise ValueError(
+                f"decode is pairs, but {limited[0]} chooses among cells with two edges a node: drop it, or use edges"
+            )
+        return decode
