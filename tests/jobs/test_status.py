@@ -67,6 +67,16 @@ def test_a_running_search_shows_its_place_its_error_and_the_time_left(
     assert row[6].endswith(" s ago")
 
 
+def test_the_time_left_of_a_search_in_stages_counts_their_epochs_and_cells(make: Make) -> None:
+    run = searched(make("search-001", epochs=2), {}, {})  # 90 seconds each
+    shared = {"epochs": 2, "arch_frozen_epochs": 1, "k": 4}
+    run.write_json(run.stages, [{**shared, "num_cells": 5}, {**shared, "num_cells": 10}])
+    status = status_of(run)
+    assert (status.epoch, status.epochs, status.seconds_left) == (2, 4, 2 * 180.0)
+    write_text(run.stages, '[{"epochs": "many"}]')
+    assert status_of(run).epochs == 2
+
+
 def test_while_alpha_is_frozen_the_error_is_that_of_the_weight_split(make: Make) -> None:
     status = status_of(searched(make("search-001"), {"weight_top1_error": 80.0}, {"weight_top1_error": 70.0}))
     assert (status.error_name, status.error) == ("weight_top1_error", 70.0)

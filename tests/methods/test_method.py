@@ -4,6 +4,7 @@ A batch has one mixture: whatever passes over it, in parts, in the method's step
 same draw. Stages have networks of their own. A search that was stopped goes on as if it had not been.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,18 @@ def test_the_second_stage_has_its_own_cells_and_learning_rates(stages: Path) -> 
     steps = [int(saved[path]) for path in saved if "/supernet/cells.4." in path and path.endswith("batches_tracked")]
     assert steps
     assert min(steps) > 0
+
+
+def test_what_looks_at_a_search_in_stages_counts_the_epochs_of_all(tmp_path: Path, noisy: None, stages: Path) -> None:
+    (status,) = json.loads(done(tmp_path, "status", str(stages), "--json"))
+    assert (status["epoch"], status["epochs"]) == (4, 4)
+    lines = (stages / "log.txt").read_text().splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("epoch ")] == ["1/4", "2/4", "3/4", "4/4"]
+    done(tmp_path, "report", str(stages), "--out", "report")
+    assert (
+        "epochs 1 to 2 with 3 cells and K = 2, α frozen in the first epoch; epochs 3 to 4 with 5 cells and K = 2, "
+        "α frozen in the first epoch: what is shaded"
+    ) in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_a_search_in_stages_is_not_trained_on(tmp_path: Path, noisy: None) -> None:

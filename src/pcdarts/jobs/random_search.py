@@ -74,7 +74,7 @@ def run_random_search(
     with (
         explain_out_of_memory(partial(what_would_fit, largest, data, weight_batches.batch_size, run, processes)),
         session(
-            config, run, resume, processes, device, data, losses=losses, steps=len(weight_batches), epochs=epochs
+            config, run, resume, processes, device, data, losses=losses, steps=len(weight_batches), work=[1.0] * epochs
         ) as job,
     ):
         for cell in job.stages(cells):

@@ -29,7 +29,7 @@ from pcdarts.learn.learning import make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
 from pcdarts.learn.networks import make_method, make_supernet
 from pcdarts.learn.splits import split_images
-from pcdarts.learn.stages import stages_of
+from pcdarts.learn.stages import stages_of, told
 from pcdarts.learn.task import ArchBatches, SupernetTask
 from pcdarts.methods.method import At, Batch
 from pcdarts.ops import compiling
@@ -69,6 +69,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     weight_average, arch_average = Average("weight", processes), Average("arch", processes)
     losses = {"weight_average": weight_average, "arch_average": arch_average}
     steps, scaler = len(weight_batches), make_scaler(config.amp, device)
+    work = [float(stage.config.num_cells) for stage in stages for _ in range(stage.config.epochs)]
 
     def next_arch_batch() -> Batch:  # called within a step, when `task` and `job` exist
         return task.batch("arch", *arch_batches.take(job.place.epoch))
@@ -76,10 +77,12 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     with (
         explain_out_of_memory(lambda: what_would_fit(stage.config, data, weight_batches.batch_size, run, processes)),
         closing(arch_batches),
-        session(config, run, resume, processes, device, data, losses=losses, steps=steps, epochs=epochs) as job,
+        session(config, run, resume, processes, device, data, losses=losses, steps=steps, work=work) as job,
     ):
         if len(stages) > 1 and job.saving.epochs_before:
             raise InputError(f"{run.path} has several stages, and cannot be trained on: drop --epochs")
+        if processes.is_first and (of_stages := told(config, stages)):
+            run.write_json(run.stages, of_stages)
         for stage in job.stages(stages):
             if job.place.stage > 0:  # in the first stage the numbers follow those that the method took above
                 torch.manual_seed(generator(config.seed, "initial weights", job.place.stage).initial_seed())
@@ -161,5 +164,5 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             **job.account(),
             "search_cost": search_cost(job, kernels),
         }
-        job.finish(result, closing_lines(run, config, data, result))
+        job.finish(result, closing_lines(run, config, data, result, epochs))
     return result

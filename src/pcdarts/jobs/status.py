@@ -105,6 +105,8 @@ def status_of(run: RunFolder) -> Status:
     epochs = _count(settings.get("epochs"))
     if epochs is not None:  # of each candidate of a random search
         epochs *= _count(settings.get("candidates")) or 1
+    work = [stage["num_cells"] for stage in run.read_stages() for _ in range(stage["epochs"])]
+    epochs = len(work) or epochs
     seeds = _count(settings.get("seeds")) or 1
     seed, current = _current_seed(run, _count(settings.get("seed")) or 0, seeds)
     said, records = current.read_state(), _records(current)
@@ -114,7 +116,7 @@ def status_of(run: RunFolder) -> Status:
     if state == "running":
         left = _number(said.get("seconds_left"))
     else:
-        left = None if state == "done" else _estimate(records, (epochs or done) - done)
+        left = None if state == "done" else _estimate(records, _epochs_left(work, epochs, done))
     if left is not None and seeds > seed:
         later = _estimate(records, (epochs or done) * (seeds - seed))
         left = None if later is None else left + later
@@ -259,10 +261,17 @@ def _newest(
     return None, None
 
 
-def _estimate(records: Sequence[dict[str, Any]], epochs: int) -> float | None:
+def _estimate(records: Sequence[dict[str, Any]], epochs: float) -> float | None:
     """The seconds of so many more epochs, from the finished ones."""
     seconds = _number(records[-1].get("seconds")) if records else None
     return None if seconds is None else epochs * seconds / records[-1]["epoch"]
+
+
+def _epochs_left(work: Sequence[float], epochs: int | None, done: int) -> float:
+    """How many epochs like the mean of those done are left; `work` is that of each, where they differ."""
+    if not (0 < done < len(work)):
+        return max(0, (epochs or done) - done)
+    return done * sum(work[done:]) / sum(work[:done])
 
 
 def _updated(*folders: RunFolder) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from pcdarts.config.configs import SearchConfig
 from pcdarts.errors import InputError
@@ -55,6 +56,17 @@ def stages_of(config: SearchConfig, stages: Sequence[Stage]) -> list[SearchStage
             found = [replace(each, schedule=schedule) if each.schedule == joined else each for each in found]
         found.append(SearchStage(own, first, stage.keeps_weights and bool(found), schedule))
     return found
+
+
+def told(config: SearchConfig, stages: Sequence[SearchStage]) -> list[dict[str, Any]]:
+    """What `stages.json` says of each stage; nothing if there is only that of the configuration."""
+    if [stage.config for stage in stages] == [config]:
+        return []
+    names = ("epochs", "arch_frozen_epochs", "num_cells", "k")
+    return [
+        {name: getattr(stage.config, name) for name in names} | {"keeps_weights": stage.keeps_weights}
+        for stage in stages
+    ]
 
 
 def _in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:

@@ -10,6 +10,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError
+from pcdarts.report.drawing.axes import in_the_first
 from pcdarts.run.run_folder import RunFolder
 
 Record = dict[str, Any]
@@ -51,7 +52,7 @@ class SearchHistory(History):
     space: CellSpace
     edge_normalization: bool
     frozen: int
-    """The number of first epochs in which α and β were frozen."""
+    """The number of first epochs in which α and β were frozen; further stages may have more (`in_stages`)."""
     epochs: list[int]
     """Those of `op_weights` and `edge_weights`; empty for a random search, which has no weights."""
     op_weights: dict[CellKind, list[list[list[float]]]]
@@ -62,6 +63,17 @@ class SearchHistory(History):
     """After each epoch."""
     genotype: Genotype | None
     """The result, or the newest genotype so far."""
+
+    @property
+    def in_stages(self) -> str:
+        """The stages of the search, if it has several, in words."""
+        parts, first = [], 1
+        for stage in self.run.read_stages():
+            last = first + stage["epochs"] - 1
+            frozen = f", α frozen {in_the_first(stage['arch_frozen_epochs'])}" if stage["arch_frozen_epochs"] else ""
+            parts.append(f"epochs {first} to {last} with {stage['num_cells']} cells and K = {stage['k']}{frozen}")
+            first = last + 1
+        return "; ".join(parts)
 
 
 def read_run(run: RunFolder, name: str) -> History:
@@ -91,7 +103,9 @@ def read_history(run: RunFolder, name: str) -> SearchHistory:
     genotype = None
     with suppress(InputError):
         genotype = Genotype.from_file(run.genotype)
-    frozen = known.settings.get("arch_frozen_epochs")
+    frozen = next(
+        (stage["arch_frozen_epochs"] for stage in run.read_stages()), known.settings.get("arch_frozen_epochs")
+    )
     return SearchHistory(
         **vars(known),
         space=space,

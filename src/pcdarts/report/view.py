@@ -106,13 +106,23 @@ def view(subject: Subject, scores: Scores | None = None, out: Path | None = None
 
 
 def _remarks(subject: Subject) -> list[str]:
-    """Which runs train the cell of another run, and which budgets there were."""
+    """Which runs train the cell of another run, which budgets there were, and the stages of searches."""
     entries = {entry.name: entry for entry in subject.entries}
     again = {} if subject.whole else subject.trained_again  # of a fit its plan says so
     return [
         *(_shared_cell(entries[name], entries[first]) for name, first in again.items()),
         *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups)),
+        *filter(None, map(_stages, subject.groups)),
     ]
+
+
+def _stages(group: Group) -> str:
+    """The stages of a group's searches, in a sentence; empty where they have one."""
+    found = dict.fromkeys(filter(None, (search.in_stages for search in group.searches)))
+    if not found:
+        return ""
+    again = ": what is shaded or pale in its charts are the frozen epochs of the first one alone"
+    return f"Stages of {group.name}: {' | '.join(found)}{again if ';' in ''.join(found) else ''}."
 
 
 def _shared_cell(training: Entry, first: Entry) -> str:

@@ -41,6 +41,7 @@ class RunFolder:
         self.split = path / "split.json"
         self.plan = path / "plan.json"
         self.latencies = path / "latencies.json"
+        self.stages = path / "stages.json"
         self.checkpoint = path / "checkpoint.pt"
         self.mistakes = path / "mistakes.png"
         self.result = path / "result.json"
@@ -136,7 +137,7 @@ class RunFolder:
     @property
     def has_only_begun(self) -> bool:
         """Whether the folder holds no more than a job's beginning, of which a plan is a part."""
-        beginning = (self.config, self.env, self.log, self.split, self.plan, self.latencies)
+        beginning = (self.config, self.env, self.log, self.split, self.plan, self.latencies, self.stages)
         return all(path in beginning or _is_no_work(path) for path in self.path.iterdir())
 
     @property
@@ -239,6 +240,15 @@ class RunFolder:
         """What a fit has planned and done; empty for other runs, and if the file is damaged."""
         plan = _read_json(self.plan)
         return plan if isinstance(plan, dict) else {}
+
+    def read_stages(self) -> list[dict[str, int]]:
+        """The stages of a search, as `learn/stages.py` tells them; empty for one without, or a damaged file."""
+        stages, names = _read_json(self.stages), ("epochs", "arch_frozen_epochs", "num_cells", "k")
+        if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+            return []
+        known = [{name: stage.get(name) for name in names} for stage in stages]
+        sensible = all(type(value) is int and 0 <= value < 10**6 for stage in known for value in stage.values())
+        return known if sensible else []
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add one record, which must say its `epoch`, to `metrics.jsonl`; a number that is not finite becomes null.

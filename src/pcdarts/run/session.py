@@ -83,7 +83,7 @@ def session(
     *,
     losses: Mapping[str, Losses],
     steps: int,
-    epochs: int | None = None,
+    work: Sequence[float] = (),
     constants: Mapping[str, Any] | None = None,
 ) -> Iterator["Session"]:
     """The session of a job in the folder `run`; with `resume` it goes on from the newest checkpoint there.
@@ -94,7 +94,7 @@ def session(
         data: its digest is saved, and a run does not go on with other images.
         losses: what is averaged over each epoch, by the names under which it is saved.
         steps: how many an epoch has.
-        epochs: how many all stages have together, if `config.epochs` is another number.
+        work: of each epoch of all stages, in any unit, for the time left; `config.epochs` equal ones where it is empty.
         constants: plain values that are saved too, for programs that read the checkpoint.
 
     Raises:
@@ -106,14 +106,14 @@ def session(
     saving = Saving(config, run, place, data.digest(), finite, processes, constants)
     tracker = make_tracker(config.track, run, config.model_dump(mode="json")) if processes.is_first else None
     with (
-        Progress(run, epochs or config.epochs, steps, tracker=tracker, quiet=not processes.is_first) as progress,
+        Progress(run, work or config.epochs, steps, tracker=tracker, quiet=not processes.is_first) as progress,
         saving.interruption.awaited(),
     ):
         if resume:
             saving.restore(progress.warn)
         saving.keep(losses)
         yield Session(
-            config, run, processes, device, data, losses, steps, epochs or config.epochs, saving, progress, finite
+            config, run, processes, device, data, losses, steps, progress.total_epochs, saving, progress, finite
         )
 
 

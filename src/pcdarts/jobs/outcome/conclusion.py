@@ -82,9 +82,13 @@ def search_cost(job: Session, kernels: Choice | None = None) -> dict[str, Any]:
 
 
 def closing_lines(
-    run: RunFolder, config: SearchConfig | RandomSearchConfig, data: DataSet, result: dict[str, Any]
+    run: RunFolder,
+    config: SearchConfig | RandomSearchConfig,
+    data: DataSet,
+    result: dict[str, Any],
+    epochs: int | None = None,
 ) -> list[str]:
-    """The lines at the end of a search: its results and the next command."""
+    """The lines at the end of a search: its results and the next command; `epochs` are those of all its stages."""
     genotype = Genotype.from_text(result["genotype"])
     cost = result["search_cost"]
     errors = {name.removeprefix("arch_"): value for name, value in result.items() if name.startswith("arch_top")}
@@ -99,17 +103,20 @@ def closing_lines(
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
-        *([] if run.is_part else _next_lines(run, config, data)),
+        *([] if run.is_part else _next_lines(run, config, data, epochs or config.epochs)),
     ]
 
 
-def _next_lines(run: RunFolder, config: SearchConfig | RandomSearchConfig, data: DataSet) -> list[str]:
-    return [*_better_choice(config, data), f"next: {training_command(run.path, config, network_of(config, data))}"]
+def _next_lines(run: RunFolder, config: SearchConfig | RandomSearchConfig, data: DataSet, epochs: int) -> list[str]:
+    return [
+        *_better_choice(config, data, epochs),
+        f"next: {training_command(run.path, config, network_of(config, data))}",
+    ]
 
 
-def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet) -> list[str]:
+def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet, epochs: int) -> list[str]:
     """For a short search: that published cells are better, and the command that trains one."""
-    seen = config.epochs * len(data.train) * config.weight_fraction
+    seen = epochs * len(data.train) * config.weight_fraction
     if isinstance(config, RandomSearchConfig) or seen >= _ENOUGH * _PAPERS_IMAGES:
         return []
     cell = "pc_darts_imagenet" if config.kind == "imagenet" else "pc_darts_cifar10"

@@ -22,6 +22,8 @@ STATE_SECONDS = 5.0
 class Progress:
     """Shows where a run of `total_epochs` epochs of `steps_per_epoch` steps stands; both count from 1.
 
+    Where epochs differ, it is told the work of each instead of their number: then the time left counts by it.
+
     A context manager, at whose end the `tracker` is finished. Losses may be tensors: they are read, which waits for the
     device, only when they are shown. A `quiet` one prints and writes nothing: that of all processes but the first.
     """
@@ -29,7 +31,7 @@ class Progress:
     def __init__(
         self,
         run: RunFolder,
-        total_epochs: int,
+        total_epochs: int | Sequence[float],
         steps_per_epoch: int,
         *,
         tracker: Tracker | None = None,
@@ -38,7 +40,8 @@ class Progress:
         self.quiet = quiet
         self._run = run
         self._tracker = tracker
-        self.total_epochs = total_epochs
+        self._work = () if isinstance(total_epochs, int) else total_epochs
+        self.total_epochs = total_epochs if isinstance(total_epochs, int) else len(total_epochs)
         """A job may learn while it runs that it will have fewer."""
         self._steps_per_epoch = steps_per_epoch
         self._live: live.Live | None = None
@@ -102,7 +105,7 @@ class Progress:
         """
         if self.quiet:
             return
-        left = self._pace.time_left((self.total_epochs - record["epoch"]) * self._steps_per_epoch)
+        left = self._time_left(record["epoch"], self._steps_per_epoch)
         place = f"epoch {record['epoch']}/{self.total_epochs}"
         rate, until_end = self._rate_words(), [f"{rough(left)} left"] if left else []
         whole = "  ".join([place, *_worded(record), *rate, *self._left_words(left)])
@@ -144,12 +147,19 @@ class Progress:
             epochs=self.total_epochs,
             step=step,
             steps=self._steps_per_epoch,
-            seconds_left=self._pace.time_left(self._steps_left(epoch, step)),
+            seconds_left=self._time_left(epoch, step),
         )
 
     def _steps_left(self, epoch: int, step: int) -> int:
         """Those of the run after `step` of them in epoch number `epoch`."""
         return (self.total_epochs - epoch) * self._steps_per_epoch + self._steps_per_epoch - step
+
+    def _time_left(self, epoch: int, step: int) -> float | None:
+        """Seconds that they will take, by the pace of the last steps; None before the second step."""
+        left = float(self._steps_left(epoch, step))
+        if later := self._work[epoch:]:
+            left += self._steps_per_epoch * sum(work / self._work[epoch - 1] - 1 for work in later)
+        return self._pace.time_left(left)
 
     @property
     def _pause(self) -> float:
@@ -164,7 +174,7 @@ class Progress:
         return [f"{duration(left)} left"] if left else []
 
     def _step_line(self, epoch: int, step: int) -> str:
-        left = self._pace.time_left(self._steps_left(epoch, step))
+        left = self._time_left(epoch, step)
         return "  ".join(
             [
                 f"epoch {epoch}/{self.total_epochs}",
@@ -183,7 +193,7 @@ class Progress:
 
         total = self.total_epochs * self._steps_per_epoch
         left = self._steps_left(epoch, step)
-        seconds = self._pace.time_left(left)
+        seconds = self._time_left(epoch, step)
         place = f"epoch {epoch}/{self.total_epochs}"
         bars = Table.grid(padding=(0, 1))
         bars.add_column(no_wrap=True, min_width=len(place))
@@ -213,7 +223,7 @@ class Pace:
         seconds = self._seconds()
         return sum(images for _, images in list(self._steps)[1:]) / seconds if seconds else None
 
-    def time_left(self, steps: int) -> float | None:
+    def time_left(self, steps: float) -> float | None:
         """Seconds that so many steps will take; None before the second step."""
         seconds = self._seconds()
         return steps * seconds / (len(self._steps) - 1) if seconds else None
