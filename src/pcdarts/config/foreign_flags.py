@@ -112,6 +112,7 @@ FOREIGN: dict[str, Foreign] = {
     "random-seed": _common("--seed"),
     "root": _common("--data-root"),
     "sched": _common("--learning-rate-schedule"),
+    "skip-cap": _common("--max-skips", how="the best cell with so few of them, by exact search"),
     "smoothing": _common("--label-smoothing"),
     "val-dir": _common("--validation-set", how="a folder below --data-root"),
     "val-fraction": _common("--validation-fraction"),

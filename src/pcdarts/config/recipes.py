@@ -10,7 +10,7 @@ from pcdarts.config.detect_config import DetectTrainConfig
 from pcdarts.config.groups.group import ConfigError, with_origin
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.job_config import JobConfig, settings
-from pcdarts.config.methods.recipes import PUBLISHED, SMALL
+from pcdarts.config.methods.recipes import PUBLISHED, SMALL, SMALL_VARIANTS, VARIANTS
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.yaml_files import read_yaml
 from pcdarts.errors import InputError, did_you_mean, shown
@@ -104,15 +104,17 @@ def search_darts_v2() -> SearchConfig:
 
 
 def search_by_method(method: str) -> SearchConfig:
-    """The search of a method as its authors published it, on CIFAR-10."""
-    return SearchConfig(**{"recipe": method, "data": "cifar10", "method": method} | PUBLISHED[method])
+    """The search of a method, or of a variant of DARTS, as its authors published it, on CIFAR-10."""
+    published = {**PUBLISHED, **VARIANTS}[method]
+    return SearchConfig(**{"recipe": method, "data": "cifar10", "method": method} | published)
 
 
 def search_by_method_small(method: str) -> SearchConfig:
     """The same made small: the images and the supernet of `cifar10-small`."""
     own = METHOD_SETTINGS["darts"].model_fields
     base = {name: value for name, value in search_cifar10_small().model_dump().items() if name not in own}
-    return SearchConfig(**base | {"recipe": f"{method}-small", "method": method} | SMALL[method])
+    small = {**SMALL, **SMALL_VARIANTS}[method]
+    return SearchConfig(**base | {"recipe": f"{method}-small", "method": method} | small)
 
 
 def search_imagenet() -> SearchConfig:
@@ -299,8 +301,8 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
         "darts-v2": search_darts_v2,
         "imagenet": search_imagenet,
         OWN_IMAGES: search_own_images,
-        **{method: partial(search_by_method, method) for method in PUBLISHED},
-        **{f"{method}-small": partial(search_by_method_small, method) for method in SMALL},
+        **{method: partial(search_by_method, method) for method in (*VARIANTS, *PUBLISHED)},
+        **{f"{method}-small": partial(search_by_method_small, method) for method in (*SMALL_VARIANTS, *SMALL)},
     },
     "random search": {
         "fashion-mini": random_search_fashion_mini,
@@ -350,7 +352,7 @@ _BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
 def training_recipe(search: SearchConfig | RandomSearchConfig) -> TrainConfig:
     """By which the cells of a search are trained: the recipe of its name, else that for its data, else the first."""
     name = str(search.recipe)
-    if name.removesuffix("-small") in SMALL and name.endswith("-small"):
+    if name.removesuffix("-small") in (*SMALL, *SMALL_VARIANTS) and name.endswith("-small"):
         name = "cifar10-small"
     return recipe(TrainConfig, name if name in RECIPES["train"] else _BY_DATA.get(search.data, DEFAULT))
 

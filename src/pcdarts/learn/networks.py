@@ -1,6 +1,7 @@
 """What a configuration describes: the method of a search, its supernet, and the network of a training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -9,8 +10,10 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS, settings_of_method
+from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.methods.method import Method
 from pcdarts.methods.methods import METHODS
+from pcdarts.methods.robust import made_robust
 from pcdarts.network.network import Network
 from pcdarts.network.stock import AnyNetwork, StockNetwork
 from pcdarts.supernet.supernet import Supernet
@@ -29,7 +32,20 @@ def make_method(
     settings = settings_of_method(config)
     if METHOD_SETTINGS[config.method].needs_costs and costs is not None:
         settings["costs"] = costs()
-    return METHODS[config.method](space, config.edge_normalization, device, **settings)
+    return method_with(config.method, space, config.edge_normalization, device, settings)
+
+
+def method_with(
+    name: str,
+    space: CellSpace,
+    edge_normalization: bool,
+    device: torch.device | str,
+    settings: Mapping[str, Any],
+) -> Method:
+    """A method at its start; among its settings may be the switches of `methods/robust.py`."""
+    switches = {key: value for key, value in settings.items() if key in RobustSettings.model_fields}
+    own = {key: value for key, value in settings.items() if key not in switches}
+    return made_robust(METHODS[name](space, edge_normalization, device, **own), switches)
 
 
 def make_supernet(config: SearchConfig, space: CellSpace, num_classes: int, image_channels: int) -> Supernet:

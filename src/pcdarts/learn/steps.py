@@ -13,10 +13,10 @@ from pcdarts.config.groups.method_settings import settings_of_method
 from pcdarts.data.batches import Augmentation, Batches
 from pcdarts.data.images import Images
 from pcdarts.learn.learning import make_scaler
+from pcdarts.learn.networks import method_with
 from pcdarts.learn.per_edge import PerEdge
 from pcdarts.learn.task import SupernetTask
 from pcdarts.methods.method import At, Batch, Seen
-from pcdarts.methods.methods import METHODS
 from pcdarts.ops.precision import Amp
 from pcdarts.ops.sending import send
 from pcdarts.run.device import choose_device, seconds_of
@@ -127,8 +127,12 @@ class SearchStep:
         self.setting = setting
         self.device = choose_device(setting.device, setting.threads)
         torch.manual_seed(0)
-        self.method = METHODS[setting.method](
-            CellSpace(setting.num_nodes), setting.edge_normalization, self.device, **setting.method_settings
+        self.method = method_with(
+            setting.method,
+            CellSpace(setting.num_nodes),
+            setting.edge_normalization,
+            self.device,
+            setting.method_settings,
         )
         self.network = (network or setting.network()).to(self.device)
         # Fused as in `make_sgd`; the authors' script has the plain optimiser.

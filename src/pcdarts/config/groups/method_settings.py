@@ -5,11 +5,12 @@ from typing import Any
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings
+from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.simplex import GaeaSettings
 
 
-class DartsSettings(MethodSettings):
+class DartsSettings(RobustSettings):
     """softmaxes of all operations; alpha and beta learn by Adam on the arch split (DARTS, PC-DARTS)"""
 
     second_order: bool = setting(

@@ -26,3 +26,23 @@ SMALL: dict[str, dict[str, Any]] = {
     "gdas": {"epochs": 120, "arch_frozen_epochs": 0, "arch_learning_rate": 3e-3},
 }
 """By method; the recipe's name ends with "-small"."""
+
+_DARTS: dict[str, Any] = {
+    "method": "darts", "k": 1, "edge_normalization": False, "epochs": 50, "arch_frozen_epochs": 0, "batch_size": 64,
+    "learning_rate": 0.025, "learning_rate_min": 0.001, "arch_learning_rate": 3e-4,
+}  # fmt: skip
+_DARTS_SMALL: dict[str, Any] = {"method": "darts", "arch_learning_rate": 6e-3}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "sdarts-rs": _DARTS | {"perturbation": 0.3},
+    "darts-minus": _DARTS | {"auxiliary_skip": True},
+    "beta-darts": _DARTS | {"beta_penalty": 25.0, "arch_weight_decay": 0.0},
+}
+"""By recipe: DARTS with a switch of `config/methods/robust.py`, as the switch's paper has it."""
+
+SMALL_VARIANTS: dict[str, dict[str, Any]] = {
+    "sdarts-rs": _DARTS_SMALL | {"perturbation": 0.3},
+    "darts-minus": _DARTS_SMALL | {"auxiliary_skip": True},
+    "beta-darts": _DARTS_SMALL | {"beta_penalty": 15.0, "arch_weight_decay": 0.0},
+}
+"""By recipe without its "-small"."""

@@ -1,0 +1,197 @@
+"""Switches around a method whose mixture weighs all operations; what is off changes nothing.
+
+* `perturbation`: SmoothDARTS with random smoothing (Chen and Hsieh, 2020, Eq. 6), ε from `perturbation_start` on.
+* `auxiliary_skip`: DARTS- (Chu et al., 2021, Eq. 5).
+* `beta_penalty`: beta-DARTS (Ye et al., 2022, Eqs. 8 and 9).
+
+A method knows nothing of them: it is given a task that computes with changed mixtures. Schedules run over a stage.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CellKind, CellSpace
+from pcdarts.errors import InputError
+from pcdarts.methods.method import At, Batch, Method, Seen, Stage, Task
+from pcdarts.ops.sending import send
+from pcdarts.supernet.arch import Mixture, allowed_primitives
+
+SKIP = "skip_connect"
+
+
+@dataclass(frozen=True)
+class Switches:
+    """All of them, off; `config/methods/robust.py` says what each is."""
+
+    perturbation: float = 0.0
+    perturbation_start: float = 0.03
+    auxiliary_skip: bool = False
+    beta_penalty: float = 0.0
+
+    @property
+    def are_on(self) -> bool:
+        """Whether any of them changes anything."""
+        return bool(self.perturbation or self.auxiliary_skip or self.beta_penalty)
+
+    def radius(self, at: At) -> float:
+        """ε of SDARTS in an epoch e of E: ε_0 + (ε_E - ε_0) e / E."""
+        return self.perturbation_start + (self.perturbation - self.perturbation_start) * done(at)
+
+
+def done(at: At) -> float:
+    """e / E: which part of its stage's epochs is done."""
+    return at.stage_epoch / at.stage_epochs
+
+
+def made_robust(method: Method, switches: Mapping[str, Any]) -> Method:
+    """The method with its switches: the method itself where all are off.
+
+    Raises:
+        InputError: the method's space has no skips, which one of them is about.
+    """
+    found = Switches(**switches)
+    return Robust(method, found) if found.are_on else method
+
+
+class Robust:
+    """A method with switches that are on."""
+
+    def __init__(self, method: Method, switches: Switches) -> None:
+        self.method, self.switches = method, switches
+        if switches.auxiliary_skip and SKIP not in method.space.primitives:
+            raise InputError(f"auxiliary_skip is on, but the space has no {SKIP}: drop it")
+
+    @property
+    def space(self) -> CellSpace:
+        return self.method.space
+
+    @property
+    def arch(self) -> nn.Module:
+        return self.method.arch
+
+    def stages(self) -> Sequence[Stage]:
+        return self.method.stages()
+
+    def mixture(self) -> Mixture:
+        return self.method.mixture()
+
+    def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float | Tensor, Mixture]]:
+        draws = self.method.draws(at, RobustTask(self, at, task), batch)
+        if self.switches.perturbation:
+            chance = batch.chance()
+            chance.manual_seed((chance.initial_seed() + 1) % 2**63)  # the method may draw from the batch's own numbers
+            radius = self.switches.radius(at)
+            draws = [(share, perturbed(mixture, radius, chance)) for share, mixture in draws]
+        return [(share, self.with_skips(mixture, at)) for share, mixture in draws]
+
+    def step(self, at: At, task: Task, weight_batch: Batch) -> Seen | None:
+        return self.method.step(at, RobustTask(self, at, task), weight_batch)
+
+    def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
+        self.method.end_epoch(at, RobustTask(self, at, task), chance)
+
+    def genotype(self, task: Task | None, chance: torch.Generator) -> Genotype:
+        return self.method.genotype(task, chance)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"method": self.method.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        self.method.load_state_dict(state["method"])
+
+    def with_skips(self, mixture: Mixture, at: At) -> Mixture:
+        """The mixture with the auxiliary skips of an epoch, if they are on."""
+        return with_auxiliary_skips(mixture, self.space, 1 - done(at)) if self.switches.auxiliary_skip else mixture
+
+
+class RobustTask:
+    """The task that the method is given: the mixtures it computes with, and what α learns, are changed."""
+
+    def __init__(self, robust: Robust, at: At, task: Task) -> None:
+        self.robust, self.at, self.task = robust, at, task
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return self.task.weights
+
+    @property
+    def weight_optimizer(self) -> torch.optim.SGD:
+        return self.task.weight_optimizer
+
+    def arch_batch(self) -> Batch:
+        return self.task.arch_batch()
+
+    def gradients(
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[list[Tensor], Seen]:
+        return self.task.gradients(self.robust.with_skips(mixture, self.at), batch, inputs, weights)
+
+    def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
+        return self.task.losses([self.robust.with_skips(mixture, self.at) for mixture in mixtures], batch)
+
+    def error(self, mixture: Mixture, batches: int | None = None) -> float:
+        return self.task.error(mixture, batches)  # of a cell, which has no auxiliary skips
+
+    def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
+        weight = self.robust.switches.beta_penalty * done(self.at)  # λ(e)
+        if weight:
+            alpha: Any = self.robust.arch.alpha
+            (group,) = optimizer.param_groups
+            of_penalty = dict(
+                zip(map(id, alpha.values()), penalty_gradients(alpha, self.robust.mixture()), strict=True)
+            )
+            gradients = [
+                gradient + weight * of_penalty[id(parameter)] if id(parameter) in of_penalty else gradient
+                for parameter, gradient in zip(group["params"], gradients, strict=True)
+            ]
+        self.task.apply(optimizer, gradients, seen)
+
+
+def perturbed(mixture: Mixture, radius: float, chance: torch.Generator) -> Mixture:
+    """Each operation's weight changed by a number between -radius and radius, and cut off at 0 and 1.
+
+    Rows then no longer sum to 1 (authors' code). An operation that is absent stays so.
+    """
+    op_weights = {}
+    for kind, weights in mixture.op_weights.items():
+        noise = radius * (2 * torch.rand(weights.shape, generator=chance, dtype=weights.dtype) - 1)
+        moved = (weights + send(noise, weights.device)).clamp(0, 1)
+        op_weights[kind] = moved.masked_fill(weights == 0, 0)
+    return replace(mixture, op_weights=op_weights)
+
+
+def with_auxiliary_skips(mixture: Mixture, space: CellSpace, weight: float) -> Mixture:
+    """Every edge with one more skip of this weight, where its space allows one.
+
+    That is β·skip(x) + Σ_o w_o·o(x): the skip's weight in the mixture grows by β.
+    """
+    if weight == 0:
+        return mixture
+    column, allowed = space.primitives.index(SKIP), allowed_primitives(space)
+    extra = torch.zeros(space.num_edges, len(space.primitives), dtype=torch.bool)
+    extra[:, column] = True if allowed is None else allowed[:, column]
+    op_weights: dict[CellKind, Tensor] = {
+        kind: weights + weight * send(extra, weights.device) for kind, weights in mixture.op_weights.items()
+    }
+    active = mixture.active and {kind: there | extra for kind, there in mixture.active.items()}
+    return replace(mixture, op_weights=op_weights, active=active)
+
+
+def log_sum_exp(alpha: Mapping[CellKind, Tensor], mixture: Mixture) -> Tensor:
+    """The mean over all edges of all kinds of log Σ_o exp(α_o), over the operations that the mixture still has."""
+    return torch.cat(
+        [
+            logits.masked_fill(mixture.op_weights[kind].detach() == 0, -torch.inf).logsumexp(dim=1)
+            for kind, logits in alpha.items()
+        ]
+    ).mean()
+
+
+def penalty_gradients(alpha: Mapping[CellKind, Tensor], mixture: Mixture) -> tuple[Tensor, ...]:
+    """The gradient of that mean with respect to the α of each kind."""
+    return torch.autograd.grad(log_sum_exp(alpha, mixture), list(alpha.values()))
