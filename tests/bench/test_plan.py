@@ -7,12 +7,24 @@ from pathlib import Path
 import pytest
 
 from command_line import done
-from pcdarts.bench import plan
-from pcdarts.bench.plan import Case, Probe, Row, Work, batch_sizes, cases_by_stem, prepare, row_of, suggestion
+from pcdarts.bench import probes
+from pcdarts.bench.plan import (
+    batch_sizes,
+    cases_by_stem,
+    in_stage,
+    prepare,
+    stages_in_words,
+    suggestion,
+    table_of_stages,
+)
+from pcdarts.bench.probes import Case, Probe, Row, Work, row_of
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.recipes import recipe
 from pcdarts.learn.child import Measured
+from pcdarts.learn.stages import stages_of
 from pcdarts.learn.steps import SearchStep
+from pcdarts.methods.method import Stage
+from pcdarts.run.display.progress import duration
 
 SMALL = shlex.split(
     "search --plan --channels 1 --k 1 --num-cells 3 --num-nodes 3 --image-size 8 --batch-size 32 --threads 1"
@@ -24,7 +36,7 @@ WORK = Work(weight_images=1000, epochs=50, arch_epochs=35, data_bytes=10)
 
 
 def test_a_plan_is_a_table_and_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "BUDGET_SECONDS", 0.0)  # what is not the small step of a K is then scaled
+    monkeypatch.setattr(probes, "BUDGET_SECONDS", 0.0)  # what is not the small step of a K is then scaled
     output = done(tmp_path, *SMALL)
     assert list(tmp_path.iterdir()) == []
     assert "search of fashion-mini, recipe fashion-mini: 1200 weight images of 8x8 pixels" in output
@@ -51,6 +63,32 @@ def test_a_plan_of_cifar_10_downloads_nothing() -> None:
 
 def test_the_time_counts_alpha_steps_only_after_the_frozen_epochs() -> None:
     assert WORK.seconds(STEP, 100) == 10 * (50 * 1.0 + 35 * 2.0)
+
+
+def test_a_search_in_stages_takes_the_time_of_all_and_the_memory_of_the_largest() -> None:
+    config = SearchConfig(epochs=25, arch_frozen_epochs=10, num_cells=5)
+    stages = stages_of(config, [Stage(), Stage(num_cells=11, k=2), Stage(num_cells=11, epochs=5, arch_frozen_epochs=0)])
+    assert stages_in_words(stages) == ("5 then 11 cells of 16 channels, 55 epochs in 3 stages (20 with α and β frozen)")
+    setting, work, _ = prepare(recipe(SearchConfig, "cifar10"))
+    parts = [in_stage(setting, work, stage) for stage in stages]
+    assert [(each.num_cells, each.k) for each, _ in parts] == [(5, 4), (11, 2), (11, 4)]
+    assert [(each.epochs, each.arch_epochs) for _, each in parts] == [(25, 15), (25, 15), (5, 5)]
+    rows = [Row(CASE, replace(STEP, total_bytes=size), "scaled") for size in (10**9, 3 * 10**9, 2 * 10**9)]
+    table = table_of_stages(parts, rows)
+    lines = [list(column.cells) for column in table.columns]
+    assert lines[0] == ["1", "2", "3", "all"]
+    assert lines[4] == ["25", "25", "5", "55"]
+    seconds = 98 * (55 * STEP.weight_seconds + 35 * STEP.arch_seconds)
+    assert lines[8][-1] == duration(seconds)
+    assert lines[9][-1].startswith("3.")
+
+
+def test_the_stages_of_a_search_without_any_are_what_is_said_of_it_before() -> None:
+    config = recipe(SearchConfig, "cifar10")
+    (stage,) = stages_of(config, [Stage()])
+    setting, work, _ = prepare(config)
+    assert in_stage(setting, work, stage) == (setting, work)
+    assert stages_in_words([stage]) == "8 cells of 16 channels, 50 epochs (15 with α and β frozen)"
 
 
 def test_a_larger_step_is_scaled_but_for_what_the_process_holds_anyway() -> None:

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,30 @@ def method(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(method: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that was not disturbed, with K = 2 and edge normalisation."""
-    folder = tmp_path_factory.mktemp(method)
-    done(folder, *tiny_search(method), *SHARED, "--run", "run")
-    return folder / "run"
+def observed(method: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """An undisturbed search with K = 2 and edge normalisation, and what it asked its task for between its steps."""
+    folder, asked = tmp_path_factory.mktemp(method), set()
+
+    class Observed:
+        def __init__(self, task: Any) -> None:
+            self.task = task
+
+        def __getattr__(self, name: str) -> Any:
+            asked.update({name} & {"error", "losses", "gradients"})
+            return getattr(self.task, name)
+
+    parts = {
+        "end_epoch": lambda do: lambda at, task, chance: do(at, Observed(task), chance),
+        "genotype": lambda do: lambda task, chance: do(task and Observed(task), chance),
+    }
+    with changed(method, parts):
+        done(folder, *tiny_search(method), *SHARED, "--run", "run")
+    return folder / "run", asked
+
+
+@pytest.fixture(scope="module")
+def whole(observed: tuple[Path, set[str]]) -> Path:
+    return observed[0]
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +196,13 @@ def flags_of(arguments: list[str]) -> dict[str, Any]:
     return flags
 
 
+def test_a_plan_says_what_the_method_does_besides_the_steps_it_measures(
+    method: str, observed: tuple[Path, set[str]]
+) -> None:
+    _, asked = observed
+    assert bool(asked) == bool(METHOD_SETTINGS[method].beside_steps), f"it asked for {asked} between its steps"
+
+
 @contextmanager
 def interrupted(method: str, part: str, epoch: int) -> Iterator[None]:
     """Searches by a method are interrupted at the end of one of its parts, in an epoch counted from 0.
@@ -184,17 +210,27 @@ def interrupted(method: str, part: str, epoch: int) -> Iterator[None]:
     `draws` ends in the middle of the second step, when the method's own is done; `genotype` is asked for in the end.
     """
 
-    def make(*arguments: Any, **settings: Any) -> Any:
-        made = METHODS[method](*arguments, **settings)
-        do = getattr(made, part)
-
-        def until_then(at: Any, *more: Any) -> Any:
+    def until_then(do: Any) -> Any:
+        def done_or_interrupted(at: Any, *more: Any) -> Any:
             found = do(at, *more)
             if at is not None and (part == "genotype" or (at.epoch, at.step) == (epoch, 1)):
                 raise KeyboardInterrupt
             return found
 
-        setattr(made, part, until_then)
+        return done_or_interrupted
+
+    with changed(method, {part: until_then}):
+        yield
+
+
+@contextmanager
+def changed(method: str, parts: dict[str, Callable[[Any], Any]]) -> Iterator[None]:
+    """Meanwhile each of these parts of a method is what a function makes of it."""
+
+    def make(*arguments: Any, **settings: Any) -> Any:
+        made = METHODS[method](*arguments, **settings)
+        for part, change in parts.items():
+            setattr(made, part, change(getattr(made, part)))
         return made
 
     with pytest.MonkeyPatch.context() as patch:

@@ -1,27 +1,26 @@
 """`pcdarts search --plan`: the memory and hours of a search on this machine, by K and stem, from measured steps."""
 
-import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from rich.table import Table
 
-from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, NetworkKind, largest_map, stem_stride, suggested_kind
+from pcdarts.bench.probes import Case, Row, Work, measure_rows
+from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, CellSpace, largest_map, suggested_kind
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config.configs import SearchConfig
-from pcdarts.config.groups.method_settings import method_in_words
+from pcdarts.config.groups.method_settings import beside_steps, method_in_words
 from pcdarts.config.groups.values import IMAGE_FILES
 from pcdarts.data.disk.streaming import StreamedImages
 from pcdarts.errors import InputError, counted
 from pcdarts.jobs.outcome.evaluation import network_of
 from pcdarts.jobs.outcome.under_budget import check_evaluation_network, latencies_of_search
-from pcdarts.learn.child import Measured, measure_in_child
 from pcdarts.learn.job_batches import training_data
 from pcdarts.learn.kernels import choose_kernels
+from pcdarts.learn.networks import make_method
+from pcdarts.learn.stages import SearchStage, stages_of
 from pcdarts.learn.steps import SearchStep, Setting, search_setting
 from pcdarts.run.device import choose_device, describe_device
 from pcdarts.run.display.columns import console, make_table, seconds_text
@@ -29,78 +28,8 @@ from pcdarts.run.display.progress import duration
 from pcdarts.supernet.supernet import Supernet
 
 KS = (1, 2, 4, 8)
-PROBE_BATCH = 16
-"""Images of the step that is measured for every K, however slow."""
-BUDGET_SECONDS = 90.0
-"""For all measurements; whatever would go beyond it is scaled."""
-PROBE_LIMIT = 60.0
-"""Seconds after which a single small step is given up."""
-
 KNOWN = {"fashion-mnist": (60_000, 1, 28, 10), "cifar10": (50_000, 3, 32, 10), "cifar100": (50_000, 3, 32, 100)}
 """Training images, their channels and side, and classes of the data sets that a plan need not download."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a search has to do, whatever its K and batch size."""
-
-    weight_images: int
-    epochs: int
-    arch_epochs: int
-    """Epochs in which α and β are no longer frozen."""
-    data_bytes: int
-
-    def steps(self, batch_size: int) -> int:
-        """Steps in an epoch."""
-        return math.ceil(self.weight_images / batch_size)
-
-    def seconds(self, step: Measured, batch_size: int) -> float:
-        """The time of all steps: a weight step each, and an α step where α and β are not frozen."""
-        return self.steps(batch_size) * (self.epochs * step.weight_seconds + self.arch_epochs * step.arch_seconds)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A measured step, with the seconds its process took besides."""
-
-    batch_size: int
-    step: Measured
-    start_seconds: float
-
-    def scaled(self, batch_size: int) -> Measured:
-        """What a step of another batch size should take: in proportion, but for what the process holds anyway."""
-        factor = batch_size / self.batch_size
-        step_bytes = round(factor * self.step.step_bytes)
-        return Measured(
-            step_bytes=step_bytes,
-            total_bytes=self.step.total_bytes - self.step.step_bytes + step_bytes,
-            weight_seconds=factor * self.step.weight_seconds,
-            arch_seconds=factor * self.step.arch_seconds,
-        )
-
-    def expected_seconds(self, batch_size: int) -> float:
-        """How long the measurement of such a step should take."""
-        step = self.scaled(batch_size)
-        return self.start_seconds + 2 * (step.weight_seconds + step.arch_seconds)
-
-
-class Case(NamedTuple):
-    """What a line of the plan is about."""
-
-    kind: NetworkKind
-    k: int
-    batch_size: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the plan."""
-
-    case: Case
-    step: Measured | None
-    """None where not even a small step could be measured."""
-    how: str
-    """measured, scaled, or why this cannot be had."""
 
 
 def run_plan(config: SearchConfig) -> None:
@@ -113,6 +42,9 @@ def run_plan(config: SearchConfig) -> None:
     device = choose_device(config.device, config.threads)
     setting, work, notes = prepare(config)
     budget = check_evaluation_network(config, setting, latencies_of_search(config, setting))
+    stages = stages_of(config, make_method(config, CellSpace(config.num_nodes)).stages())
+    parts = [in_stage(setting, work, stage) for stage in stages]
+    setting, work = parts[0]
     network, memory = rehearse(setting), free_memory(device)
     tables = console()
 
@@ -122,33 +54,96 @@ def run_plan(config: SearchConfig) -> None:
     place = config.hub_name or config.data_root if config.data in IMAGE_FILES else None
     say(
         f"search of {config.data}{f' {place}' if place else ''}, recipe {config.recipe or 'your own'}: "
-        f"{work.weight_images} weight images of {setting.image_size}x{setting.image_size} pixels, {config.num_cells} "
-        f"cells of {config.channels} channels, {counted(config.epochs, 'epoch')} "
-        f"({config.arch_frozen_epochs} with α and β frozen), {method_in_words(config)}"
+        f"{work.weight_images} weight images of {setting.image_size}x{setting.image_size} pixels, "
+        f"{stages_in_words(stages)}, {method_in_words(config)}"
     )
     for line in budget or [f"network to be trained afterwards: {network_of(config, setting)}"]:
         say(line)
     for note in notes:
         say(note)
     precision = "" if setting.amp == "off" else f" in {setting.amp}"
-    steps = work.steps(setting.batch_size) * config.epochs
+    steps = work.steps(setting.batch_size) * work.epochs
     say(str(choose_kernels(network, config.kernels, setting, steps, say)))
     say(f"on {describe_device(device)}{precision}; measuring single steps (a minute or two) ...")
+    where = "all tensors on the GPU" if device.type == "cuda" else "the whole process"
+    free = f"; free now: {memory / 1e9:.1f} GB" if memory is not None else ""
+    not_measured = "the checkpoints and the final error" + (f"; {beside}" if (beside := beside_steps(config)) else "")
+    about = (
+        f"time: all steps of all epochs (with data and augmentation; not {not_measured}); "
+        f"memory: the peak of {where} with its data{free}"
+    )
+    if len(stages) > 1:
+        tables.print(table_of_stages(parts, measure_stages(parts, memory)))
+        say(about)
+        say(OF_STAGES)
+        return
     by_k, by_stem = cases_by_k(setting), cases_by_stem(setting)
     rows = measure_rows(setting, [*by_k, *by_stem], work, memory)
     asked = Case(setting.kind, setting.k, setting.batch_size)
-    whole = "all tensors on the GPU" if device.type == "cuda" else "the whole process"
     tables.print(plan_table([rows[case] for case in by_k], work, asked))
-    say(
-        "time: all steps of all epochs (with data and augmentation; not the checkpoints and the final error); "
-        f"memory: the peak of {whole} with its data"
-        + (f"; free now: {memory / 1e9:.1f} GB" if memory is not None else "")
-    )
+    say(about)
     if any(row.how.startswith("scaled") for row in rows.values()):
         say("scaled: in proportion to the images, from the largest step that was measured with the same K and stem")
     if len(by_stem) > 1:
         tables.print(stem_table([rows[case] for case in by_stem], work, asked, setting.image_size))
     say(suggestion(setting))
+
+
+OF_STAGES = (
+    "each stage is measured with all operations of the space: one in which the method has left some out takes less; "
+    "K and cells are the method's, so that others are not compared"
+)
+
+
+def in_stage(setting: Setting, work: Work, stage: SearchStage) -> tuple[Setting, Work]:
+    """A step of one stage of the search, and the work of its epochs."""
+    config = stage.config
+    return (
+        replace(setting, num_cells=config.num_cells, k=config.k),
+        replace(work, epochs=config.epochs, arch_epochs=config.epochs - config.arch_frozen_epochs),
+    )
+
+
+def stages_in_words(stages: Sequence[SearchStage]) -> str:
+    """Cells, channels and epochs of a search, of all its stages."""
+    config = stages[0].config
+    epochs, frozen = (sum(getattr(stage.config, name) for stage in stages) for name in ("epochs", "arch_frozen_epochs"))
+    cells = " then ".join(dict.fromkeys(str(stage.config.num_cells) for stage in stages))
+    several = f" in {len(stages)} stages" if len(stages) > 1 else ""
+    return (
+        f"{cells} cells of {config.channels} channels, {counted(epochs, 'epoch')}{several} "
+        f"({frozen} with α and β frozen)"
+    )
+
+
+def measure_stages(parts: Sequence[tuple[Setting, Work]], memory: int | None) -> list[Row]:
+    """A step of each stage; equal ones are measured once."""
+    found: dict[tuple[int, int], Row] = {}
+    for setting, work in parts:
+        case = Case(setting.kind, setting.k, setting.batch_size)
+        if (setting.num_cells, setting.k) not in found:
+            row = measure_rows(setting, [case], work, memory, share=1 / len(parts))[case]
+            found[setting.num_cells, setting.k] = row
+    return [found[setting.num_cells, setting.k] for setting, _ in parts]
+
+
+def table_of_stages(parts: Sequence[tuple[Setting, Work]], rows: Sequence[Row]) -> Table:
+    """A line for each stage, and one for the search."""
+    table = make_table("stage", "cells", "K", "batch", "epochs", "steps/epoch", *FIGURES)
+    for number, ((setting, work), row) in enumerate(zip(parts, rows, strict=True), 1):
+        size, steps = setting.batch_size, work.steps(setting.batch_size)
+        sizes = [str(each) for each in (number, setting.num_cells, setting.k, size, work.epochs, steps)]
+        table.add_row(*sizes, *figures(row, work))
+    if all(row.step for row in rows):
+        steps_and_works = [(row.step, setting, work) for row, (setting, work) in zip(rows, parts, strict=True)]
+        hours = sum(work.seconds(step, setting.batch_size) for step, setting, work in steps_and_works if step)
+        most = max(step.total_bytes + work.data_bytes for step, _, work in steps_and_works if step)
+        epochs = str(sum(work.epochs for _, work in parts))
+        table.add_section()
+        table.add_row(
+            "all", "", "", "", epochs, "", "", "", duration(hours), f"{most / 1e9:.1f} GB", "this search", style="bold"
+        )
+    return table
 
 
 def suggestion(setting: Setting) -> str:
@@ -232,69 +227,6 @@ def cases_by_stem(setting: Setting) -> list[Case]:
     return [Case(kind, setting.k, setting.batch_size) for kind in fitting]
 
 
-def measure_rows(setting: Setting, cases: Sequence[Case], work: Work, memory: int | None) -> dict[Case, Row]:
-    """Measure a small step of every K and stem, then what there is time for: as asked, with the stem suggested, others.
-
-    A stem whose small step should take too long, by that of the stem asked for, is not tried.
-    """
-    deadline = time.monotonic() + BUDGET_SECONDS
-    asked = Case(setting.kind, setting.k, setting.batch_size)
-    enough = max(PROBE_BATCH, 2 * setting.gradient_accumulation_steps)  # to have as many parts as larger ones
-    small = min(enough, *(case.batch_size for case in cases))
-    found: dict[tuple[NetworkKind, int], list[Probe]] = {}
-    for kind, k in dict.fromkeys((case.kind, case.k) for case in cases):
-        own = found.get((setting.kind, setting.k), [])
-        pixels = (stem_stride(setting.kind) // stem_stride(kind)) ** 2  # of its maps for one of those asked for
-        is_hopeless = pixels > 1 and not (own and own[0].expected_seconds(pixels * small) < PROBE_LIMIT)
-        probe = None if is_hopeless else measure_probe(varied(setting, Case(kind, k, small)), PROBE_LIMIT)
-        found[kind, k] = [probe] if probe else []
-
-    expected = {
-        case: probe.expected_seconds(case.batch_size)
-        for case in dict.fromkeys(cases)
-        for probe in found[case.kind, case.k]
-        if case.batch_size > probe.batch_size and fits(probe.scaled(case.batch_size), work, memory)
-    }
-    suggested = asked._replace(kind=suggested_kind(setting.image_size))
-    for case in sorted(expected, key=lambda case: (case != asked, case != suggested, expected[case])):
-        if time.monotonic() + expected[case] <= deadline:
-            larger_step = measure_probe(varied(setting, case), 2 * expected[case])
-            found[case.kind, case.k] += [larger_step] if larger_step else []
-    return {case: row_of(case, found[case.kind, case.k], work, memory) for case in cases}
-
-
-def varied(setting: Setting, case: Case) -> Setting:
-    """The same search with the stem, the K and the batch size of `case`."""
-    return replace(setting, **case._asdict())
-
-
-def measure_probe(setting: Setting, limit: float) -> Probe | None:
-    """A step in a process of its own; None if it takes too long or too much memory."""
-    started = time.monotonic()
-    step = measure_in_child(setting, timed=True, limit=limit)
-    if step is None:
-        return None
-    spent = time.monotonic() - started - 2 * (step.weight_seconds + step.arch_seconds)
-    return Probe(setting.batch_size, step, max(spent, 0.0))
-
-
-def row_of(case: Case, probes: list[Probe], work: Work, memory: int | None) -> Row:
-    """A line of the plan from what was measured with this K and stem: the step itself, or the largest one, scaled."""
-    if not probes:
-        return Row(case, None, "not measured: even a small step takes over a minute, or too much memory")
-    largest = max(probes, key=lambda probe: probe.batch_size)
-    exact = next((probe.step for probe in probes if probe.batch_size == case.batch_size), None)
-    step = exact or largest.scaled(case.batch_size)
-    if not fits(step, work, memory):
-        return Row(case, step, "scaled; does not fit into the memory that is free")
-    return Row(case, step, "measured" if exact else "scaled")
-
-
-def fits(step: Measured, work: Work, memory: int | None) -> bool:
-    """Whether a search of such steps finds the memory it needs, as far as that is known."""
-    return memory is None or step.total_bytes + work.data_bytes <= memory
-
-
 def plan_table(rows: list[Row], work: Work, asked: Case) -> Table:
     """The plan for K and batch sizes; the search asked for is marked."""
     table = make_table("K", "batch", "steps/epoch", *FIGURES)
@@ -322,8 +254,8 @@ FIGURES = ("weight step", "α step", "search", "memory", "")
 """The last columns of both tables."""
 
 
-def figures(row: Row, work: Work, asked: Case) -> list[str]:
-    """The last columns of a row."""
+def figures(row: Row, work: Work, asked: Case | None = None) -> list[str]:
+    """The last columns of a row; one for the case that was asked for says so."""
     how = f"{row.how}, this search" if row.case == asked else row.how
     if row.step is None:
         return ["", "", "", "", how]

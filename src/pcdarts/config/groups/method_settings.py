@@ -34,6 +34,11 @@ def settings_of_method(config: Group) -> dict[str, Any]:
     return {name: getattr(config, name) for name in METHOD_SETTINGS[config.method].model_fields}  # type: ignore[attr-defined]
 
 
+def beside_steps(config: Group) -> str:
+    """What the method of a search does besides its steps, which nothing measures beforehand."""
+    return METHOD_SETTINGS[config.method].beside_steps  # type: ignore[attr-defined]
+
+
 def method_in_words(config: Group) -> str:
     """What decides about the cost of the method's step."""
     if isinstance(config, DartsSettings):

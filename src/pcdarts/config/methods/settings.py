@@ -14,6 +14,8 @@ class MethodSettings(Group):
 
     has_budgets: ClassVar[bool] = True
     """Whether the method weighs each operation of each edge, so that the best cell within a budget can be derived."""
+    beside_steps: ClassVar[str] = ""
+    """What the method does besides the steps of a search, in a few words: `--plan` says that it does not measure it."""
     needs_costs: ClassVar[bool] = False
     """Whether the method is made with `costs`, the `NetworkCosts` of the network that will be trained."""
 
