@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pcdarts.methods.darts import DARTS
+from pcdarts.methods.drnas import DrNAS
 from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
@@ -11,6 +12,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "darts": DARTS,
     "gaea": GAEA,
     "gdas": GDAS,
+    "drnas": DrNAS,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

@@ -7,7 +7,7 @@ from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.settings import MethodSettings
-from pcdarts.config.methods.simplex import GaeaSettings
+from pcdarts.config.methods.simplex import DrnasSettings, GaeaSettings
 
 
 class DartsSettings(RobustSettings):
@@ -25,6 +25,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "darts": DartsSettings,
     "gaea": GaeaSettings,
     "gdas": GdasSettings,
+    "drnas": DrnasSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 

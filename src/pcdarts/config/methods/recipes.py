@@ -18,12 +18,30 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "weight_decay": 5e-4,
         "decode": "pairs",
     },
+    "drnas": {
+        "channels": 36,
+        "num_cells": 20,
+        "k": 6,
+        "second_k": 4,
+        "edge_normalization": False,
+        "epochs": 25,
+        "arch_frozen_epochs": 10,
+        "batch_size": 64,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
 SMALL: dict[str, dict[str, Any]] = {
     "gaea": {"arch_frozen_epochs": 0, "arch_learning_rate": 0.5},
     "gdas": {"epochs": 120, "arch_frozen_epochs": 0, "arch_learning_rate": 3e-3},
+    "drnas": {
+        "k": 2,
+        "second_k": 1,
+        "edge_normalization": False,
+        "epochs": 15,
+        "arch_frozen_epochs": 5,
+        "arch_learning_rate": 6e-3,
+    },
 }
 """By method; the recipe's name ends with "-small"."""
 

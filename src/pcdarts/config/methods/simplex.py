@@ -1,9 +1,11 @@
 """The settings of methods that learn distributions over the operations of an edge."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import setting
-from pcdarts.config.groups.values import Positive
+from pcdarts.config.groups.values import Count, NotNegative, Positive, Probability
 from pcdarts.config.methods.robust import RobustSettings
 
 
@@ -15,3 +17,28 @@ class GaeaSettings(RobustSettings):
     arch_learning_rate: Positive = setting(
         0.1, "fixed rate of the exponentiated gradient, for operations and edges", after="gradient_clip"
     )
+
+
+class DrnasSettings(RobustSettings):
+    """mixtures drawn from Dirichlet distributions, learnt by pathwise gradients; in two stages, if asked for (DrNAS)"""
+
+    second_k: Count | None = setting(
+        None,
+        "K of a second stage of as many epochs, with the weights of the first, widened (none: one stage)",
+        after="k",
+    )
+    operations_kept: Count = setting(4, "operations that every edge keeps in the second stage")
+    arch_learning_rate: Positive = setting(6e-4, "fixed learning rate of Adam on alpha and beta", after="gradient_clip")
+    arch_adam_betas: tuple[Probability, Probability] = setting((0.5, 0.999), "momenta of Adam")
+    distance: Literal["l2", "kl"] = setting("l2", "distance from the uniform Dirichlet: sum of alpha squared, or KL")
+    distance_weight: NotNegative = setting(1e-3, "weight of that distance in the loss of alpha")
+
+    @field_validator("second_k")
+    @classmethod
+    def _k_only_falls(cls, second: int | None, info: ValidationInfo) -> int | None:
+        first, channels = info.data.get("k"), info.data.get("channels")
+        if second is not None and first is not None and second > first:
+            raise ValueError(f"second_k is {second}, but K only falls: give k ({first}) or less")
+        if second is not None and channels is not None and channels % second:
+            raise ValueError(f"second_k is {second}, but it must divide channels ({channels})")
+        return second
