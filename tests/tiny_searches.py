@@ -4,7 +4,9 @@ import shlex
 
 from command_line import SEARCH
 
-TINY: dict[str, str] = {}
+TINY: dict[str, str] = {
+    "drnas": "--second-k 1",
+}
 """Flags by method, such as small populations and shallow stages; a method that is not here needs none."""
 
 
