@@ -26,11 +26,14 @@ def in_one_line(text: str) -> str:
     return line if len(line) <= 1800 else f"{line[:1200]} ... {line[-500:]}"
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """The remedy for a misspelt name: the closest choice if one is close, and all of them in any case."""
-    known = list(choices)
-    close = get_close_matches(name, known, n=1)
-    listing = f"use one of {', '.join(known)}"
+def did_you_mean(name: str, choices: Iterable[str], others: Iterable[str] = (), about_others: str = "") -> str:
+    """The remedy for a misspelt name: the closest choice if one is close, and all of them in any case.
+
+    There may be `others` too, too many to list: words about them stand in their place.
+    """
+    known, more = list(choices), list(others)
+    close = get_close_matches(name, known + more, n=1)
+    listing = f"use one of {', '.join(known)}" + (f", or {about_others}" if more else "")
     return f"did you mean {close[0]!r}? ({listing})" if close else listing
 
 

@@ -81,13 +81,19 @@ def _config_of(run: RunFolder, config_class: type[Config], flags: Mapping[str, A
     Of a fit that has planned, and done nothing yet, they may change it.
     """
     begun = resolve(config_class, file=run.config)
+    if "method" in flags and flags["method"] != (before := getattr(begun, "method", flags["method"])):
+        raise InputError(_begun_with(run, "method", before, flags["method"]))  # before its settings are looked at
     config = resolve(config_class, file=run.config, flags=flags, problems=problems)
     if config.job == "fit" and run.has_only_begun:
         return config
     for name, value in config.identity().items():
         if value != (before := begun.fingerprint().get(name)):
-            raise InputError(
-                f"{run.path} was begun with {name} {shown(before)}, not {shown(value)}: "
-                "drop the flag to resume it, or start a new run"
-            )
+            raise InputError(_begun_with(run, name, before, value))
     return config
+
+
+def _begun_with(run: RunFolder, name: str, before: Any, value: Any) -> str:
+    return (
+        f"{run.path} was begun with {name} {shown(before)}, not {shown(value)}: drop the flag to resume it, or start a "
+        "new run"
+    )

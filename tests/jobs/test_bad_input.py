@@ -53,6 +53,13 @@ from command_line import (
         ("train --genotype nowhere.json", "nowhere.json: No such file or directory"),
         ("test nowhere", "nowhere is not a run folder: it does not exist"),
         ("search --config nowhere.yaml", "cannot read the configuration nowhere.yaml: No such file or directory"),
+        ("search --method gdsa", "method is gdsa, but it must be darts, "),
+        ("search --method gdsa", ": did you mean gdas?"),
+        ("search --recipe gdas-smal", "has no recipe gdas-smal: did you mean 'gdas-small'? (use one of fashion-mini, "),
+        ("search --recipe gdas-smal", ", or METHOD or METHOD-small (`pcdarts methods`))"),
+        ("search --method gdas --second-order", "second_order is for the method darts, not for gdas: drop it, or use"),
+        ("search --method gdas --channels 16 --k 3", "k is 3, but it must divide channels (16): use 1, 2, 4, 8 or 16"),
+        ("search --method gdas --arch-frozen-epochs 99", "arch_frozen_epochs is 99, but it must be at most epochs"),
         ("search --device cuda:7", "device is cuda:7, but this machine has"),
     ],
 )
@@ -271,6 +278,15 @@ def test_flags_that_change_a_run_cannot_resume_it(tmp_path: Path, killed_search:
     copy_of(killed_search, tmp_path / "run")
     line = refused(tmp_path, "search", "--resume", "run", "--k", "4")
     assert line == "run was begun with k 2, not 4: drop the flag to resume it, or start a new run"
+
+
+@pytest.mark.parametrize("method", ["gdas", "gdsa"])
+def test_a_search_is_resumed_with_the_method_that_it_was_begun_with(
+    tmp_path: Path, killed_search: Path, method: str
+) -> None:
+    copy_of(killed_search, tmp_path / "run")
+    line = refused(tmp_path, "search", "--resume", "run", "--method", method)
+    assert line == f"run was begun with method darts, not {method}: drop the flag to resume it, or start a new run"
 
 
 def test_a_training_is_resumed_with_as_many_test_images(tmp_path: Path, killed_two_seeds: Path) -> None:

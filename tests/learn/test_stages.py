@@ -1,6 +1,7 @@
 """The stages of a search: epochs that follow each other, and learning rates."""
 
 import math
+import re
 
 import pytest
 
@@ -31,5 +32,10 @@ def test_only_a_stage_after_another_keeps_weights_and_only_in_as_many_cells() ->
     kept = stages_of(CONFIG, [Stage(keeps_weights=True), Stage(k=2, keeps_weights=True)])
     assert [stage.keeps_weights for stage in kept] == [False, True]
     assert kept[1].config.k == 2
+    frozen = "stage 2 of darts: arch_frozen_epochs is 9, but it must be at most epochs (4)"
+    with pytest.raises(InputError, match=re.escape(frozen)):
+        stages_of(CONFIG, [Stage(), Stage(arch_frozen_epochs=9)])
+    with pytest.raises(InputError, match=re.escape("stage 1 of darts: k is 3, but it must divide channels (16)")):
+        stages_of(CONFIG, [Stage(k=3), Stage(k=2)])
     with pytest.raises(InputError, match="has as many cells as that: num_cells"):
         stages_of(CONFIG, [Stage(), Stage(num_cells=5, keeps_weights=True)])

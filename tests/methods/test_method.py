@@ -196,7 +196,8 @@ def test_a_search_in_stages_is_not_trained_on(tmp_path: Path, noisy: None) -> No
 
 
 def test_a_stage_that_does_not_fit_the_settings_is_refused_at_once(tmp_path: Path, noisy: None) -> None:
-    assert refused(tmp_path, *STAGES, "--cells", "-1", "--run", "run").startswith("num_cells is -1, but it must be")
+    line = refused(tmp_path, *STAGES, "--cells", "-1", "--run", "run")
+    assert line.startswith("stage 2 of noisy: num_cells is -1, but it must be")
     line = refused(tmp_path, *STAGES, "--arch-frozen-epochs", "2", "--epochs", "1", "--run", "run")
     assert line == "arch_frozen_epochs is 2, but it must be at most epochs (1)"
 

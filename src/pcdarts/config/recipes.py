@@ -340,7 +340,10 @@ def recipe(config_class: type[Config], name: str) -> Config:
     job = config_class.job_name()
     recipes = RECIPES[job]
     if name not in recipes:
-        raise InputError(f"{job} has no recipe {shown(name)}: {did_you_mean(name, recipes)}")
+        of_methods = [each for each in recipes if each.removesuffix("-small") in PUBLISHED]
+        own = [each for each in recipes if each not in of_methods]
+        about = "METHOD or METHOD-small (`pcdarts methods`)"
+        raise InputError(f"{job} has no recipe {shown(name)}: {did_you_mean(name, own, of_methods, about)}")
     config: Any = recipes[name]()
     return config
 

@@ -1,10 +1,12 @@
 """The stages of a search: which configuration each has, and its learning rates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pcdarts.config.configs import SearchConfig
+from pcdarts.config.groups.group import ConfigError
 from pcdarts.errors import InputError
 from pcdarts.methods.method import Stage
 from pcdarts.run.schedule import cosine
@@ -45,8 +47,10 @@ def stages_of(config: SearchConfig, stages: Sequence[Stage]) -> list[SearchStage
         InputError: a stage and the rest of the configuration do not fit.
     """
     found: list[SearchStage] = []
-    for stage in stages:
-        own, first = _in_stage(config, stage), found[-1].end if found else 0
+    for number, stage in enumerate(stages, 1):
+        with _named(f"stage {number} of {config.method}" if len(stages) > 1 else ""):
+            own = _in_stage(config, stage)
+        first = found[-1].end if found else 0
         if stage.keeps_weights and found and own.num_cells != found[-1].config.num_cells:
             raise InputError("a stage that keeps the weights of the one before has as many cells as that: num_cells")
         schedule = (first, first + own.epochs)
@@ -56,6 +60,15 @@ def stages_of(config: SearchConfig, stages: Sequence[Stage]) -> list[SearchStage
             found = [replace(each, schedule=schedule) if each.schedule == joined else each for each in found]
         found.append(SearchStage(own, first, stage.keeps_weights and bool(found), schedule))
     return found
+
+
+@contextmanager
+def _named(stage: str) -> Iterator[None]:
+    """What is wrong inside is wrong with this stage."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError([f"{stage}: {problem}" if stage else problem for problem in error.problems]) from None
 
 
 def told(config: SearchConfig, stages: Sequence[SearchStage]) -> list[dict[str, Any]]:
