@@ -163,6 +163,12 @@ def test_settings_follow_from_the_size() -> None:
     assert (settings["learning_rate"], settings["crop_padding"], settings["cutout"]) == (0.025, 28, 56)
 
 
+def test_short_trainings_drop_no_paths() -> None:
+    training = plan_training(CIFAR, 600, {}, speed, anything)
+    probabilities = [settings_for(CIFAR, replace(training, epochs=epochs))["drop_path"] for epochs in (49, 50)]
+    assert probabilities == [0.0, 0.1]
+
+
 def test_the_published_cell_is_that_for_images_of_its_kind() -> None:
     assert published_cell("imagenet") == "pc_darts_imagenet"
     assert published_cell("stride2") == published_cell("cifar") == "pc_darts_cifar10"

@@ -277,7 +277,7 @@ class Planner:
         self.slowness = max(self.slowness, seconds / measured)
 
     def _step_time(self, shape: Shape, batch_size: int, genotype: str | None) -> StepTime:
-        training = Training(shape, batch_size, 1, 0.0, 0.0)
+        training = Training(shape, batch_size, rules.MOST_EPOCHS, 0.0, 0.0)  # long ones have the dearest steps
         config = self.train_config(training, genotype)
         return step_time(config, self.genotype(shape, genotype), len(self.facts.classes), self.facts.image_channels)
 

@@ -30,6 +30,9 @@ LEAST_EPOCHS, LEAST_STEPS = 10, 300
 MOST_EPOCHS = 600
 """The paper's."""
 
+DROP_PATH, DROP_PATH_EPOCHS = 0.1, 50
+"""Probability of dropping a path, and the shortest training with it: shorter ones are shown to be better without."""
+
 VALIDATION, LEAST_VALIDATION = 0.15, 30
 """Part of the training images by which the best epoch is chosen; fewer images choose nothing."""
 
@@ -299,7 +302,7 @@ def settings_for(facts: Facts, training: Training) -> dict[str, Any]:
         "learning_rate": round(RATE * training.batch_size, 6),
         "crop_padding": max(1, shape.image_size // 8),
         "cutout": shape.image_size // 4,
-        "drop_path": 0.1,
+        "drop_path": DROP_PATH if training.epochs >= DROP_PATH_EPOCHS else 0.0,
         **mirroring_of(facts),
         **choice_of(facts, training.epochs),
     }
