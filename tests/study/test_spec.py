@@ -5,15 +5,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, TrainConfig
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
+from pcdarts.config.methods.recipes import SMALL, SMALL_VARIANTS
 from pcdarts.config.recipes import recipe
 from pcdarts.errors import InputError
+from pcdarts.learn.networks import make_method
+from pcdarts.learn.stages import stages_of
 from pcdarts.study.grid import grid
 from pcdarts.study.spec import BUILTIN, StudySpec, find_spec, folder_name
 from pcdarts.study.study_run import KNOWN
 
 SCALES = ("paper", "small", "smoke")
-TOO_LARGE = [("table3-imagenet", "small"), ("table3-imagenet", "smoke")]
+NOT_THERE = [("table3-imagenet", "small"), ("table3-imagenet", "smoke"), ("methods", "paper")]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -29,7 +34,7 @@ def problem_of(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "scale"), [(name, scale) for name in BUILTIN for scale in SCALES if (name, scale) not in TOO_LARGE]
+    ("name", "scale"), [(name, scale) for name in BUILTIN for scale in SCALES if (name, scale) not in NOT_THERE]
 )
 def test_every_study_of_the_package_describes_runs_that_can_begin(name, scale, tmp_path):
     folder, spec = find_spec(name, scale)
@@ -44,7 +49,7 @@ def test_every_study_of_the_package_describes_runs_that_can_begin(name, scale, t
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_a_study_reads_back_what_it_writes(name, tmp_path):
-    _, spec = find_spec(name, "paper")
+    _, spec = find_spec(name, "smoke" if name == "methods" else "paper")
     assert StudySpec.from_file(written(tmp_path, spec.to_yaml())) == spec
 
 
@@ -68,6 +73,29 @@ def test_table_3_switches_both_components_independently(tmp_path):
         "PC alone": (True, False),
         "PC and EN": (True, True),
     }
+
+
+@pytest.mark.parametrize("scale", ["small", "smoke"])
+def test_the_study_of_methods_has_every_method_with_and_without_each_component(scale, tmp_path):
+    _, spec = find_spec("methods", scale)
+    searches = [cell for cell in grid(spec, tmp_path) if isinstance(cell.search_config, SearchConfig)]
+    assert {cell.search_config.method for cell in searches} == METHOD_SETTINGS.keys()
+    assert [*spec.methods] == ["darts", *SMALL, *SMALL_VARIANTS, "random search", "random cells"]
+    for cell in searches:
+        assert cell.method in (cell.search_config.method, *SMALL_VARIANTS)
+    switches = {(cell.setting, cell.search_config.k > 1, cell.search_config.edge_normalization) for cell in searches}
+    assert switches == {("neither", 0, 0), ("PC", 1, 0), ("EN", 0, 1), ("PC and EN", 1, 1)}
+    for cell in searches[: len(spec.methods) * 4]:
+        config = cell.search_config
+        stages_of(config, make_method(config, CellSpace(config.num_nodes)).stages())
+
+
+def test_a_row_for_every_method_keeps_what_is_said_of_one_alone(tmp_path):
+    text = "methods: {METHOD: {search: {recipe: METHOD-small, epochs: 20}}, gdas: {search: {epochs: 21}}}"
+    spec = StudySpec.from_file(written(tmp_path, text))
+    assert spec.methods.keys() == {*SMALL, *SMALL_VARIANTS}
+    assert spec.methods["gaea"].search == {"recipe": "gaea-small", "epochs": 20}
+    assert spec.methods["gdas"].search == {"recipe": "gdas-small", "epochs": 21}
 
 
 def test_table_4_has_the_papers_epochs_and_nodes_and_the_orders_of_darts(tmp_path):

@@ -12,12 +12,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pcdarts.config.groups.group import ConfigError, setting
 from pcdarts.config.job_config import JobConfig
+from pcdarts.config.methods.recipes import SMALL, SMALL_VARIANTS
 from pcdarts.config.study_config import Scale, Table
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError, did_you_mean, in_one_line, listed, shown
 
-BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes")
-"""The studies of Sec. 4.4, each a file in `builtin/`."""
+BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes", "methods")
+"""The studies of Sec. 4.4 and one of every method, each a file in `builtin/`."""
+PLACEHOLDER = "METHOD"
+"""A row that stands for many: one for each search method, and variant of DARTS, that has a small recipe."""
 
 Settings = dict[str, Any]
 """Settings of a job by name, as in a recipe's YAML file; checked when the grid is made."""
@@ -228,6 +231,27 @@ def merged(*parts: Settings) -> Settings:
     return result
 
 
+def _with_every_method(rows: Settings) -> Settings:
+    """The rows with those that the placeholder stands for in its place, each under what is said of it alone."""
+    found: Settings = {}
+    for name, row in rows.items():
+        if name != PLACEHOLDER:
+            found.setdefault(name, row)
+            continue
+        for method in (*SMALL, *SMALL_VARIANTS):
+            own = rows.get(method) or {}
+            whole = _named(row or {}, method)
+            found[method] = merged(whole, own) if isinstance(whole, dict) and isinstance(own, dict) else own
+    return found
+
+
+def _named(value: Any, method: str) -> Any:
+    """A value with the method's name wherever the placeholder stands in a text."""
+    if isinstance(value, dict):
+        return {name: _named(each, method) for name, each in value.items()}
+    return value.replace(PLACEHOLDER, method) if isinstance(value, str) else value
+
+
 def _at_scale(fields: Settings, source: str, scale: Scale | None) -> StudySpec:
     """The description with what one of its `scales` says instead."""
     scales = fields.pop("scales", {})
@@ -243,6 +267,8 @@ def _at_scale(fields: Settings, source: str, scale: Scale | None) -> StudySpec:
     chosen = {**scales[scale], "scale": scale} if scale is not None else {}
     settings = chosen.get("settings") or fields.get("settings")  # those of a scale replace the others as a whole
     both = merged(fields, chosen) | ({"settings": settings} if settings else {})
+    if isinstance(rows := both.get("methods"), dict):
+        both["methods"] = _with_every_method(rows)
     try:
         return StudySpec(**{str(name): value for name, value in both.items()})
     except ConfigError as error:
