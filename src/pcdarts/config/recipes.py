@@ -104,7 +104,7 @@ def search_darts_v2() -> SearchConfig:
 
 
 def search_by_method(method: str) -> SearchConfig:
-    """The search of a method, or of a variant of DARTS, as its authors published it, on CIFAR-10."""
+    """The search of a method, or of a variant of one, as its authors published it, on CIFAR-10."""
     published = {**PUBLISHED, **VARIANTS}[method]
     return SearchConfig(**{"recipe": method, "data": "cifar10", "method": method} | published)
 

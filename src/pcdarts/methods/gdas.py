@@ -20,7 +20,7 @@ import torch
 from pcdarts.cell.derive import derive, strengths
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.methods.gumbel import chosen_columns, falling, gumbel_like
+from pcdarts.methods.gumbel import chosen_columns, gumbel_like
 from pcdarts.methods.method import At, Batch, Seen, Stage, Task
 from pcdarts.supernet.arch import ArchParameters, Mixture
 
@@ -62,7 +62,9 @@ class GDAS:
 
     def drawn(self, at: At, batch: Batch) -> Mixture:
         """The one-hot mixture of a batch, differentiable in α and β."""
-        τ, chance, op_weights, active = falling(*self.temperatures, at), batch.chance(), {}, {}
+        start, end = self.temperatures
+        τ = start + (end - start) * at.stage_epoch / max(at.stage_epochs - 1, 1)
+        chance, op_weights, active = batch.chance(), {}, {}
         for kind, α in self.arch.logits().items():
             perturbed = α.log_softmax(dim=1) + gumbel_like(α, chance)
             onehot, active[kind] = chosen_columns(perturbed)

@@ -1,9 +1,8 @@
-"""Gumbel noise, by which operations are drawn in proportion to softmax(α), and a temperature that falls."""
+"""Gumbel noise, by which operations are drawn in proportion to softmax(α)."""
 
 import torch
 from torch import Tensor
 
-from pcdarts.methods.method import At
 from pcdarts.ops.sending import send
 
 
@@ -24,8 +23,3 @@ def chosen_columns(scores: Tensor) -> tuple[Tensor, Tensor]:
     """
     chosen = torch.zeros_like(scores).scatter_(1, scores.detach().argmax(dim=1, keepdim=True), 1)
     return chosen, chosen.cpu().bool()
-
-
-def falling(start: float, end: float, at: At) -> float:
-    """From `start` in the first epoch of a stage to `end` in its last one, in equal steps."""
-    return start + (end - start) * at.stage_epoch / max(at.stage_epochs - 1, 1)

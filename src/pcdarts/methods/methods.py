@@ -7,12 +7,14 @@ from pcdarts.methods.drnas import DrNAS
 from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
+from pcdarts.methods.snas import SNAS
 
 METHODS: dict[str, Callable[..., Method]] = {
     "darts": DARTS,
     "gaea": GAEA,
     "gdas": GDAS,
     "drnas": DrNAS,
+    "snas": SNAS,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

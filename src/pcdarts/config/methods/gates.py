@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import setting
-from pcdarts.config.groups.values import Positive
+from pcdarts.config.groups.values import NotNegative, Positive
 from pcdarts.config.methods.settings import ArchAdam
 
 _BUDGETS = ("max_mult_adds", "max_params", "max_skips", "max_latency")
@@ -46,3 +46,15 @@ class GdasSettings(Tempered):
                 f"decode is pairs, but {limited[0]} chooses among cells with two edges a node: drop it, or use edges"
             )
         return decode
+
+
+class SnasSettings(Tempered):
+    """relaxed draws of all operations, whose noise falls; alpha learns with the weights, and sees costs (SNAS)"""
+
+    needs_costs: ClassVar[bool] = True
+    defaults: ClassVar[Any] = {"arch_learning_rate": 3e-4}
+
+    cost_weight: NotNegative = setting(1.5e-3, "weight of the expected cost of the normal cells in the loss of alpha")
+    reduction_cost_weight: NotNegative = setting(1.0, "the same for reduction cells, as a factor of cost_weight")
+    arch_optimizer: Literal["adam", "sgd"] = setting("adam", "what moves alpha and beta: Adam, or SGD without momentum")
+    arch_gradient_clip: Positive = setting(10.0, "largest norm of the gradient of alpha and beta")

@@ -28,6 +28,16 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "arch_frozen_epochs": 10,
         "batch_size": 64,
     },
+    "snas": {
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 150,
+        "arch_frozen_epochs": 0,
+        "batch_size": 64,
+        "learning_rate": 0.025,
+        "learning_rate_min": 0.001,
+        "weight_fraction": 0.98,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -42,6 +52,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "arch_frozen_epochs": 5,
         "arch_learning_rate": 6e-3,
     },
+    "snas": {"arch_frozen_epochs": 0, "weight_fraction": 0.9, "arch_learning_rate": 3e-3},
 }
 """By method; the recipe's name ends with "-small"."""
 
@@ -50,17 +61,24 @@ _DARTS: dict[str, Any] = {
     "learning_rate": 0.025, "learning_rate_min": 0.001, "arch_learning_rate": 3e-4,
 }  # fmt: skip
 _DARTS_SMALL: dict[str, Any] = {"method": "darts", "arch_learning_rate": 6e-3}
+_SNAS_COSTS: dict[str, dict[str, Any]] = {
+    "snas-mild": {"method": "snas", "cost_weight": 5e-4},
+    "snas-moderate": {"method": "snas", "cost_weight": 1.5e-3},
+    "snas-aggressive": {"method": "snas", "cost_weight": 4.5e-3},
+}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "sdarts-rs": _DARTS | {"perturbation": 0.3},
     "darts-minus": _DARTS | {"auxiliary_skip": True},
     "beta-darts": _DARTS | {"beta_penalty": 25.0, "arch_weight_decay": 0.0},
+    **{name: PUBLISHED["snas"] | costs for name, costs in _SNAS_COSTS.items()},
 }
-"""By recipe: DARTS with a switch of `config/methods/robust.py`, as the switch's paper has it."""
+"""By recipe: DARTS with a switch of `config/methods/robust.py`, as the switch's paper has it; and SNAS by its costs."""
 
 SMALL_VARIANTS: dict[str, dict[str, Any]] = {
     "sdarts-rs": _DARTS_SMALL | {"perturbation": 0.3},
     "darts-minus": _DARTS_SMALL | {"auxiliary_skip": True},
     "beta-darts": _DARTS_SMALL | {"beta_penalty": 15.0, "arch_weight_decay": 0.0},
+    **{name: SMALL["snas"] | costs for name, costs in _SNAS_COSTS.items()},
 }
 """By recipe without its "-small"."""
