@@ -189,6 +189,20 @@ def test_what_looks_at_a_search_in_stages_counts_the_epochs_of_all(tmp_path: Pat
     ) in (tmp_path / "report" / "report.md").read_text()
 
 
+def test_a_search_that_found_a_whole_cell_has_none_to_choose_within_a_budget(
+    tmp_path: Path, noisy: None, stages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "rank" in done(tmp_path, "show", str(stages), "--budget", "--max-skips", "1")
+    monkeypatch.setattr(NoisySettings, "has_budgets", False)
+    line = refused(tmp_path, "show", str(stages), "--budget", "--max-skips", "1")
+    assert line.endswith(
+        "was searched by noisy, which finds whole cells and does not weigh their operations: --budget has nothing to "
+        "choose from; drop it"
+    )
+    line = refused(tmp_path, *STAGES, "--max-skips", "1", "--run", "run")
+    assert line.endswith("and noisy finds whole cells: drop it, or use method darts")
+
+
 def test_a_search_in_stages_is_not_trained_on(tmp_path: Path, noisy: None) -> None:
     done(tmp_path, *STAGES, "--run", "run")
     line = refused(tmp_path, "search", "--resume", "run", "--epochs", "9")

@@ -75,7 +75,7 @@ def run_plan(config: SearchConfig) -> None:
     if len(stages) > 1:
         tables.print(table_of_stages(parts, measure_stages(parts, memory)))
         say(about)
-        say(OF_STAGES)
+        say(f"scaled: in proportion to the images; {OF_STAGES}")
         return
     by_k, by_stem = cases_by_k(setting), cases_by_stem(setting)
     rows = measure_rows(setting, [*by_k, *by_stem], work, memory)

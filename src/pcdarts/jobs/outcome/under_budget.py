@@ -12,6 +12,7 @@ from pcdarts.cell.derive import strengths
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, ShowConfig
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve, training_recipe
 from pcdarts.config.yaml_files import load_mapping
@@ -159,6 +160,11 @@ def show_best(config: ShowConfig) -> None:
     if not run.config.is_file():
         raise InputError(f"--budget lists cells of a finished search, and {run.path} is no run folder: name a search")
     searched = resolve(SearchConfig, file=run.config)
+    if not METHOD_SETTINGS[searched.method].has_budgets:
+        raise InputError(
+            f"{run.path} was searched by {searched.method}, which finds whole cells and does not weigh their "
+            "operations: --budget has nothing to choose from; drop it"
+        )
     result = run.read_result()
     own = _own_network(run, result)
     network = _network(config, own)
