@@ -5,6 +5,7 @@ import shlex
 from command_line import SEARCH
 
 TINY: dict[str, str] = {
+    "proxyless": "--mode two --arch-every 1 --warmup-epochs 1",
     "drnas": "--second-k 1",
 }
 """Flags by method, such as small populations and shallow stages; a method that is not here needs none."""

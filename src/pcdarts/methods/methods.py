@@ -7,6 +7,7 @@ from pcdarts.methods.drnas import DrNAS
 from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
+from pcdarts.methods.proxyless import ProxylessNAS
 from pcdarts.methods.snas import SNAS
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -15,6 +16,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "gdas": GDAS,
     "drnas": DrNAS,
     "snas": SNAS,
+    "proxyless": ProxylessNAS,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

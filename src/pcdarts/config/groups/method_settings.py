@@ -4,7 +4,7 @@ from typing import Any
 
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
-from pcdarts.config.methods.gates import GdasSettings, SnasSettings
+from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.simplex import DrnasSettings, GaeaSettings
@@ -27,6 +27,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "gdas": GdasSettings,
     "drnas": DrnasSettings,
     "snas": SnasSettings,
+    "proxyless": ProxylessSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 

@@ -38,6 +38,17 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "learning_rate_min": 0.001,
         "weight_fraction": 0.98,
     },
+    "proxyless": {
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 120,
+        "arch_frozen_epochs": 0,
+        "warmup_epochs": 40,
+        "warmup_learning_rate": 0.05,
+        "learning_rate": 0.025,
+        "nesterov": True,
+        "weight_decay": 4e-5,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -53,6 +64,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "arch_learning_rate": 6e-3,
     },
     "snas": {"arch_frozen_epochs": 0, "weight_fraction": 0.9, "arch_learning_rate": 3e-3},
+    "proxyless": {"epochs": 60, "arch_frozen_epochs": 0, "warmup_epochs": 20, "arch_learning_rate": 1e-2},
 }
 """By method; the recipe's name ends with "-small"."""
 
