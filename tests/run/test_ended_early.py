@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from pcdarts.run.ended_early import about_the_end, how_it_ended
+from pcdarts.run.ended_early import MINUTES, PATIENCE, about_the_end, how_it_ended
 
 
 def test_a_training_that_ended_early_says_after_how_many_epochs_and_why() -> None:
-    assert how_it_ended(about_the_end(31, 69, by_time=True)) == "31 of 69 epochs: --max-minutes"
-    assert how_it_ended(about_the_end(3, 1500, by_time=False)) == "3 of 1,500 epochs: --patience"
-    assert about_the_end(69, 69, by_time=True) == {}
+    assert how_it_ended(about_the_end(31, 69, MINUTES)) == "31 of 69 epochs: --max-minutes"
+    assert how_it_ended(about_the_end(3, 1500, PATIENCE)) == "3 of 1,500 epochs: --patience"
+    assert about_the_end(69, 69, MINUTES) == {}
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,11 @@ from pcdarts.learn.networks import make_method, make_supernet
 from pcdarts.learn.splits import split_images
 from pcdarts.learn.stages import stages_of, told
 from pcdarts.learn.task import ArchBatches, SupernetTask
-from pcdarts.methods.method import At, Batch
+from pcdarts.methods.method import At, Batch, figures_of, why_ended
 from pcdarts.ops import compiling
 from pcdarts.ops.compiling import compile_modules
 from pcdarts.run.device import prepare_device
+from pcdarts.run.ended_early import EIGENVALUE, about_the_end
 from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.run_folder import RunFolder
@@ -113,6 +114,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 between=job.save_if_due,
             )
             for epoch, learning_rate in job.epochs(stage.end, stage.learning_rate):
+                if why_ended(method):
+                    break
                 optimizer.param_groups[0]["lr"] = learning_rate
                 supernet.train()
 
@@ -140,8 +143,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 genotype = method.genotype(None, generator(config.seed, "genotype", epoch))
                 job.end_epoch(
                     {"learning_rate": learning_rate, **job.measured()},
-                    also_saved=rounded(method.mixture()),
-                    also_shown={"skip_connects": genotype.skip_connects("normal")},
+                    also_saved=rounded(method.mixture()) | figures_of(method),
+                    also_shown={"skip_connects": genotype.skip_connects("normal"), **figures_of(method)},
                     genotype=genotype,
                 )
 
@@ -161,8 +164,10 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
         genotype, budget = derived(config, data, method, genotype, latencies)
         result = conclude(run, config, data, genotype, budget, latencies) | {
             **{f"arch_{name}": error for name, error in arch_errors.items()},
+            **about_the_end(job.place.epoch, epochs, EIGENVALUE),
             **job.account(),
             "search_cost": search_cost(job, kernels),
         }
-        job.finish(result, closing_lines(run, config, data, result, epochs))
+        ended = why_ended(method)
+        job.finish(result, [*([ended] if ended else []), *closing_lines(run, config, data, result, epochs)])
     return result

@@ -38,7 +38,7 @@ from pcdarts.ops import compiling
 from pcdarts.run.checkpoint import previous_of
 from pcdarts.run.device import peak_memory_gb, prepare_device
 from pcdarts.run.display.progress import duration
-from pcdarts.run.ended_early import about_the_end
+from pcdarts.run.ended_early import MINUTES, PATIENCE, about_the_end
 from pcdarts.run.horizon import Horizon
 from pcdarts.run.lock import lock
 from pcdarts.run.out_of_memory import explain_out_of_memory
@@ -278,7 +278,7 @@ def train_one(
             **validated,
             **({} if data.validation is None else {"validation_images": len(data.validation)}),
             **({"epochs_done": job.place.epoch} if may_end_early else {}),
-            **about_the_end(job.place.epoch, config.epochs, horizon.is_over(job.place.epoch)),
+            **about_the_end(job.place.epoch, config.epochs, MINUTES if horizon.is_over(job.place.epoch) else PATIENCE),
             **({} if data.leaks is None else {"leaks": data.leaks}),
             **asdict(size),
             "train_seconds": job.place.seconds,

@@ -126,6 +126,8 @@ class Method(Protocol):
 
     All that is random in it comes from the generators that it is given, which are pure functions of the place in the
     run; all else that changes is in its state. Then a resumed search ends with the same bits.
+
+    A method that has more to say also has the properties `ended` (`why_ended`) and `figures` (`figures_of`).
     """
 
     @property
@@ -165,3 +167,15 @@ class Method(Protocol):
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Go on from such a state."""
+
+
+def why_ended(method: Method) -> str | None:
+    """Why a search is to end before its last epoch, as a line for its user; None if it is to go on."""
+    ended: str | None = getattr(method, "ended", None)
+    return ended
+
+
+def figures_of(method: Method) -> dict[str, float]:
+    """Finite numbers by name that are told and saved after every epoch, beside losses and errors."""
+    figures: dict[str, float] = getattr(method, "figures", {})
+    return figures

@@ -3,6 +3,7 @@
 * `perturbation`: SmoothDARTS with random smoothing (Chen and Hsieh, 2020, Eq. 6), ε from `perturbation_start` on.
 * `auxiliary_skip`: DARTS- (Chu et al., 2021, Eq. 5).
 * `beta_penalty`: beta-DARTS (Ye et al., 2022, Eqs. 8 and 9).
+* `eigenvalue_every`: R-DARTS with early stopping (`early_stopping.py`).
 
 A method knows nothing of them: it is given a task that computes with changed mixtures. Schedules run over a stage.
 """
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import InputError
+from pcdarts.methods.early_stopping import EarlyStopping
 from pcdarts.methods.method import At, Batch, Method, Seen, Stage, Task
 from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import Mixture, allowed_primitives
@@ -32,11 +34,14 @@ class Switches:
     perturbation_start: float = 0.03
     auxiliary_skip: bool = False
     beta_penalty: float = 0.0
+    eigenvalue_every: int = 0
+    eigenvalue_growth: float = 1.3
+    eigenvalue_earliest: int = 10
 
     @property
     def are_on(self) -> bool:
         """Whether any of them changes anything."""
-        return bool(self.perturbation or self.auxiliary_skip or self.beta_penalty)
+        return bool(self.perturbation or self.auxiliary_skip or self.beta_penalty or self.eigenvalue_every)
 
     def radius(self, at: At) -> float:
         """ε of SDARTS in an epoch e of E: ε_0 + (ε_E - ε_0) e / E."""
@@ -52,7 +57,7 @@ def made_robust(method: Method, switches: Mapping[str, Any]) -> Method:
     """The method with its switches: the method itself where all are off.
 
     Raises:
-        InputError: the method's space has no skips, which one of them is about.
+        InputError: the method's space has no skips, or its search several stages, and a switch does not fit that.
     """
     found = Switches(**switches)
     return Robust(method, found) if found.are_on else method
@@ -65,6 +70,13 @@ class Robust:
         self.method, self.switches = method, switches
         if switches.auxiliary_skip and SKIP not in method.space.primitives:
             raise InputError(f"auxiliary_skip is on, but the space has no {SKIP}: drop it")
+        self.stopping: EarlyStopping | None = None
+        if switches.eigenvalue_every:
+            if len(method.stages()) > 1:
+                raise InputError("eigenvalue_every ends a search of one stage, but this one has several: drop it")
+            self.stopping = EarlyStopping(
+                switches.eigenvalue_every, switches.eigenvalue_growth, switches.eigenvalue_earliest
+            )
 
     @property
     def space(self) -> CellSpace:
@@ -73,6 +85,14 @@ class Robust:
     @property
     def arch(self) -> nn.Module:
         return self.method.arch
+
+    @property
+    def ended(self) -> str | None:
+        return self.stopping.ended if self.stopping else None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return self.stopping.figures if self.stopping else {}
 
     def stages(self) -> Sequence[Stage]:
         return self.method.stages()
@@ -90,19 +110,27 @@ class Robust:
         return [(share, self.with_skips(mixture, at)) for share, mixture in draws]
 
     def step(self, at: At, task: Task, weight_batch: Batch) -> Seen | None:
+        if self.stopping:
+            self.stopping.learns(at)
         return self.method.step(at, RobustTask(self, at, task), weight_batch)
 
     def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
-        self.method.end_epoch(at, RobustTask(self, at, task), chance)
+        robust_task = RobustTask(self, at, task)
+        self.method.end_epoch(at, robust_task, chance)
+        if self.stopping:
+            self.stopping.end_epoch(at, robust_task, self.arch, self.mixture, chance)
 
     def genotype(self, task: Task | None, chance: torch.Generator) -> Genotype:
         return self.method.genotype(task, chance)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"method": self.method.state_dict()}
+        of_stopping = {"stopping": self.stopping.state_dict()} if self.stopping else {}
+        return {"method": self.method.state_dict()} | of_stopping
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         self.method.load_state_dict(state["method"])
+        if self.stopping:
+            self.stopping.load_state_dict(state["stopping"])
 
     def with_skips(self, mixture: Mixture, at: At) -> Mixture:
         """The mixture with the auxiliary skips of an epoch, if they are on."""

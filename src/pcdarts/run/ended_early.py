@@ -1,16 +1,17 @@
-"""What the result of a training says of epochs that were planned and not made, and it in words."""
+"""What the result of a training or a search says of epochs that were planned and not made, and it in words."""
 
 from typing import Any
 
-BY = ("--max-minutes", "--patience")
-"""What may end a training before its last epoch."""
+MINUTES, PATIENCE, EIGENVALUE = "--max-minutes", "--patience", "--eigenvalue-every"
+BY = (MINUTES, PATIENCE, EIGENVALUE)
+"""What may end a training, or a search, before its last epoch."""
 
 
-def about_the_end(done: int, wanted: int, by_time: bool) -> dict[str, Any]:
-    """For the result of a training that has done so many epochs of those wanted; nothing where it did all."""
+def about_the_end(done: int, wanted: int, by: str) -> dict[str, Any]:
+    """For the result of a job that has done so many epochs of those wanted; nothing where it did all."""
     if done >= wanted:
         return {}
-    return {"ended_early": {"done": done, "epochs": wanted, "by": BY[0] if by_time else BY[1]}}
+    return {"ended_early": {"done": done, "epochs": wanted, "by": by}}
 
 
 def how_it_ended(result: Any) -> str | None:

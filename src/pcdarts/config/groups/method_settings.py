@@ -39,7 +39,9 @@ def settings_of_method(config: Group) -> dict[str, Any]:
 
 def beside_steps(config: Group) -> str:
     """What the method of a search does besides its steps, which nothing measures beforehand."""
-    return METHOD_SETTINGS[config.method].beside_steps  # type: ignore[attr-defined]
+    of_method = METHOD_SETTINGS[config.method].beside_steps  # type: ignore[attr-defined]
+    eigenvalues = "the eigenvalues of the Hessian of alpha" if getattr(config, "eigenvalue_every", 0) else ""
+    return "; ".join(filter(None, [of_method, eigenvalues]))
 
 
 def method_in_words(config: Group) -> str:

@@ -83,6 +83,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sdarts-rs": _DARTS | {"perturbation": 0.3},
     "darts-minus": _DARTS | {"auxiliary_skip": True},
     "beta-darts": _DARTS | {"beta_penalty": 25.0, "arch_weight_decay": 0.0},
+    "r-darts": _DARTS | {"eigenvalue_every": 2},
     **{name: PUBLISHED["snas"] | costs for name, costs in _SNAS_COSTS.items()},
 }
 """By recipe: DARTS with a switch of `config/methods/robust.py`, as the switch's paper has it; and SNAS by its costs."""
@@ -91,6 +92,7 @@ SMALL_VARIANTS: dict[str, dict[str, Any]] = {
     "sdarts-rs": _DARTS_SMALL | {"perturbation": 0.3},
     "darts-minus": _DARTS_SMALL | {"auxiliary_skip": True},
     "beta-darts": _DARTS_SMALL | {"beta_penalty": 15.0, "arch_weight_decay": 0.0},
+    "r-darts": _DARTS_SMALL | {"eigenvalue_every": 1, "eigenvalue_earliest": 2},
     **{name: SMALL["snas"] | costs for name, costs in _SNAS_COSTS.items()},
 }
 """By recipe without its "-small"."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import setting
-from pcdarts.config.groups.values import NotNegative
+from pcdarts.config.groups.values import NaturalNumber, NotNegative
 from pcdarts.config.methods.settings import MethodSettings
 
 
@@ -31,6 +31,16 @@ class RobustSettings(MethodSettings):
         "weight of the mean log-sum-exp of alpha in the loss of alpha, reached linearly at the end (beta-DARTS: 25 "
         "after 50 epochs; 0: none)",
     )
+
+    eigenvalue_every: NaturalNumber = setting(
+        0,
+        "epochs between two looks at the largest eigenvalue of the Hessian of alpha; when it grows, the search ends "
+        "and alpha goes back to an earlier epoch (R-DARTS: 2; 0: never)",
+    )
+    eigenvalue_growth: float = setting(
+        1.3, "factor by which its mean over five looks may grow from four looks before", gt=1
+    )
+    eigenvalue_earliest: NaturalNumber = setting(10, "number of first epochs of alpha to which it does not go back")
 
     @field_validator("perturbation_start")
     @classmethod
