@@ -16,8 +16,8 @@ from pcdarts.supernet.arch import Mixture
 
 PRODUCTS = 20
 """Products of the Hessian and a vector, each of two gradients, from which an eigenvalue is found."""
-RADIUS = 0.03
-"""How far α is moved for these, on either side."""
+RADIUS = 0.3
+"""How far α, as one vector, is moved for these on either side; at smaller distances kinks of ReLUs weigh more."""
 WINDOW, BACK = 5, 4
 """Measurements in a mean, and how many lie between the two means that are compared."""
 
