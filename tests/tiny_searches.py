@@ -7,6 +7,7 @@ from command_line import SEARCH
 TINY: dict[str, str] = {
     "proxyless": "--mode two --arch-every 1 --warmup-epochs 1",
     "drnas": "--second-k 1",
+    "parsec": "--samples 3",
 }
 """Flags by method, such as small populations and shallow stages; a method that is not here needs none."""
 

@@ -93,6 +93,9 @@ class SupernetTask:
     def weights(self) -> dict[str, Tensor]:
         return {name: weight.detach() for name, weight in self.network.named_parameters()}
 
+    def images(self, batch: Batch) -> int:
+        return len(batch.labels) * self.processes.count  # which share each batch equally
+
     def gradients(
         self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> tuple[list[Tensor], Seen]:

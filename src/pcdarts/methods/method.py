@@ -95,6 +95,9 @@ class Task(Protocol):
     def arch_batch(self) -> Batch:
         """The next batch of the arch split."""
 
+    def images(self, batch: Batch) -> int:
+        """How many images a batch has, those of the other processes included."""
+
     def gradients(
         self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> tuple[list[Tensor], Seen]:

@@ -7,6 +7,7 @@ from pcdarts.methods.drnas import DrNAS
 from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
+from pcdarts.methods.parsec import PARSEC
 from pcdarts.methods.proxyless import ProxylessNAS
 from pcdarts.methods.snas import SNAS
 
@@ -15,6 +16,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "gaea": GAEA,
     "gdas": GDAS,
     "drnas": DrNAS,
+    "parsec": PARSEC,
     "snas": SNAS,
     "proxyless": ProxylessNAS,
 }

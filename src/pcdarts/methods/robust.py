@@ -154,6 +154,9 @@ class RobustTask:
     def arch_batch(self) -> Batch:
         return self.task.arch_batch()
 
+    def images(self, batch: Batch) -> int:
+        return self.task.images(batch)
+
     def gradients(
         self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> tuple[list[Tensor], Seen]:

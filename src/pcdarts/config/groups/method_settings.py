@@ -7,7 +7,7 @@ from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.settings import MethodSettings
-from pcdarts.config.methods.simplex import DrnasSettings, GaeaSettings
+from pcdarts.config.methods.simplex import DrnasSettings, GaeaSettings, ParsecSettings
 
 
 class DartsSettings(RobustSettings):
@@ -26,6 +26,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "gaea": GaeaSettings,
     "gdas": GdasSettings,
     "drnas": DrnasSettings,
+    "parsec": ParsecSettings,
     "snas": SnasSettings,
     "proxyless": ProxylessSettings,
 }

@@ -28,6 +28,14 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "arch_frozen_epochs": 10,
         "batch_size": 64,
     },
+    "parsec": {
+        "k": 1,
+        "edge_normalization": False,
+        "arch_frozen_epochs": 0,
+        "batch_size": 64,
+        "learning_rate": 0.025,
+        "learning_rate_min": 0.001,
+    },
     "snas": {
         "k": 1,
         "edge_normalization": False,
@@ -63,6 +71,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "arch_frozen_epochs": 5,
         "arch_learning_rate": 6e-3,
     },
+    "parsec": {"samples": 4, "arch_learning_rate": 6e-3},
     "snas": {"arch_frozen_epochs": 0, "weight_fraction": 0.9, "arch_learning_rate": 3e-3},
     "proxyless": {"epochs": 60, "arch_frozen_epochs": 0, "warmup_epochs": 20, "arch_learning_rate": 1e-2},
 }

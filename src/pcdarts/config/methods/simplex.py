@@ -7,6 +7,7 @@ from pydantic import ValidationInfo, field_validator
 from pcdarts.config.groups.group import setting
 from pcdarts.config.groups.values import Count, NotNegative, Positive, Probability
 from pcdarts.config.methods.robust import RobustSettings
+from pcdarts.config.methods.settings import MethodSettings
 
 
 class GaeaSettings(RobustSettings):
@@ -42,3 +43,16 @@ class DrnasSettings(RobustSettings):
         if second is not None and channels is not None and channels % second:
             raise ValueError(f"second_k is {second}, but it must divide channels ({channels})")
         return second
+
+
+class ParsecSettings(MethodSettings):
+    """a distribution over architectures, learnt by importance-weighted samples (PARSEC)"""
+
+    samples: Count = setting(16, "architectures drawn for each batch", after="edge_normalization")
+    temperature: Positive = setting(
+        1.0, "divides the log-likelihood of a batch, a sum over its images (the batch size makes it their mean)"
+    )
+    arch_learning_rate: Positive = setting(
+        3e-4, "fixed learning rate of Adam on the distribution and on beta", after="gradient_clip"
+    )
+    arch_adam_betas: tuple[Probability, Probability] = setting((0.5, 0.999), "momenta of Adam")
