@@ -15,11 +15,11 @@ from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
 from pcdarts.cell.space import CellSpace
-from pcdarts.cell.zoo import published
 from pcdarts.network.network import Network
 from pcdarts.ops.synchronize import process_count
 from pcdarts.supernet.arch import ArchParameters
 from pcdarts.supernet.supernet import Supernet
+from search_steps import GENOTYPE
 
 Outcome = dict[str, dict[str, Tensor]]
 """Tensors by name: "by image", those that are "summed" over the processes, and those that all of them "share"."""
@@ -42,10 +42,12 @@ def loss_of(logits: Tensor) -> Tensor:
     return (logits * torch.linspace(-1, 1, logits.shape[1], dtype=logits.dtype)).sum() + logits.square().sum()
 
 
-def make_supernet(k: int, sampling: str, kind: str) -> tuple[Supernet, ArchParameters, list[Tensor] | None]:
+def make_supernet(
+    k: int, sampling: str, kind: str, nodes: int = 4
+) -> tuple[Supernet, ArchParameters, list[Tensor] | None]:
     """A normal cell, a reduction cell, and a reduction cell whose first input is halved."""
     torch.manual_seed(0)
-    arch = ArchParameters(CellSpace(4)).double()
+    arch = ArchParameters(CellSpace(nodes)).double()
     for parameter in arch.parameters():
         parameter.data.normal_()
     sizes = {"kind": kind, "channels": 8, "num_cells": 3, "num_classes": 4}
@@ -54,8 +56,10 @@ def make_supernet(k: int, sampling: str, kind: str) -> tuple[Supernet, ArchParam
     return supernet.double(), arch, supernet.draw_masks() if supernet.samples_randomly else None
 
 
-def supernet_pass(part: tuple[int, int], k: int, sampling: str, kind: str = "cifar", frozen: bool = False) -> Outcome:
-    supernet, arch, masks = make_supernet(k, sampling, kind)
+def supernet_pass(
+    part: tuple[int, int], k: int, sampling: str, nodes: int, kind: str = "cifar", frozen: bool = False
+) -> Outcome:
+    supernet, arch, masks = make_supernet(k, sampling, kind, nodes)
     supernet.requires_grad_(not frozen)
     images = draw_images(part, 9 if kind == "cifar" else 33).requires_grad_(not frozen)
     logits = supernet(images, arch.mixture(), masks)
@@ -66,7 +70,7 @@ def supernet_pass(part: tuple[int, int], k: int, sampling: str, kind: str = "cif
 def network_pass(part: tuple[int, int], kind: str) -> Outcome:
     torch.manual_seed(0)
     sizes = {"kind": kind, "channels": 4, "num_cells": 3, "num_classes": 4}
-    network = Network(published("pc_darts_cifar10"), **sizes, synchronize=process_count() > 1).double()
+    network = Network(GENOTYPE, **sizes, synchronize=process_count() > 1).double()
     images = draw_images(part, 9 if kind == "cifar" else 33).requires_grad_()
     logits, auxiliary_logits = network(images)
     (loss_of(logits) + 0.4 * loss_of(auxiliary_logits)).backward()
@@ -108,12 +112,12 @@ def supernet_steps(part: tuple[int, int], sampling: str) -> Outcome:
 
 
 CASES = {
-    "first channels, K 1": ((3, 3), supernet_pass, 1, "first"),
-    "first channels, K 4": ((5, 3), supernet_pass, 4, "first"),
-    "random channels, K 4": ((5, 3), supernet_pass, 4, "random"),
-    "random channels, K 1": ((1, 2), supernet_pass, 1, "random"),
-    "ImageNet stem": ((2, 1), supernet_pass, 2, "random", "imagenet"),
-    "frozen weights": ((3, 3), supernet_pass, 4, "first", "cifar", True),
+    "first channels, K 1": ((3, 3), supernet_pass, 1, "first", 3),
+    "first channels, K 4": ((5, 3), supernet_pass, 4, "first", 4),
+    "random channels, K 4": ((5, 3), supernet_pass, 4, "random", 4),
+    "random channels, K 1": ((1, 2), supernet_pass, 1, "random", 3),
+    "ImageNet stem": ((2, 1), supernet_pass, 2, "random", 3, "imagenet"),
+    "frozen weights": ((3, 3), supernet_pass, 4, "first", 3, "cifar", True),
     "network": ((3, 1), network_pass, "cifar"),
     "network, ImageNet stem": ((2, 2), network_pass, "imagenet"),
     "steps": ((2, 3), supernet_steps, "random"),

@@ -4,7 +4,7 @@ It cannot be read, and what is sent to it is seen. Whether a real GPU is kept bu
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class Descent(torch.optim.Optimizer):
     """In the place of the fused optimisers, which know no such device; those of real ones are PyTorch's."""
 
     def __init__(self, parameters: Iterator[nn.Parameter]) -> None:
-        super().__init__(parameters, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0})
+        super().__init__(parameters, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
@@ -147,11 +147,12 @@ def test_nothing_waits_to_mix_images_to_weigh_classes_and_to_average_weights(kin
 def test_nothing_waits_in_a_step_of_a_search(
     tmp_path: Path, second_order: bool, sampling: str, parts: int, nodes: int
 ) -> None:
-    with waits() as found:  # but in the first, which is not over until data and state are there
+    found: list[list[str]] = []
+    with ExitStack() as stack:  # from the second step on: the first is not over until data and state are there
         steps = device_steps.search(
             tmp_path,
             DEVICE,
-            found.clear,
+            lambda: found.append(stack.enter_context(waits())),
             second_order=second_order,
             sampling=sampling,
             parts=parts,
@@ -159,7 +160,7 @@ def test_nothing_waits_in_a_step_of_a_search(
             sgd=descent,
             adam=descent,
         )
-    assert found == []
+    assert found == [[]]
     assert steps == 2
 
 
@@ -176,9 +177,10 @@ def test_nothing_waits_where_every_edge_has_one_operation(sampling: ChannelSampl
 
 
 def test_nothing_waits_in_a_step_of_a_training(tmp_path: Path) -> None:
-    with waits() as found:
-        steps = device_steps.train(tmp_path, DEVICE, found.clear, sgd=descent)
-    assert found == []
+    found: list[list[str]] = []
+    with ExitStack() as stack:
+        steps = device_steps.train(tmp_path, DEVICE, lambda: found.append(stack.enter_context(waits())), sgd=descent)
+    assert found == [[]]
     assert steps == 2
 
 

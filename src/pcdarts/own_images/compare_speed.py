@@ -31,8 +31,8 @@ class Speeds:
     """Why there is none, a line each."""
 
 
-def speeds(runs: Sequence[RunFolder], seconds: float = SECONDS, threads: int = 1) -> Speeds:
-    """The median times of the networks of trainings, which take turns; each runs for so many seconds.
+def speeds(runs: Sequence[RunFolder], threads: int = 1) -> Speeds:
+    """The median times of the networks of trainings, which take turns; each runs for `SECONDS`.
 
     Raises:
         InputError: a run cannot be read.
@@ -41,7 +41,7 @@ def speeds(runs: Sequence[RunFolder], seconds: float = SECONDS, threads: int = 1
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        pytorch = [median for _, median in by_turns(list(map(_forward, classifiers)), seconds, threads)]
+        pytorch = [median for _, median in by_turns(list(map(_forward, classifiers)), SECONDS, threads)]
     finally:
         torch.set_num_threads(before)
     onnx: list[float | None] = [None] * len(runs)
@@ -60,7 +60,7 @@ def speeds(runs: Sequence[RunFolder], seconds: float = SECONDS, threads: int = 1
             except Exception as error:  # the exporter has many types of its own
                 reason = shown(" ".join(str(error).split()) or type(error).__name__, 200)
                 problems.append(f"{runs[place].path} cannot be exported to ONNX: {reason}")
-        times = onnx_milliseconds(list(files.values()), threads=threads, seconds=seconds)
+        times = onnx_milliseconds(list(files.values()), threads=threads, seconds=SECONDS)
         for place, milliseconds in zip(files, times, strict=True):
             onnx[place] = milliseconds
     return Speeds(onnx, pytorch, problems)
