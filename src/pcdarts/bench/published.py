@@ -17,11 +17,11 @@ class Row:
     cell: str | None = None
     """The published cell (`cell/zoo.py`) whose evaluation network is counted."""
     model: str | None = None
-    """What else is counted: a name that `bench/paper_tables.py::library_model` knows."""
+    """What else is counted: a name that `bench/counting.py::library_model` knows."""
     note: str = ""
     """What is counted; where nothing is, why."""
-    method: str | None = None
-    """The search method here that is the row's (a key of `METHOD_SETTINGS`)."""
+    recipe: str | None = None
+    """The recipe of the row's search, and flags; it is printed where there is such a recipe."""
     in_paper: bool = True
 
 
@@ -34,7 +34,7 @@ class PaperTable:
 
 
 _OTHER_NETWORK = "its cell, in the network of DARTS"
-_ONLY_DRAWN = "its cell is drawn in its paper, and in no public code that was found"
+_ONLY_DRAWN = "drawn in its paper alone; found in no code"
 
 TABLES = {
     "1": PaperTable(
@@ -43,21 +43,21 @@ TABLES = {
         (
             Row("DenseNet-BC", "25.6", model="densenet_bc_190_40", note="torchvision: L=190, k=40, ImageNet's stem"),
             Row("NASNet-A", "3.3", cell="nasnet_a", note=_OTHER_NETWORK),
-            Row("AmoebaNet-A", "3.2", cell="amoebanet_a", note=_OTHER_NETWORK),
-            Row("AmoebaNet-B", "2.8", cell="amoebanet_b", note=_OTHER_NETWORK),
+            Row("AmoebaNet-A", "3.2", cell="amoebanet_a", note=_OTHER_NETWORK, recipe="evolution"),
+            Row("AmoebaNet-B", "2.8", cell="amoebanet_b", note=_OTHER_NETWORK, recipe="evolution"),
             Row("Hierarchical Evolution", "15.7", note=_ONLY_DRAWN),
-            Row("PNAS", "3.2", cell="pnasnet_5", note=_OTHER_NETWORK),
-            Row("ENAS", "4.6", cell="enas", note=_OTHER_NETWORK),
-            Row("NAONet-WS", "3.1", cell="naonet_ws", note=_OTHER_NETWORK),
-            Row("DARTS (1st order)", "3.3", cell="darts_v1"),
-            Row("DARTS (2nd order)", "3.3", cell="darts_v2"),
-            Row("SNAS (mild)", "2.9", cell="snas_mild"),
-            Row("SNAS (moderate)", "2.8", cell="snas_moderate"),
-            Row("SNAS (aggressive)", "2.3", cell="snas_aggressive"),
-            Row("ProxylessNAS", note="its network is in neither torchvision nor timm"),
-            Row("P-DARTS", "3.4", cell="p_darts"),
-            Row("BayesNAS", "3.4", cell="bayesnas_cifar10", note=_OTHER_NETWORK),
-            Row("PC-DARTS", "3.6", cell="pc_darts_cifar10"),
+            Row("PNAS", "3.2", cell="pnasnet_5", note=_OTHER_NETWORK, recipe="pnas"),
+            Row("ENAS", "4.6", cell="enas", note=_OTHER_NETWORK, recipe="enas"),
+            Row("NAONet-WS", "3.1", cell="naonet_ws", note=_OTHER_NETWORK, recipe="nao"),
+            Row("DARTS (1st order)", "3.3", cell="darts_v1", recipe="darts-v1"),
+            Row("DARTS (2nd order)", "3.3", cell="darts_v2", recipe="darts-v2"),
+            Row("SNAS (mild)", "2.9", cell="snas_mild", recipe="snas-mild"),
+            Row("SNAS (moderate)", "2.8", cell="snas_moderate", recipe="snas-moderate"),
+            Row("SNAS (aggressive)", "2.3", cell="snas_aggressive", recipe="snas-aggressive"),
+            Row("ProxylessNAS", note="in neither torchvision nor timm", recipe="proxyless"),
+            Row("P-DARTS", "3.4", cell="p_darts", recipe="p-darts"),
+            Row("BayesNAS", "3.4", cell="bayesnas_cifar10", note=_OTHER_NETWORK, recipe="bayesnas"),
+            Row("PC-DARTS", "3.6", cell="pc_darts_cifar10", recipe="cifar10"),
         ),
     ),
     "2": PaperTable(
@@ -72,19 +72,19 @@ TABLES = {
             Row("NASNet-A", "5.3", "564", cell="nasnet_a", note=_OTHER_NETWORK),
             Row("NASNet-B", "5.3", "488", note=_ONLY_DRAWN),
             Row("NASNet-C", "4.9", "558", note=_ONLY_DRAWN),
-            Row("AmoebaNet-A", "5.1", "555", cell="amoebanet_a", note=_OTHER_NETWORK),
-            Row("AmoebaNet-B", "5.3", "555", cell="amoebanet_b", note=_OTHER_NETWORK),
-            Row("AmoebaNet-C", "6.4", "570", cell="amoebanet_c", note=_OTHER_NETWORK),
-            Row("PNAS", "5.1", "588", cell="pnasnet_5", note=_OTHER_NETWORK),
+            Row("AmoebaNet-A", "5.1", "555", cell="amoebanet_a", note=_OTHER_NETWORK, recipe="evolution"),
+            Row("AmoebaNet-B", "5.3", "555", cell="amoebanet_b", note=_OTHER_NETWORK, recipe="evolution"),
+            Row("AmoebaNet-C", "6.4", "570", cell="amoebanet_c", note=_OTHER_NETWORK, recipe="evolution"),
+            Row("PNAS", "5.1", "588", cell="pnasnet_5", note=_OTHER_NETWORK, recipe="pnas"),
             Row("MnasNet-92", "4.4", "388", model="mnasnet1_0", note="torchvision: MnasNet 1.0"),
-            Row("DARTS (2nd order)", "4.7", "574", cell="darts_v2"),
-            Row("SNAS (mild)", "4.3", "522", cell="snas_mild", note=_OTHER_NETWORK),
-            Row("ProxylessNAS (GPU)", "7.1", "465", note="in neither torchvision nor timm"),
-            Row("P-DARTS (CIFAR10)", "4.9", "557", cell="p_darts"),
-            Row("P-DARTS (CIFAR100)", "5.1", "577", note=_ONLY_DRAWN),
-            Row("BayesNAS", "3.9", cell="bayesnas_imagenet", note=_OTHER_NETWORK),
-            Row("PC-DARTS (CIFAR10)", "5.3", "586", cell="pc_darts_cifar10"),
-            Row("PC-DARTS (ImageNet)", "5.3", "597", cell="pc_darts_imagenet"),
+            Row("DARTS (2nd order)", "4.7", "574", cell="darts_v2", recipe="darts-v2"),
+            Row("SNAS (mild)", "4.3", "522", cell="snas_mild", note=_OTHER_NETWORK, recipe="snas-mild"),
+            Row("ProxylessNAS (GPU)", "7.1", "465", note="in neither torchvision nor timm", recipe="proxyless"),
+            Row("P-DARTS (CIFAR10)", "4.9", "557", cell="p_darts", recipe="p-darts"),
+            Row("P-DARTS (CIFAR100)", "5.1", "577", note=_ONLY_DRAWN, recipe="p-darts --data cifar100"),
+            Row("BayesNAS", "3.9", cell="bayesnas_imagenet", note=_OTHER_NETWORK, recipe="bayesnas"),
+            Row("PC-DARTS (CIFAR10)", "5.3", "586", cell="pc_darts_cifar10", recipe="cifar10"),
+            Row("PC-DARTS (ImageNet)", "5.3", "597", cell="pc_darts_imagenet", recipe="imagenet"),
         ),
     ),
     "5": PaperTable(
@@ -92,12 +92,12 @@ TABLES = {
         "imagenet",
         (
             Row("SSD300, VGG-16", None, "35.2B", model="ssd300_vgg16", note="torchvision, 91 classes"),
-            Row("SSD512, VGG-16", None, "99.5B"),
-            Row("YOLOV2, Darknet-19", None, "17.5B"),
-            Row("Pelee, PeleeNet", None, "1.3B"),
-            Row("SSDLiteV1, MobileNetV1", None, "1.3B"),
-            Row("SSDLiteV2, MobileNetV2", None, "0.8B"),
-            Row("SSDLiteV3, MnasNet-A1", None, "0.8B"),
+            Row("SSD512, VGG-16", None, "99.5B", model="ssd512_vgg16", note="torchvision's parts, 91 classes"),
+            Row("YOLOV2, Darknet-19", None, "17.5B", note="in neither torchvision nor timm"),
+            Row("Pelee, PeleeNet", None, "1.3B", note="in neither torchvision nor timm"),
+            Row("SSDLiteV1, MobileNetV1", None, "1.3B", note="torchvision's SSDLite has no such backbone"),
+            Row("SSDLiteV2, MobileNetV2", None, "0.8B", note="torchvision's SSDLite has no such backbone"),
+            Row("SSDLiteV3, MnasNet-A1", None, "0.8B", note="torchvision's SSDLite has no such backbone"),
             Row(
                 "SSDLite, MobileNetV3-Large",
                 model="ssdlite320_mobilenet_v3_large",
