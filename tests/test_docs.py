@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 import pcdarts
+from pcdarts.config.methods.recipes import VARIANTS
+from pcdarts.methods.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "pcdarts"
@@ -61,6 +63,23 @@ def test_every_row_of_the_paper_map_names_code_or_says_that_there_is_none() -> N
     rows = [line for line in lines if line.startswith("|") and not line.startswith(("|---", "| paper |", "| figure |"))]
     assert len(rows) > 50
     assert [row for row in rows if ".py" not in row and "not built yet" not in row and "above" not in row] == []
+
+
+def test_every_deviation_has_a_number_of_its_own() -> None:
+    text = (ROOT / "docs" / "deviations.md").read_text("utf-8")
+    numbers = re.findall(r"^(\d+)\. ", text, flags=re.MULTILINE)
+    assert sorted(set(numbers)) == sorted(numbers)
+    assert len(numbers) > 90
+
+
+def test_the_page_of_methods_has_a_row_for_each_method_and_variant_and_for_no_other() -> None:
+    built, _, _ = (ROOT / "docs" / "methods.md").read_text("utf-8").partition("## Not there yet")
+    rows = {line.split(" | ")[0].strip("| `"): line for line in built.splitlines() if line.startswith("| `")}
+    assert sorted(rows) == sorted([*METHODS, *VARIANTS])
+    for name in METHODS:
+        file = name.replace("-", "_")
+        assert f"`methods/{file}.py`, `tests/methods/test_{file}.py`, " in rows[name]
+    assert all(row.count(" | ") == 9 for row in rows.values())
 
 
 def test_the_page_of_modules_is_what_their_docstrings_say() -> None:

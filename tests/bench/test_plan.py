@@ -65,6 +65,12 @@ def test_the_time_counts_alpha_steps_only_after_the_frozen_epochs() -> None:
     assert WORK.seconds(STEP, 100) == 10 * (50 * 1.0 + 35 * 2.0)
 
 
+def test_a_method_whose_alpha_moves_in_some_steps_takes_the_time_of_these() -> None:
+    _, work, _ = prepare(recipe(SearchConfig, "proxyless"))
+    assert work.arch_every == 5
+    assert replace(WORK, arch_every=5).seconds(STEP, 100) == 10 * (50 * 1.0 + 35 / 5 * 2.0)
+
+
 def test_a_search_in_stages_takes_the_time_of_all_and_the_memory_of_the_largest() -> None:
     config = SearchConfig(epochs=25, arch_frozen_epochs=10, num_cells=5)
     stages = stages_of(config, [Stage(), Stage(num_cells=11, k=2), Stage(num_cells=11, epochs=5, arch_frozen_epochs=0)])

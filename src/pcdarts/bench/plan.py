@@ -188,7 +188,13 @@ def prepare(config: SearchConfig) -> tuple[Setting, Work, tuple[str, ...]]:
     copies = 0 if is_streamed else 1 if choose_device(config.device, None).type == "cuda" else 3
     return (
         setting,
-        Work(weight_images, config.epochs, config.epochs - config.arch_frozen_epochs, copies * pixels),
+        Work(
+            weight_images,
+            config.epochs,
+            config.epochs - config.arch_frozen_epochs,
+            copies * pixels,
+            arch_every=getattr(config, "arch_every", 1),
+        ),
         notes,
     )
 

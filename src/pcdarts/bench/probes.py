@@ -27,14 +27,17 @@ class Work:
     arch_epochs: int
     """Epochs in which α and β are no longer frozen."""
     data_bytes: int
+    arch_every: int = 1
+    """Steps of the weights from one α step to the next."""
 
     def steps(self, batch_size: int) -> int:
         """Steps in an epoch."""
         return math.ceil(self.weight_images / batch_size)
 
     def seconds(self, step: Measured, batch_size: int) -> float:
-        """The time of all steps: a weight step each, and an α step where α and β are not frozen."""
-        return self.steps(batch_size) * (self.epochs * step.weight_seconds + self.arch_epochs * step.arch_seconds)
+        """The time of all steps: a weight step each, and α steps where α and β are not frozen."""
+        arch_seconds = self.arch_epochs * step.arch_seconds / self.arch_every
+        return self.steps(batch_size) * (self.epochs * step.weight_seconds + arch_seconds)
 
 
 @dataclass(frozen=True)

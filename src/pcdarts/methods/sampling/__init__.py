@@ -1,1 +1,0 @@
-"""Search methods that draw whole cells over shared weights, a file for each paper, and what they share."""
