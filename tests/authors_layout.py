@@ -47,6 +47,15 @@ class Halve(nn.Module):
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(x[:, :, 1:, 1:])], dim=1))
 
 
+class Nothing(nn.Module):
+    def __init__(self, stride):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x):
+        return x[:, :, :: self.stride, :: self.stride] * 0
+
+
 def operation(name, channels, stride):
     if name == "skip_connect":
         return Halve(channels, channels) if stride == 2 else nn.Identity()
@@ -58,6 +67,17 @@ def operation(name, channels, stride):
         row = conv(channels, channels, (1, 7), (1, stride), (0, 3))
         column = conv(channels, channels, (7, 1), (stride, 1), (3, 0))
         return nn.Sequential(nn.ReLU(), row, column, nn.BatchNorm2d(channels))
+    if name == "none":
+        return Nothing(stride)
+    if name == "conv_1x1":
+        return nn.Sequential(nn.ReLU(), conv(channels, channels, 1, stride), nn.BatchNorm2d(channels))
+    if name == "max_pool_2x2":
+        return nn.MaxPool2d(2, stride)
+    if name == "bottleneck_3x3":
+        narrow = channels // 4
+        layers = [nn.ReLU(), conv(channels, narrow, 1), nn.BatchNorm2d(narrow)]
+        layers += [nn.ReLU(), conv(narrow, narrow, 3, stride, 1), nn.BatchNorm2d(narrow)]
+        return nn.Sequential(*layers, nn.ReLU(), conv(narrow, channels, 1), nn.BatchNorm2d(channels))
     size = int(name[-1])
     if name.startswith("dil_conv"):
         return Chain(*depthwise_then_pointwise(channels, size, stride, dilation=2))

@@ -8,6 +8,8 @@ TINY: dict[str, str] = {
     "proxyless": "--mode two --arch-every 1 --warmup-epochs 1",
     "drnas": "--second-k 1",
     "parsec": "--samples 3",
+    "evolution": "--population 4 --sample 2 --children 2 --candidate-batches 1 --finalists 2",
+    "random-ws": "--candidates 6 --candidate-batches 1 --finalists 2",
 }
 """Flags by method, such as small populations and shallow stages; a method that is not here needs none."""
 

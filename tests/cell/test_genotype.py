@@ -62,7 +62,7 @@ def test_lists_and_ranges_are_kept_as_tuples_so_that_equal_genotypes_are_equal_a
     ("edges", "message"),
     [
         ([("sep_conv_3x4", 1), ("skip_connect", 0)], "normal cell, node 2: unknown primitive.*mean 'sep_conv_3x3'"),
-        ([("skip_connect", 1), ("skip_connect", 0), ("none", 1), ("skip_connect", 0)], "node 3: primitive 'none'"),
+        ([("none", 1), ("none", 0), ("none", 1), ("skip_connect", 2)], "normal cell: only 'none' leads to its output"),
         ([("skip_connect", 1), ("skip_connect", 3)], "normal cell, node 2: takes input from node 3.*0 to 1"),
         ([("skip_connect", 1), ("skip_connect", 2)], "normal cell, node 2: takes input from itself"),
         ([("skip_connect", -1), ("skip_connect", 0)], "normal cell, node 2: takes input from node -1"),
@@ -117,10 +117,18 @@ def test_one_source_may_feed_a_node_twice_and_a_node_may_stay_out_of_the_output(
     assert genotype.normal_concat == (3,)
 
 
-def test_every_searched_primitive_but_none_may_stand_in_a_genotype() -> None:
+def test_every_operation_may_stand_in_a_genotype_and_none_beside_another() -> None:
     assert set(PRIMITIVES) - set(OPERATIONS) == {"none"}
     for primitive in OPERATIONS:
         assert with_normal([(primitive, 0), (primitive, 1)], (2,)).normal[0] == (primitive, 0)
+        assert with_normal([(primitive, 0), ("none", 1)], (2,)).normal[1] == ("none", 1)
+
+
+def test_a_node_may_carry_nothing_as_long_as_the_output_does() -> None:
+    edges = [("none", 0), ("none", 1), ("skip_connect", 0), ("none", 2)]
+    assert with_normal(edges, (2, 3)).normal_concat == (2, 3)
+    with pytest.raises(InputError, match="normal cell: only 'none' leads to its output, which would be zeros"):
+        with_normal(edges, (2,))
 
 
 @given(genotypes)

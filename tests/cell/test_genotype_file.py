@@ -155,8 +155,8 @@ def test_names_are_known_in_a_text_file_too_but_lines_of_a_log_are_no_names(tmp_
 
 
 def test_a_fault_in_a_python_file_is_named_with_line_and_name(tmp_path: Path) -> None:
-    path = saved(tmp_path, PYTHON.replace("('skip_connect', 2)]", "('none', 2)]", 2), "genotypes.py")
-    assert refusal(path, "First").startswith(f"{path}, line 8 (First): normal cell, node 5: primitive 'none' means")
+    path = saved(tmp_path, PYTHON.replace("('skip_connect', 2)]", "('skip_connect', 9)]", 2), "genotypes.py")
+    assert refusal(path, "First").startswith(f"{path}, line 8 (First): normal cell, node 5: takes input from node 9")
     path = saved(tmp_path, "A = (\n", "genotypes.py")
     assert refusal(path).startswith(f"{path} is no Python that can be read in line 1: ")
     path = saved(tmp_path, "A = 1\n", "genotypes.py")

@@ -54,10 +54,20 @@ def test_a_skip_connection_of_stride_1_is_the_identity_itself():
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("primitive", ["max_pool_3x3", "avg_pool_3x3"])
+@pytest.mark.parametrize("primitive", ["max_pool_3x3", "avg_pool_3x3", "max_pool_2x2"])
 def test_pooling_does_not_see_its_padding(primitive, stride):
     x = torch.full((1, 4, 5, 5), -2.0, dtype=torch.float64)
     assert torch.allclose(make(primitive, stride=stride)(x), x[:, :, ::stride, ::stride])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_pool_of_2x2_takes_the_largest_of_four_or_of_those_that_there_are(stride):
+    x = images(1, 2, 5, 6)
+    found = make("max_pool_2x2", stride=stride)(x)
+    for row, column in ((0, 0), (2, 4), (4, 5), (4, 2)):
+        if row % stride == column % stride == 0:
+            four = x[:, :, row : row + 2, column : column + 2]
+            assert torch.equal(found[:, :, row // stride, column // stride], four.amax((2, 3)))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +79,8 @@ def test_pooling_does_not_see_its_padding(primitive, stride):
         ("dil_conv_3x3", (-2, 0, 2)),
         ("dil_conv_5x5", (-4, -2, 0, 2, 4)),
         ("conv_7x1_1x7", range(-3, 4)),
+        ("conv_1x1", range(1)),
+        ("bottleneck_3x3", range(-1, 2)),
     ],
 )
 def test_a_convolution_sees_the_pixels_that_its_name_says(primitive, reach):
@@ -91,8 +103,11 @@ def test_a_convolution_sees_the_pixels_that_its_name_says(primitive, reach):
         ("dil_conv_3x3", 9 * 6 + 36 + 12),
         ("dil_conv_5x5", 25 * 6 + 36 + 12),
         ("conv_7x1_1x7", 2 * 7 * 36 + 12),
+        ("conv_1x1", 36 + 12),
+        ("bottleneck_3x3", (6 + 2) + (9 + 2) + (6 + 12)),
         ("max_pool_3x3", 0),
         ("avg_pool_3x3", 0),
+        ("max_pool_2x2", 0),
         ("none", 0),
     ],
 )
@@ -105,7 +120,7 @@ def test_parameters_are_those_of_the_formula_and_convolutions_have_no_bias(primi
 def test_without_affine_no_batch_norm_learns_anything(primitive):
     norms = [m for m in make(primitive, stride=2, affine=False).modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(norm.weight is None and norm.bias is None for norm in norms)
-    assert bool(norms) == (primitive not in ("none", "max_pool_3x3", "avg_pool_3x3"))
+    assert bool(norms) == (primitive != "none" and "pool" not in primitive)
 
 
 def test_factorized_reduce_of_an_even_size_is_two_strided_convolutions_one_of_them_shifted():
@@ -147,8 +162,8 @@ def test_relu_conv_bn_rectifies_before_it_convolves():
 @pytest.mark.parametrize("primitive", ALL_PRIMITIVES)
 @pytest.mark.parametrize("stride", [1, 2])
 def test_channels_last_maps_stay_channels_last(primitive, stride):
-    x = images(2, 4, 6, 6).contiguous(memory_format=torch.channels_last)
-    assert make(primitive, stride=stride)(x).is_contiguous(memory_format=torch.channels_last)
+    x = images(2, 8, 6, 6).contiguous(memory_format=torch.channels_last)
+    assert make(primitive, 8, stride)(x).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_misspelt_primitive_is_refused_with_the_right_name():

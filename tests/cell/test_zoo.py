@@ -14,6 +14,16 @@ def test_the_published_cells_are_those_of_the_contract() -> None:
         "p_darts",
         "nasnet_a",
         "amoebanet_a",
+        "amoebanet_b",
+        "amoebanet_c",
+        "pnasnet_5",
+        "enas",
+        "naonet_ws",
+        "snas_mild",
+        "snas_moderate",
+        "snas_aggressive",
+        "bayesnas_cifar10",
+        "bayesnas_imagenet",
     }
 
 
@@ -37,6 +47,34 @@ def test_the_older_cells_have_five_intermediate_nodes() -> None:
         assert published(name).num_nodes("normal") == published(name).num_nodes("reduce") == 7
     assert published("nasnet_a").reduce_concat == published("amoebanet_a").normal_concat == (4, 5, 6)
     assert published("amoebanet_a").reduce_concat == (3, 4, 6)
+
+
+ENAS_NUMBERS = "0 2 0 0 0 4 0 1 0 4 1 1 1 0 0 1 0 2 1 1 1 0 1 0 0 3 0 2 1 1 3 1 1 0 0 4 0 3 1 1"
+NAONET_NUMBERS = "0 1 0 2 0 1 2 2 1 3 0 2 4 0 1 3 2 1 0 3 1 1 1 0 2 1 2 4 1 0 2 3 3 1 2 2 0 2 0 2"
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("enas", ENAS_NUMBERS), ("naonet_ws", NAONET_NUMBERS)])
+def test_a_cell_that_was_published_as_numbers_is_what_they_say(name: str, numbers: str) -> None:
+    """(input, operation) twice for each node, the normal cell first; the output is what no node reads."""
+    operations = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")
+    said = [int(number) for number in numbers.split()]
+    edges = [(operations[operation], source) for source, operation in zip(said[::2], said[1::2], strict=True)]
+    for kind, expected in (("normal", edges[:10]), ("reduce", edges[10:])):
+        found = published(name).edges(kind)
+        pairs = [sorted(found[node : node + 2]) for node in range(0, 10, 2)]
+        assert pairs == [sorted(expected[node : node + 2]) for node in range(0, 10, 2)]
+        assert published(name).concat(kind) == tuple(sorted({2, 3, 4, 5, 6} - {source for _, source in expected}))
+
+
+def test_a_sum_of_many_operations_is_written_with_nodes_that_the_output_leaves_out() -> None:
+    reduce = published("bayesnas_cifar10").entering("reduce")
+    first = (*reduce[2], *reduce[3][1:], *reduce[4])
+    assert [source for _, source in first] == [1, 1, 1, 0, 0]
+    operations = ["sep_conv_3x3", "sep_conv_5x5", "max_pool_3x3", "avg_pool_3x3", "max_pool_3x3"]
+    assert [primitive for primitive, _ in first] == operations
+    assert reduce[3][0] == ("skip_connect", 2)
+    assert reduce[5] == (("skip_connect", 3), ("skip_connect", 4))
+    assert published("bayesnas_cifar10").concat("reduce") == (5, 7, 8, 10)
 
 
 def test_the_pc_darts_cells_are_those_of_figure_2() -> None:
@@ -80,5 +118,5 @@ def test_an_unknown_name_is_refused_with_the_closest_one_and_all_of_them() -> No
     ):
         with pytest.raises(InputError, match=rf"'{wrong}': did you mean '{close}'\?.*amoebanet_a.*PDARTS"):
             published(wrong)
-    with pytest.raises(InputError, match="'resnet50': use one of pc_darts_cifar10, "):
-        published("resnet50")
+    with pytest.raises(InputError, match="'efficientnet': use one of pc_darts_cifar10, "):
+        published("efficientnet")

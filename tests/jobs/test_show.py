@@ -9,7 +9,7 @@ import pytest
 import pcdarts
 from command_line import GENOTYPE, done, refused
 
-PUBLISHED = ("pc_darts_cifar10", "pc_darts_imagenet", "darts_v1", "darts_v2", "p_darts", "nasnet_a", "amoebanet_a")
+PUBLISHED = ("pc_darts_cifar10", "darts_v2", "nasnet_a", "amoebanet_b", "snas_aggressive", "bayesnas_cifar10")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -45,7 +45,7 @@ def observed(method: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
             self.task = task
 
         def __getattr__(self, name: str) -> Any:
-            asked.update({name} & {"error", "losses", "gradients"})
+            asked.update({name} & {"error", "errors", "losses", "gradients"})
             return getattr(self.task, name)
 
     parts = {

@@ -228,7 +228,10 @@ def test_a_weight_that_counts_nothing_or_all_is_refused(tmp_path, weight):
         ("", "TABLE, line 61: "),
         ("{", "TABLE, line 61: the genotype is not JSON"),
         ("Genotype(normal=__import__('os').getcwd())", "TABLE, line 61: "),
-        (GENOTYPES[0].replace("skip_connect", "none"), "'none' means that there is no edge"),
+        (
+            GENOTYPES[0].replace("skip_connect", "none"),
+            "an edge of its normal cell holds none, which no search chooses",
+        ),
         (published("nasnet_a").to_text(), "sep_conv_7x7 is an operation that no search of this space can choose"),
         (GENOTYPES[0].replace("range(2, 5)", "[2, 3]", 1), "its normal cell does not concatenate all"),
         (

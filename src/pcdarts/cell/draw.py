@@ -91,7 +91,7 @@ def _size(layout: Layout) -> tuple[int, int]:
 
 def _draw(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str, int]], style: str) -> str:
     layout = lay_out(genotype, kind)
-    idle = [layout.nodes[node] for node in _idle(genotype, kind)]
+    idle = [layout.nodes[node] for node in genotype.idle(kind)]
     width, height = _size(layout)
     title = _TITLES[kind]
     said = "; ".join([*_sums(genotype, kind), *_marks(genotype, kind, marked)])
@@ -117,7 +117,7 @@ def draw_text(genotype: Genotype, kind: CellKind) -> str:
     """Draw one cell with box characters, a line for each edge and one for the output, at most 100 columns wide."""
     lines = [_TITLES[kind]]
     longest = max(len(primitive) for primitive, _ in genotype.edges(kind))
-    idle = _idle(genotype, kind)
+    idle = genotype.idle(kind)
     for node, edges in genotype.entering(kind).items():
         joints = ["┬", *"┤" * (len(edges) - 2), "┘"] if len(edges) > 1 else ["─"]
         joints[0] += f"─▶ {node}{' (unused)' if node in idle else ''}"
@@ -149,15 +149,6 @@ def _marks(genotype: Genotype, kind: CellKind, marked: Collection[tuple[int, str
         for edge in genotype.placed_edges(kind)
         if edge in marked
     ]
-
-
-def _idle(genotype: Genotype, kind: CellKind) -> set[int]:
-    """The nodes that the output does not depend on."""
-    needed = set(genotype.concat(kind))
-    for node, edges in reversed(genotype.entering(kind).items()):
-        if node in needed:
-            needed.update(source for primitive, source in edges if primitive != "none")
-    return set(range(genotype.num_nodes(kind))) - needed
 
 
 def node_name(node: int, form: CellForm) -> str:

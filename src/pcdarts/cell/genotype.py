@@ -29,6 +29,8 @@ class Genotype:
     Lists and ranges are accepted for tuples and kept as tuples. An edge may also be (primitive, input node, weight), as
     some scripts print it: the weight, a number, is dropped. The edges may be grouped in pairs, one for each node.
 
+    An edge may hold `none`, as some scripts print it: it carries nothing, so that its node has one edge or none.
+
     All this is said of the form of the DARTS papers. In another `form`, nodes have other numbers of edges, which follow
     each other node by node all the same, and a kind of cell that there is not has neither edges nor nodes.
 
@@ -56,10 +58,21 @@ class Genotype:
             object.__setattr__(self, kind, edges)
             concat = _checked_concat(kind, getattr(self, f"{kind}_concat"), self.form, self.num_nodes(kind))
             object.__setattr__(self, f"{kind}_concat", concat)
+            self._check_output(kind)
         if "reduce" not in self.kinds and (self.reduce or self.reduce_concat):
             raise InputError("there is a reduction cell, but this form has normal cells alone: leave it empty")
         if "normal" not in self.kinds and (self.normal or self.normal_concat):
             raise InputError("there is a normal cell, but this form has reduction cells alone: leave it empty")
+
+    def _check_output(self, kind: CellKind) -> None:
+        if self.form.edges_kept is None:
+            return  # a search of such a space may find nothing
+        fed = set(range(self.form.num_inputs))
+        for node, edges in self.entering(kind).items():
+            if any(primitive != "none" and source in fed for primitive, source in edges):
+                fed.add(node)
+        if not fed.intersection(self.concat(kind)):
+            raise InputError(f"{kind} cell: only 'none' leads to its output, which would be zeros: give it other edges")
 
     @classmethod
     def of_space(cls, space: CellSpace, edges: Mapping[CellKind, _Edges]) -> Self:
@@ -102,6 +115,14 @@ class Genotype:
     def concat(self, kind: CellKind) -> tuple[int, ...]:
         """The nodes that one cell's output concatenates, in that order."""
         return self.normal_concat if kind == "normal" else self.reduce_concat
+
+    def idle(self, kind: CellKind) -> set[int]:
+        """The nodes of one cell that its output does not depend on, inputs among them."""
+        needed = set(self.concat(kind))
+        for node, edges in reversed(self.entering(kind).items()):
+            if node in needed:
+                needed.update(source for primitive, source in edges if primitive != "none")
+        return set(range(self.num_nodes(kind))) - needed
 
     def num_nodes(self, kind: CellKind) -> int:
         """Nodes of one cell: its inputs and the intermediate nodes (the paper's N)."""
@@ -222,8 +243,6 @@ def _checked_edge(kind: str, target: int, value: object, form: CellForm) -> tupl
     primitive, source = value
     if not isinstance(primitive, str):
         raise InputError(f"{where}: a primitive is a name such as 'sep_conv_3x3', not {shown_value(primitive)}")
-    if primitive == "none" and form.edges_kept is not None:
-        raise InputError(f"{where}: primitive 'none' means that there is no edge: choose the node's two other edges")
     if primitive not in OPERATIONS and primitive != "none":
         raise InputError(
             f"{where}: unknown primitive {shown_value(primitive)}: {did_you_mean(primitive[:40], OPERATIONS)}"

@@ -79,6 +79,47 @@ def conv_7x1_1x7(channels: int, stride: int, affine: bool) -> ReluFirst:
     )
 
 
+def conv_1x1(channels: int, stride: int, affine: bool) -> ReluFirst:
+    """A full 1x1 convolution (AmoebaNet-B)."""
+    return ReluFirst(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 1, stride, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+def bottleneck_3x3(channels: int, stride: int, affine: bool) -> ReluFirst:
+    """A full 3x3 convolution of a quarter of the channels, between two 1x1 convolutions (AmoebaNet-B)."""
+
+    def once(relu: nn.ReLU, inputs: int, outputs: int, size: int, stride: int = 1) -> tuple[nn.Module, ...]:
+        convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+        return relu, convolution, nn.BatchNorm2d(outputs, affine=affine)
+
+    narrow = max(channels // 4, 1)
+    return ReluFirst(
+        *once(nn.ReLU(), channels, narrow, 1),
+        *once(nn.ReLU(inplace=True), narrow, narrow, 3, stride),
+        *once(nn.ReLU(inplace=True), narrow, channels, 1),
+    )
+
+
+class MaxPool2x2(nn.Module):
+    """The largest of each pixel, its right neighbour and the two below; those beyond the map do not count."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def padding(self, side: int) -> int:
+        """Columns (or rows) that are missing on the right (or below) of a map that has so many."""
+        return 1 if self.stride == 1 else side % 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        below, right = (self.padding(side) for side in x.shape[2:])
+        padded = F.pad(x, (0, right, 0, below), value=-torch.inf) if below or right else x
+        return F.max_pool2d(padded, 2, self.stride)
+
+
 def skip_connect(channels: int, stride: int, affine: bool) -> nn.Module:
     """The identity, or at stride 2 a `FactorizedReduce`."""
     return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
@@ -176,5 +217,8 @@ MAKERS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "dil_conv_3x3": lambda channels, stride, affine: dil_conv(channels, 3, stride, affine),
     "dil_conv_5x5": lambda channels, stride, affine: dil_conv(channels, 5, stride, affine),
     "conv_7x1_1x7": conv_7x1_1x7,
+    "conv_1x1": conv_1x1,
+    "bottleneck_3x3": bottleneck_3x3,
+    "max_pool_2x2": lambda channels, stride, affine: MaxPool2x2(stride),
 }
 """What makes the operation of each primitive from its channels, its stride and whether its BatchNorms learn."""

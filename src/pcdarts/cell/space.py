@@ -30,10 +30,13 @@ PRIMITIVES = (
 )
 """The operation space O of Sec. 4.1, in the order of the authors' code: what a `CellSpace` searches by default."""
 
-OPERATIONS = [*(name for name in PRIMITIVES if name != "none"), "sep_conv_7x7", "conv_7x1_1x7"]
-"""What an edge of a genotype may hold, by name; the published NASNet-A and AmoebaNet-A cells need the last two.
+OPERATIONS = [
+    *(name for name in PRIMITIVES if name != "none"),
+    *("sep_conv_7x7", "conv_7x1_1x7", "conv_1x1", "bottleneck_3x3", "max_pool_2x2"),
+]
+"""What an edge of a genotype may hold, by name, beside `none`; only published cells need those that are not searched.
 
-`none` says that there is no edge, so it can be one only where all edges are kept.
+`none` says that the edge carries nothing. A search may choose it only where all edges are kept.
 """
 
 

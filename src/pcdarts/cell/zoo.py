@@ -7,6 +7,7 @@ built from these cells can load the weights that those scripts saved.
 from difflib import get_close_matches
 
 from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.published_elsewhere import ELSEWHERE
 from pcdarts.errors import InputError
 
 _NASNET_A = Genotype(
@@ -216,6 +217,7 @@ PUBLISHED = {
     "p_darts": _P_DARTS,
     "nasnet_a": _NASNET_A,
     "amoebanet_a": _AMOEBANET_A,
+    **ELSEWHERE,
 }
 
 
@@ -227,6 +229,7 @@ AUTHORS_NAMES = {
     "PC_DARTS_cifar": "pc_darts_cifar10",
     "PC_DARTS_image": "pc_darts_imagenet",
     "PDARTS": "p_darts",
+    "PNASNet": "pnasnet_5",
 }
 """What the DARTS, P-DARTS and PC-DARTS scripts call these cells, where that is not our name in capitals."""
 

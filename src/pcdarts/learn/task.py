@@ -121,18 +121,25 @@ class SupernetTask:
         seen = Seen(torch.stack(losses).sum(), torch.cat(logits).detach(), batch.labels)
         return self.processes.average(ordered), seen
 
-    @torch.no_grad()
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
+        return self._means(mixtures, batch, F.cross_entropy)
+
+    def errors(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
+        return self._means(mixtures, batch, _top1_error)
+
+    @torch.no_grad()
+    def _means(self, mixtures: Sequence[Mixture], batch: Batch, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The mean of what is measured on logits and labels under each mixture, over all parts and processes."""
         state = {**self.weights, **self._spare_buffers()}
 
-        def loss(mixture: Mixture) -> Tensor:
+        def mean(mixture: Mixture) -> Tensor:
             parts = [
-                share * F.cross_entropy(functional_call(self.network, state, (images, mixture, batch.masks)), labels)
+                share * measure(functional_call(self.network, state, (images, mixture, batch.masks)), labels)
                 for images, labels, share in in_parts(batch.images, batch.labels, self.parts)
             ]
             return torch.stack(parts).sum()
 
-        return self.processes.average([torch.stack([loss(mixture) for mixture in mixtures])])[0]
+        return self.processes.average([torch.stack([mean(mixture) for mixture in mixtures])])[0]
 
     def error(self, mixture: Mixture, batches: int | None = None) -> float:
         assert self._measured is not None, "this task has no images to measure an error on"
@@ -208,6 +215,10 @@ def _weight_loss(
     logits = network(images, mixture, masks)
     loss = F.cross_entropy(logits, labels)
     return loss, loss, logits
+
+
+def _top1_error(logits: Tensor, labels: Tensor) -> Tensor:
+    return 100 * (logits.argmax(dim=1) != labels).float().mean()
 
 
 class _Cut(NamedTuple):

@@ -110,6 +110,9 @@ class Task(Protocol):
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
         """The batch's loss under each mixture, [n], without gradients; running statistics stay as they are."""
 
+    def errors(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
+        """The top-1 error in % on the batch under each mixture, [n], otherwise as `losses`."""
+
     def error(self, mixture: Mixture, batches: int | None = None) -> float:
         """The top-1 error in % on the images of the arch split, or on the first batches of them, not augmented.
 

@@ -9,6 +9,8 @@ from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
 from pcdarts.methods.parsec import PARSEC
 from pcdarts.methods.proxyless import ProxylessNAS
+from pcdarts.methods.sampling.evolution import Evolution
+from pcdarts.methods.sampling.random_ws import RandomWS
 from pcdarts.methods.snas import SNAS
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -19,6 +21,8 @@ METHODS: dict[str, Callable[..., Method]] = {
     "parsec": PARSEC,
     "snas": SNAS,
     "proxyless": ProxylessNAS,
+    "random-ws": RandomWS,
+    "evolution": Evolution,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

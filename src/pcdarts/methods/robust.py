@@ -165,6 +165,9 @@ class RobustTask:
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
         return self.task.losses([self.robust.with_skips(mixture, self.at) for mixture in mixtures], batch)
 
+    def errors(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
+        return self.task.errors([self.robust.with_skips(mixture, self.at) for mixture in mixtures], batch)
+
     def error(self, mixture: Mixture, batches: int | None = None) -> float:
         return self.task.error(mixture, batches)  # of a cell, which has no auxiliary skips
 

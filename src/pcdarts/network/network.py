@@ -143,6 +143,11 @@ class Network(nn.Module):
         return maps if amp == "off" else [map_.float() for map_ in maps]
 
     @property
+    def has_idle_weights(self) -> bool:
+        """Whether some weights get no gradient, because the output of a cell does not depend on one of its nodes."""
+        return any(self.genotype.idle(kind) for kind in self.genotype.kinds)
+
+    @property
     def feature_positions(self) -> list[int]:
         """The cells whose outputs are `features`: the one before each reduction cell, and the last one."""
         before = [position - 1 for position in sorted(reduction_positions(len(self.cells))) if position > 0]

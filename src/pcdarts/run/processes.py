@@ -125,7 +125,10 @@ class Processes:
 
         BatchNorm's running statistics stay those of each process (`share_buffers`).
         """
-        return DistributedDataParallel(module, broadcast_buffers=False) if self.count > 1 else module
+        if self.count == 1:
+            return module
+        idle = bool(getattr(module, "has_idle_weights", False))  # else each step waits for their gradients
+        return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=idle)
 
     def barrier(self) -> None:
         """Wait for all."""

@@ -208,6 +208,8 @@ def check_searched(genotype: Genotype) -> None:
     if {genotype.num_nodes(kind) for kind in space.kinds} != {space.num_nodes}:
         raise InputError("its two cells have different numbers of nodes")
     for kind in space.kinds:
+        if any(primitive == "none" for primitive, _ in genotype.edges(kind)):
+            raise InputError(f"an edge of its {kind} cell holds none, which no search chooses")
         if foreign := sorted({primitive for primitive, _ in genotype.edges(kind)} - set(space.primitives)):
             raise InputError(f"{foreign[0]} is an operation that no search of this space can choose")
         if len(genotype.concat(kind)) < space.num_intermediate:

@@ -57,6 +57,24 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "nesterov": True,
         "weight_decay": 4e-5,
     },
+    "random-ws": {
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 50,
+        "arch_frozen_epochs": 0,
+        "batch_size": 64,
+        "learning_rate": 0.025,
+        "learning_rate_min": 0.001,
+    },
+    "evolution": {
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 500,
+        "arch_frozen_epochs": 50,
+        "batch_size": 128,
+        "learning_rate": 0.025,
+        "learning_rate_min": 0.001,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -74,6 +92,16 @@ SMALL: dict[str, dict[str, Any]] = {
     "parsec": {"samples": 4, "arch_learning_rate": 6e-3},
     "snas": {"arch_frozen_epochs": 0, "weight_fraction": 0.9, "arch_learning_rate": 3e-3},
     "proxyless": {"epochs": 60, "arch_frozen_epochs": 0, "warmup_epochs": 20, "arch_learning_rate": 1e-2},
+    "random-ws": {"epochs": 100, "arch_frozen_epochs": 0, "candidates": 200, "candidate_batches": 1},
+    "evolution": {
+        "epochs": 100,
+        "arch_frozen_epochs": 10,
+        "population": 20,
+        "sample": 5,
+        "children": 5,
+        "candidate_batches": 4,
+        "finalists": 5,
+    },
 }
 """By method; the recipe's name ends with "-small"."""
 

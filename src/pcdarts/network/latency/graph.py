@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from pcdarts.cell.primitives import FactorizedReduce, ReluFirst, Zero
+from pcdarts.cell.primitives import FactorizedReduce, MaxPool2x2, ReluFirst, Zero
 from pcdarts.cell.stem import ImageNetStem, SingleStem
 from pcdarts.errors import InputError
 from pcdarts.extras import import_extra
@@ -152,6 +152,10 @@ class Graph:
                 x = self.add("Relu", x)
             elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
                 x = self._pool(layer, x)
+            elif isinstance(layer, MaxPool2x2):
+                missing, stride = layer.padding(self._widths[x]), layer.stride
+                sizes = {"kernel_shape": [2, 2], "strides": [stride, stride], "pads": [0, 0, missing, missing]}
+                x = self.add("MaxPool", x, stride=stride, **sizes)
             else:
                 raise InputError(
                     f"the latency of {type(layer).__name__} cannot be measured: network/latency/graph.py knows "

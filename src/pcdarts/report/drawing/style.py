@@ -26,6 +26,9 @@ COLOURS_LIGHT = {
     "dil_conv_5x5": "#c895c6",
     "sep_conv_7x7": "#0a2f5c",
     "conv_7x1_1x7": "#6b5a00",
+    "conv_1x1": "#7a1238",
+    "bottleneck_3x3": "#e0567f",
+    "max_pool_2x2": "#7a3200",
 }
 COLOURS_DARK = {
     "page": "#0d1117",
@@ -51,6 +54,9 @@ COLOURS_DARK = {
     "dil_conv_5x5": "#fbe6f7",
     "sep_conv_7x7": "#5f74c9",
     "conv_7x1_1x7": "#cdbb45",
+    "conv_1x1": "#f7b2c8",
+    "bottleneck_3x3": "#c94a72",
+    "max_pool_2x2": "#a3542a",
 }
 NUM_SERIES = 8
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "5 2 1 2 1 2", "1 2", "4 5")
