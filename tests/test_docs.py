@@ -76,9 +76,9 @@ def test_the_page_of_methods_has_a_row_for_each_method_and_variant_and_for_no_ot
     built, _, _ = (ROOT / "docs" / "methods.md").read_text("utf-8").partition("## Not there yet")
     rows = {line.split(" | ")[0].strip("| `"): line for line in built.splitlines() if line.startswith("| `")}
     assert sorted(rows) == sorted([*METHODS, *VARIANTS])
-    for name in METHODS:
-        file = name.replace("-", "_")
-        assert f"`methods/{file}.py`, `tests/methods/test_{file}.py`, " in rows[name]
+    for name, method in METHODS.items():
+        module = method.__module__.removeprefix("pcdarts.").replace(".", "/")
+        assert f"`{module}.py`, `tests/methods/" in rows[name], "its file, and a test"
     assert all(row.count(" | ") == 9 for row in rows.values())
 
 
