@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pcdarts.methods.bayesnas import BayesNAS
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.drnas import DrNAS
 from pcdarts.methods.gaea import GAEA
@@ -19,6 +20,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "gdas": GDAS,
     "drnas": DrNAS,
     "parsec": PARSEC,
+    "bayesnas": BayesNAS,
     "snas": SNAS,
     "proxyless": ProxylessNAS,
     "random-ws": RandomWS,

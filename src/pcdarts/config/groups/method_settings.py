@@ -8,7 +8,7 @@ from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSe
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.sampling import EvolutionSettings, RandomWSSettings
 from pcdarts.config.methods.settings import MethodSettings
-from pcdarts.config.methods.simplex import DrnasSettings, GaeaSettings, ParsecSettings
+from pcdarts.config.methods.simplex import BayesnasSettings, DrnasSettings, GaeaSettings, ParsecSettings
 
 
 class DartsSettings(RobustSettings):
@@ -28,6 +28,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "gdas": GdasSettings,
     "drnas": DrnasSettings,
     "parsec": ParsecSettings,
+    "bayesnas": BayesnasSettings,
     "snas": SnasSettings,
     "proxyless": ProxylessSettings,
     "random-ws": RandomWSSettings,

@@ -36,6 +36,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "learning_rate": 0.025,
         "learning_rate_min": 0.001,
     },
+    "bayesnas": {
+        "k": 1,
+        "edge_normalization": False,
+        "arch_frozen_epochs": 0,
+        "batch_size": 18,
+        "weight_decay": 1e-4,
+    },
     "snas": {
         "k": 1,
         "edge_normalization": False,
@@ -90,6 +97,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "arch_learning_rate": 6e-3,
     },
     "parsec": {"samples": 4, "arch_learning_rate": 6e-3},
+    "bayesnas": {"arch_learning_rate": 0.05},
     "snas": {"arch_frozen_epochs": 0, "weight_fraction": 0.9, "arch_learning_rate": 3e-3},
     "proxyless": {"epochs": 60, "arch_frozen_epochs": 0, "warmup_epochs": 20, "arch_learning_rate": 1e-2},
     "random-ws": {"epochs": 100, "arch_frozen_epochs": 0, "candidates": 200, "candidate_batches": 1},

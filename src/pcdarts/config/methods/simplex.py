@@ -56,3 +56,15 @@ class ParsecSettings(MethodSettings):
         3e-4, "fixed learning rate of Adam on the distribution and on beta", after="gradient_clip"
     )
     arch_adam_betas: tuple[Probability, Probability] = setting((0.5, 0.999), "momenta of Adam")
+
+
+class BayesnasSettings(MethodSettings):
+    """sparse switches on operations and edges, with priors in closed form; the cell keeps the relevant (BayesNAS)"""
+
+    has_budgets: ClassVar[bool] = False  # the cell follows the priors, not the weights of the mixture
+
+    operation_sparsity: Positive = setting(
+        0.01, "weight of the sparsity of the operations' switches in their loss", after="edge_normalization"
+    )
+    edge_sparsity: Positive = setting(0.01, "the same for the switches of edges")
+    arch_learning_rate: Positive = setting(0.01, "fixed learning rate of SGD on the switches", after="gradient_clip")
