@@ -8,6 +8,7 @@ TINY: dict[str, str] = {
     "proxyless": "--mode two --arch-every 1 --warmup-epochs 1",
     "drnas": "--second-k 1",
     "parsec": "--samples 3",
+    "enas": "--controller-size 8 --controller-steps 2 --controller-samples 2 --candidates 3 --finalists 2",
     "evolution": "--population 4 --sample 2 --children 2 --candidate-batches 1 --finalists 2",
     "random-ws": "--candidates 6 --candidate-batches 1 --finalists 2",
 }

@@ -10,6 +10,7 @@ from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
 from pcdarts.methods.parsec import PARSEC
 from pcdarts.methods.proxyless import ProxylessNAS
+from pcdarts.methods.sampling.enas import ENAS
 from pcdarts.methods.sampling.evolution import Evolution
 from pcdarts.methods.sampling.random_ws import RandomWS
 from pcdarts.methods.snas import SNAS
@@ -25,6 +26,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "proxyless": ProxylessNAS,
     "random-ws": RandomWS,
     "evolution": Evolution,
+    "enas": ENAS,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

@@ -82,6 +82,18 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "learning_rate": 0.025,
         "learning_rate_min": 0.001,
     },
+    "enas": {
+        "channels": 20,
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 150,
+        "arch_frozen_epochs": 0,
+        "batch_size": 160,
+        "learning_rate": 0.05,
+        "learning_rate_min": 0.0005,
+        "weight_decay": 1e-4,
+        "candidate_batches": 1,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -110,6 +122,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "candidate_batches": 4,
         "finalists": 5,
     },
+    "enas": {"epochs": 100, "arch_frozen_epochs": 10, "controller_steps": 10, "controller_samples": 5},
 }
 """By method; the recipe's name ends with "-small"."""
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import setting
-from pcdarts.config.groups.values import Count, Probability
+from pcdarts.config.groups.values import Count, NotNegative, Positive, Probability
 from pcdarts.config.methods.settings import ArchAdam
 
 
@@ -44,3 +44,19 @@ class EvolutionSettings(WholeCellSettings):
         if population is not None and sample > population:
             raise ValueError(f"sample is {sample}, but it must be at most population ({population})")
         return sample
+
+
+class EnasSettings(WholeCellSettings):
+    """an LSTM that draws cells and learns by REINFORCE from their accuracy, over shared weights (ENAS)"""
+
+    beside_steps: ClassVar[str] = "the steps of the controller, and comparing cells that it draws"
+
+    controller_size: int = setting(64, "units of the controller's LSTM", ge=2, le=4096, after="latency_table")
+    controller_steps: Count = setting(30, "steps of the controller in each epoch")
+    controller_samples: int = setting(
+        10, "cells drawn for each of these steps; the baseline of the first one is their mean reward", ge=2
+    )
+    controller_learning_rate: Positive = setting(3.5e-3, "learning rate of Adam on the controller")
+    entropy_weight: NotNegative = setting(1e-4, "weight of the controller's entropy in the reward")
+    baseline_decay: Probability = setting(0.99, "how much of the baseline is left after each step")
+    candidates: Count = setting(10, "cells drawn at the end, of which the best is kept")
