@@ -9,6 +9,7 @@ TINY: dict[str, str] = {
     "drnas": "--second-k 1",
     "parsec": "--samples 3",
     "enas": "--controller-size 8 --controller-steps 2 --controller-samples 2 --candidates 3 --finalists 2",
+    "pnas": "--beam 4 --predictor-size 4 --predictor-members 2 --predictor-steps 2 --candidate-batches 1 --finalists 2",
     "evolution": "--population 4 --sample 2 --children 2 --candidate-batches 1 --finalists 2",
     "random-ws": "--candidates 6 --candidate-batches 1 --finalists 2",
 }

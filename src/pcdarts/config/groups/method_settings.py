@@ -6,7 +6,7 @@ from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
 from pcdarts.config.methods.robust import RobustSettings
-from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, RandomWSSettings
+from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, PnasSettings, RandomWSSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.simplex import BayesnasSettings, DrnasSettings, GaeaSettings, ParsecSettings
 
@@ -34,6 +34,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "random-ws": RandomWSSettings,
     "evolution": EvolutionSettings,
     "enas": EnasSettings,
+    "pnas": PnasSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 

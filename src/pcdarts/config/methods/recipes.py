@@ -94,6 +94,14 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "weight_decay": 1e-4,
         "candidate_batches": 1,
     },
+    "pnas": {
+        "channels": 24,
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 20,
+        "arch_frozen_epochs": 0,
+        "learning_rate": 0.01,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -123,6 +131,15 @@ SMALL: dict[str, dict[str, Any]] = {
         "finalists": 5,
     },
     "enas": {"epochs": 100, "arch_frozen_epochs": 10, "controller_steps": 10, "controller_samples": 5},
+    "pnas": {
+        "epochs": 25,
+        "arch_frozen_epochs": 0,
+        "beam": 32,
+        "predictor_size": 32,
+        "predictor_members": 3,
+        "predictor_steps": 50,
+        "candidate_batches": 2,
+    },
 }
 """By method; the recipe's name ends with "-small"."""
 

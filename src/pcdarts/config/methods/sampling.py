@@ -60,3 +60,14 @@ class EnasSettings(WholeCellSettings):
     entropy_weight: NotNegative = setting(1e-4, "weight of the controller's entropy in the reward")
     baseline_decay: Probability = setting(0.99, "how much of the baseline is left after each step")
     candidates: Count = setting(10, "cells drawn at the end, of which the best is kept")
+
+
+class PnasSettings(WholeCellSettings):
+    """cells that grow node by node, chosen by a predictor, over shared weights (PNAS)"""
+
+    beside_steps: ClassVar[str] = "measuring the cells of each stage, and the predictor"
+
+    beam: Count = setting(256, "cells that are kept for each stage after the first", after="latency_table")
+    predictor_size: int = setting(100, "units of each LSTM of the predictor", ge=1, le=4096)
+    predictor_members: int = setting(5, "LSTMs of the predictor", ge=1, le=100)
+    predictor_steps: Count = setting(100, "steps of each of them at the end of a stage")
