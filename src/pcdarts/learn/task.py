@@ -1,6 +1,7 @@
 """What the step of a search works on: the supernet with its data, as methods see it, and the step of its weights."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from typing import NamedTuple
@@ -253,7 +254,7 @@ def _cut(mixture: Mixture) -> _Cut:
 
     op_weights = {kind: leaf_of(weights) for kind, weights in mixture.op_weights.items()}
     edge_weights = {kind: leaf_of(weights) for kind, weights in mixture.edge_weights.items()}
-    return _Cut(Mixture(op_weights, edge_weights, mixture.active), leaves, origins)
+    return _Cut(replace(mixture, op_weights=op_weights, edge_weights=edge_weights), leaves, origins)
 
 
 class _First(NamedTuple):

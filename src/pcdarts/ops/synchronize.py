@@ -18,6 +18,11 @@ def process_count() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def process_number() -> int:
+    """Which of them this is, from 0."""
+    return dist.get_rank() if process_count() > 1 else 0
+
+
 def sum_over_processes(x: Tensor) -> Tensor:
     """The sum of the x of all processes, of equal shapes. Its gradient is the sum of their gradients."""
     if process_count() == 1:

@@ -1,7 +1,8 @@
 """What the search optimises: α and β (logits), and the mixture of operations and edges they stand for."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,15 @@ from pcdarts.ops.sending import send
 
 Computed = tuple[tuple[bool, ...], ...]
 """Which operations a cell computes, [edges][primitives]."""
+
+
+class SkipDropout(NamedTuple):
+    """Dropout of single numbers behind the skips of stride 1, while the supernet trains (P-DARTS)."""
+
+    rate: float
+    """Which part of the numbers becomes zero; the others are divided by 1 - rate."""
+    chance: torch.Generator
+    """On the CPU. Each pass takes a number from it, so that each part of a batch has masks of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +40,15 @@ class Mixture:
     must have the weight zero. One that is active may have it too; it is then computed, and has gradients. Without
     `active`, weights on the CPU are looked at, and those of zero are absent. On another device all operations are
     there, for to look at the weights would mean to wait for the device.
+
+    `skip_dropout` is applied in training. It is not part of what a mixture weighs: a pass with another generator drops
+    other numbers.
     """
 
     op_weights: dict[CellKind, Tensor]
     edge_weights: dict[CellKind, Tensor]
     active: dict[CellKind, Tensor] | None = None
+    skip_dropout: SkipDropout | None = None
 
     @never_compiled
     def computed(self, kind: CellKind) -> Computed:
@@ -50,10 +64,10 @@ class Mixture:
 
     def detach(self) -> "Mixture":
         """The same weights as constants: what a weight step needs."""
-        return Mixture(
-            {kind: weights.detach() for kind, weights in self.op_weights.items()},
-            {kind: weights.detach() for kind, weights in self.edge_weights.items()},
-            self.active,
+        return replace(
+            self,
+            op_weights={kind: weights.detach() for kind, weights in self.op_weights.items()},
+            edge_weights={kind: weights.detach() for kind, weights in self.edge_weights.items()},
         )
 
 

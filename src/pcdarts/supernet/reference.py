@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcdarts.supernet.arch import Computed, Mixture
+from pcdarts.supernet.dropout import Dropping, dropping_of
 from pcdarts.supernet.edges import EPSILON, EdgeNorm, SeparableStage
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 
@@ -19,11 +20,12 @@ from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 def supernet(model: SupernetParts, images: Tensor, mixture: Mixture, masks: list[Tensor] | None = None) -> Tensor:
     """The logits [B, classes] of `model`; `masks` as in `Supernet.forward`, or None for the first 1/K channels."""
     before_last, last = model.stem(images)
+    dropping = dropping_of(mixture.skip_dropout, images, model.training)
     for position, cell in enumerate(model.cells):
         kind = cell.plan.kind
         mask = first_channels(cell) if masks is None else masks[position]
         weights = mixture.op_weights[kind], mixture.edge_weights[kind]
-        output = cell_output(cell, before_last, last, *weights, mask, masks is None, mixture.computed(kind))
+        output = cell_output(cell, before_last, last, *weights, mask, masks is None, mixture.computed(kind), dropping)
         before_last, last = last, output
     return model.classifier(last.mean(dim=(2, 3)))
 
@@ -44,6 +46,7 @@ def cell_output(
     mask: Tensor,
     shuffle: bool,
     computed: Computed,
+    dropping: Dropping | None = None,
 ) -> Tensor:
     """Sec. 3.1: concat(x_2, ..., x_{N-1}) of one cell; in another space, of the nodes that it has for outputs.
 
@@ -57,7 +60,7 @@ def cell_output(
         node = torch.stack(  # Eq. (2)
             [
                 edge_weights[edge]
-                * partial_channels(cell, edge, nodes[source], op_weights[edge], mask[edge], computed[edge])
+                * partial_channels(cell, edge, nodes[source], op_weights[edge], mask[edge], computed[edge], dropping)
                 for source, edge in enumerate(edges)
             ]
         ).sum(dim=0)
@@ -66,7 +69,13 @@ def cell_output(
 
 
 def partial_channels(
-    cell: SupernetCell, edge: int, x: Tensor, op_weights: Tensor, mask: Tensor, computed: Sequence[bool] | None = None
+    cell: SupernetCell,
+    edge: int,
+    x: Tensor,
+    op_weights: Tensor,
+    mask: Tensor,
+    computed: Sequence[bool] | None = None,
+    dropping: Dropping | None = None,
 ) -> Tensor:
     """Eq. (1): f_PC(x; S) = Σ_o softmax(α)_o · o(S * x) + (1 - S) * x for x [B, C, H, W] and S [C].
 
@@ -77,13 +86,20 @@ def partial_channels(
     stride = cell.space.form.stride(cell.plan.kind, cell.space.edges[edge].source)
     selected = x[:, mask]
     mixed = sum(
-        op_weights[index] * operation(cell, edge, primitive, selected, stride)
+        op_weights[index] * dropped(operation(cell, edge, primitive, selected, stride), primitive, stride, dropping)
         for index, primitive in enumerate(cell.space.primitives)
         if primitive != "none" and (computed is None or computed[index])
     )
     output = x.clone() if stride == 1 else F.max_pool2d(x, 2, ceil_mode=True)
     output[:, mask] = mixed
     return output
+
+
+def dropped(output: Tensor, primitive: str, stride: int, dropping: Dropping | None) -> Tensor:
+    """Dropout behind a skip of stride 1, where the mixture has it (P-DARTS); other operations are as they were."""
+    if dropping is None or primitive != "skip_connect" or stride > 1:
+        return output
+    return output * dropping.kept(output) / (1 - dropping.rate)
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:

@@ -131,7 +131,8 @@ class Supernet(nn.Module):
         self._check_mixing(mixture, masks)
         if masks is None and self.samples_randomly:
             masks = self.draw_masks()
-        if self.kernels == "native":
+        drops = self.training and mixture.skip_dropout is not None and mixture.skip_dropout.rate > 0
+        if self.kernels == "native" and not drops:  # dropout is the plain path's business
             if self.amp != "off":
                 raise InputError(f"amp is {self.amp}, but kernels is native, which computes in float32: use plain")
             return native.logits(self, images, mixture, masks)

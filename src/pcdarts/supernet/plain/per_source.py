@@ -5,7 +5,7 @@ chooses what is kept for the backward pass (`source.py`). There are no second de
 """
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from pcdarts.ops.compiling import never_compiled
 from pcdarts.ops.precision import autocast_dtype, without_autocast
 from pcdarts.ops.synchronize import WholeBatch
 from pcdarts.supernet.arch import Computed, Mixture
+from pcdarts.supernet.dropout import Dropping, dropping_of
 from pcdarts.supernet.masks import selected_channels
 from pcdarts.supernet.parameters import SupernetCell, SupernetParts
 from pcdarts.supernet.plain import source as sources
@@ -31,6 +32,7 @@ from pcdarts.supernet.plain.by_source import (
     weights_of_group,
 )
 from pcdarts.supernet.plain.channels_last import channels_last
+from pcdarts.supernet.plain.dropped import DroppedSkips
 from pcdarts.supernet.plain.groups import (
     CONVOLUTIONS,
     PRIMITIVES,
@@ -46,7 +48,7 @@ from pcdarts.supernet.plain.groups import (
 from pcdarts.supernet.plain.pointwise import sums_over_pixels
 from pcdarts.supernet.plain.preprocess import preprocess
 from pcdarts.supernet.plain.sampling import FirstChannels, MaskedChannels
-from pcdarts.supernet.plain.saved import put_tensors, take_tensors
+from pcdarts.supernet.plain.saved import Saved, put_tensors, take_tensors
 from pcdarts.supernet.plain.source import SourceStatistics, SourceWeights, Trace
 
 
@@ -58,13 +60,14 @@ def logits(network: SupernetParts, images: Tensor, mixture: Mixture, masks: list
     last = output.relu()
     before_last = last if first is output else first.relu()
     computed = {kind: mixture.computed(kind) for kind in mixture.op_weights}
+    dropping = dropping_of(mixture.skip_dropout, images, network.training)
     for position, cell in enumerate(network.cells):
         if position > 0:
             before_last, last = last, output.relu()
         kind = cell.plan.kind
         mask = None if masks is None else masks[position]
         weights = mixture.op_weights[kind], mixture.edge_weights[kind]
-        output = cell_output(cell, (before_last, last), *weights, mask, batch, computed[kind])
+        output = cell_output(cell, (before_last, last), *weights, mask, batch, computed[kind], dropping)
     return network.classifier(output.mean(dim=(2, 3)))
 
 
@@ -77,6 +80,7 @@ def cell_output(
     mask: Tensor | None,
     batch: WholeBatch,
     computed: Computed | None = None,
+    dropping: Dropping | None = None,
 ) -> Tensor:
     """Eqs. (1) and (2) for one cell.
 
@@ -87,6 +91,7 @@ def cell_output(
             and a shuffle.
         batch: what the statistics of the batch are taken of.
         computed: the operations that are computed; all, when absent.
+        dropping: the dropout of this pass behind stride-1 skips.
 
     Returns:
         The output nodes of the space side by side, [B, output nodes · C, H', W'].
@@ -94,7 +99,7 @@ def cell_output(
     read = inputs[-cell.space.num_inputs :]
     nodes = [preprocess(module, x, batch) for module, x in zip(cell.preprocessing, read, strict=True)]
     op_weights, computed = in_this_order(cell.space, op_weights, computed)
-    cell_pass = CellPass(cell, mask, batch, computed)
+    cell_pass = CellPass(cell, mask, batch, computed, dropping)
     output: Tensor = _Cell.apply(cell_pass, *nodes, op_weights, edge_weights, *parameters(cell.operations))
     return output
 
@@ -128,29 +133,16 @@ class _Cell(torch.autograd.Function):
         return None, *wanted
 
 
-class Saved(NamedTuple):
-    """What the backward pass of a cell needs."""
-
-    nodes: tuple[Tensor, ...]
-    """The input nodes [B, C, H, W]."""
-    bypassed: tuple[Tensor, ...]
-    """The source nodes as they cross to their targets: as they are, or halved by stride-2 edges."""
-    halved: tuple[Tensor, ...]
-    """The indices of the pixels that crossed stride-2 edges."""
-    traces: tuple[tuple[Trace, ...], ...]
-    """Of the groups of each source."""
-    weights: tuple[SourceWeights, ...]
-    op_weights: Tensor
-    edge_weights: Tensor
-    bypass: Tensor
-    """[edges, C]: see `sampling.py`."""
-
-
 class CellPass:
     """The computation of one cell on one batch: `forward`, and `backward` from what that saved."""
 
     def __init__(
-        self, cell: SupernetCell, mask: Tensor | None, batch: WholeBatch, computed: Computed | None = None
+        self,
+        cell: SupernetCell,
+        mask: Tensor | None,
+        batch: WholeBatch,
+        computed: Computed | None = None,
+        dropping: Dropping | None = None,
     ) -> None:
         channels = cell.plan.channels
         self.cell, self.space, self.batch = cell, cell.space, batch
@@ -163,6 +155,7 @@ class CellPass:
             self.sampling = FirstChannels(channels, cell.k)
         else:
             self.sampling = MaskedChannels(channels, selected_channels(mask, channels // cell.k))
+        self.dropped = dropping and DroppedSkips(cell, self.sampling, self.computed, dropping)
 
     def forward(
         self, inputs: list[Tensor], op_weights: Tensor, edge_weights: Tensor, tensors: tuple[Tensor, ...]
@@ -173,7 +166,8 @@ class CellPass:
         op_weights, edge_weights = op_weights.to(small), edge_weights.to(small)
         mixture = op_weights * edge_weights.unsqueeze(1)
         of_sources = self._by_source(mixture)
-        bypass = self.sampling.bypass_weights(mixture[:, SKIP] * self.cell.unstrided, edge_weights)
+        skip = mixture[:, SKIP] * self.cell.unstrided
+        bypass = self.sampling.bypass_weights(self.dropped.instead_of(skip) if self.dropped else skip, edge_weights)
         running = None if self.cell.training else running_by_source(self.cell, small)
 
         nodes, bypassed, halved = list(inputs), list(inputs), []
@@ -269,6 +263,8 @@ class CellPass:
         for source, edge in enumerate(edges[1:], start=1):
             passed.addcmul_(bypassed[source], factors[edge])
         arrived = [self._part(mixed[source], target) for source in range(target)]
+        if self.dropped:
+            self.dropped.arrive(edges, bypassed, arrived)
         return self.sampling.assemble(passed, arrived, edges)
 
     def backward(self, saved: Saved, grad: Tensor, with_mixture: bool, with_weights: bool) -> tuple[Tensor | None, ...]:
@@ -303,6 +299,8 @@ class CellPass:
             )
         of_mixture = torch.cat(of_mixtures[::-1])[self.cell.edge_major]
         of_skip, of_edge_weights = self.sampling.bypass_gradients(of_bypass)
+        if self.dropped:
+            of_skip = self.dropped.of_weights
         of_mixture[:, SKIP] += of_skip * self.cell.unstrided
         for edge, row in enumerate(self.computed):
             if not row[SKIP]:
@@ -355,6 +353,8 @@ class CellPass:
         parts = [self._part(of_mixed[source], target) for source in range(target)]
         of_passed = self.sampling.disassemble(of_nodes[target], parts, edges)
         factors = saved.bypass.to(of_passed.dtype)[:, :, None, None]
+        if self.dropped:
+            self.dropped.leave(edges, saved.bypassed, parts, of_bypassed, with_mixture)
         for source, edge in enumerate(edges):
             of_bypassed[source].addcmul_(of_passed, factors[edge])
             if with_mixture:
