@@ -62,6 +62,8 @@ def kernels_of_search(config: SearchConfig, supernet: Supernet, data: DataSet, b
         processes=job.processes,
     )
     job.say(str(choice))
+    if choice.kernels == "native" and any(getattr(config, "skip_dropout", ())):
+        job.say("only where nothing is dropped behind skips: the plain ones compute the passes of the training")
     job.saving.constants["kernels"] = choice.kernels
     if job.processes.is_first:
         job.run.write_state("running", kernels=choice.kernels)

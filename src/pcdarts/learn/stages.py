@@ -85,5 +85,8 @@ def told(config: SearchConfig, stages: Sequence[SearchStage]) -> list[dict[str, 
 def _in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:
     """The configuration of a stage: `config`, changed where the stage says something else."""
     said = {name: value for name, value in asdict(stage).items() if not name.startswith("keeps")}
+    added = said.pop("added_cells")
     changes = {name: value for name, value in said.items() if value is not None}
+    if added:
+        changes["num_cells"] = changes.get("num_cells", config.num_cells) + added
     return SearchConfig(**config.model_dump() | changes) if changes else config

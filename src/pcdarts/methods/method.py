@@ -42,6 +42,8 @@ class Stage:
     arch_frozen_epochs: int | None = None
     """So many epochs at the beginning of the stage only move the weights: `Method.step` is not called in them."""
     num_cells: int | None = None
+    added_cells: int = 0
+    """So many more cells than the search is configured with, or than `num_cells`."""
     k: int | None = None
     learning_rate: float | None = None
     learning_rate_min: float | None = None

@@ -8,6 +8,7 @@ from pcdarts.methods.drnas import DrNAS
 from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
+from pcdarts.methods.p_darts import PDARTS
 from pcdarts.methods.parsec import PARSEC
 from pcdarts.methods.proxyless import ProxylessNAS
 from pcdarts.methods.sampling.enas import ENAS
@@ -29,6 +30,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "evolution": Evolution,
     "enas": ENAS,
     "pnas": PNAS,
+    "p-darts": PDARTS,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

@@ -141,13 +141,18 @@ _EXPECTATIONS = {
     "int_type": "a whole number",
     "less_than": "less than {lt:g}",
     "less_than_equal": "at most {le:g}",
-    "missing": "two numbers",
+    "missing": "{numbers}",
     "path_type": "a path",
     "string_too_short": "a name",
     "string_type": "a text",
-    "too_long": "two numbers",
-    "tuple_type": "two numbers",
+    "too_long": "{numbers}",
+    "tuple_type": "{numbers}",
 }
+
+
+def _numbers(field: FieldInfo | None) -> str:
+    """How many numbers a field of a fixed number of them takes."""
+    return "three numbers" if field and len(get_args(field.annotation)) == 3 else "two numbers"
 
 
 def _in_words(problem: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
@@ -164,5 +169,6 @@ def _in_words(problem: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"{name} is {shown(value)}, but it must be {listed(choices)}{closest(str(value), choices)}"
     if problem["type"] in _EXPECTATIONS:
+        context = {**context, "numbers": _numbers(fields.get(name))}
         return f"{name} is {shown(value)}, but it must be {_EXPECTATIONS[problem['type']].format(**context)}"
     return f"{name} is {shown(value)}: {problem['msg']}"

@@ -5,6 +5,7 @@ from typing import Any
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
+from pcdarts.config.methods.pruning import PDartsSettings
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, PnasSettings, RandomWSSettings
 from pcdarts.config.methods.settings import MethodSettings
@@ -35,6 +36,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "evolution": EvolutionSettings,
     "enas": EnasSettings,
     "pnas": PnasSettings,
+    "p-darts": PDartsSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 

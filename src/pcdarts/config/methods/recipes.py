@@ -102,6 +102,15 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "arch_frozen_epochs": 0,
         "learning_rate": 0.01,
     },
+    "p-darts": {
+        "k": 1,
+        "edge_normalization": False,
+        "num_cells": 5,
+        "epochs": 25,
+        "arch_frozen_epochs": 10,
+        "batch_size": 96,
+        "learning_rate": 0.025,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -140,6 +149,14 @@ SMALL: dict[str, dict[str, Any]] = {
         "predictor_steps": 50,
         "candidate_batches": 2,
     },
+    "p-darts": {
+        "edge_normalization": False,
+        "num_cells": 3,
+        "added_cells": (1, 2),
+        "epochs": 15,
+        "arch_frozen_epochs": 6,
+        "arch_learning_rate": 6e-3,
+    },
 }
 """By method; the recipe's name ends with "-small"."""
 
@@ -160,8 +177,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "beta-darts": _DARTS | {"beta_penalty": 25.0, "arch_weight_decay": 0.0},
     "r-darts": _DARTS | {"eigenvalue_every": 2},
     **{name: PUBLISHED["snas"] | costs for name, costs in _SNAS_COSTS.items()},
+    "pc-p-darts": {"method": "p-darts", "num_cells": 5, "epochs": 25, "arch_frozen_epochs": 10},
 }
-"""By recipe: DARTS with a switch of `config/methods/robust.py`, as the switch's paper has it; and SNAS by its costs."""
+"""By recipe: DARTS with a switch of `config/methods/robust.py`, as the switch's paper has it; and SNAS by its costs;
+and P-DARTS with partial channels and edge normalisation: nothing is published, so PC-DARTS's, in three stages."""
 
 SMALL_VARIANTS: dict[str, dict[str, Any]] = {
     "sdarts-rs": _DARTS_SMALL | {"perturbation": 0.3},
@@ -169,5 +188,6 @@ SMALL_VARIANTS: dict[str, dict[str, Any]] = {
     "beta-darts": _DARTS_SMALL | {"beta_penalty": 15.0, "arch_weight_decay": 0.0},
     "r-darts": _DARTS_SMALL | {"eigenvalue_every": 1, "eigenvalue_earliest": 2},
     **{name: SMALL["snas"] | costs for name, costs in _SNAS_COSTS.items()},
+    "pc-p-darts": SMALL["p-darts"] | {"method": "p-darts", "k": 2, "edge_normalization": True},
 }
 """By recipe without its "-small"."""

@@ -19,6 +19,11 @@ class MethodSettings(Group):
     needs_costs: ClassVar[bool] = False
     """Whether the method is made with `costs`, the `NetworkCosts` of the network that will be trained."""
 
+    @property
+    def usual_max_skips(self) -> int | None:
+        """The `max_skips` of a budget that does not say it."""
+        return None
+
 
 class ArchAdam(MethodSettings):
     """Of a method whose alpha and beta learn by Adam; its class says its own `defaults`."""

@@ -13,6 +13,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, ShowConfig
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
+from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.config.recipes import resolve, training_recipe
 from pcdarts.config.yaml_files import load_mapping
@@ -206,7 +207,10 @@ def show_best(config: ShowConfig) -> None:
 
 def budget_of(config: SearchConfig | ShowConfig) -> Budget:
     """The limits that a configuration names."""
-    return Budget(config.max_mult_adds, config.max_params, config.max_skips, config.max_latency)
+    budget = Budget(config.max_mult_adds, config.max_params, config.max_skips, config.max_latency)
+    if budget != Budget() and budget.max_skips is None and isinstance(config, MethodSettings):
+        return replace(budget, max_skips=config.usual_max_skips)
+    return budget
 
 
 def _own_network(run: RunFolder, result: dict[str, Any]) -> EvaluationNetwork:
