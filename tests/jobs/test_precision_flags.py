@@ -21,11 +21,18 @@ from command_line import (
     refused,
 )
 from forked import Forked
+from pcdarts.cell.genotype import Genotype
 from pcdarts.ops.precision import has_bf16
 
+SMALL = Genotype(
+    normal=(("sep_conv_3x3", 0), ("skip_connect", 1)),
+    normal_concat=(2,),
+    reduce=(("max_pool_3x3", 0), ("dil_conv_5x5", 1)),
+    reduce_concat=(2,),
+)
 JOBS = {
     "search": [*SEARCH, *shlex.split("--num-nodes 3 --kernels plain --second-order --epochs 2 --arch-frozen-epochs 1")],
-    "train": [*TRAIN, "--epochs", "2"],
+    "train": [*TRAIN, "--genotype", SMALL.to_text(), "--epochs", "2"],
 }
 FLAGS = {
     "fp16, in parts": ["--amp", "fp16", "--gradient-accumulation-steps", "2"],
@@ -84,7 +91,7 @@ sys.exit(run_command(sys.argv[1:]))
 
 @pytest.mark.parametrize(("job", "loss"), [("search", "weight_loss"), ("train", "train_loss")])
 def test_a_compiled_job_ends_as_the_one_that_is_not(tmp_path: Path, job: str, loss: str) -> None:
-    command = [*([*SEARCH, "--num-nodes", "3"] if job == "search" else TRAIN), "--epochs", "2"]
+    command = [*([*SEARCH, "--num-nodes", "3"] if job == "search" else JOBS[job]), "--epochs", "2"]
     done(tmp_path, *command, "--run", "plain")
     ended = end_of(Forked(tmp_path, *command, "--compile", "--run", "compiled", code=QUICKLY_COMPILED))
     assert (ended.code, ended.err) == (0, "")
