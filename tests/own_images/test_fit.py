@@ -49,11 +49,19 @@ TINY = ("--minutes", "3", "--epochs", "2", "--channels", "2", "--num-cells", "3"
 STOCK = ("--compare", "shufflenet_v2_x0_5")
 
 
+def times_briefly(patch: pytest.MonkeyPatch) -> None:
+    """In as few rounds of measured times as there are at least."""
+    patch.setattr("pcdarts.own_images.compare_speed.SECONDS", 0.0)
+    patch.setattr("pcdarts.own_images.fit.ONNX_SECONDS", 0.0)
+
+
 @pytest.fixture(scope="module")
 def fitted(once: MadeOnce, colour_images: Path) -> tuple[Path, str]:
     """A folder with the run of a fit in `run`, and what it printed."""
     command = ("fit", str(colour_images), *TINY, *STOCK, "--export", "onnx", "safetensors", "--run", "run")
-    folder = once("fitted", printed_by(*command))
+    with pytest.MonkeyPatch.context() as patch:
+        times_briefly(patch)
+        folder = once("fitted", printed_by(*command))
     return folder, (folder / "printed.txt").read_text()
 
 
@@ -121,8 +129,9 @@ def test_the_command_of_a_phase_gives_its_configuration(fitted: tuple[Path, str]
 
 
 def test_a_finished_fit_is_not_resumed_but_goes_on_where_a_phase_is_missing(
-    fitted: tuple[Path, str], tmp_path: Path
+    fitted: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    times_briefly(monkeypatch)
     run = copy_of(fitted[0] / "run", tmp_path / "run")
     assert done(tmp_path, "fit", "--resume", "run") == "run is finished: there is nothing to resume\n"
     before = snapshot(run / "train")
@@ -254,7 +263,8 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_validation_chooses_between_a_searched_and_a_published_cell(tmp_path: Path, shapes: Path) -> None:
-    command = ("fit", str(shapes), *SEARCHING, "--minutes", "2", "--export", "safetensors", "--run", "run")
+    flags = ("--minutes", "2", "--batch-size", "64", "--export", "safetensors", "--run", "run")
+    command = ("fit", str(shapes), *SEARCHING, *flags)
     job = forked(tmp_path, *command)  # killed in its search, then in the training of the cell that this found
     for phase in ("search", "trial-searched"):
         while job.poll() is None and not lines_of(tmp_path / "run" / phase / "metrics.jsonl"):

@@ -31,6 +31,8 @@ from pcdarts.ship.formats import FORMATS
 from pcdarts.ship.int8 import LosesTooMuch
 
 Config = TypeVar("Config", bound=FolderConfig)
+ONNX_SECONDS = 1.0
+"""For which each ONNX model is timed."""
 SEARCHED, PUBLISHED = "trial-searched", "trial-published"
 """The short trainings between which validation chooses."""
 KEPT = ("params", "mult_adds", "genotype", "leaks", "ended_early")
@@ -259,7 +261,7 @@ class Fit:
             return {"onnx_ms": {model.name: known[model.name] for model in models}} if models else {}
         shape = (self.planner.facts.image_channels, side, side)
         try:
-            times = onnx_milliseconds(models, seconds=1.0, image_shape=shape)
+            times = onnx_milliseconds(models, seconds=ONNX_SECONDS, image_shape=shape)
         except InputError as error:
             self.run.say(f"not timed: {error}")
             return {}
