@@ -92,6 +92,8 @@ class WeightStep:
         self.network = processes.distribute(network)
         self.optimizer, self.scaler, self.finite = optimizer, scaler, finite
         self.gradient_clip, self.parts = gradient_clip, parts
+        self.held: dict[nn.Parameter, Tensor] = {}
+        """Weights that keep their values where a boolean mask says so, whatever momentum and weight decay do."""
 
     def __call__(self, images: Tensor, labels: Tensor, forward: Forward) -> tuple[Tensor, Tensor]:
         """Take the step; return the loss and the logits [B, classes] of this process's share.
@@ -120,7 +122,11 @@ class WeightStep:
                 self.scaler.scale(share * objective).backward()
             losses.append(share * loss.detach())
             logits.append(output.detach())
+        before = [(weight, mask, weight.detach().clone()) for weight, mask in self.held.items()]
         self.finish()
+        with torch.no_grad():
+            for weight, mask, value in before:
+                weight.copy_(torch.where(mask, value, weight))
         return torch.stack(losses).sum(), logits
 
     def finish(self) -> None:
@@ -130,6 +136,9 @@ class WeightStep:
             NotFinite: their norm is not; the weights are as they were.
         """
         self.scaler.unscale_(self.optimizer)
+        for weight, mask in self.held.items():
+            if weight.grad is not None:
+                weight.grad.masked_fill_(mask, 0)  # as if they had none: the others are not clipped for them
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
         self._begin_momenta()
         if self.finite.every > 1:

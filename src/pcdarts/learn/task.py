@@ -122,6 +122,9 @@ class SupernetTask:
         seen = Seen(torch.stack(losses).sum(), torch.cat(logits).detach(), batch.labels)
         return self.processes.average(ordered), seen
 
+    def hold(self, held: Mapping[str, Tensor]) -> None:
+        self._weight_step.held = {self.network.get_parameter(name): mask for name, mask in held.items()}
+
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
         return self._means(mixtures, batch, F.cross_entropy)
 

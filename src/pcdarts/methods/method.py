@@ -109,6 +109,9 @@ class Task(Protocol):
         computes with these instead of its own, and its running statistics stay as they are. Without, they move.
         """
 
+    def hold(self, held: Mapping[str, Tensor]) -> None:
+        """From now on some of the supernet's weights keep their values: by name, where a boolean mask says so."""
+
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
         """The batch's loss under each mixture, [n], without gradients; running statistics stay as they are."""
 

@@ -3,6 +3,7 @@
 * `perturbation`: SmoothDARTS with random smoothing (Chen and Hsieh, 2020, Eq. 6), ε from `perturbation_start` on.
 * `auxiliary_skip`: DARTS- (Chu et al., 2021, Eq. 5).
 * `beta_penalty`: beta-DARTS (Ye et al., 2022, Eqs. 8 and 9).
+* `oles_threshold`: OLES (`operation_stopping.py`).
 * `eigenvalue_every`: R-DARTS with early stopping (`early_stopping.py`).
 
 A method knows nothing of them: it is given a task that computes with changed mixtures. Schedules run over a stage.
@@ -20,6 +21,7 @@ from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import InputError
 from pcdarts.methods.early_stopping import EarlyStopping
 from pcdarts.methods.method import At, Batch, Method, Seen, Stage, Task
+from pcdarts.methods.operation_stopping import OperationStopping, operation_weights
 from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import Mixture, allowed_primitives
 
@@ -34,6 +36,8 @@ class Switches:
     perturbation_start: float = 0.03
     auxiliary_skip: bool = False
     beta_penalty: float = 0.0
+    oles_threshold: float = 0.0
+    oles_steps: int = 20
     eigenvalue_every: int = 0
     eigenvalue_growth: float = 1.3
     eigenvalue_earliest: int = 10
@@ -41,7 +45,8 @@ class Switches:
     @property
     def are_on(self) -> bool:
         """Whether any of them changes anything."""
-        return bool(self.perturbation or self.auxiliary_skip or self.beta_penalty or self.eigenvalue_every)
+        strengths = (self.perturbation, self.auxiliary_skip, self.beta_penalty, self.oles_threshold)
+        return any(strengths) or self.eigenvalue_every > 0
 
     def radius(self, at: At) -> float:
         """ε of SDARTS in an epoch e of E: ε_0 + (ε_E - ε_0) e / E."""
@@ -70,6 +75,9 @@ class Robust:
         self.method, self.switches = method, switches
         if switches.auxiliary_skip and SKIP not in method.space.primitives:
             raise InputError(f"auxiliary_skip is on, but the space has no {SKIP}: drop it")
+        self.operations: OperationStopping | None = None
+        if switches.oles_threshold:
+            self.operations = OperationStopping(switches.oles_threshold, switches.oles_steps)
         self.stopping: EarlyStopping | None = None
         if switches.eigenvalue_every:
             if len(method.stages()) > 1:
@@ -92,7 +100,8 @@ class Robust:
 
     @property
     def figures(self) -> dict[str, float]:
-        return self.stopping.figures if self.stopping else {}
+        of_stopping = self.stopping.figures if self.stopping else {}
+        return {**of_stopping, **(self.operations.figures if self.operations else {})}
 
     def stages(self) -> Sequence[Stage]:
         return self.method.stages()
@@ -101,6 +110,9 @@ class Robust:
         return self.method.mixture()
 
     def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float | Tensor, Mixture]]:
+        self.prepare(at, task)
+        if self.operations:
+            self.operations.before_weight_step(task)
         draws = self.method.draws(at, RobustTask(self, at, task), batch)
         if self.switches.perturbation:
             chance = batch.chance()
@@ -110,6 +122,7 @@ class Robust:
         return [(share, self.with_skips(mixture, at)) for share, mixture in draws]
 
     def step(self, at: At, task: Task, weight_batch: Batch) -> Seen | None:
+        self.prepare(at, task)
         if self.stopping:
             self.stopping.learns(at)
         return self.method.step(at, RobustTask(self, at, task), weight_batch)
@@ -124,13 +137,21 @@ class Robust:
         return self.method.genotype(task, chance)
 
     def state_dict(self) -> dict[str, Any]:
-        of_stopping = {"stopping": self.stopping.state_dict()} if self.stopping else {}
-        return {"method": self.method.state_dict()} | of_stopping
+        parts: dict[str, Any] = {"stopping": self.stopping, "operations": self.operations}
+        own = {name: part.state_dict() for name, part in parts.items() if part}
+        return {"method": self.method.state_dict()} | own
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         self.method.load_state_dict(state["method"])
         if self.stopping:
             self.stopping.load_state_dict(state["stopping"])
+        if self.operations:
+            self.operations.load_state_dict(state["operations"])
+
+    def prepare(self, at: At, task: Task) -> None:
+        """Before a step of α or of the weights."""
+        if self.operations:
+            self.operations.prepare(at, task, self.stages()[at.stage].keeps_weights)
 
     def with_skips(self, mixture: Mixture, at: At) -> Mixture:
         """The mixture with the auxiliary skips of an epoch, if they are on."""
@@ -142,6 +163,7 @@ class RobustTask:
 
     def __init__(self, robust: Robust, at: At, task: Task) -> None:
         self.robust, self.at, self.task = robust, at, task
+        self._arch_batch: Batch | None = None
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -152,7 +174,11 @@ class RobustTask:
         return self.task.weight_optimizer
 
     def arch_batch(self) -> Batch:
-        return self.task.arch_batch()
+        self._arch_batch = self.task.arch_batch()
+        return self._arch_batch
+
+    def hold(self, held: Mapping[str, Tensor]) -> None:
+        self.task.hold(held)
 
     def images(self, batch: Batch) -> int:
         return self.task.images(batch)
@@ -160,7 +186,17 @@ class RobustTask:
     def gradients(
         self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor] | None = None
     ) -> tuple[list[Tensor], Seen]:
-        return self.task.gradients(self.robust.with_skips(mixture, self.at), batch, inputs, weights)
+        mixture, operations = self.robust.with_skips(mixture, self.at), self.robust.operations
+        if operations is None or weights is not None or batch is not self._arch_batch:
+            return self.task.gradients(mixture, batch, inputs, weights)
+        self._arch_batch = None  # one comparison in a step
+        leaves = {name: weight.requires_grad_() for name, weight in self.task.weights.items()}
+        names = list(operation_weights(self.task))
+        asked = [*inputs, *(leaves[name] for name in names)]
+        found, seen = self.task.gradients(mixture, batch, asked, leaves)
+        of_operations = dict(zip(names, found[len(inputs) :], strict=True))
+        operations.compare(of_operations, operations.last_gradients(self.task))
+        return found[: len(inputs)], seen
 
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
         return self.task.losses([self.robust.with_skips(mixture, self.at) for mixture in mixtures], batch)

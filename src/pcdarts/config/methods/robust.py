@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import setting
-from pcdarts.config.groups.values import NaturalNumber, NotNegative
+from pcdarts.config.groups.values import Count, NaturalNumber, NotNegative
 from pcdarts.config.methods.settings import MethodSettings
 
 
@@ -32,6 +32,13 @@ class RobustSettings(MethodSettings):
         "after 50 epochs; 0: none)",
     )
 
+    oles_threshold: NotNegative = setting(
+        0.0,
+        "an operation's weights stop to learn when their gradients on the two splits have a smaller mean cosine "
+        "(OLES: 0.4; 0: they all go on)",
+        le=1,
+    )
+    oles_steps: Count = setting(20, "steps over which that mean is taken")
     eigenvalue_every: NaturalNumber = setting(
         0,
         "epochs between two looks at the largest eigenvalue of the Hessian of alpha; when it grows, the search ends "
@@ -49,6 +56,16 @@ class RobustSettings(MethodSettings):
         if end and start > end:
             raise ValueError(f"perturbation_start is {start:g}, but it must be at most perturbation ({end:g})")
         return start
+
+    @field_validator("oles_threshold")
+    @classmethod
+    def _gradients_are_of_the_weights_at_hand(cls, threshold: float, info: ValidationInfo) -> float:
+        if threshold and info.data.get("second_order"):
+            raise ValueError(
+                f"oles_threshold is {threshold:g}, but in the second order gradients are those of other weights: drop "
+                "second_order, or this"
+            )
+        return threshold
 
     @field_validator("beta_penalty")
     @classmethod
