@@ -1,6 +1,7 @@
 """`pcdarts tables`: counts beside the paper's figures."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -152,6 +153,23 @@ def test_a_count_is_kept_for_the_next_call_and_counted_anew_for_other_code(cache
     assert detector_counts() == counted | {"params": 7}
     assert detector_counts(code="other code") == counted
     assert json.loads(cache.read_text())["code"] == "other code"
+
+
+def test_tables_whose_counts_are_kept_need_no_torch(tmp_path: Path, cache: Path) -> None:
+    code = """
+import sys
+from pcdarts.cli import run_command
+code = run_command(["tables", "--table", "5"])
+print(code, {"torch", "torchvision", "timm"} & set(sys.modules), file=sys.stderr)
+"""
+    figures = {"params": 7_000_000, "mult_adds": 8_000_000, "mult_adds_with_norms": None}
+    models = [row.model for row in TABLES["5"].rows if row.model]
+    cache.parent.mkdir(parents=True, mode=0o700)
+    cache.touch(0o600)
+    cache.write_text(json.dumps({"code": code_version(), "counts": dict.fromkeys(models, figures)}))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.stderr == "0 set()\n"
+    assert ended.stdout.count("7.000 M") == len(models)
 
 
 @pytest.mark.parametrize("spoilt", ["", "{", '{"code": "now"}', '{"code": "now", "counts": {"pc_darts_ssd": 3}}'])
