@@ -10,6 +10,7 @@ TINY: dict[str, str] = {
     "parsec": "--samples 3",
     "enas": "--controller-size 8 --controller-steps 2 --controller-samples 2 --candidates 3 --finalists 2",
     "pnas": "--beam 4 --predictor-size 4 --predictor-members 2 --predictor-steps 2 --candidate-batches 1 --finalists 2",
+    "nao": "--population 5 --children 2 --parents 2 --round-epochs 1 --code-size 4 --predictor-size 4 --code-epochs 2",
     "evolution": "--population 4 --sample 2 --children 2 --candidate-batches 1 --finalists 2",
     "random-ws": "--candidates 6 --candidate-batches 1 --finalists 2",
     "p-darts": "--added-cells 0 1 --skip-dropout 0 0.4 0.7",  # two processes drop other numbers than one

@@ -13,6 +13,7 @@ from pcdarts.methods.parsec import PARSEC
 from pcdarts.methods.proxyless import ProxylessNAS
 from pcdarts.methods.sampling.enas import ENAS
 from pcdarts.methods.sampling.evolution import Evolution
+from pcdarts.methods.sampling.nao import NAO
 from pcdarts.methods.sampling.pnas import PNAS
 from pcdarts.methods.sampling.random_ws import RandomWS
 from pcdarts.methods.snas import SNAS
@@ -31,6 +32,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "enas": ENAS,
     "pnas": PNAS,
     "p-darts": PDARTS,
+    "nao": NAO,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

@@ -7,7 +7,7 @@ from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
 from pcdarts.config.methods.pruning import PDartsSettings
 from pcdarts.config.methods.robust import RobustSettings
-from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, PnasSettings, RandomWSSettings
+from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, NaoSettings, PnasSettings, RandomWSSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.simplex import BayesnasSettings, DrnasSettings, GaeaSettings, ParsecSettings
 
@@ -37,6 +37,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "enas": EnasSettings,
     "pnas": PnasSettings,
     "p-darts": PDartsSettings,
+    "nao": NaoSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 

@@ -111,6 +111,17 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "batch_size": 96,
         "learning_rate": 0.025,
     },
+    "nao": {
+        "channels": 20,
+        "num_cells": 11,
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 150,
+        "arch_frozen_epochs": 0,
+        "batch_size": 64,
+        "learning_rate": 0.1,
+        "learning_rate_min": 0.001,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -156,6 +167,16 @@ SMALL: dict[str, dict[str, Any]] = {
         "epochs": 15,
         "arch_frozen_epochs": 6,
         "arch_learning_rate": 6e-3,
+    },
+    "nao": {
+        "epochs": 100,
+        "arch_frozen_epochs": 10,
+        "population": 60,
+        "children": 30,
+        "parents": 10,
+        "round_epochs": 20,
+        "code_size": 48,
+        "code_epochs": 100,
     },
 }
 """By method; the recipe's name ends with "-small"."""

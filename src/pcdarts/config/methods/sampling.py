@@ -71,3 +71,29 @@ class PnasSettings(WholeCellSettings):
     predictor_size: int = setting(100, "units of each LSTM of the predictor", ge=1, le=4096)
     predictor_members: int = setting(5, "LSTMs of the predictor", ge=1, le=100)
     predictor_steps: Count = setting(100, "steps of each of them at the end of a stage")
+
+
+class NaoSettings(ArchAdam):
+    """cells as codes, which move along the gradient of a predicted accuracy, over shared weights (NAO)"""
+
+    has_budgets: ClassVar[bool] = False
+    beside_steps: ClassVar[str] = "measuring the population, and learning its codes"
+
+    population: int = setting(600, "cells in the population", ge=2, le=10000, after="latency_table")
+    children: Count = setting(300, "at most so many new cells take the places of the worst ones in each round")
+    parents: Count = setting(100, "cells, the best ones, whose codes are moved to find these")
+    round_epochs: Count = setting(30, "epochs of a round")
+    code_size: int = setting(96, "units of the LSTMs that encode and decode cells", ge=2, le=4096)
+    predictor_size: int = setting(200, "units of each hidden layer of the predictor", ge=1, le=4096)
+    predictor_dropout: Probability = setting(0.1, "dropout of the predictor while it learns")
+    code_epochs: Count = setting(1000, "epochs in which they learn from the population, in each round")
+    code_batch_size: Count = setting(100, "cells in a batch of these epochs")
+    finalists: Count = setting(5, "how many of the best cells are compared on the whole arch split at the end")
+
+    @field_validator("children", "parents")
+    @classmethod
+    def _of_the_population(cls, number: int, info: ValidationInfo) -> int:
+        population = info.data.get("population")
+        if population is not None and number > population:
+            raise ValueError(f"{info.field_name} is {number}, but it must be at most population ({population})")
+        return number
