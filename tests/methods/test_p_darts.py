@@ -1,6 +1,7 @@
 """P-DARTS: its stages, which operations go, the dropout's rate, and the cap on skips, by hand-made α."""
 
 import math
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from pcdarts.cell.derive import derive
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
+from pcdarts.config.flags import read_flags
 from pcdarts.config.recipes import resolve
 from pcdarts.errors import InputError
 from pcdarts.jobs.outcome.under_budget import budget_of
@@ -185,11 +187,11 @@ def test_few_skips_are_left_as_they_are_and_none_is_kept_in_any_case() -> None:
 
 def test_more_operations_than_there_are_cannot_be_kept() -> None:
     space = CellSpace(4, primitives=("none", "skip_connect", "sep_conv_3x3"))
-    with pytest.raises(InputError, match="operations_kept is 5, but there are 3 operations: give fewer"):
+    with pytest.raises(InputError, match="operations_left is 5, but there are 3 operations: give fewer"):
         PDARTS(space)
     for kept in ((3, 5), (5, 2), (9, 3)):
-        with pytest.raises(InputError, match=r"operations_kept is .* give two numbers from 8 down to 3"):
-            SearchConfig(method="p-darts", operations_kept=kept)
+        with pytest.raises(InputError, match=r"operations_left is .* give two numbers from 8 down to 3"):
+            SearchConfig(method="p-darts", operations_left=kept)
 
 
 def test_a_budget_has_the_cap_as_its_limit_of_skips_where_it_says_no_other() -> None:
@@ -210,3 +212,9 @@ def test_with_partial_channels_its_recipe_has_the_settings_of_pc_darts() -> None
     assert (config.batch_size, config.learning_rate, config.num_cells, config.epochs) == (256, 0.1, 5, 25)
     plain = resolve(SearchConfig, flags={"recipe": "p-darts"})
     assert (plain.k, plain.edge_normalization, plain.batch_size, plain.learning_rate) == (1, False, 96, 0.025)
+
+
+def test_its_settings_of_several_numbers_are_flags() -> None:
+    flags, problems = read_flags(SearchConfig, shlex.split("--method p-darts --operations-left 4 3 --added-cells 1 2"))
+    config: Any = resolve(SearchConfig, flags=flags, problems=problems)
+    assert (config.operations_left, config.added_cells) == ((4, 3), (1, 2))

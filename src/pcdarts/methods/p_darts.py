@@ -32,7 +32,7 @@ class PDARTS:
 
     Args:
         added_cells: how many cells the second and the third stage have more than the first.
-        operations_kept: how many operations an edge has in these.
+        operations_left: how many operations an edge has in these.
         skip_dropout: the rate p_0 of each stage.
         skips_kept: M, of the normal cell; None: there is no such limit.
         arch_learning_rate, arch_adam_betas, arch_weight_decay: of Adam on α.
@@ -48,7 +48,7 @@ class PDARTS:
         device: torch.device | str = "cpu",
         *,
         added_cells: tuple[int, int] = (6, 12),
-        operations_kept: tuple[int, int] = (5, 3),
+        operations_left: tuple[int, int] = (5, 3),
         skip_dropout: tuple[float, float, float] = (0.1, 0.4, 0.7),
         skips_kept: int | None = 2,
         arch_learning_rate: float = 6e-4,
@@ -56,7 +56,7 @@ class PDARTS:
         arch_weight_decay: float = 1e-3,
     ) -> None:
         self.space = space
-        self.added_cells, self.operations_kept, self.skip_dropout = added_cells, operations_kept, skip_dropout
+        self.added_cells, self.operations_left, self.skip_dropout = added_cells, operations_left, skip_dropout
         self.skips_kept = skips_kept
         self.arch = ArchParameters(space, edge_normalization).to(device)
         self.optimizer = torch.optim.Adam(
@@ -69,9 +69,9 @@ class PDARTS:
         self.stage = 0
         self.learnt_from: int | None = None
         """The first epoch of the stage in which α learnt."""
-        if operations_kept[0] > len(space.primitives):
+        if operations_left[0] > len(space.primitives):
             raise InputError(
-                f"operations_kept is {operations_kept[0]}, but there are {len(space.primitives)} operations: give fewer"
+                f"operations_left is {operations_left[0]}, but there are {len(space.primitives)} operations: give fewer"
             )
 
     def stages(self) -> Sequence[Stage]:
@@ -117,7 +117,7 @@ class PDARTS:
         """At the first step of a stage: drop operations by the α of the one before, and begin with a new α."""
         if stage == self.stage:
             return
-        kept = self.operations_kept[stage - 1]
+        kept = self.operations_left[stage - 1]
         for kind in self.space.kinds:
             self.there[kind] = strongest(self.arch.alpha[kind].detach().cpu(), self.there[kind], kept)
         fresh = ArchParameters(self.space, self.arch.edge_normalization, batch.chance())

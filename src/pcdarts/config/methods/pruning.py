@@ -13,7 +13,7 @@ class PDartsSettings(RobustSettings):
     added_cells: tuple[NaturalNumber, NaturalNumber] = setting(
         (6, 12), "cells that the second and the third stage have more than the first", after="num_cells"
     )
-    operations_kept: tuple[Count, Count] = setting((5, 3), "operations of an edge in the second and the third stage")
+    operations_left: tuple[Count, Count] = setting((5, 3), "operations of an edge in the second and the third stage")
     skip_dropout: tuple[Probability, Probability, Probability] = setting(
         (0.1, 0.4, 0.7),
         "dropout behind skips of stride 1 at the beginning of each stage, from which it falls",
@@ -30,12 +30,12 @@ class PDartsSettings(RobustSettings):
     def usual_max_skips(self) -> int | None:
         return self.skips_kept
 
-    @field_validator("operations_kept")
+    @field_validator("operations_left")
     @classmethod
     def _operations_only_go(cls, kept: tuple[int, int], info: ValidationInfo) -> tuple[int, int]:
         if not 8 >= kept[0] >= kept[1] >= 3:
             raise ValueError(
-                f"operations_kept is {kept[0]} and {kept[1]}, but of the 8 operations some go after each stage, and of "
+                f"operations_left is {kept[0]} and {kept[1]}, but of the 8 operations some go after each stage, and of "
                 "those left one may be none and one a skip: give two numbers from 8 down to 3"
             )
         return kept
