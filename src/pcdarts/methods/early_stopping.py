@@ -1,4 +1,4 @@
-"""R-DARTS with early stopping (Zela et al., 2020, Secs. 3 and 4.3): a search ends before its minimum becomes sharp.
+"""R-DARTS with early stopping (Zela et al., 2020): a search ends before its minimum becomes sharp.
 
 How sharp it is says the largest eigenvalue of the Hessian ∇²_α L_arch, on one batch of the arch split. When its mean
 over five measurements is well above that of four measurements before, α goes back to that earlier epoch.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pcdarts.methods.bayesnas import BayesNAS
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.drnas import DrNAS
+from pcdarts.methods.fair_darts import FairDARTS
 from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.gdas import GDAS
 from pcdarts.methods.method import Method
@@ -21,6 +22,7 @@ from pcdarts.methods.snas import SNAS
 METHODS: dict[str, Callable[..., Method]] = {
     "darts": DARTS,
     "gaea": GAEA,
+    "fair-darts": FairDARTS,
     "gdas": GDAS,
     "drnas": DrNAS,
     "parsec": PARSEC,

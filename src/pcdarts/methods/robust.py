@@ -1,8 +1,8 @@
 """Switches around a method whose mixture weighs all operations; what is off changes nothing.
 
-* `perturbation`: SmoothDARTS with random smoothing (Chen and Hsieh, 2020, Eq. 6), ε from `perturbation_start` on.
-* `auxiliary_skip`: DARTS- (Chu et al., 2021, Eq. 5).
-* `beta_penalty`: beta-DARTS (Ye et al., 2022, Eqs. 8 and 9).
+* `perturbation`: SmoothDARTS with random smoothing (Chen and Hsieh, 2020), ε from `perturbation_start` on.
+* `auxiliary_skip`: DARTS- (Chu et al., 2021).
+* `beta_penalty`: beta-DARTS (Ye et al., 2022).
 * `oles_threshold`: OLES (`operation_stopping.py`).
 * `eigenvalue_every`: R-DARTS with early stopping (`early_stopping.py`).
 
@@ -20,7 +20,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import InputError
 from pcdarts.methods.early_stopping import EarlyStopping
-from pcdarts.methods.method import At, Batch, Method, Seen, Stage, Task
+from pcdarts.methods.method import At, Batch, Method, Seen, Stage, Task, figures_of
 from pcdarts.methods.operation_stopping import OperationStopping, operation_weights
 from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import Mixture, allowed_primitives
@@ -101,7 +101,7 @@ class Robust:
     @property
     def figures(self) -> dict[str, float]:
         of_stopping = self.stopping.figures if self.stopping else {}
-        return {**of_stopping, **(self.operations.figures if self.operations else {})}
+        return {**figures_of(self.method), **of_stopping, **(self.operations.figures if self.operations else {})}
 
     def stages(self) -> Sequence[Stage]:
         return self.method.stages()

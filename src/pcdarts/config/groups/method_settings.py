@@ -9,6 +9,7 @@ from pcdarts.config.methods.pruning import PDartsSettings
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, NaoSettings, PnasSettings, RandomWSSettings
 from pcdarts.config.methods.settings import MethodSettings
+from pcdarts.config.methods.sigmoids import FairDartsSettings
 from pcdarts.config.methods.simplex import BayesnasSettings, DrnasSettings, GaeaSettings, ParsecSettings
 
 
@@ -26,6 +27,7 @@ class DartsSettings(RobustSettings):
 METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "darts": DartsSettings,
     "gaea": GaeaSettings,
+    "fair-darts": FairDartsSettings,
     "gdas": GdasSettings,
     "drnas": DrnasSettings,
     "parsec": ParsecSettings,

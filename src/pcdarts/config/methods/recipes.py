@@ -7,6 +7,15 @@ from typing import Any
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "gaea": {"arch_frozen_epochs": 0},
+    "fair-darts": {
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 50,
+        "arch_frozen_epochs": 0,
+        "batch_size": 128,
+        "learning_rate": 0.005,
+        "learning_rate_min": 0.001,
+    },
     "gdas": {
         "k": 1,
         "edge_normalization": False,
@@ -127,6 +136,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 
 SMALL: dict[str, dict[str, Any]] = {
     "gaea": {"arch_frozen_epochs": 0, "arch_learning_rate": 0.5},
+    "fair-darts": {"arch_frozen_epochs": 0, "arch_learning_rate": 0.02},
     "gdas": {"epochs": 120, "arch_frozen_epochs": 0, "arch_learning_rate": 3e-3},
     "drnas": {
         "k": 2,
