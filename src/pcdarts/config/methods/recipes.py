@@ -146,7 +146,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "arch_frozen_epochs": 5,
         "arch_learning_rate": 6e-3,
     },
-    "parsec": {"samples": 4, "arch_learning_rate": 6e-3},
+    "parsec": {"samples": 4, "epochs": 15, "arch_frozen_epochs": 5, "arch_learning_rate": 6e-3},
     "bayesnas": {"arch_learning_rate": 0.05},
     "snas": {"arch_frozen_epochs": 0, "weight_fraction": 0.9, "arch_learning_rate": 3e-3},
     "proxyless": {"epochs": 60, "arch_frozen_epochs": 0, "warmup_epochs": 20, "arch_learning_rate": 1e-2},
