@@ -13,7 +13,7 @@ from pcdarts.config.groups.method_settings import METHOD_SETTINGS, settings_of_m
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.methods.method import Method
 from pcdarts.methods.methods import METHODS
-from pcdarts.methods.robust import made_robust
+from pcdarts.methods.robust.switches import made_robust
 from pcdarts.network.network import Network
 from pcdarts.network.stock import AnyNetwork, StockNetwork
 from pcdarts.supernet.supernet import Supernet
@@ -42,7 +42,7 @@ def method_with(
     device: torch.device | str,
     settings: Mapping[str, Any],
 ) -> Method:
-    """A method at its start; among its settings may be the switches of `methods/robust.py`."""
+    """A method at its start; among its settings may be the switches of `methods/robust/`."""
     switches = {key: value for key, value in settings.items() if key in RobustSettings.model_fields}
     own = {key: value for key, value in settings.items() if key not in switches}
     return made_robust(METHODS[name](space, edge_normalization, device, **own), switches)

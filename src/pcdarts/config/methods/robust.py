@@ -1,4 +1,4 @@
-"""Switches that make a dense search robust: what `methods/robust.py` does to a method, each from a paper of its own."""
+"""Switches that make a dense search robust: what `methods/robust/` does to a method, each from a paper of its own."""
 
 from typing import ClassVar
 

@@ -10,8 +10,8 @@ from command_line import SEARCH, checkpoint_of, differences, done, metrics_of, r
 from pcdarts.cell.space import CellSpace
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.method import At, Batch
-from pcdarts.methods.operation_stopping import OperationStopping, group_of, operation_weights
-from pcdarts.methods.robust import Robust, Switches
+from pcdarts.methods.robust.operation_stopping import OperationStopping, group_of, operation_weights
+from pcdarts.methods.robust.switches import Robust, Switches
 from pcdarts.supernet.supernet import Supernet
 from small_task import task_of
 

@@ -16,7 +16,7 @@ from pcdarts.config.recipes import resolve
 from pcdarts.learn.networks import make_method
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.method import At, Batch, Seen, Task
-from pcdarts.methods.robust import Robust, Switches, log_sum_exp, made_robust, perturbed, with_auxiliary_skips
+from pcdarts.methods.robust.switches import Robust, Switches, log_sum_exp, made_robust, perturbed, with_auxiliary_skips
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import Mixture, check_mixture
 from pcdarts.supernet.supernet import Supernet

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import InputError
-from pcdarts.methods.early_stopping import EarlyStopping
 from pcdarts.methods.method import At, Batch, Method, Seen, Stage, Task, figures_of
-from pcdarts.methods.operation_stopping import OperationStopping, operation_weights
+from pcdarts.methods.robust.early_stopping import EarlyStopping
+from pcdarts.methods.robust.operation_stopping import OperationStopping, operation_weights
 from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import Mixture, allowed_primitives
 

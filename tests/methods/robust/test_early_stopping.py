@@ -14,9 +14,9 @@ from command_line import SEARCH, checkpoint_of, differences, done, metrics_of, r
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.methods import early_stopping
-from pcdarts.methods.early_stopping import EarlyStopping, alpha_of, largest_eigenvalue, sharpness, too_sharp
 from pcdarts.methods.method import At, Batch
-from pcdarts.methods.robust import Robust
+from pcdarts.methods.robust.early_stopping import EarlyStopping, alpha_of, largest_eigenvalue, sharpness, too_sharp
+from pcdarts.methods.robust.switches import Robust
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import ArchParameters, Mixture
 from pcdarts.supernet.supernet import Supernet
