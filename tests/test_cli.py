@@ -174,7 +174,7 @@ def test_an_unknown_command_is_refused_with_the_right_one(capsys: Capture) -> No
         (["--epochs", "-3"], "epochs is -3, but it must be at least 1"),
         (["--threads", "0"], "threads is 0, but it must be at least 1"),
         (["--arch-adam-betas", "0.5"], "arch_adam_betas is ('0.5',), but it must be two numbers"),
-        (["--recipe", "darts"], "search has no recipe darts: did you mean 'darts-v2'?"),
+        (["--recipe", "darts"], "search has no recipe darts: did you mean 'r-darts'?"),
     ],
 )
 def test_a_wrong_flag_is_refused_in_one_line(capsys: Capture, arguments: list[str], message: str) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 from command_line import SEARCH, checkpoint_of, differences, done, metrics_of, refused, result_of, run_in
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.methods import early_stopping
 from pcdarts.methods.method import At, Batch
+from pcdarts.methods.robust import early_stopping
 from pcdarts.methods.robust.early_stopping import EarlyStopping, alpha_of, largest_eigenvalue, sharpness, too_sharp
 from pcdarts.methods.robust.switches import Robust
 from pcdarts.supernet import reference
