@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from command_line import checkpoint_of, differences, done, end_of, metrics_of, pair, refused, result_of, run_in
+from made_runs import MadeOnce
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
@@ -62,14 +63,16 @@ def whole(observed: tuple[Path, set[str]]) -> Path:
     return observed[0]
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same searches by all methods, each by two processes that share the batches."""
-    folder = tmp_path_factory.mktemp("together")
+def by_two(folder: Path) -> None:
     for started in pair(folder, code=BY_TWO.format(searches=[[*tiny_search(name), *SHARED] for name in METHODS])):
         ended = end_of(started)
         assert (ended.code, ended.err) == (0, "")
-    return folder
+
+
+@pytest.fixture(scope="module")
+def together(once: MadeOnce) -> Path:
+    """The same searches by all methods, each by two processes that share the batches; one worker makes them for all."""
+    return once("methods by two processes", by_two)
 
 
 BY_TWO = """
