@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from pcdarts.cell.space import NetworkKind
 from pcdarts.config.groups.few_images_settings import FewImages, Sampling
-from pcdarts.config.groups.group import argument, setting
+from pcdarts.config.groups.group import argument, at_most, setting
 from pcdarts.config.groups.image_settings import (
     Crops,
     Cutout,
@@ -155,10 +155,7 @@ class SearchConfig(
     @field_validator("arch_frozen_epochs")
     @classmethod
     def _frozen_within_epochs(cls, frozen: int, info: ValidationInfo) -> int:
-        epochs = info.data.get("epochs")
-        if epochs is not None and frozen > epochs:
-            raise ValueError(f"arch_frozen_epochs is {frozen}, but it must be at most epochs ({epochs})")
-        return frozen
+        return at_most(frozen, info, "epochs")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -10,6 +10,8 @@ from pydantic_core import ErrorDetails
 
 from pcdarts.config.foreign_flags import meant_setting
 from pcdarts.errors import InputError, closest, listed, shown
+
+Number = TypeVar("Number", int, float)
 
 
 class ConfigError(InputError):
@@ -48,6 +50,21 @@ def argument(description: str, *, after: str = "job", **limits: Any) -> Any:
 def _field(description: str, after: str | tuple[str, ...], **options: Any) -> Any:
     extra: dict[str, Any] = {"after": [after] if isinstance(after, str) else [*after]}
     return Field(description=description, json_schema_extra=extra, **options)
+
+
+def at_most(number: Number, info: ValidationInfo, other: str) -> Number:
+    """The number of the setting that is checked, if it is not larger than that of the setting `other`.
+
+    Nothing is said where `other` has no number, or a wrong one, which is said of itself.
+
+    Raises:
+        ValueError: it is larger.
+    """
+    limit = info.data.get(other)
+    if limit is not None and number > limit:
+        is_, most = (f"{each:g}" if isinstance(each, float) else each for each in (number, limit))
+        raise ValueError(f"{info.field_name} is {is_}, but it must be at most {other} ({most})")
+    return number
 
 
 class Group(BaseModel):

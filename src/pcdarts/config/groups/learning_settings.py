@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.groups.group import Group, setting
+from pcdarts.config.groups.group import Group, at_most, setting
 from pcdarts.config.groups.values import Count, NaturalNumber, NotNegative, Positive, Probability
 
 
@@ -45,10 +45,7 @@ class LowestLearningRate(Group):
     @field_validator("learning_rate_min")
     @classmethod
     def _learning_rate_falls(cls, end: float, info: ValidationInfo) -> float:
-        start = info.data.get("learning_rate")
-        if start is not None and end > start:
-            raise ValueError(f"learning_rate_min is {end:g}, but it must be at most learning_rate ({start:g})")
-        return end
+        return at_most(end, info, "learning_rate")
 
 
 class Schedule(Group):
@@ -64,10 +61,7 @@ class Schedule(Group):
     @field_validator("lr_warmup_epochs")
     @classmethod
     def _warm_up_within_epochs(cls, warm_up: int, info: ValidationInfo) -> int:
-        epochs = info.data.get("epochs")
-        if epochs is not None and warm_up > epochs:
-            raise ValueError(f"lr_warmup_epochs is {warm_up}, but it must be at most epochs ({epochs})")
-        return warm_up
+        return at_most(warm_up, info, "epochs")
 
 
 class Precision(Group):

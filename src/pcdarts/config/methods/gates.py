@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.groups.group import setting
+from pcdarts.config.groups.group import at_most, setting
 from pcdarts.config.groups.values import Amount, Count, NaturalNumber, NotNegative, Positive
 from pcdarts.config.methods.settings import ArchAdam
 
@@ -20,10 +20,7 @@ class Tempered(ArchAdam):
     @field_validator("temperature_min")
     @classmethod
     def _temperatures_fall(cls, end: float, info: ValidationInfo) -> float:
-        start = info.data.get("temperature")
-        if start is not None and end > start:
-            raise ValueError(f"temperature_min is {end:g}, but it must be at most temperature ({start:g})")
-        return end
+        return at_most(end, info, "temperature")
 
 
 class GdasSettings(Tempered):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.groups.group import setting
+from pcdarts.config.groups.group import at_most, setting
 from pcdarts.config.groups.values import Count, NotNegative, Positive, Probability
 from pcdarts.config.methods.settings import ArchAdam
 
@@ -40,10 +40,7 @@ class EvolutionSettings(WholeCellSettings):
     @field_validator("sample")
     @classmethod
     def _the_sample_is_of_the_population(cls, sample: int, info: ValidationInfo) -> int:
-        population = info.data.get("population")
-        if population is not None and sample > population:
-            raise ValueError(f"sample is {sample}, but it must be at most population ({population})")
-        return sample
+        return at_most(sample, info, "population")
 
 
 class EnasSettings(WholeCellSettings):
@@ -93,7 +90,4 @@ class NaoSettings(ArchAdam):
     @field_validator("children", "parents")
     @classmethod
     def _of_the_population(cls, number: int, info: ValidationInfo) -> int:
-        population = info.data.get("population")
-        if population is not None and number > population:
-            raise ValueError(f"{info.field_name} is {number}, but it must be at most population ({population})")
-        return number
+        return at_most(number, info, "population")

@@ -54,13 +54,8 @@ class Evolution:
         arch_adam_betas: tuple[float, float] = (0.5, 0.999),
         arch_weight_decay: float = 1e-3,
     ) -> None:
-        self.space, self.size, self.sample, self.children, self.unchanged = (
-            space,
-            population,
-            sample,
-            children,
-            unchanged,
-        )
+        self.space, self.size, self.sample = space, population, sample
+        self.children, self.unchanged = children, unchanged
         self.candidate_batches, self.finalists = candidate_batches, finalists
         self.arch = WholeCells(
             space, edge_normalization, device, arch_learning_rate, arch_adam_betas, arch_weight_decay
