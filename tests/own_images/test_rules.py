@@ -11,21 +11,18 @@ from pcdarts.own_images.chance import searched_is_better
 from pcdarts.own_images.rules import (
     SIZES,
     Facts,
-    Search,
     Shape,
     StepTime,
     TooShort,
     batch_size_for,
     compared_networks,
-    plan_search,
     plan_training,
     possible_shapes,
     possible_sides,
     published_cell,
-    search_settings,
     settings_for,
-    why_not_to_search,
 )
+from pcdarts.own_images.search_rules import Search, plan_search, search_settings, why_not_to_search
 
 PHOTOGRAPHS = replace(CIFAR, train=(60,) * 10, test=(20,) * 10, sides=(180, 240, 600), square=False)
 

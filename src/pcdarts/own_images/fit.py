@@ -19,7 +19,8 @@ from pcdarts.own_images.account import Account
 from pcdarts.own_images.chance import choice_between
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import SAFETY, Search, Shape, Training, compared_networks, steps_in
+from pcdarts.own_images.rules import SAFETY, Shape, Training, compared_networks, steps_in
+from pcdarts.own_images.search_rules import Search
 from pcdarts.own_images.words import cell_chosen, choice_line, closing_lines, plan_lines
 from pcdarts.report.of_fit import FLOAT, INT8
 from pcdarts.run.device import choose_device

@@ -20,9 +20,10 @@ from pcdarts.network.latency.measure import whole_milliseconds
 from pcdarts.network.latency.parts import parts_of
 from pcdarts.network.latency.table import read_table
 from pcdarts.network.stock import check_stock
-from pcdarts.own_images import rules
+from pcdarts.own_images import rules, search_rules
 from pcdarts.own_images.competitors import scaled
-from pcdarts.own_images.rules import Facts, NothingFits, Search, Shape, StepTime, TooShort, Training
+from pcdarts.own_images.rules import Facts, NothingFits, Shape, StepTime, TooShort, Training
+from pcdarts.own_images.search_rules import Search
 from pcdarts.own_images.speed import search_step_time, step_time
 
 LATENCY_SECONDS = 0.5
@@ -66,13 +67,15 @@ class Planner:
                 check_stock(name)  # before anything is measured
             self._beside = self._compared(self.training(self.config.genotype, seconds))
         first = self.training(self.config.genotype, seconds)
-        why = "--genotype" if self.config.genotype else rules.why_not_to_search(self.facts, self.config.search)
+        why = "--genotype" if self.config.genotype else search_rules.why_not_to_search(self.facts, self.config.search)
         if why is not None:
             return Plan(first, why, 0, self._alone(self.config.genotype, seconds))
-        settings = rules.search_settings(self.facts, first.shape)
+        settings = search_rules.search_settings(self.facts, first.shape)
         images = settings.get("train_images", self.facts.images) // 2
         step = self._search_step_time(settings, images)
-        search = rules.plan_search(self.facts, first.shape, whole, self.config.search, step, self.config.search_epochs)
+        search = search_rules.plan_search(
+            self.facts, first.shape, whole, self.config.search, step, self.config.search_epochs
+        )
         if isinstance(search, str):
             return Plan(first, search, 0, self._alone(None, seconds))
         try:
@@ -130,7 +133,7 @@ class Planner:
 
     def trial_epochs(self, training: Training, seconds: float) -> int:
         """The epochs of each short training between which validation chooses."""
-        return max(2, math.floor((rules.TRIAL_SHARE * seconds - training.load_seconds) / training.epoch_seconds))
+        return max(2, math.floor((search_rules.TRIAL_SHARE * seconds - training.load_seconds) / training.epoch_seconds))
 
     def training(
         self,
@@ -182,8 +185,8 @@ class Planner:
         needed = rules.MARGIN * error.training.all_seconds
         share, helps, beside = rules.SAFETY, [], ""
         if search is not None:  # what comes before the training takes a part of the time, however long that is
-            share, taken = share - rules.BEFORE_TRAINING, rules.MARGIN * search[0].seconds
-            fixed = self.config.search_epochs is not None or taken > rules.SEARCH_MOST_SHARE * 60 * minutes
+            share, taken = share - search_rules.BEFORE_TRAINING, rules.MARGIN * search[0].seconds
+            fixed = self.config.search_epochs is not None or taken > search_rules.SEARCH_MOST_SHARE * 60 * minutes
             load, epoch = error.training.load_seconds, error.training.epoch_seconds
             used = (
                 60 * rules.SAFETY * minutes

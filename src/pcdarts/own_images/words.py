@@ -16,13 +16,13 @@ from pcdarts.own_images.chance import chance_error, interval, standard_error
 from pcdarts.own_images.planning import Plan, Planner
 from pcdarts.own_images.rules import (
     Facts,
-    Search,
     Shape,
     Training,
     compared_networks,
     mirroring_of,
     published_cell,
 )
+from pcdarts.own_images.search_rules import Search
 from pcdarts.run.ended_early import how_it_ended
 from pcdarts.run.run_folder import RunFolder
 
