@@ -23,7 +23,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   pcdarts search          search a cell; without flags in minutes, on the data set inside the package;
                           with --plan only say what memory and time it would take on this machine
   pcdarts methods         list the methods by which it can search
-  pcdarts random search   draw random cells, train each briefly and keep the best: what a search has to beat
+  pcdarts random search   train random or evolving cells briefly and keep the best: what a search has to beat
   pcdarts train           train the network of the last cell found, and report its test error
   pcdarts compare RUN     train stock networks and random cells as a run was trained, and say which is the best
   pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data, and say

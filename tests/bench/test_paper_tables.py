@@ -128,10 +128,13 @@ def test_a_row_names_the_command_of_its_search_where_there_is_one() -> None:
     assert search_command(Row("PC-DARTS", recipe="cifar10")) == "pcdarts search --recipe cifar10"
     flags = search_command(Row("PC-DARTS", recipe="cifar10 --data cifar100"))
     assert flags == "pcdarts search --recipe cifar10 --data cifar100"
+    trained = search_command(Row("AmoebaNet-A", job="random search", recipe="amoebanet"))
+    assert trained == "pcdarts random search --recipe amoebanet"
     assert search_command(Row("Hierarchical Evolution")) is None
     assert search_command(Row("another", recipe="no-such-recipe")) is None
     told = {row.recipe for number in "12" for row in TABLES[number].rows}
     assert {"darts-v1", "darts-v2", "cifar10", "imagenet"} <= told & set(RECIPES["search"])
+    assert all(search_command(row) for number in "12" for row in TABLES[number].rows if "Amoeba" in row.name)
 
 
 def keep_another_number(cache: Path) -> None:

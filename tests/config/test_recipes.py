@@ -48,7 +48,7 @@ def test_darts_v2_is_darts_v1_in_second_order() -> None:
 
 
 def test_a_random_search_has_the_splits_and_the_networks_of_the_search_of_its_name() -> None:
-    for name in RECIPES["random search"]:
+    for name in RECIPES["random search"].keys() - {"amoebanet"}:  # there is no search of this name
         ours, theirs = recipe(RandomSearchConfig, name), recipe(SearchConfig, name)
         for field in ("data", "train_images", "num_cells", "num_nodes", "weight_fraction", "arch_fraction"):
             assert getattr(ours, field) == getattr(theirs, field)

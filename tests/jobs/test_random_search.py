@@ -25,7 +25,8 @@ from command_line import (
     run_in,
 )
 from forked import Forked
-from pcdarts.jobs.random_search import random_cells
+from pcdarts.config.random_search_config import RandomSearchConfig
+from pcdarts.jobs.random_search import Candidates, Errors, random_cells
 from pcdarts.jobs.status import status_of
 from pcdarts.run.run_folder import RunFolder
 
@@ -138,6 +139,32 @@ def test_candidates_are_distinct_and_a_longer_search_begins_with_the_same_ones()
     assert random_cells(smallest, 20, seed=1) != cells[:20]
 
 
+def changes(cell: pcdarts.Genotype, other: pcdarts.Genotype) -> int:
+    """In how many edges two cells differ."""
+    edges = [zip(cell.edges(kind), other.edges(kind), strict=True) for kind in cell.kinds]
+    return sum(one != another for of_kind in edges for one, another in of_kind)
+
+
+def test_later_candidates_of_an_evolution_follow_from_the_errors_of_those_trained_last() -> None:
+    config = RandomSearchConfig(strategy="evolution", candidates=6, population=3, sample=3, unchanged=0.0)
+    errors = Errors()
+    cells = Candidates(config, errors)
+    assert cells.known == random_cells(pcdarts.CellSpace(6), 3, config.seed)
+    errors.found = [{"arch_top1_error": error} for error in (20.0, 50.0, 40.0, 30.0, 90.0)]
+    parents = [(3, 0), (4, 3), (5, 3)]  # the first cell is the best until it is too old
+    assert [changes(cells[child], cells[parent]) for child, parent in parents] == [1, 1, 1]
+    assert [*Candidates(config, errors)] == [*cells], "they follow from the seed and the errors"
+
+
+@pytest.mark.parametrize(
+    ("candidates", "expected"), [(3, (2, 2, 0.05)), (6, (3, 3, 0.05)), (8, (4, 3, 0.05)), (1000, (10, 3, 0.05))]
+)
+def test_an_evolution_of_which_nothing_is_said_fits_its_candidates(
+    candidates: int, expected: tuple[int, int, float]
+) -> None:
+    assert RandomSearchConfig(strategy="evolution", candidates=candidates).evolution() == expected
+
+
 def test_test_images_decide_nothing(tmp_path: Path, colour_images: Path) -> None:
     for place, test in (("one", "ant"), ("other", "wasp")):
         for name in ("ant", "bee", "wasp"):
@@ -174,7 +201,7 @@ measure, measured = random_search.top_errors, []
 
 def top_errors(*arguments):
     measured.append(0)
-    if len(measured) == 2:
+    if len(measured) == {number}:
         os.kill(os.getpid(), signal.SIGTERM)
     return measure(*arguments)
 
@@ -184,7 +211,8 @@ sys.exit(run_command(sys.argv[1:]))
 
 
 def test_asked_to_end_while_it_measures_the_second_candidate_it_goes_on_there(tmp_path: Path, finished: Path) -> None:
-    ended = end_of(Forked(tmp_path, *RANDOM_SEARCH, "--run", "run", code=ASKED_TO_END_WHILE_MEASURING))
+    code = ASKED_TO_END_WHILE_MEASURING.format(number=2)
+    ended = end_of(Forked(tmp_path, *RANDOM_SEARCH, "--run", "run", code=code))
     assert ended.code == 128 + signal.SIGTERM
     assert ended.err == (
         "pcdarts: interrupted by SIGTERM after step 5 of epoch 4, and saved; "
@@ -192,6 +220,24 @@ def test_asked_to_end_while_it_measures_the_second_candidate_it_goes_on_there(tm
     )
     assert "step 6 on" in done(tmp_path, "random", "search", "--resume", "run").splitlines()[0]
     assert differences(tmp_path / "run", finished) == []
+
+
+def test_an_evolution_that_is_stopped_goes_on_with_the_same_cells(tmp_path: Path) -> None:
+    settings = ("--strategy", "evolution", "--population", "2", "--unchanged", "0", "--epochs", "1")
+    printed = done(tmp_path, *RANDOM_SEARCH, *settings, "--run", "whole")
+    assert "is the best of 3 cells, which evolved from 2 random ones" in printed
+    first, second, child = result_of(tmp_path / "whole")["candidates"]
+    assert [first["genotype"], second["genotype"]] == [
+        cell.to_text() for cell in random_cells(pcdarts.CellSpace(4), 2, 6)
+    ]
+    better = min(first, second, key=lambda candidate: candidate["arch_top1_error"])
+    assert changes(*(pcdarts.Genotype.from_text(each["genotype"]) for each in (child, better))) == 1
+
+    code = ASKED_TO_END_WHILE_MEASURING.format(number=3)
+    assert end_of(Forked(tmp_path, *RANDOM_SEARCH, *settings, "--run", "run", code=code)).code == 128 + signal.SIGTERM
+    done(tmp_path, "random", "search", "--resume", "run")
+    assert differences(tmp_path / "run", tmp_path / "whole") == []
+    assert result_of(tmp_path / "run")["candidates"] == [first, second, child]
 
 
 def test_killed_while_it_concluded_it_only_concludes(tmp_path: Path, finished: Path) -> None:
@@ -216,6 +262,23 @@ def test_killed_while_it_concluded_it_only_concludes(tmp_path: Path, finished: P
         ("random search --k 4", "there is no flag --k"),
         ("random search --num-nodes 2", "num_nodes is 2, but it must be at least 3"),
         ("random search --kind imagenet", "images of 28 x 28 pixels are too small for the network"),
+        ("random search --population 4", "population is for --strategy evolution: drop it, or choose that"),
+        ("random search --sample 4", "sample is for --strategy evolution: drop it, or choose that"),
+        ("random search --unchanged 0.1", "unchanged is for --strategy evolution: drop it, or choose that"),
+        ("random search --strategy evolution --population 1", "population is 1, but it must be at least 2"),
+        (
+            "random search --strategy evolution --population 6",
+            "candidates is 6, but it must be more than population (6), whose cells are random: only those after them",
+        ),
+        (
+            "random search --strategy evolution --candidates 2",
+            "candidates is 2, but it must be more than population (2)",
+        ),
+        (
+            "random search --strategy evolution --population 4 --sample 5",
+            "sample is 5, but it must be at most population (4)",
+        ),
+        ("random search --strategy evolve", "strategy is evolve, but it must be random or evolution"),
         ("random search --batch-size 1", "BatchNorm needs two: raise --batch-size, or give more images"),
         ("random search --recipe cifar", "random search has no recipe cifar: did you mean 'cifar10'?"),
         ("show random:0:seven", "random:0:seven names no random cell: write random:SEED or random:SEED:NODES"),

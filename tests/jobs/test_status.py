@@ -77,6 +77,13 @@ def test_the_time_left_of_a_search_in_stages_counts_their_epochs_and_cells(make:
     assert status_of(run).epochs == 2
 
 
+def test_candidates_of_a_method_are_no_epochs_but_those_of_a_random_search_are(make: Make) -> None:
+    for job, epochs in (("search", 50), ("random search", 350)):
+        run = make(job.replace(" ", "-"), job=job)
+        run.config.write_text(run.config.read_text() + "candidates: 7\n")
+        assert status_of(run).epochs == epochs
+
+
 def test_while_alpha_is_frozen_the_error_is_that_of_the_weight_split(make: Make) -> None:
     status = status_of(searched(make("search-001"), {"weight_top1_error": 80.0}, {"weight_top1_error": 70.0}))
     assert (status.error_name, status.error) == ("weight_top1_error", 70.0)

@@ -98,6 +98,12 @@ def test_a_row_for_every_method_keeps_what_is_said_of_one_alone(tmp_path):
     assert spec.methods["gdas"].search == {"recipe": "gdas-small", "epochs": 21}
 
 
+def test_an_evolution_of_trained_cells_is_a_row(tmp_path):
+    row = "{cells: random search, random_search: {strategy: evolution, candidates: 12}}"
+    (cell,) = grid(StudySpec.from_file(written(tmp_path, f"{{seeds: 1, methods: {{evolved: {row}}}}}")), tmp_path)
+    assert (cell.search_config.strategy, cell.search_config.evolution()) == ("evolution", (6, 3, 0.05))
+
+
 def test_table_4_has_the_papers_epochs_and_nodes_and_the_orders_of_darts(tmp_path):
     epochs = {
         cell.setting: cell.search_config.epochs for cell in grid(find_spec("table4-epochs", None)[1], tmp_path)[:15:5]

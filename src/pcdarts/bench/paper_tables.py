@@ -61,9 +61,9 @@ def described(row: Row, table: PaperTable, counts: Counts) -> dict[str, Any]:
 
 def search_command(row: Row) -> str | None:
     """The command that runs the row's search; None where there is no such recipe here."""
-    if row.recipe is None or row.recipe.partition(" ")[0] not in RECIPES["search"]:
+    if row.recipe is None or row.recipe.partition(" ")[0] not in RECIPES[row.job]:
         return None
-    return f"pcdarts search --recipe {row.recipe}"
+    return f"pcdarts {row.job} --recipe {row.recipe}"
 
 
 def _print_table(table: PaperTable, rows: list[dict[str, Any]]) -> None:

@@ -1,7 +1,11 @@
-"""`pcdarts random search`: random cells, each trained briefly, of which the best is kept: what a search has to beat."""
+"""`pcdarts random search`: random cells, each trained briefly, of which the best is kept: what a search has to beat.
 
+With `--strategy evolution` only the first cells are random, and each later one is a mutation of a good one before it:
+regularised evolution (Real et al., 2019), by the rules of `methods/sampling/evolution.py`.
+"""
+
+import random
 from collections.abc import Sequence
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -9,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pcdarts.cell.budget import NetworkCosts
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
@@ -24,6 +29,7 @@ from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
 from pcdarts.learn.measure import Average, top_errors
 from pcdarts.learn.networks import make_network
 from pcdarts.learn.splits import split_images
+from pcdarts.methods.sampling.evolution import Member, child_of
 from pcdarts.run.device import prepare_device
 from pcdarts.run.out_of_memory import explain_out_of_memory
 from pcdarts.run.processes import ALONE, Processes
@@ -35,7 +41,7 @@ from pcdarts.run.session import session
 def run_random_search(
     config: RandomSearchConfig, run: RunFolder, resume: bool, processes: Processes = ALONE
 ) -> dict[str, Any]:
-    """Train random cells on the weight split, one after the other, and keep the one that errs least on the arch split.
+    """Train cells on the weight split, one after the other, and keep the one that errs least on the arch split.
 
     Everything is left in `run`, as a search leaves it; returns what `result.json` holds (in the first process). Epochs
     are counted through: those of the second candidate follow those of the first. All candidates see the same batches
@@ -47,19 +53,18 @@ def run_random_search(
         Interrupted: the process was asked to end; what it had done is saved.
     """
     device = prepare_device(config.device, config.threads, processes.local_rank, config.amp, config.deterministic)
-    cells = random_cells(CellSpace(config.num_nodes), config.candidates, config.seed)
+    errors = Errors()
+    cells = Candidates(config, errors)
     training = config.training()
     with processes.in_turn():
         data = training_data(training, device, processes)
-    sizes = sizes_of(cells, config, data)
+    costs = costs_of(config, data)
     check_evaluation_network(config, data)
-    most_costly = max(cells, key=lambda cell: sizes[cell]["mult_adds"])
-    largest = training.model_copy(update={"genotype": most_costly.to_text()})
     weight_images, arch_images = split_images(config, data, run, processes)
     weight_batches = training_batches(training, data, weight_images, "weight", device, processes)
     arch_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
-    average, errors, parts = Average("weight", processes), Errors(), config.gradient_accumulation_steps
+    average, parts = Average("weight", processes), config.gradient_accumulation_steps
 
     def rate_of(epoch: int) -> float:
         return cosine(epoch % config.epochs, config.epochs, config.learning_rate, config.learning_rate_min)
@@ -70,20 +75,26 @@ def run_random_search(
         loss = F.cross_entropy(logits, labels)
         return loss, loss, logits
 
+    def what_fits() -> str:
+        most_costly = max(cells.known, key=lambda cell: costs.of(cell)["mult_adds"])
+        largest = training.model_copy(update={"genotype": most_costly.to_text()})
+        return what_would_fit(largest, data, weight_batches.batch_size, run, processes)
+
     losses, epochs = {"average": average}, config.candidates * config.epochs
     with (
-        explain_out_of_memory(partial(what_would_fit, largest, data, weight_batches.batch_size, run, processes)),
+        explain_out_of_memory(what_fits),
         session(
             config, run, resume, processes, device, data, losses=losses, steps=len(weight_batches), work=[1.0] * epochs
         ) as job,
     ):
+        job.keep(errors=errors)  # in an evolution they decide which cells follow
         for cell in job.stages(cells):
             number = job.place.stage
             torch.manual_seed(generator(config.seed, "initial weights", number).initial_seed())
             network = make_network(training, cell, data.num_classes, data.image_channels, data.image_size).to(device)
             network = network.to(memory_format=torch.channels_last)
             optimizer, scaler = make_sgd(network, config), make_scaler(config.amp, device)
-            job.keep(errors=errors, network=network, optimizer=optimizer, scaler=scaler)
+            job.keep(network=network, optimizer=optimizer, scaler=scaler)
             job.watch(network)
             job.begin(f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}", data.notes)
             weight_step = WeightStep(network, optimizer, scaler, processes, job.finite, config.gradient_clip, parts)
@@ -119,15 +130,18 @@ def run_random_search(
         result = conclude(run, config, data, cells[best]) | {
             **errors.found[best],
             "candidates": [
-                {"genotype": cell.to_text(), **sizes[cell], **found}
+                {"genotype": cell.to_text(), **{name: costs.of(cell)[name] for name in SIZES}, **found}
                 for cell, found in zip(cells, errors.found, strict=True)
             ],
             **job.account(),
             "search_cost": search_cost(job),
         }
-        best_line = f"candidate {best + 1} is the best of {config.candidates} random cells"
+        best_line = f"candidate {best + 1} is the best of {cells.in_words()}"
         job.finish(result, [best_line, *closing_lines(run, config, data, result)])
     return result
+
+
+SIZES = ("params", "mult_adds")
 
 
 def random_cells(space: CellSpace, number: int, seed: int) -> list[Genotype]:
@@ -139,8 +153,8 @@ def random_cells(space: CellSpace, number: int, seed: int) -> list[Genotype]:
     return list(cells)
 
 
-def sizes_of(cells: Sequence[Genotype], config: RandomSearchConfig, data: DataSet) -> dict[Genotype, dict[str, float]]:
-    """`params` and `mult_adds` of the networks that are trained here.
+def costs_of(config: RandomSearchConfig, data: DataSet) -> NetworkCosts:
+    """Of the networks that are trained here.
 
     Raises:
         InputError: the images are too small for them.
@@ -148,8 +162,7 @@ def sizes_of(cells: Sequence[Genotype], config: RandomSearchConfig, data: DataSe
     network = EvaluationNetwork(
         config.kind, config.channels, config.num_cells, data.num_classes, data.image_channels, data.image_size
     )
-    costs = network.costs(CellSpace(config.num_nodes))
-    return {cell: {name: costs.of(cell)[name] for name in ("params", "mult_adds")} for cell in cells}
+    return network.costs(CellSpace(config.num_nodes))
 
 
 class Errors:
@@ -169,3 +182,42 @@ class Errors:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.found = state["found"]
+
+
+class Candidates(Sequence[Genotype]):
+    """The cells that are trained, in their order; those that follow from the errors of others are made when asked for.
+
+    The population of an evolution is what was trained last, at first the random cells. What is drawn for a child is a
+    pure function of the seed and of its number, so that a resumed search goes on with the same cells.
+    """
+
+    def __init__(self, config: RandomSearchConfig, errors: Errors) -> None:
+        self._config, self._errors, self._space = config, errors, CellSpace(config.num_nodes)
+        population, self._sample, self._unchanged = config.evolution()
+        self._random = population if config.strategy == "evolution" else config.candidates
+        self.known = random_cells(self._space, self._random, config.seed)
+        """Those that were made so far."""
+
+    def __len__(self) -> int:
+        return self._config.candidates
+
+    def __getitem__(self, number: Any) -> Any:
+        if number >= len(self):
+            raise IndexError(number)
+        while len(self.known) <= number:
+            self.known.append(self._child(len(self.known)))
+        return self.known[number]
+
+    def _child(self, number: int) -> Genotype:
+        draw = random.Random(generator(self._config.seed, "child", number).initial_seed())
+        population = [
+            Member(self.known[member], self._errors.found[member]["arch_top1_error"])
+            for member in range(number - self._random, number)
+        ]
+        return child_of(population, self._sample, self._unchanged, self._space, draw)
+
+    def in_words(self) -> str:
+        """How many there are, and what they are."""
+        if self._random == len(self):
+            return f"{len(self)} random cells"
+        return f"{len(self)} cells, which evolved from {self._random} random ones"

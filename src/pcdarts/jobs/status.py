@@ -103,7 +103,7 @@ def status_of(run: RunFolder) -> Status:
         run = next((part for part in parts if part.config.is_file()), run)
         settings = _settings(run)
     epochs = _count(settings.get("epochs"))
-    if epochs is not None:  # of each candidate of a random search
+    if epochs is not None and job == "random search":  # of each candidate
         epochs *= _count(settings.get("candidates")) or 1
     work = [stage["num_cells"] for stage in run.read_stages() for _ in range(stage["epochs"])]
     epochs = len(work) or epochs
