@@ -1,12 +1,17 @@
 """Stock networks: those of the libraries, made fit for small and grey images, of any width."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from pcdarts.errors import InputError
+from pcdarts.learn.kept import Best
+from pcdarts.network.classifier import Classifier, StockBlueprint
 from pcdarts.network.complexity import complexity
-from pcdarts.network.stock import StockNetwork, check_stock, has_width, without_data
+from pcdarts.network.stock import _WIDTHS, StockNetwork, check_stock, has_width, torchvision_names, without_data
+from pcdarts.run.checkpoint import load_checkpoint, save_checkpoint
 
 SMALL = "shufflenet_v2_x0_5"
 
@@ -112,6 +117,31 @@ def test_networks_of_timm_are_found_by_name_and_nothing_else_is_loaded() -> None
 def test_mixed_precision_gives_logits_of_32_bits() -> None:
     network = small(amp="bf16")
     assert network.train()(torch.randn(2, 3, 16, 16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("family", [*_WIDTHS, "timm/test_resnet"])
+def test_what_a_run_saves_of_a_network_is_the_same_network_again(family: str, tmp_path: Path) -> None:
+    name, width = family, None
+    if name.startswith("timm/"):
+        pytest.importorskip("timm")
+    else:
+        name, width = next(name for name in torchvision_names() if name.startswith(family)), 0.2
+    torch.manual_seed(0)
+    network = StockNetwork(name, num_classes=3, image_size=32, width=width).eval()
+    best, pixels = Best(), torch.rand(1, 3, 32, 32)
+    best.offer(1, {"top1_error": 50.0}, network)
+    save_checkpoint(tmp_path / "checkpoint.pt", {"network": network.state_dict(), "best": best.state_dict()}, {})
+    state = load_checkpoint(tmp_path / "checkpoint.pt", {})
+    about = {"classes": ("a", "b", "c"), "mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": 32}
+    blueprint = StockBlueprint.model_validate({**about, "stock": name, "stock_width": width})
+    again = Classifier(blueprint, state["best"]["weights"]).network
+    with torch.no_grad():
+        wanted = network(pixels)
+        assert torch.equal(best.copy_into(network)(pixels), wanted)
+        assert torch.equal(again(pixels), wanted)
+        again.load_state_dict({name: torch.zeros_like(weight) for name, weight in again.state_dict().items()})
+        again.load_state_dict(state["network"])
+        assert torch.equal(again(pixels), wanted)
 
 
 def test_it_is_not_compiled() -> None:
