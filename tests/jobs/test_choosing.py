@@ -21,6 +21,7 @@ from command_line import (
     pair,
     refused,
     result_of,
+    same,
 )
 from made_runs import MadeOnce, printed_by
 from pcdarts.jobs.status import status_of
@@ -228,6 +229,37 @@ def test_the_last_epoch_for_which_there_is_time_is_measured(tmp_path: Path) -> N
     (record,), result = metrics_of(tmp_path / "run"), result_of(tmp_path / "run")
     assert (result["best_epoch"], result["epochs_done"]) == (1, 1)
     assert result["validation_top1_error"] == record["validation_top1_error"]
+
+
+def test_a_faster_machine_gives_a_training_more_epochs_as_if_they_had_been_planned_also_after_a_kill(
+    tmp_path: Path, chosen: Path
+) -> None:
+    command = (*BEST, "--epochs", "2", "--max-minutes", "60", "--most-epochs", "5", "--run", "run")
+    kill_after_epochs(1, METRICS, tmp_path, *command)
+    run = RunFolder(tmp_path / "run")
+    run.write_state("interrupted", epochs=5)  # as the next step does
+    assert status_of(run).epochs == 5
+    printed = done(tmp_path, "train", "--resume", "run")
+    assert "5 epochs instead of 2: they have fitted into its 60 minutes on this machine (--max-minutes)" in printed
+    assert metrics_of(run.path) == metrics_of(chosen)  # the first epoch has the same rate, however many follow
+    ours, theirs = checkpoint_of(run.path), checkpoint_of(chosen)
+    learnt = [path for path in theirs if path.startswith(("/state/network/", "/state/best/", "/state/optimizer/"))]
+    assert len(learnt) > 100
+    assert all(same(ours[path], theirs[path]) for path in learnt)
+    assert run.read_result()["more_epochs"] == {"done": 5, "epochs": 2}
+    assert run.read_result()["test_top1_error"] == result_of(chosen)["test_top1_error"]
+    assert (status_of(run).epoch, status_of(run).epochs) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("--most-epochs 9", "most_epochs goes with max_minutes, the time that they may take: give that too, or drop"),
+        ("--max-minutes 1 --most-epochs 4", "most_epochs is 4, but it must be at least epochs, which is 5"),
+    ],
+)
+def test_a_number_of_epochs_that_is_none_to_end_with_is_refused(tmp_path: Path, flags: str, line: str) -> None:
+    assert line in refused(tmp_path, *TRAIN, *flags.split())
 
 
 def test_a_training_whose_minutes_are_over_ends_with_the_epochs_that_are_done(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from made_facts import CIFAR
 from pcdarts.own_images.chance import beats_chance, chance_error, choice_between
-from pcdarts.own_images.rules import Shape, Training, mirroring_of, settings_for
+from pcdarts.own_images.rules import MOST_EPOCHS, Shape, Training, mirroring_of, settings_for
 from pcdarts.own_images.words import no_better_than_chance
 
 
@@ -44,6 +44,8 @@ def test_letters_and_digits_are_not_mirrored() -> None:
 
 def test_without_validation_images_test_images_are_measured_once() -> None:
     training = Training(Shape(32, "cifar", 5, 8), 64, 18, 1.0, 1.0)
-    assert settings_for(CIFAR, training)["test_every"] == training.epochs
+    for epochs in (18, MOST_EPOCHS, 700):  # also where a faster machine makes more than 18 of them
+        every = settings_for(CIFAR, replace(training, epochs=epochs))["test_every"]
+        assert every >= max(epochs, MOST_EPOCHS)
     chosen_by_validation = settings_for(replace(CIFAR, validation=(30,) * 10), training)
     assert "test_every" not in chosen_by_validation

@@ -12,7 +12,7 @@ from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.recipes import resolve
 from pcdarts.errors import InputError
-from pcdarts.own_images.compare import finished_training, kept_plan, planned
+from pcdarts.own_images.compare import epochs_done, finished_training, kept_plan, planned
 from pcdarts.run.run_folder import RunFolder
 
 TRAIN = shlex.split(
@@ -65,6 +65,17 @@ def test_the_networks_differ_in_nothing_else(compared: Path) -> None:
     ):
         theirs = resolve(TrainConfig, file=compared / "compared" / name / "config.yaml").model_dump()
         assert {setting for setting in base if base[setting] != theirs[setting]} <= others, name
+
+
+def test_where_the_time_decided_about_the_epochs_of_the_run_the_others_have_as_many_as_it_did(tmp_path: Path) -> None:
+    trained, runs = TrainConfig(epochs=39, max_minutes=9, most_epochs=600), []
+    for done_epochs in (61, 64):
+        runs.append(RunFolder(tmp_path / str(done_epochs)))
+        runs[-1].path.mkdir()
+        runs[-1].finish({"epochs_done": done_epochs})
+    assert epochs_done(trained, runs[:1]) == {"epochs": 61, "max_minutes": None, "most_epochs": None}
+    assert epochs_done(trained, runs)["epochs"] == 62
+    assert epochs_done(TrainConfig(epochs=39), runs) == {}
 
 
 def test_they_are_scaled_to_the_mult_adds_of_the_run_and_both_numbers_are_said(compared: Path) -> None:

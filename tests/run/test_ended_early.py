@@ -13,6 +13,11 @@ def test_a_training_that_ended_early_says_after_how_many_epochs_and_why() -> Non
     assert about_the_end(69, 69, MINUTES) == {}
 
 
+def test_a_training_that_had_time_for_more_epochs_says_so_and_did_not_end_early() -> None:
+    assert about_the_end(70, 69, MINUTES) == {"more_epochs": {"done": 70, "epochs": 69}}
+    assert how_it_ended(about_the_end(70, 69, MINUTES)) is None
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -205,7 +205,23 @@ class TrainConfig(
         "learning rate and drop-path end with them (none: all epochs)",
         after="epochs",
     )
+    most_epochs: Count | None = setting(
+        None,
+        "with max_minutes: where the machine is faster than planned, up to so many epochs (none: no more than epochs)",
+        after="max_minutes",
+    )
     seeds: Count = setting(1, "number of seeds trained in a row, for a mean ± std", after="seed")
+
+    @field_validator("most_epochs")
+    @classmethod
+    def _more_epochs_are_for_the_time_that_is_left(cls, most: int | None, info: ValidationInfo) -> int | None:
+        if most is not None and info.data.get("max_minutes") is None:
+            raise ValueError(
+                "most_epochs goes with max_minutes, the time that they may take: give that too, or drop it"
+            )
+        if most is not None and most < (epochs := info.data.get("epochs", 1)):
+            raise ValueError(f"most_epochs is {most}, but it must be at least epochs, which is {epochs}")
+        return most
 
     @field_validator("test")
     @classmethod

@@ -112,6 +112,8 @@ def status_of(run: RunFolder) -> Status:
     said, records = current.read_state(), _records(current)
     state = _state(whole)
     done = max([record["epoch"] for record in records], default=0)
+    if epochs is not None and settings.get("max_minutes", "null") != "null":  # its time decides about them
+        epochs = max(done, epochs if state == "done" else _count(said.get("epochs")) or epochs)
     told = _count(said.get("epoch"))
     if state == "running":
         left = _number(said.get("seconds_left"))
@@ -237,7 +239,7 @@ def _is_done(seed: RunFolder, run: RunFolder) -> bool:
 def _settings(run: RunFolder) -> dict[str, str]:
     """The settings needed here, as text; a YAML parser would take longer than everything else."""
     text = run.config.read_text("utf-8", errors="replace")
-    return dict(re.findall(r"^(job|epochs|candidates|seed|seeds): (\w+(?: \w+)?)$", text, re.MULTILINE))
+    return dict(re.findall(r"^(job|epochs|max_minutes|candidates|seed|seeds): ([\w.]+(?: \w+)?)$", text, re.MULTILINE))
 
 
 def _records(run: RunFolder) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ def mean_of(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     result = results[0] | {"test_top1_error": mean, "test_top1_error_std": std, "test_top1_errors": errors}
     for name in ("train_seconds", "skipped_batches", "skipped_images"):
         result[name] = sum(one[name] for one in results)
-    for of_one in ("test_details", "ended_early"):
+    for of_one in ("test_details", "ended_early", "more_epochs"):
         result.pop(of_one, None)
     if details is not None:
         result["test_details"] = details.to_json()
@@ -198,7 +198,7 @@ def train_one(
     kept = mean_network.network if mean_network else network
     mixing = Mixing(config, data.num_classes)
     weights = class_weights(data.train.labels, data.num_classes).to(device) if config.class_weights != "none" else None
-    horizon = Horizon(config.epochs, config.max_minutes, processes)
+    horizon = Horizon(config.epochs, config.max_minutes, config.most_epochs, processes)
     rate_of, drop_path_of = schedules(config, horizon)
     parts, losses, constants = config.gradient_accumulation_steps, {"average": average}, about_images(config, data)
     with (
@@ -227,7 +227,7 @@ def train_one(
             network.compile_parts((at_once, *data.train.shape), compiling.BACKEND)
         train_step = WeightStep(network, optimizer, scaler, processes, job.finite, config.gradient_clip, parts)
         measured = None
-        for epoch, learning_rate in job.epochs(config.epochs, rate_of, drop_path_of):
+        for epoch, learning_rate in job.epochs(horizon.most, rate_of, drop_path_of):
             if best.has_waited(epoch, config.patience):
                 job.say(best.stop_line(epoch))
                 break
@@ -273,12 +273,13 @@ def train_one(
             job.report_skipped()
         if not processes.is_first:
             return {}
+        time_over = horizon.is_over(job.place.epoch)  # otherwise it has said why it stopped
         may_end_early = config.patience is not None or config.max_minutes is not None
         result = {
             **validated,
             **({} if data.validation is None else {"validation_images": len(data.validation)}),
             **({"epochs_done": job.place.epoch} if may_end_early else {}),
-            **about_the_end(job.place.epoch, config.epochs, MINUTES if horizon.is_over(job.place.epoch) else PATIENCE),
+            **about_the_end(job.place.epoch, config.epochs, MINUTES if time_over else PATIENCE),
             **({} if data.leaks is None else {"leaks": data.leaks}),
             **asdict(size),
             "train_seconds": job.place.seconds,
@@ -291,7 +292,7 @@ def train_one(
         save_genotype(run, genotype)
         of_test, about_test = ({}, "") if tested is None else about_tested(run, data, tested)
         result = of_test | result
-        lines = (horizon.end_line(), result_line(config, result, job.place.epoch), about_test)
+        lines = (horizon.end_line() if time_over else None, result_line(config, result, job.place.epoch), about_test)
         job.finish(result, [line for line in lines if line])
     return result
 

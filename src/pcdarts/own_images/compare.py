@@ -97,11 +97,12 @@ def planned(config: CompareConfig, trained: TrainConfig, runs: list[RunFolder]) 
     learnt = restored(resolve(TrainConfig, file=runs[0].config), runs[0])
     seeds = config.seeds or len(runs)
     found = competitors(config, trained, learnt)
+    epochs = epochs_done(trained, runs)
     trainings: list[dict[str, Any]] = [
         {
             "name": one.name,
             "folder": one.folder,
-            "settings": {name: str(v) if isinstance(v, Path) else v for name, v in one.settings.items()},
+            "settings": epochs | {name: str(v) if isinstance(v, Path) else v for name, v in one.settings.items()},
             "said": one.said,
             "seed": trained.seed,
             "seeds": seeds,
@@ -110,13 +111,14 @@ def planned(config: CompareConfig, trained: TrainConfig, runs: list[RunFolder]) 
     ]
     lines = [
         f"{counted(seeds, 'seed')} of each network, from {trained.seed} on; images, epochs, augmentation, selection "
-        "and learning rate are the run's",
+        "and learning rate are the run's"
+        + (f" ({counted(epochs['epochs'], 'epoch')}, for which its minutes were enough)" if epochs else ""),
         *(f"{one.name}: {one.said}" for one in found),
     ]
     if trained.init is not None or trained.is_pretrained:
         lines.insert(1, "the run began with weights that were there (init, pretrained): those that are scaled do not")
     if (lacking := seeds - len(runs)) > 0:
-        own = {"name": "the run's own network", "folder": OWN, "settings": {}, "said": ""}
+        own = {"name": "the run's own network", "folder": OWN, "settings": epochs, "said": ""}
         trainings.insert(0, own | {"seed": trained.seed + len(runs), "seeds": lacking})
         lines.insert(
             1,
@@ -125,10 +127,21 @@ def planned(config: CompareConfig, trained: TrainConfig, runs: list[RunFolder]) 
     return {
         "run": str(config.trained.absolute()),
         "seeds": seeds,
-        "epochs": trained.epochs,
+        "epochs": epochs.get("epochs", trained.epochs),
         "lines": lines,
         "trainings": trainings,
     }
+
+
+def epochs_done(trained: TrainConfig, runs: list[RunFolder]) -> dict[str, Any]:
+    """What other networks are told where the run's time decided about its epochs: do as many, however long it takes.
+
+    With several seeds it is their mean.
+    """
+    if trained.max_minutes is None:
+        return {}
+    done = round(statistics.mean(run.read_result().get("epochs_done", trained.epochs) for run in runs))
+    return {"epochs": done, "max_minutes": None, "most_epochs": None}
 
 
 def rows_of(run: RunFolder, plan: dict[str, Any], runs: list[RunFolder], threads: int) -> list[Row]:

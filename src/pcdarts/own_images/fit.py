@@ -19,7 +19,7 @@ from pcdarts.own_images.account import Account
 from pcdarts.own_images.chance import choice_between
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
-from pcdarts.own_images.rules import SAFETY, Shape, Training, compared_networks, steps_in
+from pcdarts.own_images.rules import MOST_EPOCHS, SAFETY, Shape, Training, compared_networks, steps_in
 from pcdarts.own_images.search_rules import Search
 from pcdarts.own_images.words import cell_chosen, choice_line, closing_lines, plan_lines
 from pcdarts.report.of_fit import FLOAT, INT8
@@ -36,7 +36,7 @@ ONNX_SECONDS = 1.0
 """For which each ONNX model is timed."""
 SEARCHED, PUBLISHED = "trial-searched", "trial-published"
 """The short trainings between which validation chooses."""
-KEPT = ("params", "mult_adds", "genotype", "leaks", "ended_early")
+KEPT = ("params", "mult_adds", "genotype", "leaks", "ended_early", "more_epochs")
 """What the result of the training says that is the fit's result too, beside what was measured of the test images."""
 
 
@@ -197,7 +197,7 @@ class Fit:
         if self.config.epochs is None:
             planned = training.epochs * training.epoch_seconds
             left = self._seconds_left() - training.load_seconds - after
-            flags["max_minutes"] = round(max(planned, left) / 60, 3)
+            flags |= {"max_minutes": round(max(planned, left) / 60, 3), "most_epochs": MOST_EPOCHS}
         cell = cell_chosen(flags["genotype"], genotype, genotype == self.search_place, self.choice)
         self.account.save(train=flags, after=after, cell=cell)
 

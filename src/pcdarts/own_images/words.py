@@ -53,14 +53,15 @@ def plan_lines(config: FitConfig, planner: Planner, plan: Plan) -> list[str]:
         choice = "the last epoch is kept (--select)"
     elif not facts.validation:
         choice = "the last epoch is kept, for there are too few images to choose by (--validation-fraction)"
+    changing = "" if config.epochs else "; more or fewer if this machine becomes faster or slower"
     return [
         f"images: {images_text(facts)}",
         f"network: {shape.image_size}x{shape.image_size} pixels (--image-size), stem {shape.kind} (--kind), "
         f"{shape.num_cells} cells (--num-cells) of {shape.channels} channels (--channels); {cost} "
         f"(--max-params, --max-mult-adds){limit_text(config, planner, shape)}",
         f"cell: {cell} ({'--genotype' if '--search' in cell else '--search, --genotype'})",
-        f"training: {counted(training.epochs, 'epoch')} (--epochs) of batches of {training.batch_size} (--batch-size), "
-        f"random crops, {mirrored_text(config, facts)}, cutout (--cutout); {choice}",
+        f"training: {counted(training.epochs, 'epoch')} (--epochs{changing}) of batches of {training.batch_size} "
+        f"(--batch-size), random crops, {mirrored_text(config, facts)}, cutout (--cutout); {choice}",
         f"time: {_minutes(60 * config.minutes)} (--minutes): {time_text(config, plan)}",
     ]
 
@@ -171,11 +172,20 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
         f"network: {cost_text(result)}{latency_text(result)}",
         *int8_line(run, result),
         *([f"the training ended early, after {end}"] if (end := how_it_ended(result)) else []),
+        *more_epochs_line(result),
         *compared_lines(result),
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {run.path / 'export'}: {', '.join(Path(name).name for name in result['files'])}",
         f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
     ]
+
+
+def more_epochs_line(result: dict[str, Any]) -> list[str]:
+    """That the training had more epochs than planned, if it had."""
+    if "more_epochs" not in result:
+        return []
+    done, planned = (result["more_epochs"][name] for name in ("done", "epochs"))
+    return [f"the training had {done} epochs instead of {planned}: steps were faster than when they were measured"]
 
 
 def no_better_than_chance(highest: float, facts: Facts) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the result of a training or a search says of epochs that were planned and not made, and it in words."""
+"""What the result of a training or a search says where it made fewer epochs than planned, or more, and it in words."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ BY = (MINUTES, PATIENCE, EIGENVALUE)
 
 
 def about_the_end(done: int, wanted: int, by: str) -> dict[str, Any]:
-    """For the result of a job that has done so many epochs of those wanted; nothing where it did all."""
-    if done >= wanted:
-        return {}
-    return {"ended_early": {"done": done, "epochs": wanted, "by": by}}
+    """For the result of a job that has done so many epochs where so many were wanted; nothing where it did these."""
+    if done > wanted:
+        return {"more_epochs": {"done": done, "epochs": wanted}}
+    return {"ended_early": {"done": done, "epochs": wanted, "by": by}} if done < wanted else {}
 
 
 def how_it_ended(result: Any) -> str | None:
