@@ -19,6 +19,7 @@ from pcdarts.config.study_config import ReportConfig
 from pcdarts.config.verbs import JOBS
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError, RunError, check_path, shown
+from pcdarts.jobs.outcome.error_words import error_is_of
 from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.jobs.predict import Prediction, classifier_of_run, predictions_of, refuse_problems
 from pcdarts.jobs.status import status_of
@@ -127,6 +128,8 @@ class Run:
         rows = [("state", status.state), ("epoch", f"{status.epoch} of {status.epochs}" if status.epochs else "")]
         for name, words in WORDS.items():
             value = self.result.get(name) if self._folder.is_finished else None
+            if name == "arch_top1_error" and value is not None and (alone := error_is_of(self.result)):
+                words = f"{words}, of {alone}"
             if isinstance(value, int | float):
                 rows.append((words, f"{value:.2f} %" if name.endswith("error") else f"{value:,}"))
         cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows if value)

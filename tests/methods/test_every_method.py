@@ -19,12 +19,18 @@ from pcdarts.config.flags import read_flags
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.methods.recipes import PUBLISHED, SMALL
 from pcdarts.config.recipes import resolve
+from pcdarts.data.streams import generator
 from pcdarts.learn import networks
-from pcdarts.learn.networks import make_method
+from pcdarts.learn.job_batches import plain_batches, training_data
+from pcdarts.learn.networks import make_method, make_supernet
+from pcdarts.learn.splits import split_images
 from pcdarts.learn.stages import stages_of
 from pcdarts.learn.steps import SearchStep, search_setting
 from pcdarts.methods.method import At
 from pcdarts.methods.methods import METHODS
+from pcdarts.methods.paths import path_of
+from pcdarts.run.processes import ALONE as ONE_PROCESS
+from pcdarts.run.run_folder import RunFolder
 from tiny_searches import TINY, tiny_search
 
 SHARED = shlex.split("--kernels plain --synchronize-batch-norm --channel-sampling random")
@@ -130,6 +136,37 @@ def test_a_search_ends_with_a_cell_of_the_common_form(whole: Path) -> None:
     assert [record["epoch"] for record in records] == [*range(1, len(records) + 1)]
     losses = [value for record in records for name, value in record.items() if name.endswith("loss")]
     assert all(map(math.isfinite, losses))
+
+
+ALONE = "of the cell alone in the supernet, with the statistics of each batch"
+
+
+def test_the_error_at_the_end_is_of_the_cell_alone_where_weights_learn_under_draws(method: str, whole: Path) -> None:
+    result, printed = result_of(whole), (whole / "log.txt").read_text().splitlines()
+    alone = method in ("gdas", "proxyless", "snas", "parsec", "random-ws", "evolution", "enas", "pnas", "nao")
+    said = f"top-1 error {result['arch_top1_error']:.2f} % on the arch split"
+    assert (f"{said}, {ALONE}" if alone else said) in printed
+    assert result.get("arch_error_of") == (ALONE.removeprefix("of ") if alone else None)
+    if alone:
+        assert result["arch_top1_error"] == error_of_cell(whole, Genotype.from_text(result["genotype"]))
+
+
+def error_of_cell(run: Path, genotype: Genotype) -> float:
+    """In %, on the arch split, computed from a finished run with nothing but its operations that the cell has."""
+    config = resolve(SearchConfig, file=run / "config.yaml")
+    saved = torch.load(run / "checkpoint.pt", weights_only=True)
+    space, data = CellSpace(config.num_nodes), training_data(config, torch.device("cpu"))
+    _, images = split_images(config, data, RunFolder(run), ONE_PROCESS)
+    method = make_method(config, space)
+    method.load_state_dict(saved["state"]["method"])
+    network = make_supernet(config, space, data.num_classes, data.image_channels)
+    network.load_state_dict(saved["state"]["supernet"])
+    path = path_of(genotype, space, method.mixture().detach().edge_weights)
+    batches, wrong = plain_batches(images, data.mean, data.std, config.batch_size, torch.device("cpu")), 0
+    for number, (batch, labels) in enumerate(batches.epoch(0)):
+        masks = network.draw_masks(generator(config.seed, "masks", "error", number))
+        wrong += int((network(batch, path, masks).argmax(dim=1) != labels).sum())
+    return 100 * wrong / len(images)
 
 
 def test_a_search_stopped_in_a_step_between_epochs_and_at_its_end_is_the_one_that_was_not(

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+import pcdarts
 from command_line import copy_of, done, refused, run_in
 from pcdarts.cell.draw import draw_inline
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CELL_KINDS
+from pcdarts.jobs.outcome.error_words import ALONE
 from pcdarts.jobs.outcome.sizes import millions
 from pcdarts.learn.by_class import ByClass, by_class, mean_by_class, read_by_class
 from pcdarts.report import page
@@ -316,6 +318,17 @@ def test_foreign_values_in_a_run_do_no_harm(runs: Path, tmp_path: Path) -> None:
     (run / "metrics.jsonl").write_text('{"epoch": 1, "weight_loss": 1e999, "arch_loss": ' + "9" * 400 + "}\n")
     ended = run_in(tmp_path, "report", "run")
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_of_which_searches_the_error_is_that_of_the_cell_alone_is_said(runs: Path, tmp_path: Path) -> None:
+    for name in ("one", "two", "trained"):
+        copy_of(runs / name, tmp_path / name)
+    assert ALONE not in done(tmp_path, "report", "one", "two", "trained")
+    result = json.loads((tmp_path / "two" / "result.json").read_text())
+    (tmp_path / "two" / "result.json").write_text(json.dumps({**result, "arch_error_of": ALONE}))
+    assert f"The error of two is that of {ALONE}." in done(tmp_path, "report", "one", "two", "trained")
+    assert f"top-1 error on the arch split, of {ALONE}" in pcdarts.Run(tmp_path / "two")._repr_html_()
+    assert ALONE not in pcdarts.Run(tmp_path / "one")._repr_html_()
 
 
 def test_a_page_stays_below_its_limit_and_says_what_it_leaves_out(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ saved, counted and shown around the loops is in `run/session.py`; `conclude` wri
 """
 
 from contextlib import closing
-from itertools import count
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from pcdarts.errors import InputError
 from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.outcome.conclusion import closing_lines, conclude, rounded, search_cost
 from pcdarts.jobs.outcome.evaluation import network_of
+from pcdarts.jobs.outcome.final_error import errors_of_cell, errors_of_mixture
 from pcdarts.jobs.outcome.under_budget import (
     check_evaluation_network,
     derived,
@@ -26,12 +26,12 @@ from pcdarts.jobs.outcome.under_budget import (
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd
-from pcdarts.learn.measure import Average, top_errors
+from pcdarts.learn.measure import Average
 from pcdarts.learn.networks import make_method, make_supernet
 from pcdarts.learn.splits import split_images
 from pcdarts.learn.stages import stages_of, told
 from pcdarts.learn.task import ArchBatches, SupernetTask
-from pcdarts.methods.method import At, Batch, figures_of, why_ended
+from pcdarts.methods.method import At, Batch, figures_of, is_measured_alone, why_ended
 from pcdarts.ops import compiling
 from pcdarts.ops.compiling import compile_modules
 from pcdarts.run.device import prepare_device
@@ -148,22 +148,19 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                     genotype=genotype,
                 )
 
-        supernet.eval()
-        processes.share_buffers(supernet)
-        number = count()
-        arch_errors = top_errors(
-            lambda images: supernet(images, method.mixture(), task.masks("final", next(number))),
-            plain_arch_batches,
-            processes,
-            job.save_if_due,
-        )
+        arch_errors = {}
+        if not is_measured_alone(method):
+            arch_errors = errors_of_mixture(method, supernet, task, plain_arch_batches, job)
         with job.undivided():
-            genotype = method.genotype(task, generator(config.seed, "genotype", epochs))
+            genotype, budget = method.genotype(task, generator(config.seed, "genotype", epochs)), None
+        if processes.is_first:
+            genotype, budget = derived(config, data, method, genotype, latencies)
+        if is_measured_alone(method):
+            arch_errors = errors_of_cell(method, genotype, task, processes)
         if not processes.is_first:
             return {}
-        genotype, budget = derived(config, data, method, genotype, latencies)
         result = conclude(run, config, data, genotype, budget, latencies) | {
-            **{f"arch_{name}": error for name, error in arch_errors.items()},
+            **arch_errors,
             **about_the_end(job.place.epoch, epochs, EIGENVALUE),
             **job.account(),
             "search_cost": search_cost(job, kernels),

@@ -146,12 +146,16 @@ class SupernetTask:
         return self.processes.average([torch.stack([mean(mixture) for mixture in mixtures])])[0]
 
     def error(self, mixture: Mixture, batches: int | None = None) -> float:
+        return self.measured(mixture, batches)["top1_error"]
+
+    def measured(self, mixture: Mixture, batches: int | None = None) -> dict[str, float]:
+        """The errors that `learn.measure.top_errors` gives, as `error` measures them."""
         assert self._measured is not None, "this task has no images to measure an error on"
         state, numbers = {**self.weights, **self._spare_buffers()}, iter(range(len(self._measured)))
         was_training = self.network.training
         self.network.train()
         try:
-            errors = top_errors(
+            return top_errors(
                 lambda images: functional_call(
                     self.network, state, (images, mixture, self.masks("error", next(numbers)))
                 ),
@@ -161,7 +165,6 @@ class SupernetTask:
             )
         finally:
             self.network.train(was_training)
-        return errors["top1_error"]
 
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
         """As in `Task`.

@@ -34,6 +34,8 @@ class GDAS:
         arch_learning_rate, arch_adam_betas, arch_weight_decay: of Adam on α and β.
     """
 
+    measured_alone = True
+
     def __init__(
         self,
         space: CellSpace,

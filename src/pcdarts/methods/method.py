@@ -138,7 +138,8 @@ class Method(Protocol):
     All that is random in it comes from the generators that it is given, which are pure functions of the place in the
     run; all else that changes is in its state. Then a resumed search ends with the same bits.
 
-    A method that has more to say also has the properties `ended` (`why_ended`) and `figures` (`figures_of`).
+    A method that has more to say also has the properties `ended` (`why_ended`) and `figures` (`figures_of`). One whose
+    weights learn under draws that are, or become, single cells has `measured_alone = True` (`is_measured_alone`).
     """
 
     @property
@@ -153,7 +154,10 @@ class Method(Protocol):
         """The parts of the search, one after the other."""
 
     def mixture(self) -> Mixture:
-        """The mixture of all that is learnt so far, nothing drawn: reported after every epoch, measured at the end."""
+        """The mixture of all that is learnt so far, nothing drawn: reported after every epoch.
+
+        Its error is measured at the end, unless `is_measured_alone`.
+        """
 
     def draws(self, at: At, task: Task, batch: Batch) -> Sequence[tuple[float | Tensor, Mixture]]:
         """The mixtures on which the weights learn from a batch, each with its share of the loss; shares sum to 1.
@@ -190,3 +194,12 @@ def figures_of(method: Method) -> dict[str, float]:
     """Finite numbers by name that are told and saved after every epoch, beside losses and errors."""
     figures: dict[str, float] = getattr(method, "figures", {})
     return figures
+
+
+def is_measured_alone(method: Method) -> bool:
+    """Whether the error at the end of a search is that of the cell alone, and not of all operations mixed.
+
+    Weights that learn under draws have never learnt under `mixture()`, and nor have their running statistics.
+    """
+    alone: bool = getattr(method, "measured_alone", False)
+    return alone

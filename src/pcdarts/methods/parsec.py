@@ -38,6 +38,8 @@ class PARSEC:
         arch_learning_rate, arch_adam_betas: of Adam on π and β.
     """
 
+    measured_alone = True
+
     def __init__(
         self,
         space: CellSpace,

@@ -42,6 +42,8 @@ class SNAS:
         costs: what the network costs that will be trained. Without, the loss has no cost.
     """
 
+    measured_alone = True
+
     def __init__(
         self,
         space: CellSpace,

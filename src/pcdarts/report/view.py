@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 
 from pcdarts.cell.space import CellKind, CellSpace
-from pcdarts.errors import counted, listed
+from pcdarts.errors import counted, first_of, listed
+from pcdarts.jobs.outcome.error_words import ALONE, error_is_of
 from pcdarts.jobs.outcome.sizes import millions
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.report.agreement import agreement, edge_strengths, rank_agreement
@@ -208,8 +209,15 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> list[Table]:
         "the last epoch or the one that validation images have chosen: mean ± standard deviation where there are "
         "several seeds. Parameters and mult-adds of a search are those of the network that it counted for its cell, "
         "which a budget is about, and so are the predicted milliseconds for one image.",
+        *_errors_of_cells([group for group, _ in states]),
     )
     return [filled_table({heading: [row[heading] for row in rows] for heading in rows[0]}, caption)] if rows else []
+
+
+def _errors_of_cells(groups: Sequence[Group]) -> list[str]:
+    """Of which searches the error is not that of the whole supernet."""
+    names = [group.name for group in groups if any(error_is_of(search.result) for search in group.searches)]
+    return [f"The error of {listed(first_of(names, 8), 'and')} is that of {ALONE}."] if names else []
 
 
 def _count_of(run: History, name: str) -> float | None:

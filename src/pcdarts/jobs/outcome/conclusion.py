@@ -9,6 +9,7 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
+from pcdarts.jobs.outcome.error_words import error_is_of
 from pcdarts.jobs.outcome.evaluation import network_of, training_command
 from pcdarts.jobs.outcome.find_genotype import save_genotype
 from pcdarts.jobs.outcome.latency import outcome_of
@@ -91,6 +92,7 @@ def closing_lines(
     """The lines at the end of a search: its results and the next command; `epochs` are those of all its stages."""
     genotype = Genotype.from_text(result["genotype"])
     cost = result["search_cost"]
+    of = f", of {alone}" if (alone := error_is_of(result)) else ""
     errors = {name.removeprefix("arch_"): value for name, value in result.items() if name.startswith("arch_top")}
     return [
         "",
@@ -101,7 +103,7 @@ def closing_lines(
         *([outcome_text(result["budget"])] if result["budget"] else []),
         *([latency_text(result["latency"])] if "latency" in result else []),
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
-        f"{errors_text(config.kind, errors)} on the arch split",
+        f"{errors_text(config.kind, errors)} on the arch split{of}",
         f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
         *([] if run.is_part else _next_lines(run, config, data, epochs or config.epochs)),
     ]

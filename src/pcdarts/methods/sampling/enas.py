@@ -38,6 +38,8 @@ class ENAS:
         arch_learning_rate, arch_adam_betas, arch_weight_decay: of Adam on β.
     """
 
+    measured_alone = True
+
     def __init__(
         self,
         space: CellSpace,

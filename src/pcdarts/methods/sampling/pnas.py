@@ -40,6 +40,8 @@ class PNAS:
         InputError: the output of a cell of this space is its last node alone.
     """
 
+    measured_alone = True
+
     def __init__(
         self,
         space: CellSpace,
