@@ -42,7 +42,7 @@ from pcdarts.own_images.fit import Fit
 from pcdarts.own_images.look import look_at
 from pcdarts.own_images.planning import Planner
 from pcdarts.own_images.rules import MOST_EPOCHS, SAFETY, Shape, Training
-from pcdarts.own_images.words import images_text, more_epochs_line
+from pcdarts.own_images.words import images_text
 from pcdarts.run.run_folder import RunFolder
 
 TINY = ("--minutes", "3", "--epochs", "2", "--channels", "2", "--num-cells", "3", "--image-size", "16")
@@ -245,13 +245,6 @@ def test_a_training_may_take_the_time_that_is_left_unless_its_epochs_are_fixed(t
         assert told["epochs"] == (epochs or 40)
         assert told.get("most_epochs") == (None if epochs else MOST_EPOCHS)
         assert resolve(TrainConfig, flags=told).epochs == told["epochs"]
-
-
-def test_the_end_of_a_fit_says_that_its_training_had_more_epochs_than_planned() -> None:
-    assert more_epochs_line({"more_epochs": {"done": 61, "epochs": 39}}) == [
-        "the training had 61 epochs instead of 39: steps were faster than when they were measured"
-    ]
-    assert more_epochs_line({}) == []
 
 
 SEARCHING = ("--search", "always", "--search-epochs", "3", "--channels", "2", "--num-cells", "3", "--epochs", "1")

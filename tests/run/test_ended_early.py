@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pcdarts.run.ended_early import MINUTES, PATIENCE, about_the_end, how_it_ended
+from pcdarts.run.ended_early import MINUTES, PATIENCE, about_the_end, how_it_ended, more_than_planned
 
 
 def test_a_training_that_ended_early_says_after_how_many_epochs_and_why() -> None:
@@ -16,6 +16,8 @@ def test_a_training_that_ended_early_says_after_how_many_epochs_and_why() -> Non
 def test_a_training_that_had_time_for_more_epochs_says_so_and_did_not_end_early() -> None:
     assert about_the_end(70, 69, MINUTES) == {"more_epochs": {"done": 70, "epochs": 69}}
     assert how_it_ended(about_the_end(70, 69, MINUTES)) is None
+    assert more_than_planned(about_the_end(70, 69, MINUTES)) == "70 epochs instead of 69"
+    assert more_than_planned(about_the_end(31, 69, MINUTES)) is None
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,9 @@ def test_a_training_that_had_time_for_more_epochs_says_so_and_did_not_end_early(
 def test_a_damaged_result_says_nothing_of_its_end(said: Any) -> None:
     assert how_it_ended({"ended_early": said}) is None
     assert how_it_ended(said) is None
+    assert more_than_planned(said) is None
+
+
+@pytest.mark.parametrize("said", [31, {}, {"done": 31, "epochs": 69}, {"done": "70", "epochs": 69}, {"done": 10**5000}])
+def test_a_damaged_result_says_nothing_of_more_epochs(said: Any) -> None:
+    assert more_than_planned({"more_epochs": said}) is None

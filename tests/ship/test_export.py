@@ -140,11 +140,13 @@ def test_a_run_of_an_earlier_version_has_a_card_without_it(tmp_path: Path, run: 
 
 
 def test_the_card_names_the_epoch_that_validation_images_have_chosen(tmp_path: Path, run: Path) -> None:
-    (run / "result.json").write_text(json.dumps({**result_of(run), "best_epoch": 3}))
+    more = {"done": 9, "epochs": 5}
+    (run / "result.json").write_text(json.dumps({**result_of(run), "best_epoch": 3, "more_epochs": more}))
     done(tmp_path, "export", "run")
     card = (run / "export" / "README.md").read_text()
     assert " of 100 images, after epoch 3, chosen on validation images; one training" in card
     assert "after the last epoch" not in card
+    assert "\nThe training had 9 epochs instead of 5, for which there was time.\n" in card
 
 
 def test_the_card_counts_validation_images_apart_and_an_older_folder_takes_further_formats(

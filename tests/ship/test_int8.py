@@ -62,6 +62,32 @@ def test_what_is_said_of_accuracy_is_what_the_files_give(exported: tuple[Path, s
     assert "were not those that" not in card
 
 
+def test_who_knows_only_the_card_gets_the_accuracy_of_both_files_from_images_in_a_folder(
+    exported: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, test = exported[0], load_data("fashion-mini", image_size=8, test_images=100)
+    card = (run / "export" / "README.md").read_text()
+    blocks = [block.split("```")[0] for block in card.split("```python\n")[1:]]
+    of_image, of_float, of_int8 = (
+        next(block for block in blocks if name in block) for name in ("photo.jpg", '"model.onnx"', '"model-int8.onnx"')
+    )
+    found: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    pixels = []
+    for image in test.test.pixels.numpy():
+        Image.fromarray(image[0]).save("photo.png")
+        exec(of_image.replace("photo.jpg", "photo.png"), found)
+        pixels.append(found["pixels"])
+    monkeypatch.chdir(run / "export")
+    found["pixels"] = np.concatenate(pixels)
+    for block, accuracy in ((of_float, "float_accuracy"), (of_int8, "int8_accuracy")):
+        exec(block.replace("print(", "answer = ("), found)
+        named = [found["classes"][number] for number in found["logits"].argmax(1)]
+        right = sum(one == test.classes[label] for one, label in zip(named, test.test.labels.tolist(), strict=True))
+        assert right == pytest.approx(record_of(run)["int8"][accuracy])  # of 100 images
+        assert found["answer"] == named[0]
+
+
 def test_the_weights_have_8_bits_and_the_batch_any_size(exported: tuple[Path, str]) -> None:
     import onnx  # type: ignore[import-untyped]
 

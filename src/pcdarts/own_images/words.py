@@ -23,7 +23,7 @@ from pcdarts.own_images.rules import (
     published_cell,
 )
 from pcdarts.own_images.search_rules import Search
-from pcdarts.run.ended_early import how_it_ended
+from pcdarts.run.ended_early import how_it_ended, more_than_planned
 from pcdarts.run.run_folder import RunFolder
 
 IMBALANCED = 3.0
@@ -162,7 +162,7 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
     """The result in a few lines."""
     error, images = result["test_top1_error"], sum(facts.test)
     low, high = interval(error / 100, images)
-    minutes = result["seconds"] / 60
+    minutes, more = result["seconds"] / 60, more_than_planned(result)
     return [
         f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
         *(f"warning: {sentence}" for sentence in leak_sentences(result.get("leaks"))),
@@ -172,20 +172,12 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
         f"network: {cost_text(result)}{latency_text(result)}",
         *int8_line(run, result),
         *([f"the training ended early, after {end}"] if (end := how_it_ended(result)) else []),
-        *more_epochs_line(result),
+        *([f"the training had {more}: steps were faster than when they were measured"] if more else []),
         *compared_lines(result),
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {run.path / 'export'}: {', '.join(Path(name).name for name in result['files'])}",
         f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
     ]
-
-
-def more_epochs_line(result: dict[str, Any]) -> list[str]:
-    """That the training had more epochs than planned, if it had."""
-    if "more_epochs" not in result:
-        return []
-    done, planned = (result["more_epochs"][name] for name in ("done", "epochs"))
-    return [f"the training had {done} epochs instead of {planned}: steps were faster than when they were measured"]
 
 
 def no_better_than_chance(highest: float, facts: Facts) -> list[str]:

@@ -16,10 +16,25 @@ def about_the_end(done: int, wanted: int, by: str) -> dict[str, Any]:
 
 def how_it_ended(result: Any) -> str | None:
     """`31 of 69 epochs: --max-minutes`; None of a training that did all its epochs, and of a damaged result."""
-    said = result.get("ended_early") if isinstance(result, dict) else None
-    if not isinstance(said, dict) or said.get("by") not in BY:
-        return None
-    done, wanted = (said.get(name) for name in ("done", "epochs"))
-    if not (type(done) is int and type(wanted) is int and 0 <= done < wanted < 10**9):
-        return None
-    return f"{done:,} of {wanted:,} epochs: {said['by']}"
+    said = _said(result, "ended_early")
+    done, wanted = _numbers(said)
+    return f"{done:,} of {wanted:,} epochs: {said['by']}" if done < wanted and said.get("by") in BY else None
+
+
+def more_than_planned(result: Any) -> str | None:
+    """`61 epochs instead of 39`; None of a training that did no more than planned, and of a damaged result."""
+    done, wanted = _numbers(_said(result, "more_epochs"))
+    return f"{done:,} epochs instead of {wanted:,}" if done > wanted else None
+
+
+def _said(result: Any, name: str) -> dict[str, Any]:
+    said = result.get(name) if isinstance(result, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
+def _numbers(said: dict[str, Any]) -> tuple[int, int]:
+    """The epochs that were done and those that were wanted; 0 and 0 if these are no such numbers."""
+    done, wanted = said.get("done"), said.get("epochs")
+    if type(done) is int and type(wanted) is int and 0 <= done < 10**9 and 0 <= wanted < 10**9:
+        return done, wanted
+    return 0, 0

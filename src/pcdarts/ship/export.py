@@ -32,7 +32,7 @@ from pcdarts.network.classifier import WEIGHTS, Blueprint, Classifier
 from pcdarts.network.complexity import complexity
 from pcdarts.network.stock import AnyNetwork
 from pcdarts.run.device import choose_device
-from pcdarts.run.ended_early import how_it_ended
+from pcdarts.run.ended_early import how_it_ended, more_than_planned
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import write_text
 from pcdarts.ship import hub
@@ -265,11 +265,12 @@ def errors_of(run: RunFolder) -> dict[str, Any]:
     """The number of test images that a run measured, the top-1 error in %, and the top-5 error if it is known.
 
     Also the epoch whose weights they are of, if validation images have chosen it, and how the training ended, if that
-    was before its last epoch.
+    was not with as many epochs as were planned.
     """
     result = run.read_result()
     known: dict[str, Any] = {name: result.get(f"test_{name}") for name in ("images", "top1_error", "top5_error")}
     known |= {"best_epoch": result.get("best_epoch"), "ended_early": how_it_ended(result)}
+    known |= {"more_epochs": more_than_planned(result)}
     if not all(isinstance(known[name], float | int) for name in ("images", "top1_error")):
         raise InputError(
             f"{run.result} has no test error: if its training was told to measure none (test: false), train again with "
