@@ -185,8 +185,9 @@ def test_what_looks_at_a_search_in_stages_counts_the_epochs_of_all(tmp_path: Pat
     done(tmp_path, "report", str(stages), "--out", "report")
     assert (
         "epochs 1 to 2 with 3 cells and K = 2, α frozen in the first epoch; epochs 3 to 4 with 5 cells and K = 2, "
-        "α frozen in the first epoch: what is shaded"
+        "α frozen in the first epoch."
     ) in (tmp_path / "report" / "report.md").read_text()
+    assert "Pale: α was frozen in the first epoch and in epoch 3." in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_a_search_that_found_a_whole_cell_has_none_to_choose_within_a_budget(

@@ -11,7 +11,7 @@ from pcdarts.run.run_folder import RunFolder
 def test_a_search_tells_how_its_weights_moved(runs: Path) -> None:
     history = read_history(RunFolder(runs / "one"), "one")
     assert history.epochs == [1, 2, 3, 4, 5]
-    assert (history.space.num_nodes, history.frozen, history.edge_normalization) == (4, 2, True)
+    assert (history.space.num_nodes, history.frozen, history.edge_normalization) == (4, ((1, 2),), True)
     assert len(history.op_weights["normal"]) == 5
     assert [len(row) for row in history.op_weights["reduce"][0]] == [8] * 5
     assert abs(sum(history.edge_weights["normal"][-1][:2]) - 1) < 1e-5  # softmax over the edges into node 2

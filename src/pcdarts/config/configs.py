@@ -139,7 +139,7 @@ class SearchConfig(
         if limit is not None and not getattr(cls, "has_budgets", True):
             raise ValueError(
                 f"{info.field_name} limits the cells that a method weighs operation by operation, and "
-                f"{info.data.get('method')} finds whole cells: drop it, or use method darts"
+                f"{info.data.get('method')} {cls.without_budgets}: drop it, or use method darts"  # type: ignore[attr-defined]
             )
         return limit
 

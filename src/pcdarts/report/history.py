@@ -1,7 +1,7 @@
 """The settings, records and results that runs have saved, finished or not."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError
-from pcdarts.report.drawing.axes import in_the_first
+from pcdarts.report.drawing.axes import Spans, in_epochs
 from pcdarts.run.run_folder import RunFolder
 
 Record = dict[str, Any]
@@ -51,8 +51,8 @@ class SearchHistory(History):
 
     space: CellSpace
     edge_normalization: bool
-    frozen: int
-    """The number of first epochs in which α and β were frozen; further stages may have more (`in_stages`)."""
+    frozen: Spans
+    """The epochs in which α and β were frozen, of all stages."""
     epochs: list[int]
     """Those of `op_weights` and `edge_weights`; empty for a random search, which has no weights."""
     op_weights: dict[CellKind, list[list[list[float]]]]
@@ -70,7 +70,8 @@ class SearchHistory(History):
         parts, first = [], 1
         for stage in self.run.read_stages():
             last = first + stage["epochs"] - 1
-            frozen = f", α frozen {in_the_first(stage['arch_frozen_epochs'])}" if stage["arch_frozen_epochs"] else ""
+            still = stage["arch_frozen_epochs"]
+            frozen = f", α frozen {in_epochs(((1, still),))}" if still else ""
             parts.append(f"epochs {first} to {last} with {stage['num_cells']} cells and K = {stage['k']}{frozen}")
             first = last + 1
         return "; ".join(parts)
@@ -103,20 +104,28 @@ def read_history(run: RunFolder, name: str) -> SearchHistory:
     genotype = None
     with suppress(InputError):
         genotype = Genotype.from_file(run.genotype)
-    frozen = next(
-        (stage["arch_frozen_epochs"] for stage in run.read_stages()), known.settings.get("arch_frozen_epochs")
-    )
     return SearchHistory(
         **vars(known),
         space=space,
         edge_normalization=known.settings.get("edge_normalization") is not False,
-        frozen=frozen if isinstance(frozen, int) else 0,
+        frozen=_frozen(run, known.settings),
         epochs=[record["epoch"] for record in weighed],
         op_weights={kind: [record["op_weights"][kind] for record in weighed] for kind in space.kinds},
         edge_weights={kind: [record["edge_weights"][kind] for record in weighed] for kind in space.kinds},
         genotypes=genotypes,
         genotype=genotype or (genotypes[max(genotypes)] if genotypes else None),
     )
+
+
+def _frozen(run: RunFolder, settings: Mapping[str, Any]) -> Spans:
+    epochs, before = settings.get("arch_frozen_epochs"), 0
+    spans = [(1, epochs if type(epochs) is int else 0)]
+    if stages := run.read_stages():
+        spans = []
+        for stage in stages:
+            spans.append((before + 1, before + stage["arch_frozen_epochs"]))
+            before += stage["epochs"]
+    return tuple((first, last) for first, last in spans if first <= last)
 
 
 def read_trainings(run: RunFolder, name: str) -> list[History]:

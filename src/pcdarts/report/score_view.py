@@ -8,7 +8,7 @@ from pcdarts.cell.canonical import canonical
 from pcdarts.errors import InputError, counted, first_of, in_short, listed
 from pcdarts.jobs.outcome.scoring import RunScores, scores_of
 from pcdarts.jobs.score import in_words
-from pcdarts.report.drawing.axes import in_the_first, thinned
+from pcdarts.report.drawing.axes import Spans, in_epochs, thinned
 from pcdarts.report.drawing.charts import IntervalRow, interval_chart
 from pcdarts.report.drawing.front import FrontPoint, front, front_chart, front_picture
 from pcdarts.report.drawing.score_charts import CHANCE, LIMITS, Curve, Points, percentile_chart
@@ -260,7 +260,7 @@ def _curves(groups: Sequence[Group], scores: Scores, job: str) -> list[Curve]:
         mean = _mean_of(done or [points for _, points in known])
         frozen = {entry.search.frozen for entry, _ in known if entry.search}
         if mean:
-            still = frozen.pop() if len(frozen) == 1 and job == "search" else 0
+            still = frozen.pop() if len(frozen) == 1 and job == "search" else ()
             curves.append(Curve(group.name, still, mean, [points for _, points in known] if len(known) > 1 else []))
     return curves
 
@@ -318,16 +318,18 @@ def _epochs_table(curves: Sequence[Curve], step: str) -> Table:
 
 def _frozen(curves: Iterable[Curve]) -> list[str]:
     """In which epochs α and β were frozen, in a sentence."""
-    names: dict[int, list[str]] = {}
+    names: dict[Spans, list[str]] = {}
     for curve in curves:
         names.setdefault(curve.frozen, []).append(curve.name)
     spans = []
     for epochs, found in sorted(names.items()):
         if epochs:
-            spans.append(in_the_first(epochs) + (f" of {in_short(found)}" if len(names) > 1 else ""))
+            spans.append(in_epochs(epochs) + (f" of {in_short(found)}" if len(names) > 1 else ""))
     if not spans:
         return []
     frozen = f"α and β were frozen {listed(spans, 'and')}"
+    if any(len(epochs) > 1 for epochs in names):
+        return [f"{frozen}: nothing is learnt about the cell there."]
     return [f"{frozen}: what is derived there comes from the random numbers of the start."]
 
 

@@ -122,8 +122,7 @@ def _stages(group: Group) -> str:
     found = dict.fromkeys(filter(None, (search.in_stages for search in group.searches)))
     if not found:
         return ""
-    again = ": what is shaded or pale in its charts are the frozen epochs of the first one alone"
-    return f"Stages of {group.name}: {' | '.join(found)}{again if ';' in ''.join(found) else ''}."
+    return f"Stages of {group.name}: {' | '.join(found)}."
 
 
 def _shared_cell(training: Entry, first: Entry) -> str:

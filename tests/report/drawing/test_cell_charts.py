@@ -8,6 +8,7 @@ import pytest
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import published
+from pcdarts.report.drawing.axes import Spans
 from pcdarts.report.drawing.cell_charts import edge_weights_chart, genotype_timeline, named, op_weights_chart, spoken
 from pcdarts.report.drawing.style import COLOURS_LIGHT
 
@@ -83,26 +84,35 @@ def test_a_panel_names_the_operation_that_leads_in_the_end_but_never_none() -> N
 
 
 def test_fifty_epochs_of_fourteen_edges_take_at_most_sixty_kilobytes_and_more_epochs_take_no_more() -> None:
+    frozen = ((1, 15),)
     sizes = [
-        len(op_weights_chart(SPACE, moving_ops(SPACE, epochs), range(1, epochs + 1), "normal", frozen=15).encode())
+        len(op_weights_chart(SPACE, moving_ops(SPACE, epochs), range(1, epochs + 1), "normal", frozen=frozen).encode())
         for epochs in (50, 60, 600)
     ]
     assert sizes[0] < 60_000
     assert sizes[2] == pytest.approx(sizes[1], rel=0.05)
 
 
-@pytest.mark.parametrize(("frozen", "said"), [(1, "in the first epoch."), (3, "in the first 3 epochs.")])
-def test_it_is_said_how_many_epochs_were_frozen(frozen: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("frozen", "said"),
+    [
+        (((1, 1),), "in the first epoch."),
+        (((1, 3),), "in the first 3 epochs."),
+        (((1, 2), (4, 4)), "in the first 2 epochs and in epoch 4."),
+        (((3, 4),), "in epochs 3 to 4."),
+    ],
+)
+def test_it_is_said_which_epochs_were_frozen(frozen: Spans, said: str) -> None:
     assert f"α was frozen {said}" in op_weights_chart(SPACE, moving_ops(SPACE, 6), range(1, 7), "normal", frozen=frozen)
 
 
-@pytest.mark.parametrize("frozen", [0, 3])
-def test_the_frozen_epochs_are_visible_in_every_panel_if_there_are_some(frozen: int) -> None:
+@pytest.mark.parametrize("frozen", [(), ((1, 3),), ((1, 2), (4, 5))])
+def test_the_frozen_epochs_are_visible_in_every_panel_if_there_are_some(frozen: Spans) -> None:
     ops = op_weights_chart(SPACE, moving_ops(SPACE, 6), range(1, 7), "normal", frozen=frozen)
     edges = edge_weights_chart(SPACE, moving_edges(SPACE, 6), range(1, 7), "normal", frozen=frozen)
     timeline = genotype_timeline(dict.fromkeys(range(1, 7), published("pc_darts_cifar10")), "normal", frozen=frozen)
     for chart, style in ((ops, "veil"), (edges, "frozen"), (timeline, "frozen")):
-        assert [len(of_class(panel, style)) for panel in panels(chart)] == [int(frozen > 0)] * len(panels(chart))
+        assert [len(of_class(panel, style)) for panel in panels(chart)] == [len(frozen)] * len(panels(chart))
 
 
 @pytest.mark.parametrize("num_nodes", [3, 5, 6, 7])
@@ -118,10 +128,10 @@ def test_every_node_has_a_panel_with_a_named_line_for_each_edge_that_enters_it(n
 @pytest.mark.parametrize("epochs", [0, 1, 2])
 def test_a_search_that_has_only_begun_is_drawn(epochs: int) -> None:
     span = range(1, epochs + 1)
-    assert len(panels(op_weights_chart(SPACE, moving_ops(SPACE, epochs), span, "normal", frozen=1))) == 14
-    assert len(panels(edge_weights_chart(SPACE, moving_edges(SPACE, epochs), span, "normal", frozen=1))) == 4
+    assert len(panels(op_weights_chart(SPACE, moving_ops(SPACE, epochs), span, "normal", frozen=((1, 1),)))) == 14
+    assert len(panels(edge_weights_chart(SPACE, moving_edges(SPACE, epochs), span, "normal", frozen=((1, 1),)))) == 4
     genotypes = {epoch: published("darts_v1") for epoch in span}
-    assert len(panels(genotype_timeline(genotypes, "normal", frozen=1))) == (4 if epochs else 0)
+    assert len(panels(genotype_timeline(genotypes, "normal", frozen=((1, 1),)))) == (4 if epochs else 0)
 
 
 def test_weights_that_never_moved_and_weights_that_diverged_break_nothing() -> None:

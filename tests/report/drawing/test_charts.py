@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pcdarts.cell.space import PRIMITIVES
 from pcdarts.report.drawing import style
-from pcdarts.report.drawing.axes import fit, spread, thinned
+from pcdarts.report.drawing.axes import Spans, fit, spread, thinned
 from pcdarts.report.drawing.charts import (
     IntervalRow,
     Level,
@@ -27,7 +27,7 @@ Element = ElementTree.Element
 HOSTILE = "<script>alert('\"&')</script>"
 
 
-def lines(*series: Series, frozen: float = 0) -> Element:
+def lines(*series: Series, frozen: Spans = ()) -> Element:
     return parsed(line_chart(series, title="Learning", x_label="epoch", y_label="top-1 error, %", frozen=frozen))
 
 
@@ -124,12 +124,20 @@ def test_counts_are_drawn_as_steps() -> None:
 def test_the_frozen_epochs_are_shaded_and_explained_only_if_there_are_some() -> None:
     series = Series("a", [(epoch, 90 - epoch) for epoch in range(1, 11)])
     assert not drawn(lines(series), "frozen")
-    figure = lines(series, frozen=4)
+    figure = lines(series, frozen=((1, 4),))
     (shade,) = drawn(figure, "frozen")
     left, fourth = (points_of(drawn(figure)[0])[index][0] for index in (0, 3))
     assert float(shade.attrib["x"]) == pytest.approx(left, abs=0.2)
     assert float(shade.attrib["width"]) == pytest.approx(fourth - left, abs=0.2)
     assert "α and β frozen" in words(figure)
+
+
+def test_the_frozen_epochs_of_a_later_stage_are_shaded_from_the_end_of_the_stage_before() -> None:
+    figure = lines(Series("a", [(epoch, 90 - epoch) for epoch in range(1, 11)]), frozen=((1, 2), (6, 7), (12, 13)))
+    shades = [(float(each.attrib["x"]), float(each.attrib["width"])) for each in drawn(figure, "frozen")]
+    places = [place for place, _ in points_of(drawn(figure)[0])]
+    ends = [(places[0], places[1]), (places[4], places[6])]  # the last ones are yet to come
+    assert shades == [(pytest.approx(start, abs=0.2), pytest.approx(end - start, abs=0.2)) for start, end in ends]
 
 
 def test_a_long_series_stays_small_and_keeps_its_ends() -> None:

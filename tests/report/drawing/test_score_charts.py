@@ -19,7 +19,7 @@ def paths(tree: ElementTree.Element, style: str) -> list[str]:
 
 
 def test_a_curve_is_drawn_between_0_and_100_with_chance_in_the_middle() -> None:
-    tree = chart(Curve("a", 0, [(1, 0.0), (2, 100.0)]))
+    tree = chart(Curve("a", (), [(1, 0.0), (2, 100.0)]))
     (line,), (chance,) = paths(tree, "line"), paths(tree, "level")
     low, high = (float(y) for y in re.findall(r"[\d.]+ ([\d.]+)", line))
     assert float(re.findall(r"M[\d.]+ ([\d.]+)", chance)[0]) == (low + high) / 2
@@ -27,22 +27,23 @@ def test_a_curve_is_drawn_between_0_and_100_with_chance_in_the_middle() -> None:
 
 
 def test_seeds_have_thin_lines_while_they_are_few() -> None:
-    few = chart(Curve("a", 0, POINTS, [POINTS] * 3), Curve("b", 0, POINTS, [POINTS] * 3))
+    few = chart(Curve("a", (), POINTS, [POINTS] * 3), Curve("b", (), POINTS, [POINTS] * 3))
     assert (len(paths(few, "line")), len(paths(few, "line thin"))) == (2, 6)
-    many = chart(Curve("a", 0, POINTS, [POINTS] * 7), Curve("b", 0, POINTS, [POINTS] * 7))
+    many = chart(Curve("a", (), POINTS, [POINTS] * 7), Curve("b", (), POINTS, [POINTS] * 7))
     assert (len(paths(many, "line")), len(paths(many, "line thin"))) == (2, 0)
 
 
 def test_frozen_epochs_are_shaded_or_where_they_differ_ended_by_a_ring() -> None:
-    same = chart(Curve("a", 2, POINTS), Curve("b", 2, POINTS))
+    same = chart(Curve("a", ((1, 2),), POINTS), Curve("b", ((1, 2),), POINTS))
     assert (len(paths(same, "frozen")), len(paths(same, "ring"))) == (1, 0)
-    different = chart(Curve("a", 2, POINTS), Curve("b", 1, POINTS), Curve("never", 0, POINTS))
-    assert (len(paths(different, "frozen")), len(paths(different, "ring"))) == (0, 2)
+    different = chart(Curve("a", ((1, 1), (3, 3)), POINTS), Curve("b", ((1, 1),), POINTS), Curve("never", (), POINTS))
+    assert (len(paths(different, "frozen")), len(paths(different, "ring"))) == (0, 3)
     assert "α and β frozen up to here" in "".join(different.itertext())
 
 
 def test_more_curves_than_there_are_colours_have_a_panel_each() -> None:
-    tree = chart(*(Curve(f"method {number}", number % 2 * 2, POINTS, [POINTS, POINTS]) for number in range(20)))
+    frozen = [((1, 2),) * (number % 2) for number in range(20)]
+    tree = chart(*(Curve(f"method {number}", frozen[number], POINTS, [POINTS, POINTS]) for number in range(20)))
     assert len([svg for svg in tree.iter("svg") if svg.get("class") == "plot"]) == 20
     assert len(paths(tree, "level")) == 20
     assert len(paths(tree, "frozen")) == 10
@@ -51,6 +52,6 @@ def test_more_curves_than_there_are_colours_have_a_panel_each() -> None:
 
 def test_of_very_many_curves_the_first_are_drawn_and_the_others_counted() -> None:
     long = [(epoch, 50.0) for epoch in range(1, 601)]
-    text = percentile_chart([Curve(str(n), 0, long, [long] * 5) for n in range(70)], title="When?", x_label="epoch")
+    text = percentile_chart([Curve(str(n), (), long, [long] * 5) for n in range(70)], title="When?", x_label="epoch")
     assert "10 more are not drawn." in text
     assert len(text) < 250_000

@@ -14,6 +14,8 @@ class MethodSettings(Group):
 
     has_budgets: ClassVar[bool] = True
     """Whether the method weighs each operation of each edge, so that the best cell within a budget can be derived."""
+    without_budgets: ClassVar[str] = "finds whole cells"
+    """What a method does that does not, as the reason why it has no budgets."""
     beside_steps: ClassVar[str] = ""
     """What the method does besides the steps of a search, in a few words: `--plan` says that it does not measure it."""
     needs_costs: ClassVar[bool] = False

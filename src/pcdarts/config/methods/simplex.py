@@ -61,7 +61,8 @@ class ParsecSettings(MethodSettings):
 class BayesnasSettings(MethodSettings):
     """sparse switches on operations and edges, with priors in closed form; the cell keeps the relevant (BayesNAS)"""
 
-    has_budgets: ClassVar[bool] = False  # the cell follows the priors, not the weights of the mixture
+    has_budgets: ClassVar[bool] = False
+    without_budgets: ClassVar[str] = "finds cells by the priors of its switches"
 
     operation_sparsity: Positive = setting(
         0.01, "weight of the sparsity of the operations' switches in their loss", after="edge_normalization"

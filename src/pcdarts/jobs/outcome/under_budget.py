@@ -161,9 +161,9 @@ def show_best(config: ShowConfig) -> None:
     if not run.config.is_file():
         raise InputError(f"--budget lists cells of a finished search, and {run.path} is no run folder: name a search")
     searched = resolve(SearchConfig, file=run.config)
-    if not METHOD_SETTINGS[searched.method].has_budgets:
+    if not (settings := METHOD_SETTINGS[searched.method]).has_budgets:
         raise InputError(
-            f"{run.path} was searched by {searched.method}, which finds whole cells and does not weigh their "
+            f"{run.path} was searched by {searched.method}, which {settings.without_budgets} and does not weigh their "
             "operations: --budget has nothing to choose from; drop it"
         )
     result = run.read_result()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from pcdarts.errors import listed
 from pcdarts.report.drawing.style import NUM_SERIES
 
 _SHAPES = (
@@ -107,15 +108,17 @@ def rect(style: str, x: float, y: float, width: float, height: float) -> str:
     return f'<rect class="{style}" x="{x:.4g}" y="{y:.4g}" width="{width:.4g}" height="{height:.4g}"/>'
 
 
+Spans = tuple[tuple[int, int], ...]
+"""Epochs from a first to a last one, each counted from 1, such as those with frozen α and β."""
+
 FROZEN_ENTRY = ("", rect("frozen", 4, 0, 18, 12), "α and β frozen")
 """The entry of a key for shaded epochs."""
 
 
-def frozen_band(x: Scale, frozen: float, top: float, bottom: float, style: str = "frozen") -> list[str]:
-    """The shade of the first `frozen` epochs, if any is on the scale."""
-    if frozen <= x.low:
-        return []
-    return [rect(style, x.start, top, x(min(frozen, x.high)) - x.start, bottom - top)]
+def frozen_band(x: Scale, frozen: Spans, top: float, bottom: float, style: str = "frozen") -> list[str]:
+    """The shades of the `frozen` epochs that are on the scale: each from the end of the epoch before it to its own."""
+    cut = [(max(first - 1, x.low), min(last, x.high)) for first, last in frozen]
+    return [rect(style, x(low), top, x(high) - x(low), bottom - top) for low, high in cut if high > low]
 
 
 def line_sample(colour: int) -> str:
@@ -135,9 +138,15 @@ def figure(title: str, *parts: str, wide: bool = False, broad: bool = False) -> 
     return f'<figure class="{style}"><figcaption>{escape(title)}</figcaption>{"".join(parts)}</figure>'
 
 
-def in_the_first(epochs: int) -> str:
-    """`in the first epoch`, `in the first 5 epochs`."""
-    return "in the first epoch" if epochs == 1 else f"in the first {epochs} epochs"
+def in_epochs(spans: Spans) -> str:
+    """`in the first epoch`, `in the first 5 epochs and in epochs 26 to 30`."""
+    return listed([_in_words(first, last) for first, last in spans], "and")
+
+
+def _in_words(first: int, last: int) -> str:
+    if first == 1:
+        return "in the first epoch" if last == 1 else f"in the first {last} epochs"
+    return f"in epoch {first}" if first == last else f"in epochs {first} to {last}"
 
 
 def scrolling(drawing: str) -> str:

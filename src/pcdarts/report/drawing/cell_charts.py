@@ -14,11 +14,12 @@ from pcdarts.cell.space import OPERATIONS, CellForm, CellKind, CellSpace
 from pcdarts.report.drawing.axes import (
     FROZEN_ENTRY,
     Scale,
+    Spans,
     drawable,
     figure,
     fit,
     frozen_band,
-    in_the_first,
+    in_epochs,
     key,
     line_sample,
     marker,
@@ -42,12 +43,12 @@ def op_weights_chart(
     epochs: Sequence[int],
     kind: CellKind,
     *,
-    frozen: int = 0,
+    frozen: Spans = (),
 ) -> str:
     """A panel for every edge: the softmaxed weights α̂ of its operations, stacked, over the epochs.
 
     `weights` is [epochs][edges][primitives]; the last of them name the strongest operation other than `none` in the
-    panel's heading. The first `frozen` epochs are pale. Of more than 60 epochs 60 are drawn.
+    panel's heading. The `frozen` epochs are pale. Of more than 60 epochs 60 are drawn.
     """
     chosen = thinned(len(epochs), _MOST_EPOCHS)
     grids = []
@@ -63,13 +64,13 @@ def op_weights_chart(
         "key; the heading names the operation that is strongest at the end."
     )
     if frozen:
-        note += f" Pale: α was frozen {in_the_first(frozen)}."
+        note += f" Pale: α was frozen {in_epochs(frozen)}."
     title = f"Weights of the operations (α̂), {_KINDS[kind]}"
     return figure(title, key(entries), f'<p class="note">{note}</p>', *grids, wide=True)
 
 
 def edge_weights_chart(
-    space: CellSpace, weights: Sequence[Sequence[float]], epochs: Sequence[int], kind: CellKind, *, frozen: int = 0
+    space: CellSpace, weights: Sequence[Sequence[float]], epochs: Sequence[int], kind: CellKind, *, frozen: Spans = ()
 ) -> str:
     """A panel for every node: the softmaxed weights β̂ of the edges that enter it, over the epochs.
 
@@ -93,7 +94,7 @@ def edge_weights_chart(
     return figure(title, key(entries), _grid(panels, columns=space.num_intermediate), wide=True)
 
 
-def genotype_timeline(genotypes: dict[int, Genotype], kind: CellKind, *, frozen: int = 0) -> str:
+def genotype_timeline(genotypes: dict[int, Genotype], kind: CellKind, *, frozen: Spans = ()) -> str:
     """A panel for every node: which edges it would keep, and with which operation, after each epoch.
 
     A row for each source, a bar as long as an operation is kept, a notch wherever something new begins.
@@ -133,7 +134,7 @@ def named(node: int, form: CellForm) -> str:
     return f"k−{form.num_inputs - node}" if node < form.num_inputs else str(node)
 
 
-def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[float]]], frozen: int) -> str:
+def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[float]]], frozen: Spans) -> str:
     """The panel of one edge; `weights` holds an epoch and its weights [primitives] each."""
     top, bottom = 18.0, 106.0
     arrow = " → ".join(named(node, space.form) for node in (space.edges[edge].source, space.edges[edge].target))
@@ -157,7 +158,7 @@ def _operations(space: CellSpace, edge: int, weights: list[tuple[int, Sequence[f
 
 
 def _edges(
-    form: CellForm, target: int, lines: list[list[tuple[int, float]]], equal: float, reach: float, frozen: int
+    form: CellForm, target: int, lines: list[list[tuple[int, float]]], equal: float, reach: float, frozen: Spans
 ) -> str:
     """The panel of one node: a line for each source, around the weight `equal`, give or take `reach`."""
     top, bottom, left, right = 22.0, 122.0, 34.0, 122.0
@@ -182,15 +183,14 @@ def _edges(
     return plot(_WIDTH, 140, f"Edges into node {target}: {said or 'nothing yet'}", parts)
 
 
-def _kept(form: CellForm, target: int, kept: list[tuple[int, list[tuple[str, int]]]], frozen: int) -> str:
+def _kept(form: CellForm, target: int, kept: list[tuple[int, list[tuple[str, int]]]], frozen: Spans) -> str:
     """The panel of one node; `kept` holds an epoch and the node's edges (primitive, source) each."""
     width, top = 340, 22
     last = kept[-1][0] + 1
     bottom = top + _ROW * target
     x = Scale(kept[0][0], last, _NAMES, width)
-    parts = []
-    if frozen >= x.low:
-        parts.append(rect("frozen", _NAMES, top, x(min(frozen + 1, last)) - _NAMES, bottom - top))
+    # A bar reaches from its epoch to the next one, and so does the shade.
+    parts = frozen_band(x, tuple((first + 1, end + 1) for first, end in frozen), top, bottom)
     for source in range(target):
         parts.append(f'<path class="grid" d="M{_NAMES} {top + _ROW * (source + 1)}H{width}"/>')
         parts.append(text(0, top + _ROW * source + 15, named(source, form)))

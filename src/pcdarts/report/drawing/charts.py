@@ -13,15 +13,16 @@ from typing import NamedTuple
 from pcdarts.report.drawing.axes import (
     FROZEN_ENTRY,
     Scale,
+    Spans,
     drawable,
     figure,
     fit,
+    frozen_band,
     key,
     line_sample,
     marker,
     number,
     plot,
-    rect,
     scrolling,
     series,
     text,
@@ -52,8 +53,8 @@ class Series:
     """Whether a value holds until the next one (a count), instead of moving straight towards it."""
     thin: bool = False
     """Whether it is a thin line without a marker, beside the mean of all lines of its name."""
-    moves_after: float | None = None
-    """Up to this x α and β were frozen: marked by a ring, in a chart whose lines differ in it."""
+    moves_after: Sequence[float] = ()
+    """Up to each of these x α and β were frozen: marked by rings, in a chart whose lines differ in them."""
 
 
 class Level(NamedTuple):
@@ -98,12 +99,12 @@ def line_chart(
     title: str,
     x_label: str,
     y_label: str,
-    frozen: float = 0,
+    frozen: Spans = (),
     limits: tuple[float, float] | None = None,
     level: Level | None = None,
     broad: bool = False,
 ) -> str:
-    """Lines with a marker at the end of each; x up to `frozen`, the epochs with frozen α and β, is shaded.
+    """Lines with a marker at the end of each; the epochs with `frozen` α and β are shaded.
 
     At most 200 points of a line are drawn. `limits` are those of y (default: the range of the lines). A `broad` chart
     is twice as wide, with text of the same size.
@@ -112,14 +113,12 @@ def line_chart(
     width = 2 * _WIDTH if broad else _WIDTH
     x, y, axes = _frame(points, x_label, y_label, limits=limits, width=width)
     entries = [(series(line.colour), line_sample(line.colour), line.name) for line in lines]
-    if any(line.moves_after is not None for line in lines):
+    if any(line.moves_after for line in lines):
         entries.append(("", f'<circle class="ring" cx="13" cy="6" r="{_RING}"/>', "α and β frozen up to here"))
     if level:
         axes.append(f'<path class="level" d="M{x.start:.1f} {y(level.value):.1f}H{x.end:g}"/>')
         entries.append(level.entry)
-    shade = []
-    if frozen > x.low:
-        shade = [rect("frozen", x.start, y.end, x(min(frozen, x.high)) - x.start, y.start - y.end)]
+    if shade := frozen_band(x, frozen, y.end, y.start):
         entries.append(FROZEN_ENTRY)
     says = f"{title}: {y_label} over {x_label}, {'; '.join(_in_words(line) for line in lines if not line.thin)}"
     drawing = plot(width, _HEIGHT, says, [*shade, *axes, *(_line(line, x, y) for line in lines)])
@@ -228,17 +227,17 @@ def _line(line: Series, x: Scale, y: Scale) -> str:
         path += f"M{places[0][0]:.1f} {places[0][1]:.1f}"
         path += "".join(f"H{h:.1f}V{v:.1f}" if line.step else f"L{h:.1f} {v:.1f}" for h, v in places[1:])
     mark = marker(*end, line.colour) if end and not line.thin else ""
-    if (ring := _ring(line)) is not None:
-        mark += f'<circle class="ring" cx="{x(ring[0]):.1f}" cy="{y(ring[1]):.1f}" r="{_RING}"/>'
+    for at, value in _rings(line):
+        mark += f'<circle class="ring" cx="{x(at):.1f}" cy="{y(value):.1f}" r="{_RING}"/>'
     style = "line thin" if line.thin else "line"
     return f'<g class="{series(line.colour)}"><path class="{style}" d="{path}"/>{mark}</g>' if path else ""
 
 
-def _ring(line: Series) -> tuple[float, float] | None:
-    """The last point with frozen α and β, of a line that marks it."""
-    at = line.moves_after
-    still = [(x, y) for x, y in line.points if at is not None and x <= at and y is not None and drawable(y)]
-    return still[-1] if still else None
+def _rings(line: Series) -> list[tuple[float, float]]:
+    """The last points with frozen α and β, of a line that marks them."""
+    known = [(x, y) for x, y in line.points if y is not None and drawable(y)]
+    before = [[point for point in known if point[0] <= at] for at in line.moves_after]
+    return [still[-1] for still in before if still]
 
 
 def _in_words(line: Series) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from pcdarts.cell.space import CellKind
-from pcdarts.report.drawing.axes import thinned
+from pcdarts.report.drawing.axes import Spans, thinned
 from pcdarts.report.drawing.charts import Series, line_chart
 from pcdarts.report.history import History, SearchHistory
 from pcdarts.report.subject import Group
@@ -64,7 +64,7 @@ def learning_curves(groups: Sequence[Group]) -> list[str]:
             lines = _lines(groups, points)
             if lines:
                 title, unit = quantity.title, quantity.unit
-                frozen = _frozen(groups) if job == "search" else 0
+                frozen = _frozen(groups) if job == "search" else ()
                 charts.append(line_chart(lines, title=title, x_label="epoch", y_label=unit, frozen=frozen))
     return charts
 
@@ -104,7 +104,7 @@ def _lines(groups: Sequence[Group], points: Callable[[History], _Points], step: 
     ]
 
 
-def _frozen(groups: Iterable[Group]) -> int:
-    """The number of epochs with frozen α and β, if it is the same in all searches."""
+def _frozen(groups: Iterable[Group]) -> Spans:
+    """The epochs with frozen α and β, if they are the same in all searches."""
     frozen = {search.frozen for group in groups for search in group.searches if search.epochs}
-    return frozen.pop() if len(frozen) == 1 else 0
+    return frozen.pop() if len(frozen) == 1 else ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pcdarts.report.drawing.axes import (
     FROZEN_ENTRY,
     Scale,
+    Spans,
     figure,
     fit,
     frozen_band,
@@ -39,8 +40,8 @@ class Curve:
     """The percentile of the cells that the searches of one method would have given after each epoch."""
 
     name: str
-    frozen: int
-    """The number of first epochs in which α and β were frozen."""
+    frozen: Spans
+    """The epochs in which α and β were frozen."""
     mean: Points
     """Over the seeds."""
     seeds: Sequence[Points] = ()
@@ -64,14 +65,14 @@ def percentile_chart(curves: Sequence[Curve], *, title: str, x_label: str) -> st
     for colour, curve in enumerate(thin):
         if with_seeds:
             drawn += [Series(curve.name, _floats(points), colour, thin=True) for points in curve.seeds]
-        moves = curve.frozen if same is None and curve.frozen else None
+        moves = [last for _, last in curve.frozen] if same is None else []
         drawn.append(Series(curve.name, _floats(curve.mean), colour, moves_after=moves))
     return line_chart(
         drawn,
         title=title,
         x_label=x_label,
         y_label=_PERCENTILE,
-        frozen=same or 0,
+        frozen=same or (),
         limits=LIMITS,
         level=CHANCE,
         broad=True,
