@@ -80,3 +80,13 @@ def test_a_search_that_nobody_asks_for_is_left_out_where_the_training_needs_its_
     assert planned(minutes, facts, 0.002, 0, **fixed).search == (
         "it would leave too little time for the training (--minutes, --search always)"
     )
+
+
+def test_what_chooses_between_two_cells_is_no_longer_than_the_training_whose_cell_is_chosen() -> None:
+    facts = replace(CIFAR, validation=(45,) * 10)
+    trials = {
+        epochs: planned(10, facts, 0.0001, 0, num_cells=5, channels=8, search="always", epochs=epochs).trial_epochs
+        for epochs in (1, 4, 300)
+    }
+    assert (trials[1], trials[4]) == (2, 4)  # two at least
+    assert 4 < trials[300] < 300  # a twentieth of the time

@@ -132,8 +132,9 @@ class Planner:
         return weight, arch
 
     def trial_epochs(self, training: Training, seconds: float) -> int:
-        """The epochs of each short training between which validation chooses."""
-        return max(2, math.floor((search_rules.TRIAL_SHARE * seconds - training.load_seconds) / training.epoch_seconds))
+        """The epochs of each short training between which validation chooses: no more than the training itself has."""
+        fit = math.floor((search_rules.TRIAL_SHARE * seconds - training.load_seconds) / training.epoch_seconds)
+        return max(2, min(training.epochs, fit))
 
     def training(
         self,
