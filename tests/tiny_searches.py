@@ -13,6 +13,7 @@ TINY: dict[str, str] = {
     "nao": "--population 5 --children 2 --parents 2 --round-epochs 1 --code-size 4 --predictor-size 4 --code-epochs 2",
     "evolution": "--population 4 --sample 2 --children 2 --candidate-batches 1 --finalists 2",
     "random-ws": "--candidates 6 --candidate-batches 1 --finalists 2",
+    "darts-pt": "--tuning-epochs 1 --removal-batches 1",
     "p-darts": "--added-cells 0 1 --skip-dropout 0 0.4 0.7",  # two processes drop other numbers than one
 }
 """Flags by method, such as small populations and shallow stages; a method that is not here needs none."""

@@ -57,7 +57,10 @@ from command_line import (
         ("search --method gdsa", ": did you mean gdas?"),
         ("search --recipe gdas-smal", "has no recipe gdas-smal: did you mean 'gdas-small'? (use one of fashion-mini, "),
         ("search --recipe gdas-smal", ", or METHOD or METHOD-small (`pcdarts methods`))"),
-        ("search --method gdas --second-order", "second_order is for the method darts, not for gdas: drop it, or use"),
+        (
+            "search --method gdas --second-order",
+            "second_order is for the method darts or darts-pt, not for gdas: drop it,",
+        ),
         ("search --method gdas --channels 16 --k 3", "k is 3, but it must divide channels (16): use 1, 2, 4, 8 or 16"),
         ("search --method gdas --arch-frozen-epochs 99", "arch_frozen_epochs is 99, but it must be at most epochs"),
         ("search --device cuda:7", "device is cuda:7, but this machine has"),

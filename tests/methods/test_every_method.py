@@ -22,7 +22,7 @@ from pcdarts.config.recipes import resolve
 from pcdarts.data.streams import generator
 from pcdarts.learn import networks
 from pcdarts.learn.job_batches import plain_batches, training_data
-from pcdarts.learn.networks import make_method, make_supernet
+from pcdarts.learn.networks import make_method, make_supernet, method_with
 from pcdarts.learn.splits import split_images
 from pcdarts.learn.stages import stages_of
 from pcdarts.learn.steps import SearchStep, search_setting
@@ -268,12 +268,13 @@ def interrupted(method: str, part: str, epoch: int) -> Iterator[None]:
 def changed(method: str, parts: dict[str, Callable[[Any], Any]]) -> Iterator[None]:
     """Meanwhile each of these parts of a method is what a function makes of it."""
 
-    def make(*arguments: Any, **settings: Any) -> Any:
-        made = METHODS[method](*arguments, **settings)
+    def make(name: str, *arguments: Any) -> Any:
+        made = method_with(name, *arguments)
+        assert name == method
         for part, change in parts.items():
             setattr(made, part, change(getattr(made, part)))
         return made
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "METHODS", {**METHODS, method: make})
+        patch.setattr(networks, "method_with", make)
         yield

@@ -11,9 +11,11 @@ from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS, settings_of_method
 from pcdarts.config.methods.robust import RobustSettings
+from pcdarts.config.methods.selection import SELECTION
 from pcdarts.methods.method import Method
 from pcdarts.methods.methods import METHODS
 from pcdarts.methods.robust.switches import made_robust
+from pcdarts.methods.selection.darts_pt import PerturbationSelection
 from pcdarts.network.network import Network
 from pcdarts.network.stock import AnyNetwork, StockNetwork
 from pcdarts.supernet.supernet import Supernet
@@ -42,10 +44,13 @@ def method_with(
     device: torch.device | str,
     settings: Mapping[str, Any],
 ) -> Method:
-    """A method at its start; among its settings may be the switches of `methods/robust/`."""
+    """A method at its start; among its settings may be the switches of `methods/robust/` and `methods/selection/`."""
     switches = {key: value for key, value in settings.items() if key in RobustSettings.model_fields}
-    own = {key: value for key, value in settings.items() if key not in switches}
-    return made_robust(METHODS[name](space, edge_normalization, device, **own), switches)
+    selecting = {key: value for key, value in settings.items() if key in SELECTION}
+    own = {key: value for key, value in settings.items() if key not in {**switches, **selecting}}
+    method = made_robust(METHODS[name](space, edge_normalization, device, **own), switches)
+    by_perturbation = selecting.pop("selection", None) == "perturbation"
+    return PerturbationSelection(method, edge_normalization, **selecting) if by_perturbation else method
 
 
 def make_supernet(config: SearchConfig, space: CellSpace, num_classes: int, image_channels: int) -> Supernet:

@@ -85,8 +85,12 @@ def told(config: SearchConfig, stages: Sequence[SearchStage]) -> list[dict[str, 
 def _in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:
     """The configuration of a stage: `config`, changed where the stage says something else."""
     said = {name: value for name, value in asdict(stage).items() if not name.startswith("keeps")}
-    added = said.pop("added_cells")
+    added, share = said.pop("added_cells"), said.pop("learning_rate_share")
     changes = {name: value for name, value in said.items() if value is not None}
     if added:
         changes["num_cells"] = changes.get("num_cells", config.num_cells) + added
+    if share != 1:
+        rate = share * changes.get("learning_rate", config.learning_rate)
+        lowest = changes.get("learning_rate_min", config.learning_rate_min)
+        changes |= {"learning_rate": rate, "learning_rate_min": min(rate, lowest)}
     return SearchConfig(**config.model_dump() | changes) if changes else config

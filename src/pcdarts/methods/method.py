@@ -47,6 +47,8 @@ class Stage:
     k: int | None = None
     learning_rate: float | None = None
     learning_rate_min: float | None = None
+    learning_rate_share: float = 1.0
+    """Of the learning rate that the stage would begin with, which then falls no lower than to itself."""
     keeps_weights: bool = False
     """The supernet goes on with the weights and momenta of the stage before, widened where more channels are sampled
     (a smaller `k`); otherwise it begins with fresh ones. Not with other `num_cells`."""

@@ -17,6 +17,7 @@ from pcdarts.methods.sampling.evolution import Evolution
 from pcdarts.methods.sampling.nao import NAO
 from pcdarts.methods.sampling.pnas import PNAS
 from pcdarts.methods.sampling.random_ws import RandomWS
+from pcdarts.methods.selection.darts_pt import darts_pt
 from pcdarts.methods.snas import SNAS
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -35,6 +36,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "pnas": PNAS,
     "p-darts": PDARTS,
     "nao": NAO,
+    "darts-pt": darts_pt,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

@@ -1,19 +1,21 @@
 """What one search method alone can be told: for each method a group of settings, which only `--method` of it takes."""
 
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import field_validator
 
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
 from pcdarts.config.methods.pruning import PDartsSettings
-from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, NaoSettings, PnasSettings, RandomWSSettings
+from pcdarts.config.methods.selection import MEASURING, SelectionSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.sigmoids import FairDartsSettings
 from pcdarts.config.methods.simplex import BayesnasSettings, DrnasSettings, GaeaSettings, ParsecSettings
 
 
-class DartsSettings(RobustSettings):
+class DartsSettings(SelectionSettings):
     """softmaxes of all operations; alpha and beta learn by Adam on the arch split (DARTS, PC-DARTS)"""
 
     second_order: bool = setting(
@@ -22,6 +24,23 @@ class DartsSettings(RobustSettings):
     arch_learning_rate: Positive = setting(6e-4, "fixed learning rate of Adam on alpha and beta", after="gradient_clip")
     arch_adam_betas: tuple[Probability, Probability] = setting((0.5, 0.999), "momenta of Adam")
     arch_weight_decay: NotNegative = setting(1e-3, "weight decay of alpha and beta")
+
+
+class DartsPtSettings(DartsSettings):
+    """as darts; then operations and edges stay whose removal costs the supernet most (DARTS-PT)"""
+
+    has_budgets: ClassVar[bool] = False
+    beside_steps: ClassVar[str] = MEASURING
+    defaults: ClassVar[Any] = {"arch_learning_rate": 3e-4, "selection": "perturbation"}
+
+    @field_validator("selection")
+    @classmethod
+    def _it_is_this_selection(cls, selection: str) -> str:
+        if selection == "weights":
+            raise ValueError(
+                "selection is weights, but method darts-pt is darts with selection perturbation: use method darts"
+            )
+        return selection
 
 
 METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
@@ -40,6 +59,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "pnas": PnasSettings,
     "p-darts": PDartsSettings,
     "nao": NaoSettings,
+    "darts-pt": DartsPtSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 
@@ -52,12 +72,13 @@ def settings_of_method(config: Group) -> dict[str, Any]:
 def beside_steps(config: Group) -> str:
     """What the method of a search does besides its steps, which nothing measures beforehand."""
     of_method = METHOD_SETTINGS[config.method].beside_steps  # type: ignore[attr-defined]
+    measuring = MEASURING if getattr(config, "selection", "weights") == "perturbation" else ""
     eigenvalues = "the eigenvalues of the Hessian of alpha" if getattr(config, "eigenvalue_every", 0) else ""
-    return "; ".join(filter(None, [of_method, eigenvalues]))
+    return "; ".join(filter(None, dict.fromkeys([of_method, measuring, eigenvalues])))
 
 
 def method_in_words(config: Group) -> str:
     """What decides about the cost of the method's step."""
-    if isinstance(config, DartsSettings):
+    if isinstance(config, DartsSettings) and not isinstance(config, DartsPtSettings):
         return "second order" if config.second_order else "first order"
     return f"method {config.method}"  # type: ignore[attr-defined]

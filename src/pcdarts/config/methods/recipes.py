@@ -131,6 +131,14 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "learning_rate": 0.1,
         "learning_rate_min": 0.001,
     },
+    "darts-pt": {
+        "k": 1,
+        "edge_normalization": False,
+        "arch_frozen_epochs": 0,
+        "batch_size": 64,
+        "learning_rate": 0.025,
+        "learning_rate_min": 0.001,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -188,6 +196,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "code_size": 48,
         "code_epochs": 100,
     },
+    "darts-pt": {"arch_learning_rate": 6e-3, "tuning_epochs": 1},
 }
 """By method; the recipe's name ends with "-small"."""
 

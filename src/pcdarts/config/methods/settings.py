@@ -22,6 +22,11 @@ class MethodSettings(Group):
     """Whether the method is made with `costs`, the `NetworkCosts` of the network that will be trained."""
 
     @property
+    def weighs_operations(self) -> bool:
+        """Whether a search with these settings ends with weights from which a cell within a budget can be derived."""
+        return self.has_budgets
+
+    @property
     def usual_max_skips(self) -> int | None:
         """The `max_skips` of a budget that does not say it."""
         return None

@@ -4,11 +4,11 @@ from typing import Any, ClassVar
 
 from pcdarts.config.groups.group import setting
 from pcdarts.config.groups.values import NotNegative, Probability
-from pcdarts.config.methods.robust import RobustSettings
+from pcdarts.config.methods.selection import SelectionSettings
 from pcdarts.config.methods.settings import ArchAdam
 
 
-class FairDartsSettings(ArchAdam, RobustSettings):
+class FairDartsSettings(ArchAdam, SelectionSettings):
     """a sigmoid for every operation, driven to 0 or 1 by a loss of its own (FairDARTS)"""
 
     has_logits: ClassVar[bool] = False

@@ -6,11 +6,11 @@ from pydantic import ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import setting
 from pcdarts.config.groups.values import Count, NotNegative, Positive, Probability
-from pcdarts.config.methods.robust import RobustSettings
+from pcdarts.config.methods.selection import SelectionSettings
 from pcdarts.config.methods.settings import MethodSettings
 
 
-class GaeaSettings(RobustSettings):
+class GaeaSettings(SelectionSettings):
     """weights on simplices; they learn by exponentiated gradient on the arch split (GAEA)"""
 
     has_logits: ClassVar[bool] = False
@@ -20,7 +20,7 @@ class GaeaSettings(RobustSettings):
     )
 
 
-class DrnasSettings(RobustSettings):
+class DrnasSettings(SelectionSettings):
     """mixtures drawn from Dirichlet distributions, learnt by pathwise gradients; in two stages, if asked for (DrNAS)"""
 
     second_k: Count | None = setting(

@@ -161,10 +161,11 @@ def show_best(config: ShowConfig) -> None:
     if not run.config.is_file():
         raise InputError(f"--budget lists cells of a finished search, and {run.path} is no run folder: name a search")
     searched = resolve(SearchConfig, file=run.config)
-    if not (settings := METHOD_SETTINGS[searched.method]).has_budgets:
+    if isinstance(searched, MethodSettings) and not searched.weighs_operations:
+        how = "" if not METHOD_SETTINGS[searched.method].has_budgets else " with selection perturbation"
         raise InputError(
-            f"{run.path} was searched by {searched.method}, which {settings.without_budgets} and does not weigh their "
-            "operations: --budget has nothing to choose from; drop it"
+            f"{run.path} was searched by {searched.method}{how}, which {searched.without_budgets} and does not "
+            "weigh their operations: --budget has nothing to choose from; drop it"
         )
     result = run.read_result()
     own = _own_network(run, result)
