@@ -109,6 +109,15 @@ def test_a_table_is_printed_and_saved(tmp_path: Path) -> None:
     assert 99e9 < rows["SSD512, VGG-16"]["counted"]["mult_adds"] < 101e9  # Table 5: 99.5 B
     assert rows["YOLOV2, Darknet-19"]["counted"] is None
     assert rows["YOLOV2, Darknet-19"]["note"] == "in neither torchvision nor timm"
+    lite = {name: rows[name]["counted"] for name in rows if name.startswith("SSDLiteV")}
+    assert {name: (size["params"], size["mult_adds"]) for name, size in lite.items()} == {
+        "SSDLiteV1, MobileNetV1": (5_231_476, 1_361_386_944),  # Table 5: 1.3 B
+        "SSDLiteV2, MobileNetV2": (4_484_148, 847_582_144),  # 0.8 B
+        "SSDLiteV3, MnasNet-A1": (4_917_386, 889_643_872),  # 0.8 B
+    }
+    trained = rows["SSDLiteV3, MnasNet-A1"]["train"]
+    assert trained == "pcdarts detect train --recipe coco --backbone timm/semnasnet_100 --data-root COCO"
+    assert printed.count(trained) == 1
     assert "99.5 B" in printed
     assert "BatchNorm, ReLU, pooling and additions do not count" in printed
     assert "Table 1" not in printed

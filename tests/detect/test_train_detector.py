@@ -243,6 +243,16 @@ def test_what_is_odd_about_the_data_is_said_on_screen_and_in_the_log(place: Path
     assert "warning: the run export was trained on images of 'train', so the measured precision is too high" in printed
 
 
+def test_a_run_of_a_version_without_stock_networks_is_tested_and_trained_on(place: Path, finished: Path) -> None:
+    run = copy_of(finished, place / "older")
+    lines = (run / "config.yaml").read_text().splitlines(keepends=True)
+    older = [line for line in lines if not line.startswith(("backbone:", "pretrained:", "pretrained_file:"))]
+    assert len(older) == len(lines) - 3
+    (run / "config.yaml").write_text("".join(older))
+    assert f"AP {result_of(finished)['AP']:.2f} %" in done(place, "detect", "test", "older", "--workers", "0")
+    done(place, "detect", "train", "--resume", "older", "--epochs", "5")
+
+
 # Beginning with a classifier
 
 

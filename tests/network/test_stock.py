@@ -147,3 +147,10 @@ def test_what_a_run_saves_of_a_network_is_the_same_network_again(family: str, tm
 def test_it_is_not_compiled() -> None:
     with pytest.raises(InputError, match="compile is for networks of cells"):
         small().compile_parts((2, 3, 16, 16))
+
+
+def test_a_network_whose_own_way_to_load_wants_a_version_takes_plain_tensors() -> None:
+    network = StockNetwork("mnasnet0_5", num_classes=3, image_size=32, width=0.1)
+    weights = {name: torch.full_like(weight, 2) for name, weight in network.state_dict().items()}
+    network.load_state_dict(weights)
+    assert all((weight == 2).all() for weight in network.state_dict().values())

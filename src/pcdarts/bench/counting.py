@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pcdarts.bench.published import Row
+from pcdarts.bench.published import SSDLITE, Row
 from pcdarts.cell.primitives import FactorizedReduce, ReluFirst
 from pcdarts.cell.space import NetworkKind
 from pcdarts.cell.zoo import published
@@ -46,6 +46,8 @@ def library_model(name: str) -> Complexity:
     """
     if name == "pc_darts_ssd":
         return detector_complexity(Detector(published("pc_darts_imagenet")))["all"]
+    if name.startswith(SSDLITE):
+        return detector_complexity(Detector(name.removeprefix(SSDLITE)))["all"]
     if name == "mobilenetv1_100":
         timm = import_extra("timm", "timm", "MobileNet v1")
         return _imagenet_model(lambda: timm.create_model(name, pretrained=False))

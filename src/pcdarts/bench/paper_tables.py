@@ -34,6 +34,7 @@ def run_tables(config: TablesConfig) -> None:
         figures = {number: [described(row, TABLES[number], counts) for row in TABLES[number].rows] for number in wanted}
     for number in wanted:
         _print_table(TABLES[number], figures[number])
+        _print_trainings(figures[number])
     for line in CONVENTION:
         print(line)
     if config.json_file is not None:
@@ -56,6 +57,9 @@ def described(row: Row, table: PaperTable, counts: Counts) -> dict[str, Any]:
         "counted": counted,
         "note": note,
         "search": search_command(row),
+        "train": None
+        if row.detector is None
+        else f"pcdarts detect train --recipe coco {row.detector} --data-root COCO",
     }
 
 
@@ -90,6 +94,11 @@ def _print_table(table: PaperTable, rows: list[dict[str, Any]]) -> None:
             "",
             sep="\n",
         )
+
+
+def _print_trainings(rows: list[dict[str, Any]]) -> None:
+    if trainings := [(f"  {row['name']}", row["train"]) for row in rows if row["train"]]:
+        print("The trainings of these rows, for the folder COCO:", *aligned(trainings), "", sep="\n")
 
 
 def _in_paper(figure: str | None) -> str:

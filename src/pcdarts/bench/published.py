@@ -25,6 +25,8 @@ class Row:
     """The recipe of the row's search, and flags; it is printed where there is such a recipe."""
     job: str = "search"
     """That searches by it."""
+    detector: str | None = None
+    """Of a detector that can be trained here, the flags that say which it is."""
     in_paper: bool = True
 
 
@@ -36,9 +38,24 @@ class PaperTable:
     rows: tuple[Row, ...]
 
 
+SSDLITE = "ssdlite "
+"""What the models begin with that are SSDLite on the stock network of this name."""
 _OTHER_NETWORK = "its cell, in the network of DARTS"
 _ONLY_DRAWN = "drawn in its paper alone; found in no code"
 _evolved = partial(Row, note=_OTHER_NETWORK, recipe="amoebanet", job="random search")
+
+
+def _ssdlite(name: str, mult_adds: str, backbone: str) -> Row:
+    """SSDLite on a stock network, as `pcdarts detect train` makes it."""
+    return Row(
+        name,
+        None,
+        mult_adds,
+        model=f"{SSDLITE}{backbone}",
+        note=f"torchvision's parts, {backbone}, 80 classes",
+        detector=f"--backbone {backbone}",
+    )
+
 
 TABLES = {
     "1": PaperTable(
@@ -99,16 +116,23 @@ TABLES = {
             Row("SSD512, VGG-16", None, "99.5B", model="ssd512_vgg16", note="torchvision's parts, 91 classes"),
             Row("YOLOV2, Darknet-19", None, "17.5B", note="in neither torchvision nor timm"),
             Row("Pelee, PeleeNet", None, "1.3B", note="in neither torchvision nor timm"),
-            Row("SSDLiteV1, MobileNetV1", None, "1.3B", note="torchvision's SSDLite has no such backbone"),
-            Row("SSDLiteV2, MobileNetV2", None, "0.8B", note="torchvision's SSDLite has no such backbone"),
-            Row("SSDLiteV3, MnasNet-A1", None, "0.8B", note="torchvision's SSDLite has no such backbone"),
+            _ssdlite("SSDLiteV1, MobileNetV1", "1.3B", "timm/mobilenetv1_100"),
+            _ssdlite("SSDLiteV2, MobileNetV2", "0.8B", "timm/mobilenetv2_100"),
+            _ssdlite("SSDLiteV3, MnasNet-A1", "0.8B", "timm/semnasnet_100"),
             Row(
                 "SSDLite, MobileNetV3-Large",
                 model="ssdlite320_mobilenet_v3_large",
                 note="torchvision; not in the paper",
                 in_paper=False,
             ),
-            Row("PC-DARTS with SSD, 320x320", None, "1.2B", model="pc_darts_ssd", note="our detector, 80 classes"),
+            Row(
+                "PC-DARTS with SSD, 320x320",
+                None,
+                "1.2B",
+                model="pc_darts_ssd",
+                note="our detector, 80 classes",
+                detector="--genotype pc_darts_imagenet",
+            ),
         ),
     ),
 }

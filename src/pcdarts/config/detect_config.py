@@ -9,15 +9,18 @@ from pcdarts.config.groups.group import argument, setting
 from pcdarts.config.groups.image_settings import Workers
 from pcdarts.config.groups.learning_settings import BatchSize, Epochs, Precision, Schedule, Sgd
 from pcdarts.config.groups.machine_settings import Determinism, Machine, Safety, Seed
-from pcdarts.config.groups.network_settings import Size
+from pcdarts.config.groups.network_settings import NO_GENOTYPE, Size
 from pcdarts.config.groups.values import Count, NaturalNumber, Probability
 from pcdarts.config.job_config import JobConfig, RunConfig
+from pcdarts.errors import listed, shown
+
+_CELL = "pc_darts_imagenet"
 
 
 class DetectTrainConfig(
     RunConfig, Size, Epochs, Sgd, Schedule, Precision, Safety, Seed, Machine, Workers, Determinism
 ):  # fmt: skip
-    """Train a detector, SSD on the network of a genotype; the defaults are those of the recipe coco."""
+    """Train a detector, SSD on the network of a genotype or SSDLite on a stock one; defaults are the recipe coco's."""
 
     defaults: ClassVar = {
         "channels": 48, "num_cells": 14, "epochs": 660, "batch_size": 192, "learning_rate": 0.15, "weight_decay": 4e-5,
@@ -34,11 +37,21 @@ class DetectTrainConfig(
         after="recipe",
     )
     genotype: str = setting(
-        "pc_darts_imagenet",
+        _CELL,
         "published name, JSON or text file, log (LOG:EPOCH), genotypes.py (FILE:NAME), run folder "
         "(RUN:EPOCH), or random:SEED[:NODES]; a run or exported file has its own",
         min_length=1,
     )
+    backbone: str | None = setting(
+        None,
+        "SSDLite on this network in place of SSD on one of cells: timm/NAME, such as timm/mobilenetv2_100, or of "
+        "torchvision, such as mobilenet_v3_large",
+        min_length=1,
+    )
+    pretrained: bool = setting(
+        False, "the backbone begins with its weights learnt on ImageNet, from the cache of its library"
+    )
+    pretrained_file: Path | None = setting(None, "the backbone begins with the weights in this file, which fit it")
     head_channels: Count = setting(
         24, "channels of the map of stride 8 that the head sees; doubled at strides 16 and 32", after="num_cells"
     )
@@ -59,6 +72,29 @@ class DetectTrainConfig(
         "epochs between two measurements of the average precision; the last epoch always has one",
         after="gradient_clip",
     )
+
+    @field_validator("backbone")
+    @classmethod
+    def _it_is_this_or_a_cell(cls, backbone: str | None, info: ValidationInfo) -> str | None:
+        usual = {"classifier": (None,), "genotype": (_CELL, NO_GENOTYPE)}
+        given = [name for name, values in usual.items() if info.data.get(name, values[0]) not in values]
+        if backbone is not None and given:
+            raise ValueError(
+                f"backbone is {shown(backbone)}, but {listed(given, 'and')} would be of cells: drop one of them"
+            )
+        return backbone
+
+    @field_validator("pretrained", "pretrained_file")
+    @classmethod
+    def _it_goes_with_a_backbone(cls, value: object, info: ValidationInfo) -> object:
+        if value and not info.data.get("backbone") and "backbone" in info.data:
+            raise ValueError(f"{info.field_name} goes with backbone, the name of a network: name one, or drop it")
+        return value
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether a stock network begins with weights learnt on ImageNet."""
+        return self.pretrained or self.pretrained_file is not None
 
     @field_validator("train_sets")
     @classmethod

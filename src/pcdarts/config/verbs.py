@@ -54,7 +54,7 @@ JOBS: dict[str, Job] = {
     "random search": Job(RandomSearchConfig, "pcdarts.jobs.random_search:run_random_search"),
     "train": Job(TrainConfig, "pcdarts.jobs.train:run_train", "pcdarts.jobs.train:pinned"),
     "detect train": Job(
-        DetectTrainConfig, "pcdarts.detect.train_detector:run_detect", "pcdarts.detect.train_detector:pinned_detection"
+        DetectTrainConfig, "pcdarts.detect.train_detector:run_detect", "pcdarts.detect.beginning:pinned_detection"
     ),
     "test": Job(TestConfig, "pcdarts.jobs.test:run_test"),
     "detect test": Job(DetectTestConfig, "pcdarts.detect.measure_detector:run_detect_test"),

@@ -107,9 +107,13 @@ def measuring_batches(
 
 
 def make_detector(config: DetectTrainConfig, num_classes: int) -> Detector:
-    """The detector that `config` describes, with random weights."""
+    """The detector that `config` describes, with random weights.
+
+    Raises:
+        InputError: there is no such network, or it cannot be the backbone of a detector.
+    """
     return Detector(
-        find_genotype(config.genotype),
+        config.backbone or find_genotype(config.genotype),
         channels=config.channels,
         num_cells=config.num_cells,
         num_classes=num_classes,

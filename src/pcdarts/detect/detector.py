@@ -1,9 +1,10 @@
-"""A single-shot detector (SSD) on a derived network (Sec. 4.5): torchvision's SSD with our cells as the backbone.
+"""A single-shot detector: torchvision's SSD on a derived network (Sec. 4.5), or its SSDLite on a stock network.
 
 Default boxes, their matching, the loss with hard negatives and non-maximum suppression are torchvision's.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError
 from pcdarts.network.complexity import Complexity, skeleton_of
 from pcdarts.network.network import Network
+from pcdarts.network.stock_maps import StockMaps
 from pcdarts.ops.precision import Amp
 from pcdarts.ops.synchronize import synchronize_norms
 
@@ -31,6 +33,9 @@ SMALLEST_IMAGE_SIDE = 64
 _ASPECT_RATIOS = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]
 _SCALES = [0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05]
 """Default boxes of SSD300 on COCO (Liu et al., 2016; `ssd300_vgg16` in torchvision): 4, 6, 6, 6, 4, 4 per position."""
+
+_LITE_EXTRAS = [512, 256, 256, 128]
+"""Channels of the extra maps of SSDLite, as in torchvision's `ssdlite320_mobilenet_v3_large`."""
 
 
 class FeatureMaps(nn.Module):
@@ -63,8 +68,30 @@ class FeatureMaps(nn.Module):
         return {str(index): map_ for index, map_ in enumerate(maps)}
 
 
+class LiteMaps(nn.Module):
+    """Images `[B, 3, H, W]` to the six feature maps of SSDLite by name: two of a stock network, and four smaller.
+
+    For images of 320 x 320 they have sides of 20, 10, 5, 3, 2 and 1.
+    """
+
+    def __init__(self, network: StockMaps) -> None:
+        super().__init__()
+        self.network = network
+        self.out_channels = [*network.feature_channels, *_LITE_EXTRAS]
+        self.extras = nn.ModuleList(
+            _extra_block(before, after, nn.BatchNorm2d) for before, after in pairwise(self.out_channels[1:])
+        )
+        _normal_init(self.extras)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        maps = self.network.features(images)
+        for extra in self.extras:
+            maps.append(extra(maps[-1]))
+        return {str(index): map_ for index, map_ in enumerate(maps)}
+
+
 class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
-    """SSD with the network of a genotype (kind "imagenet", without its classifier) as the backbone.
+    """SSD with the network of a genotype (kind "imagenet", without its classifier) as the backbone, or a stock network.
 
     `detector(images, targets)` takes images `[B, 3, image_size, image_size]`, normalised as for the network. In
     training it returns the losses "bbox_regression" and "classification", per matched default box, and "num_matched",
@@ -72,7 +99,8 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
     "labels" [n]. In evaluation it returns one dict per image with "boxes", "labels" and "scores", best first.
 
     Args:
-        genotype: the normal and the reduction cell.
+        network: the normal and the reduction cell; or the name of a network of torchvision or timm (`timm/NAME`), on
+            which the detector is SSDLite. That has neither `channels`, `num_cells` nor `head_channels`.
         channels, num_cells: as in `Network`; 48 and 14 in the paper.
         num_classes: number of object classes; their labels are 1 to `num_classes`, 0 is background.
         image_size: height and width of the images in pixels.
@@ -87,7 +115,7 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
 
     def __init__(
         self,
-        genotype: Genotype,
+        network: Genotype | str,
         *,
         channels: int = 48,
         num_cells: int = 14,
@@ -105,9 +133,14 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
         for name, (number, smallest) in least.items():
             if number < smallest:
                 raise InputError(f"{name} is {number}, but a detector needs at least {smallest}")
-        network = Network(genotype, kind="imagenet", channels=channels, num_cells=num_cells, auxiliary=False, amp=amp)
-        maps = FeatureMaps(network, head_channels)
-        boxes = DefaultBoxGenerator(_ASPECT_RATIOS, scales=_SCALES)
+        maps: FeatureMaps | LiteMaps
+        if isinstance(network, str):
+            maps = LiteMaps(StockMaps(network, image_size=image_size, amp=amp))
+            boxes = DefaultBoxGenerator([[2, 3]] * len(maps.out_channels), min_ratio=0.2, max_ratio=0.95)
+        else:
+            cells = Network(network, kind="imagenet", channels=channels, num_cells=num_cells, auxiliary=False, amp=amp)
+            maps = FeatureMaps(cells, head_channels)
+            boxes = DefaultBoxGenerator(_ASPECT_RATIOS, scales=_SCALES)
         super().__init__(
             maps,
             boxes,
@@ -128,6 +161,12 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
         if synchronize:
             synchronize_norms(self)
 
+    @property
+    def has_idle_weights(self) -> bool:
+        """Whether some weights may get no gradient."""
+        network: Network | StockMaps = self.backbone.network
+        return network.has_idle_weights
+
     def compute_loss(
         self,
         targets: list[dict[str, Tensor]],
@@ -140,11 +179,14 @@ class Detector(SSD):  # type: ignore[misc]  # torchvision has no types
         return losses | {"num_matched": torch.stack([(matched >= 0).sum() for matched in matched_idxs]).sum()}
 
     def load_backbone(self, state: Mapping[str, Tensor]) -> None:
-        """Load the stem and cells of a trained classifier from its state dict.
+        """Load the stem and cells of a trained classifier from its state dict, or the weights of a stock network.
 
         Raises:
             InputError: they do not fit this network.
         """
+        if isinstance(self.backbone, LiteMaps):
+            self.backbone.network.take(state)
+            return
         own = {name: x for name, x in state.items() if not name.startswith(("classifier.", "auxiliary_head."))}
         try:
             self.backbone.network.load_state_dict(own)

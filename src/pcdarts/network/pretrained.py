@@ -46,8 +46,8 @@ def _of_torchvision(name: str) -> Path:
         raise InputError(f"torchvision has no pretrained weights of {name}: name a file with --pretrained-file")
     raise InputError(
         f"pretrained weights of {name} are needed, and nothing is downloaded: {folder} (torchvision's cache) does not "
-        f"hold {addresses[0].rpartition('/')[2]}; put {addresses[0]} there, or name a file: pcdarts train "
-        "--pretrained-file"
+        f"hold {addresses[0].rpartition('/')[2]}; put {addresses[0]} there, or name a file to pcdarts "
+        "train or detect train: --pretrained-file"
     )
 
 
@@ -67,7 +67,7 @@ def _of_timm(name: str) -> Path:
     raise InputError(
         f"pretrained weights of {name} are needed, and nothing is downloaded: {HF_HUB_CACHE} (huggingface-hub's cache) "
         f"does not hold {_HUB_FILES[0]} of {repository}; `hf download {repository} {_HUB_FILES[0]}` puts it there, or "
-        "name a file: pcdarts train --pretrained-file"
+        "name a file to pcdarts train or detect train: --pretrained-file"
     )
 
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -68,13 +68,13 @@ class StockNetwork(nn.Module):
         self.image_channels = image_channels
         self.drop_path = 0.0
         """Set by trainings; a stock network has its own stochastic depth, or none."""
-        self.model = _build(name, width, num_classes)
+        self.model = library_network(name, width, num_classes)
         self.changes: list[str] = []
         """What differs from the library's network, in words."""
         self._keep_resolution(image_size)
         if image_channels != 3:
             self._take_channels(image_channels)
-        self._hasten_norms()
+        self.changes += hasten_norms(self.model)
         self._try(image_size)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -141,28 +141,21 @@ class StockNetwork(nn.Module):
         layer.in_channels = channels
         self.changes.append(f"its first convolution ({name.removeprefix('model.')}) takes grey images")
 
-    def _hasten_norms(self) -> None:
-        slow = set()
-        for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.momentum or 1.0) < LEAST_MOMENTUM:
-                slow.add(float(module.momentum or 0))
-                module.momentum = LEAST_MOMENTUM
-        if slow:
-            self.changes.append(
-                f"BatchNorm's momentum is {LEAST_MOMENTUM} instead of {listed([f'{value:.2g}' for value in slow])}, "
-                "with which the running statistics do not settle in short trainings"
-            )
-
     def _try(self, image_size: int) -> None:
         """Make sure that it can compute, without computing."""
         try:
             with torch.no_grad():
                 skeleton_of(self.model)(torch.empty(1, self.image_channels, image_size, image_size, device="meta"))
         except Exception as error:  # the libraries raise what they like
-            raise InputError(
-                f"the network {self.name} cannot take images of {image_size}x{image_size} pixels "
-                f"({shown(' '.join(str(error).split()), 150)}): use another --image-size or another network"
-            ) from None
+            raise cannot_take(self.name, image_size, error) from None
+
+
+def cannot_take(name: str, image_size: int, error: Exception) -> InputError:
+    """What to say of a network that failed on images of this size."""
+    return InputError(
+        f"the network {name} cannot take images of {image_size}x{image_size} pixels "
+        f"({shown(' '.join(str(error).split()), 150)}): use another --image-size or another network"
+    )
 
 
 AnyNetwork = Network | StockNetwork
@@ -249,17 +242,36 @@ _WIDTHS: dict[str, Callable[[str, float, int], nn.Module]] = {
 """What makes a network of another width, by how the names of the family begin."""
 
 
-def _build(name: str, width: float | None, classes: int) -> nn.Module:
-    """The library's network with random weights."""
+def library_network(name: str, width: float | None, classes: int) -> nn.Module:
+    """The library's network with random weights, of a name and width that `check_stock` has seen."""
     from torchvision import models
 
     if name.startswith(TIMM):
         timm: Any = import_extra("timm", "timm", f"the network {name}")
         return timm.create_model(name.removeprefix(TIMM), pretrained=False, num_classes=classes)
     if width is not None:
-        return next(make for family, make in _WIDTHS.items() if name.startswith(family))(name, width, classes)
-    options = {"aux_logits": False, "init_weights": True} if name in _WITHOUT_AUXILIARY else {}
-    return models.get_model(name, weights=None, num_classes=classes, **options)
+        network = next(make for family, make in _WIDTHS.items() if name.startswith(family))(name, width, classes)
+    else:
+        options = {"aux_logits": False, "init_weights": True} if name in _WITHOUT_AUXILIARY else {}
+        network = models.get_model(name, weights=None, num_classes=classes, **options)
+    if isinstance(network, models.MNASNet):  # its own way wants a version, which plain tensors by name do not have
+        network._load_from_state_dict = partial(nn.Module._load_from_state_dict, network)
+    return network
+
+
+def hasten_norms(model: nn.Module) -> list[str]:
+    """Give BatchNorm a momentum of `LEAST_MOMENTUM` where it has less; what was changed, in words."""
+    slow = set()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.momentum or 1.0) < LEAST_MOMENTUM:
+            slow.add(float(module.momentum or 0))
+            module.momentum = LEAST_MOMENTUM
+    if not slow:
+        return []
+    return [
+        f"BatchNorm's momentum is {LEAST_MOMENTUM} instead of {listed([f'{value:.2g}' for value in slow])}, "
+        "with which the running statistics do not settle in short trainings"
+    ]
 
 
 @dataclass(frozen=True)
