@@ -28,7 +28,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   pcdarts compare RUN     train stock networks and random cells as a run was trained, and say which is the best
   pcdarts test RUN        measure the test error of a trained run again, on its own data or on other data, and say
                           class by class what it is bad at
-  pcdarts detect train    train a detector (SSD) on images in COCO's format, and report its average precision
+  pcdarts detect train    train a detector (SSD, or SSDLite on a --backbone of timm) on images in COCO's format
   pcdarts detect test RUN measure it again, write its detections as COCO's server wants them, or draw them
   pcdarts export RUN      export its network: safetensors, ONNX or an exported program, with a model card
   pcdarts predict RUN IMAGE...  print the most probable classes of images

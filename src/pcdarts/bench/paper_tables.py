@@ -57,9 +57,7 @@ def described(row: Row, table: PaperTable, counts: Counts) -> dict[str, Any]:
         "counted": counted,
         "note": note,
         "search": search_command(row),
-        "train": None
-        if row.detector is None
-        else f"pcdarts detect train --recipe coco {row.detector} --data-root COCO",
+        "train": training_command(row),
     }
 
 
@@ -68,6 +66,11 @@ def search_command(row: Row) -> str | None:
     if row.recipe is None or row.recipe.partition(" ")[0] not in RECIPES[row.job]:
         return None
     return f"pcdarts {row.job} --recipe {row.recipe}"
+
+
+def training_command(row: Row) -> str | None:
+    """The command that trains the row's detector on COCO, in the folder of this name; None where there is none."""
+    return row.detector and f"pcdarts detect train --recipe coco {row.detector} --data-root COCO"
 
 
 def _print_table(table: PaperTable, rows: list[dict[str, Any]]) -> None:
@@ -98,7 +101,7 @@ def _print_table(table: PaperTable, rows: list[dict[str, Any]]) -> None:
 
 def _print_trainings(rows: list[dict[str, Any]]) -> None:
     if trainings := [(f"  {row['name']}", row["train"]) for row in rows if row["train"]]:
-        print("The trainings of these rows, for the folder COCO:", *aligned(trainings), "", sep="\n")
+        print("The trainings of these rows (COCO is the folder of the data):", *aligned(trainings), "", sep="\n")
 
 
 def _in_paper(figure: str | None) -> str:

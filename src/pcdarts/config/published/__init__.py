@@ -1,0 +1,1 @@
+"""Published settings, a function each, whose text says whose they are: of searches, trainings and detectors."""
