@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.groups.group import ConfigError, with_origin
-from pcdarts.config.groups.method_settings import METHOD_SETTINGS
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, for_another_method
 from pcdarts.config.job_config import JobConfig, settings
 from pcdarts.config.methods.recipes import PUBLISHED, SMALL, SMALL_VARIANTS, VARIANTS
 from pcdarts.config.published.searches import (
@@ -154,8 +154,8 @@ def resolve(
     base = {}
     if (job := config_class.job_name()) in RECIPES:
         base = recipe(config_class, chosen_recipe(job, given)).model_dump()
-    if "method" in base and given.get("method", base["method"]) != base["method"]:  # what it says of its own method
-        base = {name: value for name, value in base.items() if name not in METHOD_SETTINGS[base["method"]].model_fields}
+    if "method" in base and given.get("method", base["method"]) != base["method"]:
+        base = for_another_method(base, str(given["method"]))
     if given.get("data", base.get("data")) != base.get("data"):
         limits = (*LIMITS, "image_size") if base.get("network_image_size") else LIMITS  # small for the search alone
         base |= {name: config_class.model_fields[name].default for name in limits if name in base}

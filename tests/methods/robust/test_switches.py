@@ -13,6 +13,7 @@ from pcdarts.config.configs import SearchConfig
 from pcdarts.config.methods.recipes import SMALL_VARIANTS, VARIANTS
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.recipes import resolve
+from pcdarts.errors import InputError
 from pcdarts.learn.networks import make_method
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.method import At, Batch, Seen, Task
@@ -234,3 +235,15 @@ def test_the_recipe_of_a_variant_is_darts_with_a_switch(recipe: str) -> None:
     assert (config.method, config.recipe) == ("darts", recipe)
     assert isinstance(make_method(config, SPACE), Robust)
     assert sorted(VARIANTS) == sorted(SMALL_VARIANTS)
+
+
+def test_the_recipe_of_a_variant_gives_its_switch_to_another_dense_method_and_is_refused_for_others() -> None:
+    for method in ("gaea", "drnas", "p-darts", "fair-darts"):
+        assert resolve(SearchConfig, flags={"recipe": "sdarts-rs", "method": method}).perturbation == 0.3  # type: ignore[attr-defined]
+    assert resolve(SearchConfig, flags={"recipe": "darts-v1", "method": "gaea"}).perturbation == 0  # type: ignore[attr-defined]
+    with pytest.raises(InputError) as refusal:
+        resolve(SearchConfig, flags={"recipe": "sdarts-rs", "method": "gdas"})
+    assert str(refusal.value).startswith(
+        "the recipe sdarts-rs is about perturbation, for methods that weigh all operations, and not for gdas: choose "
+        "another recipe, or --method darts, gaea, fair-darts, drnas"
+    )

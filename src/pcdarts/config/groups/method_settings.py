@@ -1,5 +1,6 @@
 """What one search method alone can be told: for each method a group of settings, which only `--method` of it takes."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import field_validator
@@ -8,11 +9,13 @@ from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
 from pcdarts.config.methods.pruning import PDartsSettings
+from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, NaoSettings, PnasSettings, RandomWSSettings
 from pcdarts.config.methods.selection import MEASURING, SelectionSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.sigmoids import FairDartsSettings
 from pcdarts.config.methods.simplex import BayesnasSettings, DrnasSettings, GaeaSettings, ParsecSettings
+from pcdarts.errors import InputError, listed
 
 
 class DartsSettings(SelectionSettings):
@@ -82,3 +85,20 @@ def method_in_words(config: Group) -> str:
     if isinstance(config, DartsSettings) and not isinstance(config, DartsPtSettings):
         return "second order" if config.second_order else "first order"
     return f"method {config.method}"  # type: ignore[attr-defined]
+
+
+def for_another_method(base: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """What a recipe says to another method than its own: all that is not the own one's, and switches that are on.
+
+    Raises:
+        InputError: the method does not have these switches.
+    """
+    own, switches = METHOD_SETTINGS[base["method"]].model_fields, RobustSettings.model_fields
+    on = {name: base[name] for name in switches if name in base and base[name] != switches[name].default}
+    if on and method in METHOD_SETTINGS and not issubclass(METHOD_SETTINGS[method], RobustSettings):
+        dense = listed([name for name, group in METHOD_SETTINGS.items() if issubclass(group, RobustSettings)])
+        raise InputError(
+            f"the recipe {base['recipe']} is about {listed([*on], 'and')}, for methods that weigh all operations, and "
+            f"not for {method}: choose another recipe, or --method {dense}"
+        )
+    return {name: value for name, value in base.items() if name not in own} | on
