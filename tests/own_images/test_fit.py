@@ -137,8 +137,10 @@ def test_a_finished_fit_is_not_resumed_but_goes_on_where_a_phase_is_missing(
     before = snapshot(run / "train")
     for path in (run / "result.json", run / "export" / "model.safetensors"):
         path.unlink()
+    (run / "export" / ".export-killed").mkdir()
     done(tmp_path, "fit", "--resume", "run")
     assert (run / "export" / "model.safetensors").is_file()
+    assert not (run / "export" / ".export-killed").exists()
     assert snapshot(run / "train") == before
 
 

@@ -1,6 +1,7 @@
 """`pcdarts fit`: from a folder of images to a network one would ship, by the jobs that can be called one by one."""
 
 import shlex
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -238,6 +239,8 @@ class Fit:
         Returns the files, and what is known of an int8 model, if one was made, whether it is among them or was refused.
         """
         folder, int8 = self.run.path / "export", {}
+        for left in folder.glob(".export-*"):  # by a session that was killed while it wrote
+            shutil.rmtree(left, ignore_errors=True)
         for name in self.config.export:
             wanted = ExportConfig(run=self.run.path / "train", format=name, out=folder)  # type: ignore[arg-type]
             if not (folder / FORMATS[wanted.format].file_name).exists():
