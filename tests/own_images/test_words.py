@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from pcdarts.own_images.rules import Shape, Training
-from pcdarts.own_images.words import alone_text, cell_chosen, choice_line, compared_lines, int8_line, worst_line
+from pcdarts.own_images.words import (
+    alone_text,
+    cell_chosen,
+    choice_line,
+    compared_lines,
+    epochs_line,
+    int8_line,
+    worst_line,
+)
+from pcdarts.run.ended_early import MINUTES, about_the_end
 from pcdarts.run.run_folder import RunFolder
 
 INT8 = {"images": 120, "float_accuracy": 79.17, "int8_accuracy": 76.67, "max_loss": 1.0}
@@ -41,6 +50,16 @@ def test_only_classes_below_the_mean_are_recognised_worst_and_few_images_are_sai
     assert worst_line(many) == ["recognised worst: a 10 % of 20, c 20 % of 20, b 30 % of 20"]
     assert worst_line(of_classes(("ant", 2, 100.0), ("bee", 2, 100.0))) == []
     assert worst_line({}) == []
+
+
+def test_a_training_of_fewer_or_more_epochs_than_planned_says_how_many_and_why() -> None:
+    assert epochs_line(about_the_end(31, 69, MINUTES)) == [
+        "the training ended early, after 31 of 69 epochs: --max-minutes"
+    ]
+    assert epochs_line(about_the_end(61, 39, MINUTES)) == [
+        "the training had 61 epochs instead of 39: steps were faster than when they were measured"
+    ]
+    assert epochs_line(about_the_end(39, 39, MINUTES)) == []
 
 
 def test_the_cell_is_named_with_where_it_is_from_and_by_what_margin_it_was_chosen() -> None:

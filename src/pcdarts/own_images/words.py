@@ -162,7 +162,7 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
     """The result in a few lines."""
     error, images = result["test_top1_error"], sum(facts.test)
     low, high = interval(error / 100, images)
-    minutes, more = result["seconds"] / 60, more_than_planned(result)
+    minutes = result["seconds"] / 60
     return [
         f"test error {error:.2f} % ({100 * low:.1f} to {100 * high:.1f} %, 95 % interval; {counted(images, 'image')})",
         *(f"warning: {sentence}" for sentence in leak_sentences(result.get("leaks"))),
@@ -171,13 +171,20 @@ def closing_lines(run: RunFolder, config: FitConfig, facts: Facts, result: dict[
         *([f"cell: {result['cell']['said']}"] if "cell" in result else []),
         f"network: {cost_text(result)}{latency_text(result)}",
         *int8_line(run, result),
-        *([f"the training ended early, after {end}"] if (end := how_it_ended(result)) else []),
-        *([f"the training had {more}: steps were faster than when they were measured"] if more else []),
+        *epochs_line(result),
         *compared_lines(result),
         f"time: {minutes:.1f} of {config.minutes:g} minutes",
         f"files: {run.path / 'export'}: {', '.join(Path(name).name for name in result['files'])}",
         f"next: pcdarts test {run.path / 'train'}; pcdarts report {run.path}",
     ]
+
+
+def epochs_line(result: dict[str, Any]) -> list[str]:
+    """Where the training had fewer epochs than planned, or more: how many of how many, and why."""
+    if end := how_it_ended(result):
+        return [f"the training ended early, after {end}"]
+    more = more_than_planned(result)
+    return [f"the training had {more}: steps were faster than when they were measured"] if more else []
 
 
 def no_better_than_chance(highest: float, facts: Facts) -> list[str]:
