@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.groups.group import ConfigError, with_origin
-from pcdarts.config.groups.method_settings import METHOD_SETTINGS, for_another_method
+from pcdarts.config.groups.method_settings import for_another_method
 from pcdarts.config.job_config import JobConfig, settings
 from pcdarts.config.methods.recipes import PUBLISHED, SMALL, SMALL_VARIANTS, VARIANTS
 from pcdarts.config.published.searches import (
