@@ -262,9 +262,9 @@ def test_killed_while_it_concluded_it_only_concludes(tmp_path: Path, finished: P
         ("random search --k 4", "there is no flag --k"),
         ("random search --num-nodes 2", "num_nodes is 2, but it must be at least 3"),
         ("random search --kind imagenet", "images of 28 x 28 pixels are too small for the network"),
-        ("random search --population 4", "population is for --strategy evolution: drop it, or choose that"),
-        ("random search --sample 4", "sample is for --strategy evolution: drop it, or choose that"),
-        ("random search --unchanged 0.1", "unchanged is for --strategy evolution: drop it, or choose that"),
+        ("random search --population 4", "population is 4, but it is for --strategy evolution: drop it, or"),
+        ("random search --sample 4", "sample is 4, but it is for --strategy evolution: drop it, or"),
+        ("random search --unchanged 0.1", "unchanged is 0.1, but it is for --strategy evolution: drop it, or"),
         ("random search --strategy evolution --population 1", "population is 1, but it must be at least 2"),
         (
             "random search --strategy evolution --population 6",

@@ -53,7 +53,9 @@ class RandomSearchConfig(
     @classmethod
     def _only_an_evolution_has_them(cls, number: Any, info: ValidationInfo) -> Any:
         if number is not None and info.data.get("strategy") == "random":
-            raise ValueError(f"{info.field_name} is for --strategy evolution: drop it, or choose that")
+            raise ValueError(
+                f"{info.field_name} is {number:g}, but it is for --strategy evolution: drop it, or choose that"
+            )
         return number
 
     @field_validator("unchanged")  # the last of them, so that the others are known
