@@ -37,6 +37,9 @@ def test_nothing_is_left_that_only_makes_logits() -> None:
     assert {map_.dtype for map_ in found} == {torch.float32}  # in mixed precision too
     sum(map_.square().mean() for map_ in found).backward()
     assert all(parameter.grad is not None for parameter in maps.parameters())
+    assert not maps.has_idle_weights
+    maps.model.apart = nn.Linear(2, 2)
+    assert maps.has_idle_weights
 
 
 def test_it_takes_the_weights_of_the_whole_network() -> None:

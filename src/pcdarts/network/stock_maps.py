@@ -1,5 +1,6 @@
 """A stock network as the backbone of a detector: its last maps of strides 16 and 32, without what makes its logits."""
 
+import copy
 import math
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -38,7 +39,7 @@ class StockMaps(nn.Module):
     def __init__(self, name: str, *, image_size: int, amp: Amp = "off") -> None:
         super().__init__()
         check_stock(name)
-        self.name, self.amp = name, amp
+        self.name, self.image_size, self.amp = name, image_size, amp
         self.model = library_network(name, None, 1)
         self.changes = hasten_norms(self.model)
         """What differs from the library's network, in words."""
@@ -63,8 +64,11 @@ class StockMaps(nn.Module):
 
     @property
     def has_idle_weights(self) -> bool:
-        """As of `Network`: some may not be on the way to the maps, and nobody has looked."""
-        return True
+        """Whether some weights get no gradient, because no map depends on them; without computing."""
+        probe = copy.deepcopy(self).to("meta").eval()
+        maps = probe.features(torch.empty(1, 3, self.image_size, self.image_size, device="meta"))
+        torch.stack([map_.sum() for map_ in maps]).sum().backward()
+        return any(weight.grad is None for weight in probe.parameters())
 
     def take(self, weights: Mapping[str, Tensor]) -> None:
         """Load the weights of the library's whole network (a state dict), but for those of what is left out."""
