@@ -34,6 +34,23 @@ def test_bad_images_stop_a_job_or_are_skipped_and_listed(folder_with_bad_images:
     assert second.startswith("'images/wasp/1.png': ")
 
 
+def test_a_bad_image_of_the_arch_split_is_counted_though_only_the_last_error_is_measured_on_it(
+    folder_with_bad_images: Path,
+) -> None:
+    sets = folder_with_bad_images / "sets"
+    for which in ("train", "test"):
+        shutil.copytree(folder_with_bad_images / "images", sets / which)
+    for name in ("ant/0.png", "wasp/1.png"):
+        shutil.copy(sets / "train" / "bee" / "1.png", sets / "test" / name)
+    for number in range(4):
+        (sets / "train" / "bee" / f"{number}.png").write_bytes(b"")  # so many that the arch split has some
+    flags = ["--arch-frozen-epochs", "2", "--on-bad-image", "skip", "--loading", "streaming", "--workers", "0"]
+    command = [*SEARCH, *DATA, *flags, "--data-root", "sets", "--batch-size", "12", "--run", "run"]
+    assert run_in(folder_with_bad_images, *command).code == 0
+    listed = (folder_with_bad_images / "run" / "skipped_images.txt").read_text().splitlines()
+    assert result_of(folder_with_bad_images / "run")["skipped_images"] == len(listed) == 6
+
+
 def test_a_bad_test_image_is_counted_though_test_images_are_seen_once_at_the_end(
     folder_with_bad_images: Path,
 ) -> None:

@@ -157,6 +157,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             genotype, budget = derived(config, data, method, genotype, latencies)
         if is_measured_alone(method):
             arch_errors = errors_of_cell(method, genotype, task, processes)
+        job.report_skipped()
         if not processes.is_first:
             return {}
         result = conclude(run, config, data, genotype, budget, latencies) | {
