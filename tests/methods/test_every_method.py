@@ -10,8 +10,22 @@ from typing import Any
 import pytest
 import torch
 
-from command_line import checkpoint_of, differences, done, end_of, metrics_of, pair, refused, result_of, run_in
+import method_steps
+from command_line import (
+    checkpoint_of,
+    differences,
+    done,
+    end_of,
+    leaves,
+    metrics_of,
+    pair,
+    refused,
+    result_of,
+    run_in,
+    same,
+)
 from made_runs import MadeOnce
+from method_steps import float64, found_by
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
@@ -33,8 +47,8 @@ from pcdarts.run.processes import ALONE as ONE_PROCESS
 from pcdarts.run.run_folder import RunFolder
 from tiny_searches import TINY, tiny_search
 
-SHARED = shlex.split("--kernels plain --synchronize-batch-norm --channel-sampling random")
-"""With these, two processes compute what one computes."""
+EXACT = 1e-12
+"""Largest difference of anything learnt in float64."""
 
 
 @pytest.fixture(scope="module", params=[*METHODS])
@@ -60,7 +74,7 @@ def observed(method: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         "genotype": lambda do: lambda task, chance: do(task and Observed(task), chance),
     }
     with changed(method, parts):
-        done(folder, *tiny_search(method), *SHARED, "--run", "run")
+        done(folder, *searching(method))
     return folder / "run", asked
 
 
@@ -69,35 +83,16 @@ def whole(observed: tuple[Path, set[str]]) -> Path:
     return observed[0]
 
 
-def by_two(folder: Path) -> None:
-    for started in pair(folder, code=BY_TWO.format(searches=[[*tiny_search(name), *SHARED] for name in METHODS])):
-        ended = end_of(started)
-        assert (ended.code, ended.err) == (0, "")
-
-
 @pytest.fixture(scope="module")
-def together(once: MadeOnce) -> Path:
-    """The same searches by all methods, each by two processes that share the batches; one worker makes them for all."""
-    return once("methods by two processes", by_two)
+def by_two(once: MadeOnce) -> Path:
+    """What each of two processes that share the batches finds by all methods, made by one worker for all workers."""
 
+    def make(folder: Path) -> None:
+        for started in pair(folder, str(folder), *METHODS, code=Path(method_steps.__file__).read_text()):
+            ended = end_of(started)
+            assert (ended.code, ended.err) == (0, "")
 
-BY_TWO = """
-from pathlib import Path
-from pcdarts.config.configs import SearchConfig
-from pcdarts.config.flags import read_flags
-from pcdarts.config.recipes import resolve
-from pcdarts.jobs.search import run_search
-from pcdarts.run.processes import joined
-from pcdarts.run.run_folder import RunFolder
-
-with joined() as processes:
-    for _, *arguments in {searches}:
-        flags, problems = read_flags(SearchConfig, arguments)
-        config = resolve(SearchConfig, flags=flags, problems=problems)
-        place = Path(config.method)
-        place.mkdir(exist_ok=True)
-        run_search(config, RunFolder(place), False, processes)
-"""
+    return once("methods by two processes", make)
 
 
 # What it says of itself
@@ -175,8 +170,7 @@ def test_a_search_stopped_in_a_step_between_epochs_and_at_its_end_is_the_one_tha
     epochs = len(metrics_of(whole))
     stops = [("draws", epochs // 2), ("end_epoch", epochs - 1), ("genotype", epochs)]
     with interrupted(method, *stops[0]):
-        flags = [*tiny_search(method), *SHARED, "--checkpoint-minutes", "1e-9", "--run", "run"]
-        assert run_in(tmp_path, *flags).code == 130
+        assert run_in(tmp_path, *searching(method), "--checkpoint-minutes", "1e-9").code == 130
     place = checkpoint_of(tmp_path / "run")
     assert (place["/state/place/epoch"], place["/state/place/step"]) == (epochs // 2, 1)
     for stop in stops[1:]:
@@ -205,13 +199,25 @@ def test_all_channels_a_plain_sum_over_edges_parts_of_batches_and_a_budget(metho
     assert Genotype.from_file(tmp_path / "run" / "genotype.json").kinds == ("normal", "reduce")
 
 
-def test_two_processes_see_the_losses_that_one_sees(method: str, whole: Path, together: Path) -> None:
-    ours, theirs = metrics_of(whole), metrics_of(together / method)
-    assert len(ours) == len(theirs)
-    first, other = ours[0], theirs[0]  # then steps in float32 lead apart
-    assert [name for name in first if name.endswith("loss")] == [name for name in other if name.endswith("loss")]
-    assert other.get("weight_loss") == pytest.approx(first.get("weight_loss"), rel=1e-3)
-    assert Genotype.from_file(together / method / "genotype.json").kinds == ("normal", "reduce")
+def test_two_processes_find_what_one_finds(method: str, by_two: Path) -> None:
+    with float64():
+        alone = dict(leaves("", found_by(method, ONE_PROCESS)))
+    first, other = (dict(leaves("", torch.load(by_two / f"{rank}.pt", weights_only=True)[method])) for rank in (0, 1))
+    assert alone.keys() == first.keys() == other.keys()
+    for path, value in alone.items():
+        assert same(first[path], other[path]), path
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            torch.testing.assert_close(first[path], value, rtol=0, atol=EXACT, msg=path)
+        else:
+            assert same(first[path], value), path
+
+
+def test_two_processes_search_in_stages_over_the_same_weights(tmp_path: Path) -> None:
+    flags = [*tiny_search("pnas"), *shlex.split("--epochs 1 --arch-frozen-epochs 0 --run run")]
+    for ended in map(end_of, pair(tmp_path, *flags)):
+        assert (ended.code, ended.err) == (0, "")
+    assert len(metrics_of(tmp_path / "run")) == 2
+    assert Genotype.from_file(tmp_path / "run" / "genotype.json").to_text() == result_of(tmp_path / "run")["genotype"]
 
 
 def test_a_plan_can_measure_a_step(method: str) -> None:
@@ -242,6 +248,10 @@ def test_a_plan_says_what_the_method_does_besides_the_steps_it_measures(
 ) -> None:
     _, asked = observed
     assert bool(asked) == bool(METHOD_SETTINGS[method].beside_steps), f"it asked for {asked} between its steps"
+
+
+def searching(method: str) -> list[str]:
+    return [*tiny_search(method), *shlex.split("--channel-sampling random --run run")]
 
 
 @contextmanager
