@@ -33,6 +33,14 @@ GENOTYPE = Genotype(
     reduce_concat=(2, 3),
 )
 
+ONE_NODE = Genotype(
+    normal=(("sep_conv_3x3", 0), ("skip_connect", 1)),
+    normal_concat=(2,),
+    reduce=(("max_pool_3x3", 0), ("dil_conv_5x5", 1)),
+    reduce_concat=(2,),
+)
+"""The smallest cell, for what takes long by the operation, such as compiling and exporting."""
+
 TRAIN = shlex.split(
     "train --train-images 40 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 5 "
     f"--drop-path 0.3 --cutout 3 --test-every 2 --genotype {shlex.quote(GENOTYPE.to_text())}"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from command_line import (
+    ONE_NODE,
     SEARCH,
     TRAIN,
     checkpoint_of,
@@ -21,18 +22,11 @@ from command_line import (
     refused,
 )
 from forked import Forked
-from pcdarts.cell.genotype import Genotype
 from pcdarts.ops.precision import has_bf16
 
-SMALL = Genotype(
-    normal=(("sep_conv_3x3", 0), ("skip_connect", 1)),
-    normal_concat=(2,),
-    reduce=(("max_pool_3x3", 0), ("dil_conv_5x5", 1)),
-    reduce_concat=(2,),
-)
 JOBS = {
     "search": [*SEARCH, *shlex.split("--num-nodes 3 --kernels plain --second-order --epochs 2 --arch-frozen-epochs 1")],
-    "train": [*TRAIN, "--genotype", SMALL.to_text(), "--epochs", "2"],
+    "train": [*TRAIN, "--genotype", ONE_NODE.to_text(), "--epochs", "2"],
 }
 FLAGS = {
     "fp16, in parts": ["--amp", "fp16", "--gradient-accumulation-steps", "2"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import GENOTYPE, copy_of, done, refused, result_of
+from command_line import ONE_NODE, copy_of, done, refused, result_of
 from made_runs import MadeOnce, printed_by
 from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import TrainConfig
@@ -16,8 +16,8 @@ from pcdarts.own_images.compare import epochs_done, finished_training, kept_plan
 from pcdarts.run.run_folder import RunFolder
 
 TRAIN = shlex.split(
-    "train --train-images 40 --test-images 100 --image-size 8 --channels 4 --num-cells 3 --batch-size 20 --epochs 2 "
-    f"--cutout 3 --genotype {shlex.quote(GENOTYPE.to_text())} --run run"
+    "train --train-images 40 --test-images 100 --image-size 8 --channels 8 --num-cells 3 --batch-size 20 --epochs 2 "
+    f"--cutout 3 --genotype {shlex.quote(ONE_NODE.to_text())} --run run"
 )
 COMPARE = shlex.split("compare run --with shufflenet_v2_x0_5 --random 1 --seeds 2 --run compared")
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from command_line import (
+    ONE_NODE,
     copy_of,
     done,
     end_of,
@@ -46,7 +47,9 @@ from pcdarts.own_images.words import images_text
 from pcdarts.run.run_folder import RunFolder
 
 TINY = ("--minutes", "3", "--epochs", "2", "--channels", "2", "--num-cells", "3", "--image-size", "16")
-STOCK = ("--compare", "shufflenet_v2_x0_5")
+CELL = ("--genotype", ONE_NODE.to_text())
+STOCK = ("--compare", "squeezenet1_1")
+"""What is exported soon."""
 
 
 def times_briefly(patch: pytest.MonkeyPatch) -> None:
@@ -58,7 +61,7 @@ def times_briefly(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def fitted(once: MadeOnce, colour_images: Path) -> tuple[Path, str]:
     """A folder with the run of a fit in `run`, and what it printed."""
-    command = ("fit", str(colour_images), *TINY, *STOCK, "--export", "onnx", "safetensors", "--run", "run")
+    command = ("fit", str(colour_images), *TINY, *CELL, *STOCK, "--export", "onnx", "safetensors", "--run", "run")
     with pytest.MonkeyPatch.context() as patch:
         times_briefly(patch)
         folder = once("fitted", printed_by(*command))
@@ -77,10 +80,10 @@ def test_a_folder_of_images_becomes_a_file_to_ship(fitted: tuple[Path, str]) -> 
     assert " pixels on the shorter side, " in printed
     assert result["onnx_ms"].keys() == {"model.onnx"}
     assert f"{result['onnx_ms']['model.onnx']:.2f} ms (model.onnx)" in printed
-    assert [row["name"] for row in result["compared"]["rows"]] == ["run", "shufflenet_v2_x0_5"]
+    assert [row["name"] for row in result["compared"]["rows"]] == ["run", STOCK[1]]
     assert "comparison: " in printed
-    assert result["cell"] == {"origin": "published", "said": "the published one pc_darts_cifar10"}
-    assert "\ncell: the published one pc_darts_cifar10\n" in printed
+    assert result["cell"] == {"origin": "given", "said": "the one that --genotype names"}
+    assert "\ncell: the one that --genotype names\n" in printed
     assert f"test error {result['test_top1_error']:.2f} % (" in printed
 
 
@@ -101,7 +104,7 @@ def test_the_card_names_the_folder_of_images_and_counts_those_that_were_learnt_f
     learnt = f"It learnt from 18 training images of `{colour_images.name}`; there were no validation images."
     assert learnt in card
     assert str(colour_images.parent) not in card
-    assert "| cell | the published one pc_darts_cifar10 |\n" in card
+    assert "| cell | the one that --genotype names |\n" in card
 
 
 def test_the_plan_is_five_lines_with_the_flags_that_change_it(fitted: tuple[Path, str]) -> None:
@@ -147,7 +150,7 @@ def test_a_finished_fit_is_not_resumed_but_goes_on_where_a_phase_is_missing(
 def test_a_fit_that_is_killed_in_its_training_goes_on_with_it(
     fitted: tuple[Path, str], tmp_path: Path, colour_images: Path
 ) -> None:
-    job = forked(tmp_path, "fit", str(colour_images), *TINY, "--export", "safetensors", "--run", "run")
+    job = forked(tmp_path, "fit", str(colour_images), *TINY, *CELL, "--export", "safetensors", "--run", "run")
     while job.poll() is None and not lines_of(tmp_path / "run" / "train" / "metrics.jsonl"):
         time.sleep(0.002)
     job.kill()

@@ -71,6 +71,10 @@ def test_the_cell_is_named_with_where_it_is_from_and_by_what_margin_it_was_chose
     searched = cell_chosen("run/search", "run/search", True, [line, "the searched one is trained"])
     assert searched["origin"] == "searched"
     assert searched["said"] == f"the one that was searched here; {line}; the searched one is trained"
+    assert cell_chosen("pc_darts_cifar10", None, False, []) == {
+        "origin": "published",
+        "said": "the published one pc_darts_cifar10",
+    }
     assert cell_chosen("/home/me/cell.json", "/home/me/cell.json", False, []) == {
         "origin": "given",
         "said": "the one that --genotype names",
