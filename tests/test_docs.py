@@ -73,7 +73,7 @@ def test_every_deviation_has_a_number_of_its_own() -> None:
 
 
 def test_the_page_of_methods_has_a_row_for_each_method_and_variant_and_for_no_other() -> None:
-    built, _, _ = (ROOT / "docs" / "methods.md").read_text("utf-8").partition("## Not there yet")
+    built = (ROOT / "docs" / "methods.md").read_text("utf-8")
     rows = {line.split(" | ")[0].strip("| `"): line for line in built.splitlines() if line.startswith("| `")}
     assert sorted(rows) == sorted([*METHODS, *VARIANTS])
     for name, method in METHODS.items():

@@ -15,6 +15,7 @@ TINY: dict[str, str] = {
     "evolution": "--population 4 --sample 2 --children 2 --candidate-batches 1 --finalists 2",
     "random-ws": "--candidates 6 --candidate-batches 1 --finalists 2",
     "darts-pt": "--tuning-epochs 1 --removal-batches 1",
+    "te-nas": "--epochs 1 --arch-frozen-epochs 0 --num-nodes 3 --operations-pruned 6 --kernel-images 2 --patches 20",
     "p-darts": "--epochs 2 --added-cells 0 1 --skip-dropout 0 0 0.7",
 }
 """Flags by method, such as small populations and shallow stages; a method that is not here needs none."""

@@ -66,7 +66,7 @@ def observed(method: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
             self.task = task
 
         def __getattr__(self, name: str) -> Any:
-            asked.update({name} & {"error", "errors", "losses", "gradients"})
+            asked.update({name} & {"error", "errors", "losses", "gradients", "jacobian"})
             return getattr(self.task, name)
 
     parts = {
@@ -138,7 +138,7 @@ ALONE = "of the cell alone in the supernet, with the statistics of each batch"
 
 def test_the_error_at_the_end_is_of_the_cell_alone_where_weights_learn_under_draws(method: str, whole: Path) -> None:
     result, printed = result_of(whole), (whole / "log.txt").read_text().splitlines()
-    alone = method in ("gdas", "proxyless", "snas", "parsec", "random-ws", "evolution", "enas", "pnas", "nao")
+    alone = method in ("gdas", "proxyless", "snas", "parsec", "random-ws", "evolution", "enas", "pnas", "nao", "te-nas")
     said = f"top-1 error {result['arch_top1_error']:.2f} % on the arch split"
     assert (f"{said}, {ALONE}" if alone else said) in printed
     assert result.get("arch_error_of") == (ALONE.removeprefix("of ") if alone else None)

@@ -171,11 +171,12 @@ class SearchStep:
         """Draw and augment the weight batch and the arch batch of one step."""
         return next(self._weight_batches), next(self._arch_batches)
 
-    def weight_step(self, batches: Pair | None = None) -> Seen:
-        """Move the weights, by default on a batch drawn long ago."""
+    def weight_step(self, batches: Pair | None = None) -> Seen | None:
+        """Move the weights, by default on a batch drawn long ago, if the method draws anything for it."""
         weight_batch, _ = batches or self._kept
         with self.task.finite.guarded(None, 1, 1, 0.025):
-            return self.task.learn(weight_batch, self.method.draws(AT, self.task, weight_batch))
+            draws = self.method.draws(AT, self.task, weight_batch)
+            return self.task.learn(weight_batch, draws) if draws else None
 
     def arch_step(self, batches: Pair | None = None) -> Seen | None:
         """Let the method take its step."""

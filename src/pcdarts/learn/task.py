@@ -19,6 +19,7 @@ from pcdarts.learn.per_edge import PerEdge
 from pcdarts.methods.method import Batch, Seen
 from pcdarts.run.finite import FiniteCheck
 from pcdarts.run.processes import Processes
+from pcdarts.supernet import rectifiers
 from pcdarts.supernet.arch import Mixture
 from pcdarts.supernet.supernet import Supernet
 
@@ -165,6 +166,24 @@ class SupernetTask:
             )
         finally:
             self.network.train(was_training)
+
+    def jacobian(
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]
+    ) -> Tensor:
+        state, rows = {**weights, **self._spare_buffers()}, []
+        for images, labels, _ in in_parts(batch.images, batch.labels, self.parts):
+            logits = functional_call(self.network, state, (images, mixture, batch.masks))
+            for number in range(len(labels) * self.processes.count):  # each process makes the passes of all images
+                owner, own = divmod(number, len(labels))
+                chosen = logits[own].sum() if owner == self.processes.rank else 0 * logits.sum()
+                found = torch.autograd.grad(chosen, inputs, retain_graph=True, materialize_grads=True)
+                rows.append(torch.cat([gradient.flatten() for gradient in found]))
+        return self.processes.total(torch.stack(rows))  # as statistics of all images lead to gradients in all processes
+
+    def patterns(self, mixture: Mixture, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:
+        state = {**weights, **self._spare_buffers()}
+        found = rectifiers.patterns(self.network, state, batch.images, mixture, batch.masks)
+        return self.processes.gather(found.to(torch.uint8)).bool()
 
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
         """As in `Task`.

@@ -126,6 +126,17 @@ class Task(Protocol):
         BatchNorm takes the statistics of each batch: the running ones are those of the mixtures that were trained.
         """
 
+    def jacobian(
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The gradient of the sum of each image's logits with respect to `inputs`, some of `weights`, as one row.
+
+        The supernet computes with `weights`, and BatchNorm with the batch. [images of all processes, numbers].
+        """
+
+    def patterns(self, mixture: Mixture, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:
+        """Which rectifiers are on for each image, of any size: boolean [images of all processes, units]."""
+
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
         """Let an optimiser of one group take its step along `gradients`, if they and the loss `seen` are finite.
 

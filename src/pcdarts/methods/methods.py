@@ -18,6 +18,7 @@ from pcdarts.methods.sampling.nao import NAO
 from pcdarts.methods.sampling.pnas import PNAS
 from pcdarts.methods.sampling.random_ws import RandomWS
 from pcdarts.methods.selection.darts_pt import darts_pt
+from pcdarts.methods.selection.te_nas import TENAS
 from pcdarts.methods.snas import SNAS
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -37,6 +38,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "p-darts": PDARTS,
     "nao": NAO,
     "darts-pt": darts_pt,
+    "te-nas": TENAS,
 }
 """Each is made by `METHODS[name](space, edge_normalization, device, **settings)`, the settings being plain numbers.
 

@@ -8,7 +8,7 @@ from pydantic import field_validator
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
-from pcdarts.config.methods.pruning import PDartsSettings
+from pcdarts.config.methods.pruning import PDartsSettings, TenasSettings
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, NaoSettings, PnasSettings, RandomWSSettings
 from pcdarts.config.methods.selection import MEASURING, SelectionSettings
@@ -63,6 +63,7 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "p-darts": PDartsSettings,
     "nao": NaoSettings,
     "darts-pt": DartsPtSettings,
+    "te-nas": TenasSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
 

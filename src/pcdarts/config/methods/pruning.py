@@ -1,10 +1,13 @@
 """The settings of methods that take operations away, one part after the other, until a cell is left."""
 
+from typing import ClassVar
+
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.config.groups.group import setting
+from pcdarts.config.groups.group import at_most, setting
 from pcdarts.config.groups.values import Count, NaturalNumber, NotNegative, Positive, Probability
 from pcdarts.config.methods.robust import RobustSettings
+from pcdarts.config.methods.settings import MethodSettings
 
 
 class PDartsSettings(RobustSettings):
@@ -39,3 +42,26 @@ class PDartsSettings(RobustSettings):
                 "those left one may be none and one a skip: give two numbers from 8 down to 3"
             )
         return kept
+
+
+class TenasSettings(MethodSettings):
+    """no training: operations and edges go in rounds by two measures of supernets with fresh weights (TE-NAS)"""
+
+    has_budgets: ClassVar[bool] = False
+    beside_steps: ClassVar[str] = "all that this method does: measuring supernets without each operation and edge"
+
+    operations_pruned: Count = setting(
+        3,
+        "operations that every edge loses in a round, until one is left, before nodes lose edges; a round is a stage, "
+        "and each of its epochs measures with fresh weights",
+        after="edge_normalization",
+    )
+    kernel_images: int = setting(
+        14, "images of a batch of the arch split whose kernel's condition number is measured", ge=2, after="batch_size"
+    )
+    patches: Count = setting(3000, "patches of 3x3 pixels on which linear regions are counted")
+
+    @field_validator("kernel_images")
+    @classmethod
+    def _a_batch_has_so_many(cls, images: int, info: ValidationInfo) -> int:
+        return at_most(images, info, "batch_size")

@@ -139,6 +139,15 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "learning_rate": 0.025,
         "learning_rate_min": 0.001,
     },
+    "te-nas": {
+        "channels": 1,
+        "num_cells": 3,
+        "k": 1,
+        "edge_normalization": False,
+        "epochs": 3,
+        "arch_frozen_epochs": 0,
+        "batch_size": 64,
+    },
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -197,6 +206,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "code_epochs": 100,
     },
     "darts-pt": {"arch_learning_rate": 6e-3, "tuning_epochs": 1},
+    "te-nas": {"num_cells": 3, "epochs": 1, "arch_frozen_epochs": 0, "kernel_images": 8, "patches": 500},
 }
 """By method; the recipe's name ends with "-small"."""
 

@@ -207,6 +207,14 @@ class RobustTask:
     def error(self, mixture: Mixture, batches: int | None = None) -> float:
         return self.task.error(mixture, batches)  # of a cell, which has no auxiliary skips
 
+    def jacobian(
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]
+    ) -> Tensor:
+        return self.task.jacobian(self.robust.with_skips(mixture, self.at), batch, inputs, weights)
+
+    def patterns(self, mixture: Mixture, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:
+        return self.task.patterns(self.robust.with_skips(mixture, self.at), batch, weights)
+
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
         weight = self.robust.switches.beta_penalty * done(self.at)  # λ(e)
         if weight:

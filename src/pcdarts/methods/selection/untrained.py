@@ -1,0 +1,51 @@
+"""What TE-NAS measures of a supernet that was never trained, and on what: fresh weights, and patches of images."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pcdarts.ops.sending import send
+
+SIDE = 3
+"""Of a patch, in pixels."""
+SMALLEST = 1e-12
+"""Smallest eigenvalue that counts, as a share of the largest one."""
+
+
+def condition_number(J: Tensor) -> float:
+    """κ of the kernel J Jᵀ, for J [images, weights]."""
+    rows = J.double()
+    eigenvalues = torch.linalg.eigvalsh(rows @ rows.T)
+    largest = eigenvalues[-1].clamp_min(torch.finfo(torch.float64).tiny)
+    return float(largest / eigenvalues[0].clamp_min(SMALLEST * largest))
+
+
+def linear_regions(patterns: Tensor) -> int:
+    """R: how many different rows boolean [patches, rectifiers] have."""
+    return len({row.tobytes() for row in patterns.cpu().numpy()})
+
+
+def fresh(weights: Mapping[str, Tensor], chance: torch.Generator) -> dict[str, Tensor]:
+    """Other weights of the same shapes: normal, of variance 2 / inputs of a unit; of BatchNorm 1, biases 0."""
+    found = {}
+    for name, weight in weights.items():
+        if weight.dim() == 1:
+            found[name] = torch.full_like(weight, 0.0 if name.endswith("bias") else 1.0)
+            continue
+        unit = weight[0] if name.endswith("weight") else weight[0, 0]  # the others are stacked over edges
+        noise = torch.randn(weight.shape, generator=chance, dtype=weight.dtype)
+        found[name] = send(noise * (2 / unit.numel()) ** 0.5, weight.device)
+    return {name: weight.requires_grad_() for name, weight in found.items()}
+
+
+def cut(images: Tensor, number: int, chance: torch.Generator) -> Tensor:
+    """Patches [number, C, 3, 3] from random places of random images [B, C, H, W]."""
+    count, channels, height, width = images.shape
+    image, row, column = (
+        torch.randint(high, (number, 1, 1, 1), generator=chance)
+        for high in (count, height - SIDE + 1, width - SIDE + 1)
+    )
+    inside = torch.arange(SIDE)
+    places = image, torch.arange(channels).view(1, -1, 1, 1), row + inside.view(1, 1, -1, 1), column + inside
+    return images[tuple(send(place, images.device) for place in places)]
