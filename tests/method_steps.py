@@ -32,7 +32,6 @@ from search_steps import BATCH, batch
 from small_task import task_of
 from tiny_searches import tiny_search
 
-SPACE = CellSpace(4)
 PARTS = 2
 """Of each batch, with batch statistics of their own, in one process or in as many."""
 EPOCHS = 2
@@ -50,10 +49,11 @@ def found_by(name: str, processes: Processes) -> dict[str, Any]:
     config = resolve(SearchConfig, flags=flags, problems=problems)
     torch.manual_seed(0)
     sizes = {"channels": config.channels, "num_cells": config.num_cells, "num_classes": 5, "image_channels": 3}
-    method = make_method(config, SPACE, "cpu", lambda: network_costs(SPACE, kind="cifar", image_size=8, **sizes))
+    space = CellSpace(config.num_nodes)
+    method = make_method(config, space, "cpu", lambda: network_costs(space, kind="cifar", image_size=8, **sizes))
     before = None
     for number, stage in enumerate(stages_of(config, method.stages())):
-        supernet = make_supernet(stage.config, SPACE, num_classes=5, image_channels=3)
+        supernet = make_supernet(stage.config, space, num_classes=5, image_channels=3)
         optimizer = make_sgd(supernet, stage.config)
         if stage.keeps_weights and before is not None:
             widen(before[0], supernet, generator(0, "widening"), (before[1], optimizer))

@@ -168,13 +168,15 @@ class SupernetTask:
             self.network.train(was_training)
 
     def jacobian(
-        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor], images: int
     ) -> Tensor:
         state, rows = {**weights, **self._spare_buffers()}, []
-        for images, labels, _ in in_parts(batch.images, batch.labels, self.parts):
-            logits = functional_call(self.network, state, (images, mixture, batch.masks))
-            for number in range(len(labels) * self.processes.count):  # each process makes the passes of all images
-                owner, own = divmod(number, len(labels))
+        parts = list(in_parts(batch.images, batch.labels, self.parts))
+        in_each = -(-images // (len(parts) * self.processes.count))
+        for some_images, _, _ in parts:
+            logits = functional_call(self.network, state, (some_images[:in_each], mixture, batch.masks))
+            for number in range(len(logits) * self.processes.count):  # each process makes the passes of all images
+                owner, own = divmod(number, len(logits))
                 chosen = logits[own].sum() if owner == self.processes.rank else 0 * logits.sum()
                 found = torch.autograd.grad(chosen, inputs, retain_graph=True, materialize_grads=True)
                 rows.append(torch.cat([gradient.flatten() for gradient in found]))
@@ -182,8 +184,11 @@ class SupernetTask:
 
     def patterns(self, mixture: Mixture, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:
         state = {**weights, **self._spare_buffers()}
-        found = rectifiers.patterns(self.network, state, batch.images, mixture, batch.masks)
-        return self.processes.gather(found.to(torch.uint8)).bool()
+        found = [
+            rectifiers.patterns(self.network, state, images, mixture, batch.masks)
+            for images, _, _ in in_parts(batch.images, batch.labels, self.parts)
+        ]
+        return self.processes.gather(torch.cat(found).to(torch.uint8)).bool()
 
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:
         """As in `Task`.

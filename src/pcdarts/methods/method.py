@@ -127,11 +127,12 @@ class Task(Protocol):
         """
 
     def jacobian(
-        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor], images: int
     ) -> Tensor:
         """The gradient of the sum of each image's logits with respect to `inputs`, some of `weights`, as one row.
 
-        The supernet computes with `weights`, and BatchNorm with the batch. [images of all processes, numbers].
+        The supernet computes with `weights`, and BatchNorm with so many `images` of the batch, as many of each part and
+        process. [images of all processes, numbers].
         """
 
     def patterns(self, mixture: Mixture, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:

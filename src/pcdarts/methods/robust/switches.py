@@ -208,9 +208,9 @@ class RobustTask:
         return self.task.error(mixture, batches)  # of a cell, which has no auxiliary skips
 
     def jacobian(
-        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor]
+        self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor], images: int
     ) -> Tensor:
-        return self.task.jacobian(self.robust.with_skips(mixture, self.at), batch, inputs, weights)
+        return self.task.jacobian(self.robust.with_skips(mixture, self.at), batch, inputs, weights, images)
 
     def patterns(self, mixture: Mixture, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:
         return self.task.patterns(self.robust.with_skips(mixture, self.at), batch, weights)

@@ -43,7 +43,7 @@ class TENAS:
     Args:
         operations_pruned: how many operations each edge loses in a round.
         kernel_images: how many images of a batch Θ has.
-        patches: on how many of these linear regions are counted.
+        patches: on so many, or a few more, linear regions are counted.
     """
 
     measured_alone = True
@@ -114,15 +114,15 @@ class TENAS:
     def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
         groups = self.groups(at.stage)
         batch, weights = task.arch_batch(), fresh(task.weights, chance)
-        processes = task.images(batch) // len(batch.labels)  # which share kernel and patches
-        patches = batch._replace(images=cut(batch.images, -(-self.patches // processes), chance))
-        some = slice(-(-self.kernel_images // processes))
-        of_kernel = batch._replace(images=batch.images[some], labels=batch.labels[some])
+        from_each = -(-self.patches // task.images(batch))
+        patches = batch._replace(
+            images=cut(batch.images, from_each, chance), labels=batch.labels.repeat_interleave(from_each)
+        )
         w = [weight for name, weight in weights.items() if not name.endswith("bias")]
 
         def measured(there: dict[CellKind, Tensor]) -> tuple[float, float]:
             mixture = self.of(there)
-            κ = condition_number(task.jacobian(mixture, of_kernel, w, weights))
+            κ = condition_number(task.jacobian(mixture, batch, w, weights, self.kernel_images))
             return κ, float(linear_regions(task.patterns(mixture, patches, weights)))
 
         κ, R = measured(self.there)

@@ -40,12 +40,9 @@ def fresh(weights: Mapping[str, Tensor], chance: torch.Generator) -> dict[str, T
 
 
 def cut(images: Tensor, number: int, chance: torch.Generator) -> Tensor:
-    """Patches [number, C, 3, 3] from random places of random images [B, C, H, W]."""
-    count, channels, height, width = images.shape
-    image, row, column = (
-        torch.randint(high, (number, 1, 1, 1), generator=chance)
-        for high in (count, height - SIDE + 1, width - SIDE + 1)
-    )
+    """Patches of images [B, C, H, W] from so many random places, the same in each image: [B number, C, 3, 3]."""
+    height, width = images.shape[2:]
+    row, column = (torch.randint(side - SIDE + 1, (number, 1, 1), generator=chance) for side in (height, width))
     inside = torch.arange(SIDE)
-    places = image, torch.arange(channels).view(1, -1, 1, 1), row + inside.view(1, 1, -1, 1), column + inside
-    return images[tuple(send(place, images.device) for place in places)]
+    rows, columns = send(row + inside.unsqueeze(1), images.device), send(column + inside, images.device)
+    return images[:, :, rows, columns].transpose(1, 2).flatten(0, 1)
