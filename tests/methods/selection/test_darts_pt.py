@@ -21,7 +21,8 @@ from pcdarts.methods.darts import DARTS
 from pcdarts.methods.gaea import GAEA
 from pcdarts.methods.method import At, Batch, Stage
 from pcdarts.methods.robust.switches import Robust
-from pcdarts.methods.selection.darts_pt import PerturbationSelection, without
+from pcdarts.methods.selection.changed import without
+from pcdarts.methods.selection.darts_pt import PerturbationSelection
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import Mixture, check_mixture
 from pcdarts.supernet.supernet import Supernet

@@ -11,7 +11,7 @@ After each decision weights and α are tuned for some epochs. Any method can be 
 operations.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.methods.bayesnas import shares_of_nodes
 from pcdarts.methods.darts import DARTS
 from pcdarts.methods.method import At, Batch, Method, Seen, Stage, Task, figures_of
+from pcdarts.methods.selection.changed import ChangedTask, without
 from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import Mixture
 
@@ -176,26 +177,7 @@ class PerturbationSelection:
         return at._replace(stage=self.searching - 1, stage_epoch=at.stage_epochs)
 
     def _task(self, task: Task) -> Any:
-        return _Discretised(task, self.discretised)
-
-
-class _Discretised:
-    """A task that computes with what the decisions leave of a mixture."""
-
-    def __init__(self, task: Task, change: Callable[[Mixture], Mixture]) -> None:
-        self._task, self._change = task, change
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-    def gradients(self, mixture: Mixture, *arguments: Any) -> tuple[list[Tensor], Seen]:
-        return self._task.gradients(self._change(mixture), *arguments)
-
-    def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
-        return self._task.losses([self._change(mixture) for mixture in mixtures], batch)
-
-    def errors(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
-        return self._task.errors([self._change(mixture) for mixture in mixtures], batch)
+        return ChangedTask(task, self.discretised)
 
 
 def darts_pt(
@@ -208,20 +190,3 @@ def darts_pt(
 def drawn(some: Sequence[int], chance: torch.Generator) -> int:
     """One of some numbers; all are equally likely."""
     return some[int(torch.randint(len(some), (), generator=chance))]
-
-
-def without(mixture: Mixture, kind: CellKind, edge: int, column: int | None = None) -> Mixture:
-    """The mixture without one operation of an edge, or without the edge; the others keep their weights."""
-    op_weights, edge_weights = mixture.op_weights[kind].clone(), mixture.edge_weights[kind].clone()
-    active = torch.tensor(mixture.computed(kind))
-    columns = slice(None) if column is None else slice(column, column + 1)
-    op_weights[edge, columns], active[edge, columns] = 0, False
-    if column is None:
-        edge_weights[edge] = 0  # so that nothing passes by either, with partial channels
-    others = {other: torch.tensor(mixture.computed(other)) for other in mixture.op_weights}
-    return replace(
-        mixture,
-        op_weights={**mixture.op_weights, kind: op_weights},
-        edge_weights={**mixture.edge_weights, kind: edge_weights},
-        active={**others, kind: active},
-    )
