@@ -50,7 +50,7 @@ def test_the_added_space_has_a_supernet_a_genotype_costs_and_a_network() -> None
 
 def test_the_added_primitive_is_learnt_derived_counted_drawn_and_built() -> None:
     with example("A primitive") as found:
-        arch, primitive = found.arch, "nor_conv_3x3"
+        arch, primitive = found.arch, "nor_conv_5x5"
         weights = [weight for name, weight in found.supernet.named_parameters() if primitive in name]
         assert len(weights) == 3 * found.SPACE.num_edges  # cells and edges
         assert all(weight.grad.isfinite().all() for weight in weights)
@@ -63,7 +63,7 @@ def test_the_added_primitive_is_learnt_derived_counted_drawn_and_built() -> None
         network = Network(genotype, auxiliary=False, **sizes)
         learnt = sum(weight.numel() for weight in network.parameters())
         assert network_costs(found.SPACE, image_size=16, **sizes).of(genotype)["params"] == learnt
-        assert "nor conv 3×3" in draw_svg(genotype, "normal")
+        assert "nor conv 5×5" in draw_svg(genotype, "normal")
 
 
 def check_genotype(genotype: Genotype, space: CellSpace) -> None:

@@ -81,6 +81,8 @@ def test_a_pool_of_2x2_takes_the_largest_of_four_or_of_those_that_there_are(stri
         ("conv_7x1_1x7", range(-3, 4)),
         ("conv_1x1", range(1)),
         ("bottleneck_3x3", range(-1, 2)),
+        ("nor_conv_1x1", range(1)),
+        ("nor_conv_3x3", range(-1, 2)),
     ],
 )
 def test_a_convolution_sees_the_pixels_that_its_name_says(primitive, reach):
@@ -104,6 +106,8 @@ def test_a_convolution_sees_the_pixels_that_its_name_says(primitive, reach):
         ("dil_conv_5x5", 25 * 6 + 36 + 12),
         ("conv_7x1_1x7", 2 * 7 * 36 + 12),
         ("conv_1x1", 36 + 12),
+        ("nor_conv_1x1", 36 + 12),
+        ("nor_conv_3x3", 9 * 36 + 12),
         ("bottleneck_3x3", (6 + 2) + (9 + 2) + (6 + 12)),
         ("max_pool_3x3", 0),
         ("avg_pool_3x3", 0),

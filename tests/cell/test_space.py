@@ -10,7 +10,7 @@ from pcdarts.cell.canonical import canonical
 from pcdarts.cell.derive import random_genotype, strengths
 from pcdarts.cell.draw import draw_svg, draw_text
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellForm, CellSpace, Edge
+from pcdarts.cell.space import NASBENCH201, CellForm, CellSpace, Edge, macro_plan
 from pcdarts.errors import InputError
 from pcdarts.network.complexity import complexity
 from pcdarts.network.costs import network_costs
@@ -99,7 +99,7 @@ def test_a_genotype_comes_back_from_json_in_the_form_of_its_space():
     [
         ([("skip_connect", 0)] * 2, "2 edges, but the nodes of this form take 1, 3, 6, ... together"),
         ([("skip_connect", 0), ("none", 1), ("none", 0)], "every node takes all earlier ones"),
-        ([("nor_conv_3x3", 0)], "unknown primitive 'nor_conv_3x3'"),
+        ([("conv_9x9", 0)], "unknown primitive 'conv_9x9'"),
     ],
 )
 def test_a_genotype_that_is_not_of_its_form_is_refused(normal, message):
@@ -214,3 +214,37 @@ def test_the_features_of_genotypes_have_one_length_and_tell_edges_without_an_ope
     assert found.shape[0] == 5
     assert np.isfinite(found).all()
     assert len(np.unique(found, axis=0)) == 5
+
+
+def test_the_space_of_nas_bench_201_has_its_edges_and_operations_in_the_benchmarks_order():
+    space = NASBENCH201
+    assert [(edge.source, edge.target) for edge in space.edges] == [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+    assert space.primitives == ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    assert (space.kinds, space.num_inputs, space.outputs) == (("normal",), 1, (3,))
+    assert all(space.choices(edge) == (0, 1, 2, 3, 4) for edge in range(6))
+    chosen = {random_genotype(space, seed).normal[0][0] for seed in range(40)}
+    assert chosen == set(space.primitives)
+
+
+@pytest.mark.parametrize(("num_cells", "halved"), [(3, [1, 2]), (15, [5, 10])])
+def test_its_network_has_three_stages_with_a_residual_block_between(num_cells, halved):
+    plans = list(macro_plan("cifar", 16, num_cells, {"normal": 1}, 16, "nasbench201"))
+    assert [position for position, plan in enumerate(plans) if plan.after_block] == halved
+    assert [plan.channels for plan in plans] == [16 << (3 * position // num_cells) for position in range(num_cells)]
+    assert {plan.kind for plan in plans} == {"normal"}
+    assert [plan.in_channels[1] for plan in plans[1:]] == [plan.channels for plan in plans[:-1]]
+
+
+@pytest.mark.parametrize("num_cells", [0, 1, 8])
+def test_stages_of_different_lengths_are_refused(num_cells):
+    with pytest.raises(InputError, match=f"num_cells is {num_cells}, but .* in each of three stages: use 3, 6, 9"):
+        list(macro_plan("cifar", 16, num_cells, {"normal": 1}, 16, "nasbench201"))
+
+
+def test_only_cells_of_its_kind_stand_in_its_network():
+    with pytest.raises(InputError, match='macro is "nasbench201", whose cells are normal ones with 1 input'):
+        CellForm(macro="nasbench201")
+    with pytest.raises(InputError, match="macro is 'imagenet', but must be"):
+        CellForm(macro="imagenet")
+    with pytest.raises(InputError, match="does not concatenate: give concatenates=False"):
+        CellSpace(4, form=NASBENCH201.form)

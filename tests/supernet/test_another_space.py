@@ -63,8 +63,8 @@ def test_the_native_kernels_are_for_the_papers_cells_and_auto_is_plain_elsewhere
 
 
 def test_a_primitive_without_an_operation_is_refused_by_name():
-    with pytest.raises(InputError, match="a supernet has no operation nor_conv_3x3: use none, max_pool_3x3"):
-        Supernet(CellSpace(4, primitives=("none", "nor_conv_3x3")))
+    with pytest.raises(InputError, match="a supernet has no operation conv_9x9: use none, max_pool_3x3"):
+        Supernet(CellSpace(4, primitives=("none", "conv_9x9")))
 
 
 # Primitives for which there are no stacked weights: computed by the reference, from modules of every edge.

@@ -88,6 +88,15 @@ def conv_1x1(channels: int, stride: int, affine: bool) -> ReluFirst:
     )
 
 
+def nor_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> ReluFirst:
+    """A full convolution (NAS-Bench-201)."""
+    return ReluFirst(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel_size, stride, padding=kernel_size // 2, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
 def bottleneck_3x3(channels: int, stride: int, affine: bool) -> ReluFirst:
     """A full 3x3 convolution of a quarter of the channels, between two 1x1 convolutions (AmoebaNet-B)."""
 
@@ -220,5 +229,7 @@ MAKERS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "conv_1x1": conv_1x1,
     "bottleneck_3x3": bottleneck_3x3,
     "max_pool_2x2": lambda channels, stride, affine: MaxPool2x2(stride),
+    "nor_conv_1x1": lambda channels, stride, affine: nor_conv(channels, 1, stride, affine),
+    "nor_conv_3x3": lambda channels, stride, affine: nor_conv(channels, 3, stride, affine),
 }
 """What makes the operation of each primitive from its channels, its stride and whether its BatchNorms learn."""

@@ -10,6 +10,9 @@ CellKind = Literal["normal", "reduce"]
 NetworkKind = Literal["cifar", "stride2", "stride4", "imagenet"]
 """How a network begins: its stem. "cifar" and "imagenet" are the paper's, the two between them ours."""
 
+Macro = Literal["darts", "nasbench201"]
+"""The network that cells stand in: that of the DARTS papers, or that of NAS-Bench-201."""
+
 CELL_KINDS: tuple[CellKind, ...] = ("normal", "reduce")
 
 STEM_STRIDES: dict[NetworkKind, int] = {"cifar": 1, "stride2": 2, "stride4": 4, "imagenet": 8}
@@ -33,8 +36,10 @@ PRIMITIVES = (
 OPERATIONS = [
     *(name for name in PRIMITIVES if name != "none"),
     *("sep_conv_7x7", "conv_7x1_1x7", "conv_1x1", "bottleneck_3x3", "max_pool_2x2"),
+    *("nor_conv_1x1", "nor_conv_3x3"),
 ]
-"""What an edge of a genotype may hold, by name, beside `none`; only published cells need those that are not searched.
+"""What an edge of a genotype may hold, by name, beside `none`. The paper's space has the first ones, NAS-Bench-201 the
+last ones; only published cells need the others.
 
 `none` says that the edge carries nothing. A search may choose it only where all edges are kept.
 """
@@ -77,6 +82,9 @@ class CellForm:
     edges_kept: int | None = 2
     """How many edges a node keeps, or all that enter it if these are fewer. None: a node keeps every edge, and an edge
     that carries nothing holds `none`."""
+    macro: Macro = "darts"
+    """The network that the cells stand in. In that of NAS-Bench-201 a cell reads the map before it as it is, residual
+    blocks halve the maps, and a supernet has no BatchNorm behind its pools and normalises by the batch at all times."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", _names("kinds", self.kinds))
@@ -89,6 +97,10 @@ class CellForm:
             raise InputError(f"num_inputs is {self.num_inputs}, but a cell has 1 or 2: the outputs of the cells before")
         if self.edges_kept is not None and self.edges_kept < 1:
             raise InputError(f"edges_kept is {self.edges_kept}, but a node keeps 1 edge or more: or give None for all")
+        if self.macro not in ("darts", "nasbench201"):
+            raise InputError(f'macro is {self.macro!r}, but must be "darts" or "nasbench201"')
+        if self.macro == "nasbench201" and (self.kinds, self.num_inputs) != (("normal",), 1):
+            raise InputError('macro is "nasbench201", whose cells are normal ones with 1 input: give these, or "darts"')
 
     def edges_of(self, target: int) -> int:
         """How many edges the intermediate node `target` keeps."""
@@ -132,6 +144,8 @@ class CellSpace:
                 f"num_nodes is {self.num_nodes}, but a cell has {inputs} and at least one intermediate node: "
                 f"use {self.form.num_inputs + 1} or more (the paper uses 6)"
             )
+        if self.concatenates and self.form.macro == "nasbench201":
+            raise InputError('a cell in the network of "nasbench201" does not concatenate: give concatenates=False')
         if len(set(self.primitives)) < len(self.primitives) or not self.choices_among(self.primitives):
             raise InputError(
                 f"primitives is {self.primitives}, but it must be different names, of which an edge can keep one"
@@ -202,6 +216,15 @@ class CellSpace:
         )
 
 
+NASBENCH201 = CellSpace(
+    4,
+    form=CellForm(kinds=("normal",), num_inputs=1, edges_kept=None, macro="nasbench201"),
+    primitives=("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),
+    concatenates=False,
+)
+"""The space of NAS-Bench-201, the topology space of NATS-Bench: edges and operations are in the benchmark's order."""
+
+
 def check_space(space: object) -> None:
     """Make sure that it is a `CellSpace`.
 
@@ -241,9 +264,14 @@ def suggested_kind(image_side: int) -> NetworkKind:
     return next(fitting, "imagenet")
 
 
-def evaluation_stem_channels(kind: NetworkKind, channels: int) -> int:
-    """Channels that the stem of an evaluation network makes for cells of `channels`; a supernet's makes 3C always."""
-    return channels if kind == "imagenet" else STEM_MULTIPLIER * channels
+def evaluation_stem_channels(kind: NetworkKind, channels: int, macro: Macro = "darts") -> int:
+    """Channels that the stem of an evaluation network makes for cells of `channels`."""
+    return channels if kind == "imagenet" else supernet_stem_channels(channels, macro)
+
+
+def supernet_stem_channels(channels: int, macro: Macro = "darts") -> int:
+    """Channels that the stem of a supernet makes for cells of `channels`: 3C, but C in the network of NAS-Bench-201."""
+    return channels if macro == "nasbench201" else STEM_MULTIPLIER * channels
 
 
 @dataclass(frozen=True)
@@ -257,6 +285,8 @@ class CellPlan:
     """Channels of the outputs of the cell before the last and of the last cell."""
     halve_first_input: bool
     """Whether the first input is twice as large as the second: the cell before reduced, or the stem did."""
+    after_block: bool = False
+    """Whether a residual block stands before the cell, which halves the map and makes `channels` of it."""
 
 
 def reduction_positions(num_cells: int) -> frozenset[int]:
@@ -265,13 +295,25 @@ def reduction_positions(num_cells: int) -> frozenset[int]:
 
 
 def macro_plan(
-    kind: NetworkKind, channels: int, num_cells: int, concat_sizes: dict[CellKind, int], stem_channels: int
+    kind: NetworkKind,
+    channels: int,
+    num_cells: int,
+    concat_sizes: dict[CellKind, int],
+    stem_channels: int,
+    macro: Macro = "darts",
 ) -> Iterator[CellPlan]:
     """Yield the plan of every cell: widths double at each reduction cell.
 
     `concat_sizes` says how many nodes each kind of cell concatenates into its output (without "reduce" there are no
-    reduction cells), `stem_channels` how many channels the stem's two outputs have.
+    reduction cells), `stem_channels` how many channels the stem's two outputs have. In the network of NAS-Bench-201
+    widths double at residual blocks, which stand where reduction cells would.
+
+    Raises:
+        InputError: NAS-Bench-201 has three stages of equally many cells, and there are not so many.
     """
+    if macro == "nasbench201":
+        yield from _plan_of_stages(channels, num_cells)
+        return
     before_last, last = stem_channels, stem_channels
     reductions = reduction_positions(num_cells) if "reduce" in concat_sizes else frozenset[int]()
     halve_first_input = kind == "imagenet"
@@ -282,3 +324,17 @@ def macro_plan(
         yield CellPlan(cell_kind, channels, (before_last, last), halve_first_input)
         before_last, last = last, concat_sizes[cell_kind] * channels
         halve_first_input = cell_kind == "reduce"
+
+
+def _plan_of_stages(channels: int, num_cells: int) -> Iterator[CellPlan]:
+    """The plan of NAS-Bench-201: three stages of N cells, and a residual block before the second and the third."""
+    if num_cells < 3 or num_cells % 3:
+        raise InputError(
+            f"num_cells is {num_cells}, but a network of NAS-Bench-201 has equally many cells in each of three stages: "
+            "use 3, 6, 9, ... (the benchmark has 15)"
+        )
+    for position in range(num_cells):
+        width = channels << (3 * position // num_cells)
+        after_block = position in reduction_positions(num_cells)
+        before = width // 2 if after_block else width
+        yield CellPlan("normal", width, (before, before), halve_first_input=False, after_block=after_block)

@@ -29,6 +29,8 @@ COLOURS_LIGHT = {
     "conv_1x1": "#7a1238",
     "bottleneck_3x3": "#e0567f",
     "max_pool_2x2": "#7a3200",
+    "nor_conv_1x1": "#d9879f",
+    "nor_conv_3x3": "#a3123f",
 }
 COLOURS_DARK = {
     "page": "#0d1117",
@@ -57,6 +59,8 @@ COLOURS_DARK = {
     "conv_1x1": "#f7b2c8",
     "bottleneck_3x3": "#c94a72",
     "max_pool_2x2": "#a3542a",
+    "nor_conv_1x1": "#f5c0cf",
+    "nor_conv_3x3": "#d8557c",
 }
 NUM_SERIES = 8
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "5 2 1 2 1 2", "1 2", "4 5")
