@@ -1,4 +1,4 @@
-"""A genotype: what a search finds and a network is built from, and its two written forms (printed and JSON)."""
+"""A genotype: what a search finds and a network is built from, and its written forms (text and JSON)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,26 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, TypeGuard
 
+from pcdarts.cell.arch_string import STRING, read_string, unique_string, write_string
 from pcdarts.cell.genotype_file import FoundGenotype, find_in_file
-from pcdarts.cell.printed import FIELDS, check_complete, check_field, check_length, read_printed, shown_value
-from pcdarts.cell.space import OPERATIONS, CellForm, CellKind, CellSpace
+from pcdarts.cell.printed import (
+    CALL,
+    FIELDS,
+    check_complete,
+    check_field,
+    check_length,
+    plain,
+    read_printed,
+    shown_value,
+)
+from pcdarts.cell.space import NASBENCH201, OPERATIONS, CellForm, CellKind, CellSpace
 from pcdarts.errors import InputError, check_path, did_you_mean
 
 _Edges = tuple[tuple[str, int], ...]
 _FORM = CellForm()
 _MAX_INTERMEDIATE = 100
+_SPACES = {"nasbench201": NASBENCH201}
+"""What a genotype's JSON may name as its space; without a name it has the form of the DARTS papers."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,11 @@ class Genotype:
             concat = _checked_concat(kind, getattr(self, f"{kind}_concat"), self.form, self.num_nodes(kind))
             object.__setattr__(self, f"{kind}_concat", concat)
             self._check_output(kind)
+            if self.form.macro == "nasbench201" and concat != (self.num_nodes(kind) - 1,):
+                raise InputError(
+                    f"{kind} cell, concat: names nodes {list(concat)}, but the output of a cell of NAS-Bench-201 is "
+                    f"its last node: give [{self.num_nodes(kind) - 1}]"
+                )
         if "reduce" not in self.kinds and (self.reduce or self.reduce_concat):
             raise InputError("there is a reduction cell, but this form has normal cells alone: leave it empty")
         if "normal" not in self.kinds and (self.normal or self.normal_concat):
@@ -131,29 +148,52 @@ class Genotype:
     def to_text(self) -> str:
         """One line in the form that papers and the authors' scripts print; `from_text` reads it back.
 
+        A cell of NAS-Bench-201 has the benchmark's form, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
+
         Raises:
             InputError: a genotype of another form than theirs.
         """
+        if self.form == NASBENCH201.form and (text := write_string(self.normal)):
+            return text
         if self.form != _FORM:
-            raise InputError("only genotypes of the form of the DARTS papers have a printed form: use to_json")
+            raise InputError(
+                "only genotypes of the form of the DARTS papers, and cells of NAS-Bench-201, have a printed form: use "
+                "to_json"
+            )
         return (
             f"Genotype(normal={list(self.normal)}, normal_concat={_printed_nodes(self.normal_concat)}, "
             f"reduce={list(self.reduce)}, reduce_concat={_printed_nodes(self.reduce_concat)})"
         )
 
+    def unique_text(self) -> str:
+        """By which text NAS-Bench-201 tells cells apart that are different graphs: see `unique_string`.
+
+        Raises:
+            InputError: this is no cell of NAS-Bench-201.
+        """
+        if self.form != NASBENCH201.form:
+            raise InputError("only cells of NAS-Bench-201 have its text of a graph: use pcdarts.cell.canonical")
+        return unique_string(self.normal)
+
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Read the printed form, whatever stands around it (a log's time stamp, `PC_DARTS_cifar = `); never evaluated.
+
+        `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|` is a cell of NAS-Bench-201.
 
         Raises:
             InputError: no printed genotype, or more than one, or anything in it but names, numbers, lists, tuples and
                 ranges, or an inconsistent cell.
         """
+        check_length(text)
+        text = plain(text)
+        if not CALL.search(text) and STRING.search(text):
+            return cls.of_space(NASBENCH201, {"normal": read_string(text)})
         return cls(**read_printed(text))
 
     def to_json(self) -> str:
         """A JSON object with one edge a line, the same text for equal genotypes; `from_json` reads it back."""
-        members = []
+        members = [f'  "space": "{name}"' for name, space in _SPACES.items() if space.form == self.form]
         for kind in self.kinds:
             members.append(f'  "{kind}": {_json_edges(self.edges(kind))}')
             members.append(f'  "{kind}_concat": {json.dumps(self.concat(kind))}')
@@ -163,12 +203,20 @@ class Genotype:
     def from_json(cls, text: str, form: CellForm = _FORM) -> Self:
         """Read what `to_json` writes: an object with exactly the fields of the form, edges as [primitive, input node].
 
+        Args:
+            text: the object; where it names its space ("nasbench201"), it has the form of that.
+            form: the form of one that names none.
+
         Raises:
             InputError: not JSON, other keys than those, or an inconsistent cell.
         """
+        members = _read_json(text)
+        if "space" in members:
+            form = _named_form(members.pop("space"))
         fields = tuple(name for kind in form.kinds for name in (kind, f"{kind}_concat"))
         empty = dict.fromkeys(FIELDS, ())
-        return cls(**(empty | _read_json(text, fields)), form=form)
+        _check_members(members, fields)
+        return cls(**(empty | members), form=form)
 
     @classmethod
     def from_file(cls, path: Path | str, which: str | None = None) -> Self:
@@ -284,7 +332,14 @@ def _json_edges(edges: tuple[tuple[str, int], ...]) -> str:
     return "[\n" + ",\n".join(f"    {json.dumps(edge)}" for edge in edges) + "\n  ]"
 
 
-def _read_json(text: str, fields: Sequence[str]) -> dict[str, Any]:
+def _named_form(name: object) -> CellForm:
+    if not isinstance(name, str) or name not in _SPACES:
+        known = ", ".join(_SPACES)
+        raise InputError(f"the genotype is of the space {shown_value(name)}: use {known}, or leave it out for DARTS")
+    return _SPACES[name].form
+
+
+def _read_json(text: str) -> dict[str, Any]:
     check_length(text)
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats)
@@ -294,11 +349,14 @@ def _read_json(text: str, fields: Sequence[str]) -> dict[str, Any]:
         reason = error if isinstance(error, json.JSONDecodeError) else "nested too deeply or a number too long"
         raise InputError(f"the genotype is not JSON ({reason}): use what to_json writes") from None
     if not isinstance(value, dict):
-        raise InputError(f"the genotype is not a JSON object with {', '.join(fields)}, but {shown_value(value)}")
-    for key in value:
-        check_field(key, fields)
-    check_complete(value, fields)
+        raise InputError(f"the genotype is not a JSON object with {', '.join(FIELDS)}, but {shown_value(value)}")
     return value
+
+
+def _check_members(members: dict[str, Any], fields: Sequence[str]) -> None:
+    for key in members:
+        check_field(key, fields)
+    check_complete(members, fields)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

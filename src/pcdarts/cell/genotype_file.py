@@ -9,6 +9,7 @@ from io import StringIO, TextIOWrapper
 from itertools import chain
 from pathlib import Path
 
+from pcdarts.cell.arch_string import STRING
 from pcdarts.cell.printed import CALL, EXPECTED, MAX_CHARACTERS, end_of_call, plain
 from pcdarts.errors import InputError, did_you_mean, shown
 
@@ -22,8 +23,8 @@ _MAX_LINES = 1000
 _MAX_FILE = 2**32
 """Characters, so that reading a device ends."""
 
-_MARK = re.compile(rf"(?i:\bepoch)[\s:,=#\[(]{{0,4}}(?P<epoch>\d{{1,9}})|{CALL.pattern}")
-"""Where a log says which epoch it is in, and where a genotype begins."""
+_MARK = re.compile(rf"(?i:\bepoch)[\s:,=#\[(]{{0,4}}(?P<epoch>\d{{1,9}})|(?P<string>{STRING.pattern})|{CALL.pattern}")
+"""Where a log says which epoch it is in, where a genotype begins, and where a cell of NAS-Bench-201 stands."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _printed(path: Path, lines: Iterable[str]) -> Iterator[_Printed]:
         characters += len(line)
         if characters > _MAX_FILE:
             raise InputError(f"{path}: more than {_MAX_FILE} characters: keep only the genotypes in it")
-        if not (begun or "enotype" in line or "poch" in line.lower()):
+        if not (begun or "enotype" in line or "poch" in line.lower() or "~" in line):
             continue
         line = plain(line)
         if begun and (_MARK.search(line) or len(begun.text) > MAX_CHARACTERS or number > begun.line + _MAX_LINES):
@@ -224,6 +225,9 @@ def _printed(path: Path, lines: Iterable[str]) -> Iterator[_Printed]:
             for mark in _MARK.finditer(line):
                 if mark["epoch"]:
                     epoch = int(mark["epoch"])
+                    continue
+                if mark["string"]:
+                    yield _Printed(number, epoch, mark["string"])
                     continue
                 if begun:
                     yield replace(begun, text=begun.text[: mark.start() - begun_at])
