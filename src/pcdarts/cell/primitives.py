@@ -88,12 +88,13 @@ def conv_1x1(channels: int, stride: int, affine: bool) -> ReluFirst:
     )
 
 
-def nor_conv(channels: int, kernel_size: int, stride: int, affine: bool) -> ReluFirst:
-    """A full convolution (NAS-Bench-201)."""
+def nor_conv(channels: int, kernel_size: int, stride: int, affine: bool, out_channels: int | None = None) -> ReluFirst:
+    """A full convolution (NAS-Bench-201), to as many channels unless others are given."""
+    out_channels = out_channels or channels
     return ReluFirst(
         nn.ReLU(),
-        nn.Conv2d(channels, channels, kernel_size, stride, padding=kernel_size // 2, bias=False),
-        nn.BatchNorm2d(channels, affine=affine),
+        nn.Conv2d(channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False),
+        nn.BatchNorm2d(out_channels, affine=affine),
     )
 
 

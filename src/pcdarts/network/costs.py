@@ -65,9 +65,11 @@ def network_costs(
     shape = (space.num_edges, len(space.primitives), 3)
     choices = {cell_kind: np.zeros(shape, dtype=np.int64) for cell_kind in space.kinds}
     side = largest_map(kind, image_size)
-    stem_channels = evaluation_stem_channels(kind, channels)
+    macro = space.form.macro
+    stem_channels = evaluation_stem_channels(kind, channels, macro)
     concat_sizes = dict.fromkeys(space.kinds, len(space.outputs))
-    for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels):
+    for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels, macro):
+        side = -(-side // 2) if plan.after_block else side
         reduced = -(-side // 2) if plan.kind == "reduce" else side
         for index, edge in enumerate(space.edges):
             stride = space.form.stride(plan.kind, edge.source)

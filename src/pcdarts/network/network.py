@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated, translate_state
 from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.residual import closing
 from pcdarts.cell.space import (
     NetworkKind,
     evaluation_stem_channels,
@@ -28,13 +29,14 @@ class Network(nn.Module):
     """The evaluation network of Sec. 4.2 (CIFAR: 36 channels, 20 cells) and 4.3 (ImageNet: 48 channels, 14 cells).
 
     Images may have any size from a few pixels; for 32 x 32 (CIFAR) and 224 x 224 (ImageNet) the network is the
-    authors'.
+    authors'. The cells of a genotype of NAS-Bench-201 stand in that benchmark's network (16 channels, 15 cells).
 
     Args:
-        genotype: the normal and the reduction cell.
+        genotype: the normal and the reduction cell; or one of another form.
         kind: the stem: "cifar" (a 3x3 convolution), "stride2" (one of stride 2), "stride4" (two) or "imagenet" (three).
-        channels: channels of the nodes in the first cell; they double at each reduction cell.
-        num_cells: number of cells; those at 1/3 and 2/3 of the depth are reduction cells.
+        channels: channels of the nodes in the first cell; they double at each reduction cell or residual block.
+        num_cells: number of cells; those at 1/3 and 2/3 of the depth are reduction cells, or have a residual block of
+            NAS-Bench-201 before them.
         num_classes: number of logits.
         auxiliary: whether there is a second classifier for training, on the output of the cell at 2/3 of the depth.
         image_channels: 3 for colour, 1 for greyscale.
@@ -87,14 +89,18 @@ class Network(nn.Module):
         self.smallest_image_side = smallest_image_side(kind, num_cells)
         self.auxiliary_position = 2 * num_cells // 3
 
-        stem_channels = evaluation_stem_channels(kind, channels)
+        macro = genotype.form.macro
+        self.rectifies = macro == "darts"
+        stem_channels = evaluation_stem_channels(kind, channels, macro)
         self.stem = make_stem(kind, stem_channels, image_channels)
         concat_sizes = {cell_kind: len(genotype.concat(cell_kind)) for cell_kind in genotype.kinds}
-        cells = [Cell(genotype, plan) for plan in macro_plan(kind, channels, num_cells, concat_sizes, stem_channels)]
+        plans = macro_plan(kind, channels, num_cells, concat_sizes, stem_channels, macro)
+        cells = [Cell(genotype, plan) for plan in plans]
         self.cells: list[Cell] = nn.ModuleList(cells)  # type: ignore[assignment]  # a list that registers its items
         self.auxiliary_head = (
             AuxiliaryHead(cells[self.auxiliary_position].out_channels, num_classes, kind) if auxiliary else None
         )
+        self.closing = closing(cells[-1].out_channels) if macro == "nasbench201" else nn.Identity()
         self.classifier = nn.Linear(cells[-1].out_channels, num_classes)
         if synchronize:
             synchronize_norms(self)
@@ -139,7 +145,9 @@ class Network(nn.Module):
         wanted = self.feature_positions
         amp: Amp = self.amp if self.training else "off"
         with mixed_precision(amp, images.device.type):
-            maps = [last for position, (_, last) in enumerate(self._cell_outputs(images)) if position in wanted]
+            maps = [
+                self._map(last) for position, (_, last) in enumerate(self._cell_outputs(images)) if position in wanted
+            ]
         return maps if amp == "off" else [map_.float() for map_ in maps]
 
     @property
@@ -163,23 +171,29 @@ class Network(nn.Module):
         output = images
         for position, (output, last) in enumerate(self._cell_outputs(images)):  # noqa: B007  # the last one is used
             if position == self.auxiliary_position and self.auxiliary_head is not None and self.training:
-                auxiliary_logits = self.auxiliary_head(last)
-        logits: Tensor = self.classifier(dense_gradient(output).mean(dim=(2, 3)))
+                auxiliary_logits = self.auxiliary_head(self._map(last))
+        logits: Tensor = self.classifier(dense_gradient(self.closing(output)).mean(dim=(2, 3)))
         return logits if auxiliary_logits is None else (logits, auxiliary_logits)
 
     def _cell_outputs(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Compute the cells in order; yields the output of each, before and after ReLU."""
+        """Compute the cells in order; yields the output of each, and what the next cells read of it."""
         compiled = self.training and images.shape == self._compiled_for
         # All readers of a stem's or cell's output, except the classifier, start with a ReLU: it is computed once here.
+        # In the network of NAS-Bench-201 they do not.
+        read = F.relu if self.rectifies else _unchanged
         larger, output = self.stem(images.contiguous(memory_format=torch.channels_last))
-        last = F.relu(output)
-        before_last = last if larger is output else F.relu(larger)
+        last = read(output)
+        before_last = last if larger is output else read(larger)
         for cell in self.cells:
             compute = cell if compiled or self._compiled_for is None else cell.forward
             drops = compiled or (self.training and self.drop_path > 0)  # the same compiled code for all probabilities
             output = compute(before_last, last, cell.draw_shares(last, self.drop_path) if drops else None)
-            before_last, last = last, F.relu(output)
+            before_last, last = last, read(output)
             yield output, last
+
+    def _map(self, read: Tensor) -> Tensor:
+        """A cell's output after ReLU, from what the next cells read of it."""
+        return read if self.rectifies else F.relu(read)
 
     def compile_parts(self, batch_shape: Sequence[int], backend: str = "inductor") -> None:
         """Compile the cells with `torch.compile`, for training with batches of `batch_shape` [B, C, H, W].
@@ -208,6 +222,10 @@ class Network(nn.Module):
         if self.auxiliary_head is None:
             translated = {k: v for k, v in translated.items() if not k.startswith("auxiliary_head.")}
         load_translated(self, translated)
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
 
 
 def network_without_data(genotype: Genotype, **sizes: Any) -> Network:

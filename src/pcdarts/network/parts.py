@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, make_op
+from pcdarts.cell.residual import ResidualBlock
 from pcdarts.cell.space import CellPlan, NetworkKind
 from pcdarts.errors import InputError
 from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
@@ -17,15 +18,22 @@ from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
 class Cell(nn.Module):
     """The cell that `genotype` describes: each intermediate node is a sum of operations on earlier nodes, two in DARTS.
 
-    In a reduction cell the operations on the two inputs have stride 2.
+    In a reduction cell the operations on the two inputs have stride 2. A cell of NAS-Bench-201 reads the map before it
+    as it is, or through a residual block.
     """
+
+    preprocess1: nn.Module
 
     def __init__(self, genotype: Genotype, plan: CellPlan) -> None:
         super().__init__()
         if genotype.form.num_inputs == 2:
             preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
             self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=True)
-        self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=True)
+        if genotype.form.macro == "darts":
+            self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=True)
+        else:
+            blocks = (ResidualBlock(plan.in_channels[1], plan.channels),) if plan.after_block else ()
+            self.preprocess1 = nn.Sequential(*blocks)
         edges = genotype.edges(plan.kind)
         self.num_inputs = genotype.form.num_inputs
         self.sources = [source for _, source in edges]
@@ -38,12 +46,13 @@ class Cell(nn.Module):
         )
 
     def forward(self, before_last: Tensor, last: Tensor, shares: Sequence[Tensor | None] | None = None) -> Tensor:
-        """Compute `[B, out_channels, H', W']` from the outputs of the two cells before, after ReLU.
+        """Compute `[B, out_channels, H', W']` from the outputs of the two cells before, after ReLU (see `Network`).
 
         `shares` are the factors of drop-path for each operation (see `draw_shares`); None applies no drop-path.
         """
         nodes: list[Tensor] = [self.preprocess0.after_relu(before_last)] if self.num_inputs == 2 else []
-        nodes.append(self.preprocess1.after_relu(last))
+        own = self.preprocess1
+        nodes.append(own.after_relu(last) if isinstance(own, ReluConvBN) else own(last))
         rectified: dict[int, Tensor] = {}
         factors = [None] * len(self.ops) if shares is None else shares
         index = 0

@@ -72,7 +72,13 @@ class Graph:
         return reduce(lambda one, other: self.add("Add", one, other), outputs)
 
     def network(self, network: Network, pixels: str) -> str:
-        """The logits for `pixels` in [0, 1], which are normalised first, as in an export (with any mean here)."""
+        """The logits for `pixels` in [0, 1], which are normalised first, as in an export (with any mean here).
+
+        Raises:
+            InputError: it is a network of NAS-Bench-201.
+        """
+        if not network.rectifies:
+            raise InputError("the latency of networks of NAS-Bench-201 is not measured here: give one of another cell")
         before_last, last = self.stem(network.stem, network.image_channels, pixels)
         for cell in network.cells:
             output = self.cell(cell, before_last, last)

@@ -18,6 +18,7 @@ from pcdarts.cell.space import (
     macro_plan,
 )
 from pcdarts.cell.stem import make_stem
+from pcdarts.errors import InputError
 from pcdarts.network.latency.graph import Graph
 from pcdarts.network.network import Network
 from pcdarts.network.sizes import NetworkSizes
@@ -84,7 +85,12 @@ def parts_of(space: CellSpace, sizes: Sizes) -> Parts:
 
     Every edge kept brings its operation and one addition, and a node has one addition less than edges. The ReLU of a
     node counts once, since all that read it share it; nothing reads the last node.
+
+    Raises:
+        InputError: they are networks of NAS-Bench-201.
     """
+    if space.form.macro != "darts":
+        raise InputError("latencies are those of networks of the DARTS papers, not of NAS-Bench-201: leave them out")
     stem_channels = evaluation_stem_channels(sizes.kind, sizes.channels)
     stem = Part(f"stem {sizes.kind}", sizes.image_channels, stem_channels, sizes.image_size, STEM_STRIDES[sizes.kind])
     rest = Counter([stem])
