@@ -11,6 +11,7 @@ from pcdarts.cell.space import NASBENCH201
 from pcdarts.errors import InputError
 from pcdarts.network.complexity import complexity
 from pcdarts.network.costs import network_costs
+from pcdarts.network.from_weights import weights_of
 from pcdarts.network.latency.parts import Sizes, parts_of
 from pcdarts.network.network import Network, network_without_data
 
@@ -97,7 +98,7 @@ def literally(network: Network, x: Tensor) -> Tensor:
     x = F.batch_norm(F.conv2d(x, conv.weight, padding=1), None, None, norm.weight, norm.bias, training=True)
     for position, cell in enumerate(network.cells):
         if position in (len(network.cells) // 3, 2 * len(network.cells) // 3):
-            (block,) = cell.preprocess1
+            block = cell.preprocess1
             shortcut = F.conv2d(F.avg_pool2d(x, 2), block.shortcut.weight)
             x = shortcut + convolution(convolution(x, block.first, stride=2), block.second)
         nodes, edge = [x], 0
@@ -147,6 +148,14 @@ def test_a_cell_that_nothing_flows_through_says_so():
     network = Network(Genotype.from_text(ALL_SKIP.replace("skip_connect", "none")), channels=4, num_cells=3)
     assert network.has_idle_weights
     assert not Network(Genotype.from_text(ALL_SKIP), channels=4, num_cells=3).has_idle_weights
+
+
+def test_its_weights_say_how_large_it_is():
+    genotype = Genotype.from_text(INDEX_1)
+    network = Network(genotype, channels=4, num_cells=3, num_classes=5, auxiliary=False)
+    weights = weights_of(network.state_dict())
+    assert (weights.sizes.channels, weights.sizes.num_cells, weights.misfits(genotype)) == (4, 3, [])
+    assert weights.misfits(Genotype.from_text(ALL_3X3))
 
 
 def test_what_it_is_not_made_for_is_refused_in_one_line():

@@ -182,6 +182,12 @@ def test_a_table_of_another_space_is_refused(tmp_path):
     )
 
 
+def test_cells_of_nas_bench_201_are_refused_by_their_form(tmp_path):
+    cell = "|nor_conv_1x1~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    path = saved(tmp_path / "cells.csv", ["genotype", *GENOTYPES[:-1], cell], ["accuracy", *NUMBERS])
+    assert refusal(path).endswith("it is no cell of the DARTS papers' form, and a regressor knows no other")
+
+
 def test_a_kind_that_is_not_there_is_refused(tmp_path):
     assert (
         refusal(table_of(tmp_path), kind="whole")

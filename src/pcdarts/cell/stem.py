@@ -1,8 +1,9 @@
-"""What stands before the first cell, and what a network asks of its images; the same when searching and afterwards."""
+"""What stands around the cells, and what a network asks of its images; the same when searching and afterwards."""
 
 from torch import Tensor, nn
 
-from pcdarts.cell.space import NetworkKind, reduction_positions, stem_stride
+from pcdarts.cell.primitives import nor_conv
+from pcdarts.cell.space import Macro, NetworkKind, reduction_positions, stem_stride
 from pcdarts.errors import InputError, wrong_type
 
 
@@ -70,6 +71,30 @@ def make_stem(kind: NetworkKind, channels: int, image_channels: int) -> SingleSt
     if kind == "imagenet":
         return ImageNetStem(channels, image_channels)
     return SingleStem(channels, image_channels, stem_stride(kind))
+
+
+class ResidualBlock(nn.Module):
+    """Between the stages of NAS-Bench-201: `[B, in_channels, H, W]` to `[B, out_channels, H/2, W/2]`, ceiled.
+
+    Two times ReLU, 3x3 convolution and BatchNorm, and beside them 2x2 average pooling and a 1x1 convolution. Of an odd
+    last row or column the pooling sees what there is.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.first = nor_conv(in_channels, 3, stride=2, affine=True, out_channels=out_channels)
+        self.second = nor_conv(out_channels, 3, stride=1, affine=True)
+        self.pool = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sum_: Tensor = self.shortcut(self.pool(x)) + self.second(self.first(x))
+        return sum_
+
+
+def make_closing(macro: Macro, channels: int) -> nn.Module:
+    """What the last map goes through before it is averaged: in NAS-Bench-201 BatchNorm and ReLU, else nothing."""
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU()) if macro == "nasbench201" else nn.Identity()
 
 
 def smallest_image_side(kind: NetworkKind, num_cells: int) -> int:

@@ -112,7 +112,9 @@ def _sizes(tensors: Mapping[str, Tensor]) -> NetworkSizes:
     else:  # a stem of stride 2 has the same tensors as that for CIFAR, one of stride 4 has two convolutions
         kind = "stride4" if "stem.3.weight" in tensors else "cifar"
         image_channels = shape("stem.0.weight", 4)[1]
-        channels = shape("stem.3.weight" if kind == "stride4" else "stem.0.weight", 4)[0] // STEM_MULTIPLIER
+        stem_channels = shape("stem.3.weight" if kind == "stride4" else "stem.0.weight", 4)[0]
+        is_nasbench201 = "closing.0.weight" in tensors
+        channels = stem_channels if is_nasbench201 else stem_channels // STEM_MULTIPLIER
     cells = {int(match[1]) for match in map(_CELL.match, tensors) if match}
     if cells != set(range(len(cells))):
         raise InputError(f"it holds {len(cells)} cells, of which the last is cell {max(cells)}: some are missing")

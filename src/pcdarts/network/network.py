@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from pcdarts.cell.authors import load_translated, translate_state
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.residual import closing
 from pcdarts.cell.space import (
     NetworkKind,
     evaluation_stem_channels,
@@ -17,7 +16,7 @@ from pcdarts.cell.space import (
     reduction_positions,
     stem_stride,
 )
-from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
+from pcdarts.cell.stem import check_images, make_closing, make_stem, smallest_image_side
 from pcdarts.errors import InputError, check_whole, wrong_type
 from pcdarts.network.parts import AuxiliaryHead, Cell, dense_gradient
 from pcdarts.ops.compiling import compile_modules
@@ -100,7 +99,7 @@ class Network(nn.Module):
         self.auxiliary_head = (
             AuxiliaryHead(cells[self.auxiliary_position].out_channels, num_classes, kind) if auxiliary else None
         )
-        self.closing = closing(cells[-1].out_channels) if macro == "nasbench201" else nn.Identity()
+        self.closing = make_closing(macro, cells[-1].out_channels)
         self.classifier = nn.Linear(cells[-1].out_channels, num_classes)
         if synchronize:
             synchronize_norms(self)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, make_op
-from pcdarts.cell.residual import ResidualBlock
 from pcdarts.cell.space import CellPlan, NetworkKind
+from pcdarts.cell.stem import ResidualBlock
 from pcdarts.errors import InputError
 from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
 
@@ -32,8 +32,8 @@ class Cell(nn.Module):
         if genotype.form.macro == "darts":
             self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=True)
         else:
-            blocks = (ResidualBlock(plan.in_channels[1], plan.channels),) if plan.after_block else ()
-            self.preprocess1 = nn.Sequential(*blocks)
+            in_channels, channels = plan.in_channels[1], plan.channels
+            self.preprocess1 = ResidualBlock(in_channels, channels) if plan.after_block else nn.Identity()
         edges = genotype.edges(plan.kind)
         self.num_inputs = genotype.form.num_inputs
         self.sources = [source for _, source in edges]

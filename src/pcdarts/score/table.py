@@ -19,7 +19,7 @@ from typing import Any
 
 from pcdarts.cell.canonical import canonical
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellSpace
+from pcdarts.cell.space import CellForm, CellSpace
 from pcdarts.errors import InputError, counted, did_you_mean, in_short, shown
 
 FEWEST = 50
@@ -202,8 +202,11 @@ def check_searched(genotype: Genotype) -> None:
     """Check that a search in this space can find the genotype.
 
     Raises:
-        InputError: its cells differ in size, or have an operation outside the space or a node that is not concatenated.
+        InputError: it has another form, its cells differ in size, or have an operation outside the space or a node that
+            is not concatenated.
     """
+    if genotype.form != CellForm():
+        raise InputError("it is no cell of the DARTS papers' form, and a regressor knows no other")
     space = CellSpace(genotype.num_nodes("normal"))
     if {genotype.num_nodes(kind) for kind in space.kinds} != {space.num_nodes}:
         raise InputError("its two cells have different numbers of nodes")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pcdarts.cell.primitives import make_op
-from pcdarts.cell.space import PRIMITIVES, CellKind, CellSpace
+from pcdarts.cell.space import NASBENCH201, PRIMITIVES, CellKind, CellSpace, Macro
 
 EPSILON, MOMENTUM = 1e-5, 0.1
 """Of BatchNorm, as PyTorch has them."""
@@ -122,7 +122,12 @@ class CandidateOperations(nn.Module):
 
 def are_stacked(space: CellSpace) -> bool:
     """Whether `CandidateOperations` has all primitives of a space."""
-    return set(space.primitives) <= set(PRIMITIVES)
+    return space.form.macro == "darts" and set(space.primitives) <= set(PRIMITIVES)
+
+
+def are_dense(space: CellSpace) -> bool:
+    """Whether `plain/dense.py` computes the cells of a space: those of NAS-Bench-201."""
+    return space.form.macro == "nasbench201" and set(space.primitives) <= set(NASBENCH201.primitives)
 
 
 class ModulesOfEdges(nn.Module):
@@ -133,7 +138,9 @@ class ModulesOfEdges(nn.Module):
         strides = [space.form.stride(kind, edge.source) for edge in space.edges]
         primitives = [primitive for primitive in space.primitives if primitive != "none"]
         self.edges: list[nn.ModuleDict] = nn.ModuleList(  # type: ignore[assignment]  # a list that registers its items
-            nn.ModuleDict({primitive: _candidate(primitive, channels, stride) for primitive in primitives})
+            nn.ModuleDict(
+                {primitive: _candidate(primitive, channels, stride, space.form.macro) for primitive in primitives}
+            )
             for stride in strides
         )
 
@@ -143,9 +150,17 @@ class ModulesOfEdges(nn.Module):
         return out
 
 
-def _candidate(primitive: str, channels: int, stride: int) -> nn.Module:
-    """An operation without affine parameters; a pool is followed by a BatchNorm, as in the authors' supernet."""
+def _candidate(primitive: str, channels: int, stride: int, macro: Macro) -> nn.Module:
+    """An operation without affine parameters; a pool is followed by a BatchNorm, as in the authors' supernet.
+
+    NAS-Bench-201 searches with bare pools, and with BatchNorms that take the statistics of every batch.
+    """
     operation = make_op(primitive, channels, stride, affine=False)
+    if macro == "nasbench201":
+        for name, layer in operation.named_children():
+            if isinstance(layer, nn.BatchNorm2d):
+                setattr(operation, name, nn.BatchNorm2d(channels, affine=False, track_running_stats=False))
+        return operation
     return nn.Sequential(operation, nn.BatchNorm2d(channels, affine=False)) if "pool" in primitive else operation
 
 

@@ -6,13 +6,14 @@ parameters.
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.space import CellPlan, CellSpace
+from pcdarts.cell.stem import ResidualBlock
 from pcdarts.supernet.edges import CandidateOperations, ModulesOfEdges, are_stacked
 
 
@@ -32,6 +33,10 @@ class SupernetParts(Protocol):
         """The cells, first to last."""
 
     @property
+    def closing(self) -> Callable[[Tensor], Tensor]:
+        """What is done to the output of the last cell before it is averaged: nothing, in the DARTS papers."""
+
+    @property
     def classifier(self) -> Callable[[Tensor], Tensor]:
         """[B, features] to logits."""
 
@@ -47,13 +52,21 @@ class SupernetCell(nn.Module):
     unstrided: Tensor
     """[edges]: False for those of stride 2."""
 
+    preprocess1: Any
+    """A `ReluConvBN`; in NAS-Bench-201 a `ResidualBlock` or the identity."""
+
     def __init__(self, space: CellSpace, plan: CellPlan, k: int) -> None:
         super().__init__()
         self.space, self.plan, self.k = space, plan, k
         if space.num_inputs == 2:
             preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
             self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=False)
-        self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
+        if space.form.macro == "darts":
+            self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
+        elif plan.after_block:
+            self.preprocess1 = ResidualBlock(plan.in_channels[1], plan.channels)
+        else:
+            self.preprocess1 = nn.Identity()
         self.strided_edges = [i for i, edge in enumerate(space.edges) if space.form.stride(plan.kind, edge.source) == 2]
         self.modules_of_edges: ModulesOfEdges | None = None
         if are_stacked(space):
@@ -74,7 +87,7 @@ class SupernetCell(nn.Module):
             self.register_buffer(name, torch.tensor(values), persistent=False)
 
     @property
-    def preprocessing(self) -> "list[FactorizedReduce | ReluConvBN]":
+    def preprocessing(self) -> list[Any]:
         """What is done to each input: to the output of the cell before the last, if that is one, and of the last."""
         return [self.preprocess0, self.preprocess1] if self.space.num_inputs == 2 else [self.preprocess1]
 

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from pcdarts.cell.authors import load_translated
 from pcdarts.cell.primitives import MAKERS
 from pcdarts.cell.space import (
-    STEM_MULTIPLIER,
     CellSpace,
     NetworkKind,
     check_space,
     macro_plan,
+    supernet_stem_channels,
 )
-from pcdarts.cell.stem import check_images, make_stem, smallest_image_side
+from pcdarts.cell.stem import check_images, make_closing, make_stem, smallest_image_side
 from pcdarts.errors import InputError, check_whole, listed, wrong_type
 from pcdarts.ops.compiling import never_compiled
 from pcdarts.ops.precision import Amp, mixed_precision
@@ -22,12 +22,13 @@ from pcdarts.ops.sending import send
 from pcdarts.ops.synchronize import synchronize_norms
 from pcdarts.supernet import reference
 from pcdarts.supernet.arch import Mixture, check_mixture
-from pcdarts.supernet.edges import are_stacked
+from pcdarts.supernet.edges import are_dense, are_stacked
 from pcdarts.supernet.from_authors import from_authors_state_dict
 from pcdarts.supernet.masks import DrawnMasks, fitting_masks
 from pcdarts.supernet.native import cells as native
 from pcdarts.supernet.native.answers import kept_kernels, network_class
 from pcdarts.supernet.parameters import SupernetCell
+from pcdarts.supernet.plain import dense
 from pcdarts.supernet.plain import per_source as plain
 
 ChannelSampling = Literal["first", "random"]
@@ -41,11 +42,12 @@ class Supernet(nn.Module):
 
     Args:
         space: the cells searched. The plain kernels compute the paper's primitives, in spaces of any form; the native
-            ones the paper's space alone. A space with any other primitive of `MAKERS` is computed by `reference.py`,
-            one edge and one operation at a time.
+            ones the paper's space alone. `NASBENCH201` has plain kernels and a network of its own. A space with any
+            other primitive of `MAKERS` is computed by `reference.py`, one edge and one operation at a time.
         kind: the stem: "cifar" (a 3x3 convolution), "stride2" (one of stride 2), "stride4" (two) or "imagenet" (three).
         channels: channels of the nodes of the first cell; a multiple of k.
-        num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells.
+        num_cells: cells, of which those at 1/3 and 2/3 of the depth are reduction cells, or have a residual block of
+            NAS-Bench-201 before them.
         num_classes: number of logits.
         k: the paper's K: 1/k of the channels go through the operations, the others bypass them.
         channel_sampling: "first" takes the first 1/k of the channels and shuffles each node (Sec. 4.1); "random"
@@ -90,23 +92,26 @@ class Supernet(nn.Module):
             raise InputError(f'channel_sampling is "{channel_sampling}", but must be "first" or "random"')
         if unknown := [primitive for primitive in space.primitives if primitive not in MAKERS]:
             raise InputError(f"a supernet has no operation {unknown[0]}: use {listed(MAKERS, 'and')}")
-        if amp != "off" and not are_stacked(space):
+        self.stacked, self.dense = are_stacked(space), are_dense(space)
+        if amp != "off" and not (self.stacked or self.dense):
             raise InputError(f"amp is {amp}, but a space with other primitives than the paper's needs float32: use off")
-        self.stacked = are_stacked(space)
+        if synchronize and space.form.macro == "nasbench201":
+            raise InputError("synchronize is on, but a supernet of NAS-Bench-201 takes batch statistics of one process")
         self.space, self.k, self.channel_sampling = space, k, channel_sampling
         self.channels, self.image_channels = channels, image_channels
         self.amp: Amp = amp
         self.synchronize = synchronize
         self.kernels = kernels
         self.smallest_side = smallest_image_side(kind, num_cells)
-        self.stem = make_stem(kind, STEM_MULTIPLIER * channels, image_channels)
+        macro = space.form.macro
+        stem_channels = supernet_stem_channels(channels, macro)
+        self.stem = make_stem(kind, stem_channels, image_channels)
         width = len(space.outputs)
-        plans = list(
-            macro_plan(kind, channels, num_cells, dict.fromkeys(space.kinds, width), STEM_MULTIPLIER * channels)
-        )
+        plans = list(macro_plan(kind, channels, num_cells, dict.fromkeys(space.kinds, width), stem_channels, macro))
         self.cells: list[SupernetCell] = nn.ModuleList(  # type: ignore[assignment]  # a list that registers its items
             SupernetCell(space, plan, k) for plan in plans
         )
+        self.closing = make_closing(macro, width * plans[-1].channels)
         self.classifier = nn.Linear(width * plans[-1].channels, num_classes)
         if synchronize:
             synchronize_norms(self)
@@ -136,12 +141,13 @@ class Supernet(nn.Module):
             if self.amp != "off":
                 raise InputError(f"amp is {self.amp}, but kernels is native, which computes in float32: use plain")
             return native.logits(self, images, mixture, masks)
-        if not self.stacked:
+        if not (self.stacked or self.dense):
             return reference.supernet(self, images, mixture, masks)
+        compute = dense.logits if self.dense else plain.logits
         if self.amp == "off" or not self.training:
-            return plain.logits(self, images, mixture, masks)
+            return compute(self, images, mixture, masks)
         with mixed_precision(self.amp, images.device.type):
-            logits = plain.logits(self, images, mixture, masks)
+            logits = compute(self, images, mixture, masks)
         return logits.float()
 
     @never_compiled

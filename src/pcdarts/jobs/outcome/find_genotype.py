@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from pcdarts.cell.arch_string import STRING
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
@@ -39,7 +40,7 @@ def find_genotype(name: str, say: Callable[[str], None] = print) -> Genotype:
             )
         space = CellSpace(int(match[2])) if match[2] else CellSpace()
         return random_genotype(space, int(match[1]))
-    if "Genotype(" in name:
+    if "Genotype(" in name or STRING.search(name):
         return Genotype.from_text(name)
     path, which = _path_and_choice(name)
     if os.path.isdir(path):  # unlike path.is_dir() also where no file can have such a name
