@@ -37,6 +37,19 @@ def test_a_file_and_a_run_are_shown(tmp_path: Path, finished_search: Path) -> No
     assert done(tmp_path, "show", str(finished_search), "--json") == (finished_search / "genotype.json").read_text()
 
 
+def test_a_cell_of_nas_bench_201_is_shown_with_the_benchmarks_counts_and_its_graph(tmp_path: Path) -> None:
+    cell = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
+    lines = done(tmp_path, "show", cell).splitlines()
+    assert cell in lines
+    assert lines[-2:] == [
+        "NAS-Bench-201 network: 0.129 M parameters, 15.6 M mult-adds (15 cells, 16 channels, cifar stem, 32x32 images, "
+        "10 classes)",
+        "graph: (0)@avg_pool_3x3+(0)@avg_pool_3x3+(0)@nor_conv_1x1+(0)@nor_conv_1x1",
+    ]
+    (tmp_path / "cell.json").write_text(done(tmp_path, "show", cell, "--json"))
+    assert cell in done(tmp_path, "show", "cell.json")
+
+
 def test_both_cells_are_drawn_into_a_folder(tmp_path: Path, finished_search: Path) -> None:
     printed = done(tmp_path, "show", str(finished_search), "--svg", "my/drawings")
     for kind in ("normal", "reduce"):

@@ -59,6 +59,17 @@ def test_a_file_has_the_fields_of_a_genotype_that_older_versions_can_read() -> N
     assert list(written) == ["normal", "normal_concat", "reduce", "reduce_concat"]
 
 
+def test_a_cell_of_nas_bench_201_comes_back_with_its_network(tmp_path: Path) -> None:
+    cell = "|none~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_3x3~0|skip_connect~1|avg_pool_3x3~2|"
+    sizes = {"genotype": pcdarts.Genotype.from_text(cell), "kind": "cifar", "channels": 4, "num_cells": 3}
+    network = pcdarts.Network(**sizes, num_classes=3, auxiliary=False).eval()
+    blueprint = BLUEPRINT.model_copy(update=sizes)
+    Classifier(blueprint, network.state_dict()).save(tmp_path / "model.safetensors")
+    loaded, pixels = load_classifier(tmp_path), torch.rand(3, 3, 8, 8)
+    assert loaded.blueprint == blueprint
+    assert torch.equal(loaded(pixels), Classifier(blueprint, network.state_dict())(pixels))
+
+
 def test_a_loaded_network_can_be_trained_on(file: Path) -> None:
     network = load_network(file).train()
     network(torch.randn(2, 3, 8, 8)).square().sum().backward()

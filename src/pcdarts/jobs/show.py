@@ -2,7 +2,7 @@
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.config.configs import ShowConfig
-from pcdarts.jobs.outcome.evaluation import EVALUATION_NETWORKS
+from pcdarts.jobs.outcome.evaluation import EVALUATION_NETWORKS, NASBENCH201_NETWORK
 from pcdarts.jobs.outcome.find_genotype import draw_cells, find_genotype
 from pcdarts.jobs.outcome.sizes import size_text
 from pcdarts.jobs.outcome.under_budget import show_best
@@ -28,8 +28,12 @@ def run_show(config: ShowConfig) -> None:
         for kind in genotype.kinds:
             print(draw_text(genotype, kind))
         print(genotype.to_text() + "\n")
-        print(f"CIFAR network:    {size_text(EVALUATION_NETWORKS['cifar'].described(genotype))}")
-        print(f"ImageNet network: {size_text(EVALUATION_NETWORKS['imagenet'].described(genotype))}")
+        if genotype.form.macro == "nasbench201":
+            print(f"NAS-Bench-201 network: {size_text(NASBENCH201_NETWORK.described(genotype))}")
+            print(f"graph: {genotype.unique_text()}")
+        else:
+            print(f"CIFAR network:    {size_text(EVALUATION_NETWORKS['cifar'].described(genotype))}")
+            print(f"ImageNet network: {size_text(EVALUATION_NETWORKS['imagenet'].described(genotype))}")
     if config.svg is not None:
         for path in draw_cells(genotype, RunFolder(config.svg)):
             if not config.as_json:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Self, cast
 
@@ -77,7 +78,7 @@ class Blueprint(ImagesAndClasses):
 
     @field_serializer("genotype")
     def _plain_genotype(self, genotype: Genotype) -> Any:
-        return json.loads(genotype.to_json())  # without its form, so that older versions can read it
+        return json.loads(genotype.to_json())  # the form of the DARTS papers unnamed: older versions read it
 
     def build(self, weights: Mapping[str, Tensor]) -> Network:
         """The network with these `weights` (a state dict of float32, not copied), without an auxiliary head.
@@ -254,11 +255,20 @@ def _read_blueprint(metadata: dict[str, str]) -> AnyBlueprint:
         raise InputError("its metadata are too long")
     try:
         kind = StockBlueprint if "stock" in _object_in(metadata[_KEY]) else Blueprint
-        return kind.model_validate_json(metadata[_KEY])
+        return kind.model_validate_json(_with_form(metadata[_KEY]))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise InputError(f"in its metadata, {shown(where)}: {shown(first['msg'], 300)}") from None
+
+
+def _with_form(text: str) -> str:
+    """The same JSON, in which a genotype that names its space (NAS-Bench-201) has the form of that space instead."""
+    found = _object_in(text)
+    genotype = found.get("genotype")
+    if not isinstance(genotype, dict) or "space" not in genotype:
+        return text
+    return json.dumps(found | {"genotype": asdict(Genotype.from_json(json.dumps(genotype)))})
 
 
 def _object_in(text: str) -> Any:

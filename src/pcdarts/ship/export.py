@@ -364,7 +364,7 @@ def model_card(about: dict[str, Any]) -> str:
         exact=any("largest_difference" in file for file in about["files"].values()),
         int8=about["files"].get(FORMATS["onnx-int8"].file_name, {}).get("int8"),
         leaks=leak_sentences(data.get("leaks")),
-        genotype=Genotype(**network["genotype"]).to_text() if "genotype" in network else None,
+        genotype=Genotype.from_json(json.dumps(network["genotype"])).to_text() if "genotype" in network else None,
         number=number_text,
         rounded=lambda values: [round(value, 4) for value in values],
         settings=yaml.safe_dump(training, sort_keys=False, width=1000),

@@ -88,6 +88,9 @@ EVALUATION_NETWORKS: dict[NetworkKind, EvaluationNetwork] = {
 }
 """Those of the paper (Secs. 4.2 and 4.3)."""
 
+NASBENCH201_NETWORK = EvaluationNetwork("cifar", 16, 15, num_classes=10, image_channels=3, image_size=32)
+"""That of NAS-Bench-201 for CIFAR-10."""
+
 SAME_DATA = (
     *("data", "data_root", "hub_name", "train_set", "test_set", "validation_set", "validation_fraction"),
     *("image_size", "pixel_range", "loading", "on_bad_image"),
