@@ -20,6 +20,7 @@ ALL_3X3 = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_
 INDEX_0 = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
 INDEX_1 = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
 ISSUE_36 = "|skip_connect~0|+|none~0|nor_conv_3x3~1|+|avg_pool_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+ISSUE_134 = "|skip_connect~0|+|avg_pool_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|avg_pool_3x3~1|none~2|"
 
 PUBLISHED = [
     # Cell, classes, pixels; millions of FLOPs and of parameters, with the digits that were published.
@@ -38,6 +39,8 @@ PUBLISHED = [
     (INDEX_1, 100, 32, "113.96", "0.808"),
     (INDEX_1, 120, 16, "28.50", "0.810"),
     (ISSUE_36, 10, 32, "113.95137", "0.802426"),
+    # Issue 134 of D-X-Y/AutoDL-Projects. (Of another cell with as many convolutions it says 0.48, which cannot be.)
+    (ISSUE_134, 10, 32, None, "0.56"),
 ]
 
 
