@@ -108,6 +108,7 @@ def test_cells_with_other_nodes_or_operations_have_no_such_text():
 def test_a_cell_is_drawn_with_its_operations():
     genotype = Genotype.from_text(FIRST)
     assert "c_{k-1} ── nor_conv_1x1 ──┬─▶ 2" in draw_text(genotype, "normal")
+    assert draw_text(genotype, "normal").endswith("  c_{k} = 3\n")
     assert "nor conv 1×1" in draw_svg(genotype, "normal")
     assert "<svg" in draw_svg(Genotype.from_text(NOTHING), "normal")
 

@@ -43,6 +43,19 @@ def read(run: Path) -> ByClass:
     return details
 
 
+def test_a_cell_of_nas_bench_201_is_trained_and_tested_in_the_benchmarks_network(tmp_path: Path) -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|skip_connect~2|"
+    done(tmp_path, *SMALLEST, "--test-images", "20", "--genotype", cell, "--run", "run")
+    assert trained_genotype(tmp_path / "run").to_text() == cell
+    result = result_of(tmp_path / "run")
+    assert result["genotype"] == cell
+    assert f"error {result['test_top1_error']:.2f} %" in done(tmp_path, "test", "run")
+    line = refused(tmp_path, *SMALLEST, "--num-cells", "4", "--genotype", cell)
+    assert line.startswith(
+        "num_cells is 4, but a network of NAS-Bench-201 has equally many cells in each of three stages"
+    )
+
+
 # What it leaves behind
 
 

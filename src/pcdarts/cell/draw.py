@@ -139,6 +139,8 @@ def _sums(genotype: Genotype, kind: CellKind) -> list[str]:
 
 
 def _output(genotype: Genotype, kind: CellKind) -> str:
+    if genotype.form.macro == "nasbench201":
+        return f"c_{{k}} = {genotype.concat(kind)[0]}"
     return f"c_{{k}} = concat({', '.join(map(str, genotype.concat(kind)))})"
 
 

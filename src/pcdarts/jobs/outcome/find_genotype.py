@@ -22,9 +22,9 @@ def find_genotype(name: str, say: Callable[[str], None] = print) -> Genotype:
     """The genotype meant by `name`.
 
     It is, in this order: `latest` (the newest finished search under runs/), `random:SEED` or `random:SEED:NODES` (a
-    cell of the paper's space, or of one with so many nodes, drawn without looking at data), a printed genotype, a run
-    folder, a file, one of the genotypes of a run or file (`RUN:EPOCH`, `LOG:EPOCH`, `FILE:NAME`), or the name of a
-    published cell. Where `name` could have meant another one, `say` is told which was taken.
+    cell of the paper's space, or of one with so many nodes, drawn without looking at data), a printed genotype (also of
+    NAS-Bench-201), a run folder, a file, one of the genotypes of a run or file (`RUN:EPOCH`, `LOG:EPOCH`, `FILE:NAME`),
+    or the name of a published cell. Where `name` could have meant another one, `say` is told which was taken.
 
     Raises:
         InputError: none of these, or an inconsistent genotype.
