@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from command_line import ONE_NODE, copy_of, done, refused, result_of
+from command_line import copy_of, done, refused, result_of
 from made_runs import MadeOnce, printed_by
+from pcdarts.cell.genotype import Genotype
 from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import TrainConfig
 from pcdarts.config.recipes import resolve
@@ -15,9 +16,16 @@ from pcdarts.errors import InputError
 from pcdarts.own_images.compare import epochs_done, finished_training, kept_plan, planned
 from pcdarts.run.run_folder import RunFolder
 
+CELL = Genotype(
+    normal=(("skip_connect", 0), ("skip_connect", 1)),
+    normal_concat=(2,),
+    reduce=(("max_pool_3x3", 0), ("max_pool_3x3", 1)),
+    reduce_concat=(2,),
+)
+"""Exported soonest: most of the time goes into exports of the three networks."""
 TRAIN = shlex.split(
-    "train --train-images 40 --test-images 100 --image-size 8 --channels 8 --num-cells 3 --batch-size 20 --epochs 2 "
-    f"--cutout 3 --genotype {shlex.quote(ONE_NODE.to_text())} --run run"
+    "train --train-images 40 --test-images 100 --image-size 8 --channels 16 --num-cells 3 --batch-size 20 --epochs 1 "
+    f"--cutout 3 --genotype {shlex.quote(CELL.to_text())} --run run"
 )
 COMPARE = shlex.split("compare run --with shufflenet_v2_x0_5 --random 1 --seeds 2 --run compared")
 
@@ -178,12 +186,12 @@ def test_only_a_finished_training_is_compared(tmp_path: Path, training: Path, fi
     assert "trained is missing: folder of a finished train run" in refused(tmp_path, "compare")
 
 
-def test_a_stock_network_has_other_stock_networks_beside_it_but_no_random_cells(tmp_path: Path) -> None:
-    flags = "train --stock shufflenet_v2_x0_5 --stock-width 0.1 --train-images 20 --test-images 50 --image-size 8"
-    done(tmp_path, *flags.split(), "--epochs", "1", "--batch-size", "20", "--run", "run")
+def test_a_stock_network_has_other_stock_networks_beside_it_but_no_random_cells(tmp_path: Path, compared: Path) -> None:
+    copy_of(compared / "compared" / "shufflenet_v2_x0_5", tmp_path / "run")
     line = refused(tmp_path, "compare", "run", "--with", "none", "--random", "1")
     assert line.startswith("random cells take stem and depth from the run, but it trained the stock network shufflenet")
     config = CompareConfig(trained=tmp_path / "run", **{"with": "squeezenet1_1"})
     trained, runs = finished_training(tmp_path / "run")
+    assert trained.stock_width is not None
     (other,) = planned(config, trained, runs)["trainings"]
     assert TrainConfig(**{**trained.model_dump(), **other["settings"]}).stock_width is None  # not that of the run
