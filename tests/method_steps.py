@@ -37,13 +37,15 @@ PARTS = 2
 EPOCHS = 2
 """Of one step each in every stage: in the second one, momenta and what the first one's end has measured count."""
 SETTINGS = f"--channel-sampling random --epochs {EPOCHS} --arch-frozen-epochs 0"
+FEWER_EPOCHS = {"te-nas": 1}
+"""Where an epoch measures each operation alone, and learns nothing."""
 OF_METHOD = {
     "p-darts": "--skip-dropout 0 0 0",  # two processes drop other numbers than one
 }
 
 
 def found_by(name: str, processes: Processes) -> dict[str, Any]:
-    """All that is learnt besides the weights, and the cell, after a search of two steps in each stage."""
+    """All that is learnt besides the weights, and the cell, after a search of two steps at most in each stage."""
     settings = shlex.split(f"{SETTINGS} {OF_METHOD.get(name, '')}")
     flags, problems = read_flags(SearchConfig, [*tiny_search(name)[1:], *settings])
     config = resolve(SearchConfig, flags=flags, problems=problems)
@@ -51,7 +53,7 @@ def found_by(name: str, processes: Processes) -> dict[str, Any]:
     sizes = {"channels": config.channels, "num_cells": config.num_cells, "num_classes": 5, "image_channels": 3}
     space = CellSpace(config.num_nodes)
     method = make_method(config, space, "cpu", lambda: network_costs(space, kind="cifar", image_size=8, **sizes))
-    before = None
+    before, epochs = None, FEWER_EPOCHS.get(name, EPOCHS)
     for number, stage in enumerate(stages_of(config, method.stages())):
         supernet = make_supernet(stage.config, space, num_classes=5, image_channels=3)
         optimizer = make_sgd(supernet, stage.config)
@@ -59,8 +61,8 @@ def found_by(name: str, processes: Processes) -> dict[str, Any]:
             widen(before[0], supernet, generator(0, "widening"), (before[1], optimizer))
         before = supernet, optimizer
         task = made_task(supernet, optimizer, processes)
-        for epoch in range(EPOCHS):
-            at = At(number * EPOCHS + epoch, 0, number, epoch, EPOCHS)
+        for epoch in range(epochs):
+            at = At(number * epochs + epoch, 0, number, epoch, epochs)
             weight_batch = task.batch("weight", at.epoch, 0, *batch(at.epoch, processes))
             method.step(at, task, weight_batch)
             if draws := method.draws(at, task, weight_batch):

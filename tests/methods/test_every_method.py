@@ -182,6 +182,8 @@ def test_a_search_stopped_in_a_step_between_epochs_and_at_its_end_is_the_one_tha
 
 def test_all_channels_a_plain_sum_over_edges_parts_of_batches_and_a_budget(method: str, tmp_path: Path) -> None:
     flags = [*tiny_search(method), *shlex.split("--no-edge-normalization --gradient-accumulation-steps 2 --run run")]
+    learns_at_once = "--warmup-epochs 0" if method == "proxyless" else ""
+    flags += shlex.split(f"--epochs 1 --arch-frozen-epochs 0 {learns_at_once}")
     flags[flags.index("--k") + 1] = "1"
     if METHOD_SETTINGS[method].has_budgets:
         done(tmp_path, *flags, "--max-skips", "0", "--max-mult-adds", "2M")

@@ -1,5 +1,6 @@
 """DARTS-PT: what is fixed and what goes, against the same supernet discretised and measured by hand."""
 
+import copy
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -201,6 +202,20 @@ def test_the_order_of_edges_is_drawn_and_those_of_nodes_come_after_them() -> Non
         assert sorted(order) == [*range(9)]
         orders.append(order)
     assert orders[0] != orders[1]
+
+
+def test_decisions_go_on_from_a_saved_state_as_if_nothing_had_happened() -> None:
+    worth = {(kind, edge, 1): float(edge) for kind in SPACE.kinds for edge in range(9)}
+    whole, task, ends = searched(tuning_epochs=1), Table(worth), []
+    for number in range(whole.decisions):
+        if number in (4, 10):  # among the edges, and between the two nodes
+            again = searched(tuning_epochs=1)
+            again.load_state_dict(copy.deepcopy(whole.state_dict()))
+            for later in range(number, again.decisions):
+                again.decide(task, chance(later))  # type: ignore[arg-type]
+            ends.append(again)
+        whole.decide(task, chance(number))  # type: ignore[arg-type]
+    assert [(again.fixed, again.left, again.made) for again in ends] == [(whole.fixed, whole.left, whole.made)] * 2
 
 
 # After other dense searches
