@@ -15,7 +15,7 @@ import torch, pcdarts.jobs.search, pcdarts.jobs.train
 from pcdarts.cli import run_command
 torch.nn.functional.conv2d(torch.zeros(2, 4, 8, 8), torch.zeros(4, 4, 3, 3))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-limit = used + 400 * 2**20
+limit = used + 200 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 sys.exit(run_command(sys.argv[1:]))
 """
@@ -25,11 +25,11 @@ sys.exit(run_command(sys.argv[1:]))
     ("command", "needs"),
     [
         (
-            "search --kernels plain --k 4 --channels 4 --train-images 600 --batch-size 220",
+            "search --kernels plain --k 4 --channels 4 --train-images 300 --batch-size 110",
             "K = 4, 5 cells of 4 channels, images of 28x28 pixels, first order",
         ),
         (
-            "train --genotype darts_v1 --channels 8 --num-cells 5 --train-images 300 --batch-size 140",
+            "train --genotype darts_v1 --channels 8 --num-cells 5 --train-images 150 --batch-size 70",
             "5 cells of 8 channels, images of 28x28 pixels",
         ),
     ],
