@@ -17,7 +17,7 @@ from pcdarts.score.kept import Fitted, keep, kept_file, read_kept
 from pcdarts.score.table import read_table
 from pcdarts.score.yardstick import Yardstick, make_yardstick
 
-NEW = [random_genotype(CellSpace(4), seed) for seed in range(300)]
+NEW = [random_genotype(CellSpace(4), seed) for seed in range(30)]
 
 
 class Burglar:
