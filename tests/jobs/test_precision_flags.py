@@ -25,7 +25,11 @@ from forked import Forked
 from pcdarts.ops.precision import has_bf16
 
 JOBS = {
-    "search": [*SEARCH, *shlex.split("--num-nodes 3 --kernels plain --second-order --epochs 2 --arch-frozen-epochs 1")],
+    "search": [
+        *SEARCH,
+        *shlex.split("--num-nodes 3 --kernels plain --second-order --epochs 2 --arch-frozen-epochs 1"),
+        *shlex.split("--train-images 16 --batch-size 4"),
+    ],
     "train": [*TRAIN, "--genotype", ONE_NODE.to_text(), "--epochs", "2"],
 }
 FLAGS = {
@@ -68,7 +72,7 @@ def test_on_a_cpu_everything_is_deterministic_already(tmp_path: Path, without: t
 
 
 def test_the_scale_of_a_loss_in_float16_is_part_of_the_checkpoint(tmp_path: Path) -> None:
-    done(tmp_path, *TRAIN, "--amp", "fp16", "--epochs", "1", "--run", "run")
+    done(tmp_path, *JOBS["train"], "--amp", "fp16", "--epochs", "1", "--run", "run")
     saved = checkpoint_of(tmp_path / "run")
     assert saved["/state/scaler/scale"] >= 1
     assert all(value.dtype != torch.float16 for value in saved.values() if isinstance(value, torch.Tensor))
