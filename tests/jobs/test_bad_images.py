@@ -34,14 +34,20 @@ def test_bad_images_stop_a_job_or_are_skipped_and_listed(folder_with_bad_images:
     assert second.startswith("'images/wasp/1.png': ")
 
 
+def sets_with_bad_images(folder: Path, mended: str) -> Path:
+    """A training and a test set below `sets`, of which one has whole images in place of the bad ones."""
+    sets = folder / "sets"
+    for which in ("train", "test"):
+        shutil.copytree(folder / "images", sets / which)
+    for name in ("ant/0.png", "wasp/1.png"):
+        shutil.copy(sets / "train" / "bee" / "1.png", sets / mended / name)
+    return sets
+
+
 def test_a_bad_image_of_the_arch_split_is_counted_though_only_the_last_error_is_measured_on_it(
     folder_with_bad_images: Path,
 ) -> None:
-    sets = folder_with_bad_images / "sets"
-    for which in ("train", "test"):
-        shutil.copytree(folder_with_bad_images / "images", sets / which)
-    for name in ("ant/0.png", "wasp/1.png"):
-        shutil.copy(sets / "train" / "bee" / "1.png", sets / "test" / name)
+    sets = sets_with_bad_images(folder_with_bad_images, mended="test")
     for number in range(4):
         (sets / "train" / "bee" / f"{number}.png").write_bytes(b"")  # so many that the arch split has some
     flags = ["--arch-frozen-epochs", "2", "--on-bad-image", "skip", "--loading", "streaming", "--workers", "0"]
@@ -55,11 +61,7 @@ def test_a_bad_test_image_is_counted_though_test_images_are_seen_once_at_the_end
     folder_with_bad_images: Path,
 ) -> None:
     """In two processes, of which each reads a share of the images."""
-    sets = folder_with_bad_images / "sets"
-    for which in ("train", "test"):
-        shutil.copytree(folder_with_bad_images / "images", sets / which)
-    for name in ("ant/0.png", "wasp/1.png"):
-        shutil.copy(sets / "train" / "bee" / "1.png", sets / "train" / name)
+    sets_with_bad_images(folder_with_bad_images, mended="train")
     flags = ["--on-bad-image", "skip", "--loading", "streaming", "--workers", "0", "--validation-fraction", "0.2"]
     command = [*TRAIN, *DATA, *flags, "--data-root", "sets", "--epochs", "1", "--run", "run"]
     first, other = map(end_of, pair(folder_with_bad_images, *command))

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from pcdarts.cell.primitives import nor_conv
-from pcdarts.cell.space import Macro, NetworkKind, reduction_positions, stem_stride
+from pcdarts.cell.primitives import ReluConvBN, nor_conv
+from pcdarts.cell.space import CellPlan, Macro, NetworkKind, reduction_positions, stem_stride
 from pcdarts.errors import InputError, wrong_type
 
 
@@ -90,6 +90,17 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         sum_: Tensor = self.shortcut(self.pool(x)) + self.second(self.first(x))
         return sum_
+
+
+def make_preprocess1(macro: Macro, plan: CellPlan, affine: bool) -> nn.Module:
+    """What a cell reads the last cell's output through; in NAS-Bench-201 nothing, or a residual block.
+
+    `affine` says whether the BatchNorm of a cell of the DARTS papers learns; those of a residual block do.
+    """
+    in_channels, channels = plan.in_channels[1], plan.channels
+    if macro == "darts":
+        return ReluConvBN(in_channels, channels, affine=affine)
+    return ResidualBlock(in_channels, channels) if plan.after_block else nn.Identity()
 
 
 def make_closing(macro: Macro, channels: int) -> nn.Module:

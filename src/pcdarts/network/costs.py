@@ -18,7 +18,7 @@ from pcdarts.cell.space import (
 from pcdarts.network.complexity import complexity
 from pcdarts.network.latency.parts import Sizes, parts_of
 from pcdarts.network.latency.table import LatencyTable
-from pcdarts.network.network import Network
+from pcdarts.network.network import network_without_data
 
 
 def network_costs(
@@ -39,20 +39,14 @@ def network_costs(
     Raises:
         InputError: such a network is impossible, the images are too small for it, or the table has no such networks.
     """
-    # A network of pools, which cost nothing: its costs are those of everything but the operations.
-    pools = tuple(
-        ("max_pool_3x3", source) for node in space.intermediate for source in range(space.form.edges_of(node))
+    bare = network_without_data(
+        _of_pools(space),
+        kind=kind,
+        channels=channels,
+        num_cells=num_cells,
+        num_classes=num_classes,
+        image_channels=image_channels,
     )
-    with torch.device("meta"):
-        bare = Network(
-            Genotype.of_space(space, dict.fromkeys(space.kinds, pools)),
-            kind=kind,
-            channels=channels,
-            num_cells=num_cells,
-            num_classes=num_classes,
-            auxiliary=False,
-            image_channels=image_channels,
-        )
     rest = complexity(bare, (image_channels, image_size, image_size))
 
     @cache
@@ -83,6 +77,14 @@ def network_costs(
     costs = NetworkCosts(space, choices, np.array([rest.mult_adds, rest.params, 0]))
     sizes = Sizes(kind, channels, num_cells, num_classes, image_channels, image_size)
     return costs if latencies is None else _with_latencies(costs, sizes, latencies)
+
+
+def _of_pools(space: CellSpace) -> Genotype:
+    """Cells of pools, which cost nothing: their network costs what everything but the operations does."""
+    pools = tuple(
+        ("max_pool_3x3", source) for node in space.intermediate for source in range(space.form.edges_of(node))
+    )
+    return Genotype.of_space(space, dict.fromkeys(space.kinds, pools))
 
 
 def _with_latencies(costs: NetworkCosts, sizes: Sizes, table: LatencyTable) -> NetworkCosts:

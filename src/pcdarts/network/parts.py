@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN, ReluFirst, make_op
 from pcdarts.cell.space import CellPlan, NetworkKind
-from pcdarts.cell.stem import ResidualBlock
+from pcdarts.cell.stem import make_preprocess1
 from pcdarts.errors import InputError
 from pcdarts.ops.synchronize import SynchronizedBatchNorm2d, process_count
 
@@ -22,18 +22,12 @@ class Cell(nn.Module):
     as it is, or through a residual block.
     """
 
-    preprocess1: nn.Module
-
     def __init__(self, genotype: Genotype, plan: CellPlan) -> None:
         super().__init__()
         if genotype.form.num_inputs == 2:
             preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
             self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=True)
-        if genotype.form.macro == "darts":
-            self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=True)
-        else:
-            in_channels, channels = plan.in_channels[1], plan.channels
-            self.preprocess1 = ResidualBlock(in_channels, channels) if plan.after_block else nn.Identity()
+        self.preprocess1 = make_preprocess1(genotype.form.macro, plan, affine=True)
         edges = genotype.edges(plan.kind)
         self.num_inputs = genotype.form.num_inputs
         self.sources = [source for _, source in edges]

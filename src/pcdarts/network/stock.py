@@ -1,8 +1,7 @@
 """Stock networks: classification networks of torchvision and timm by name, made fit for small and grey images."""
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, partial
@@ -89,15 +88,6 @@ class StockNetwork(nn.Module):
         with mixed_precision(self.amp, images.device.type):
             logits = self.model(images)
         return logits.float()
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As of any module; weights that do not say of which versions of the layers they are, are of these.
-
-        (Files and checkpoints keep names and tensors alone, and MNASNet refuses weights without a version.)
-        """
-        weights, own = OrderedDict(state_dict), self.state_dict()
-        weights._metadata = getattr(state_dict, "_metadata", own._metadata)  # type: ignore[attr-defined]
-        return super().load_state_dict(weights, strict, assign)
 
     def compile_parts(self, batch_shape: Any, backend: str = "") -> None:
         """Cannot be had.

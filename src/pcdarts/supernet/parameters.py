@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pcdarts.cell.primitives import FactorizedReduce, ReluConvBN
 from pcdarts.cell.space import CellPlan, CellSpace
-from pcdarts.cell.stem import ResidualBlock
+from pcdarts.cell.stem import make_preprocess1
 from pcdarts.supernet.edges import CandidateOperations, ModulesOfEdges, are_stacked
 
 
@@ -61,12 +61,7 @@ class SupernetCell(nn.Module):
         if space.num_inputs == 2:
             preprocess0 = FactorizedReduce if plan.halve_first_input else ReluConvBN
             self.preprocess0 = preprocess0(plan.in_channels[0], plan.channels, affine=False)
-        if space.form.macro == "darts":
-            self.preprocess1 = ReluConvBN(plan.in_channels[1], plan.channels, affine=False)
-        elif plan.after_block:
-            self.preprocess1 = ResidualBlock(plan.in_channels[1], plan.channels)
-        else:
-            self.preprocess1 = nn.Identity()
+        self.preprocess1 = make_preprocess1(space.form.macro, plan, affine=False)
         self.strided_edges = [i for i, edge in enumerate(space.edges) if space.form.stride(plan.kind, edge.source) == 2]
         self.modules_of_edges: ModulesOfEdges | None = None
         if are_stacked(space):

@@ -33,7 +33,6 @@ class DartsPtSettings(DartsSettings):
     """as darts; then operations and edges stay whose removal costs the supernet most (DARTS-PT)"""
 
     has_budgets: ClassVar[bool] = False
-    beside_steps: ClassVar[str] = MEASURING
     defaults: ClassVar[Any] = {"arch_learning_rate": 3e-4, "selection": "perturbation"}
 
     @field_validator("selection")
@@ -78,7 +77,7 @@ def beside_steps(config: Group) -> str:
     of_method = METHOD_SETTINGS[config.method].beside_steps  # type: ignore[attr-defined]
     measuring = MEASURING if getattr(config, "selection", "weights") == "perturbation" else ""
     eigenvalues = "the eigenvalues of the Hessian of alpha" if getattr(config, "eigenvalue_every", 0) else ""
-    return "; ".join(filter(None, dict.fromkeys([of_method, measuring, eigenvalues])))
+    return "; ".join(filter(None, [of_method, measuring, eigenvalues]))
 
 
 def method_in_words(config: Group) -> str:

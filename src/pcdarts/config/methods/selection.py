@@ -8,8 +8,6 @@ from pcdarts.config.groups.group import setting
 from pcdarts.config.groups.values import Count, NaturalNumber
 from pcdarts.config.methods.robust import RobustSettings
 
-SELECTION = ("selection", "tuning_epochs", "removal_batches")
-"""The settings of `SelectionSettings` that are its own."""
 MEASURING = "measuring the supernet without each operation and edge"
 
 
@@ -56,3 +54,7 @@ class SelectionSettings(RobustSettings):
                 "after its last epoch: drop one of them"
             )
         return every
+
+
+SELECTION = SelectionSettings.model_fields.keys() - RobustSettings.model_fields.keys()
+"""The settings of `SelectionSettings` that are its own."""
