@@ -30,7 +30,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.flags import read_flags
-from pcdarts.config.groups.method_settings import METHOD_SETTINGS
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, beside_steps
 from pcdarts.config.methods.recipes import PUBLISHED, SMALL
 from pcdarts.config.recipes import resolve
 from pcdarts.data.streams import generator
@@ -249,7 +249,8 @@ def test_a_plan_says_what_the_method_does_besides_the_steps_it_measures(
     method: str, observed: tuple[Path, set[str]]
 ) -> None:
     _, asked = observed
-    assert bool(asked) == bool(METHOD_SETTINGS[method].beside_steps), f"it asked for {asked} between its steps"
+    config = resolve(SearchConfig, flags=flags_of(tiny_search(method)[1:]))
+    assert bool(asked) == bool(beside_steps(config)), f"it asked for {asked} between its steps"
 
 
 def searching(method: str) -> list[str]:
