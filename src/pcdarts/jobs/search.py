@@ -112,6 +112,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
                 seed=config.seed,
                 measured=plain_arch_batches,
                 between=job.save_if_due,
+                count=job.progress.measured,
             )
             for epoch, learning_rate in job.epochs(stage.end, stage.learning_rate):
                 if why_ended(method):

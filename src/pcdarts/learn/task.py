@@ -36,6 +36,7 @@ class SupernetTask:
         seed: of the search; channel masks and the chance of each batch come from it.
         measured: the batches on which `error` is measured.
         between: called after each of these.
+        count: called after each measurement of a mixture that is no step: of its error, its Jacobian, its patterns.
     """
 
     def __init__(
@@ -52,11 +53,12 @@ class SupernetTask:
         seed: int = 0,
         measured: Batches | None = None,
         between: Callable[[], None] = lambda: None,
+        count: Callable[[], None] = lambda: None,
     ) -> None:
         self.network, self.weight_optimizer = network, weight_optimizer
         self.parts, self.scaler, self.processes, self.finite = parts, scaler, processes, finite
         self.arch_batch, self.seed = arch_batch, seed
-        self._measured, self._between = measured, between
+        self._measured, self._between, self._count = measured, between, count
         self._weight_step = WeightStep(network, weight_optimizer, scaler, processes, finite, gradient_clip, parts)
         self._spare: dict[str, Tensor] = {}
 
@@ -156,7 +158,7 @@ class SupernetTask:
         was_training = self.network.training
         self.network.train()
         try:
-            return top_errors(
+            found = top_errors(
                 lambda images: functional_call(
                     self.network, state, (images, mixture, self.masks("error", next(numbers)))
                 ),
@@ -166,6 +168,8 @@ class SupernetTask:
             )
         finally:
             self.network.train(was_training)
+        self._count()
+        return found
 
     def jacobian(
         self, mixture: Mixture, batch: Batch, inputs: Sequence[Tensor], weights: Mapping[str, Tensor], images: int
@@ -180,6 +184,7 @@ class SupernetTask:
                 chosen = logits[own].sum() if owner == self.processes.rank else 0 * logits.sum()
                 found = torch.autograd.grad(chosen, inputs, retain_graph=True, materialize_grads=True)
                 rows.append(torch.cat([gradient.flatten() for gradient in found]))
+        self._count()
         return self.processes.total(torch.stack(rows))  # as statistics of all images lead to gradients in all processes
 
     def patterns(self, mixture: Mixture, batch: Batch, weights: Mapping[str, Tensor]) -> Tensor:
@@ -188,6 +193,7 @@ class SupernetTask:
             rectifiers.patterns(self.network, state, images, mixture, batch.masks)
             for images, _, _ in in_parts(batch.images, batch.labels, self.parts)
         ]
+        self._count()
         return self.processes.gather(torch.cat(found).to(torch.uint8)).bool()
 
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:

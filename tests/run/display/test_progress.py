@@ -84,6 +84,20 @@ def test_a_long_epoch_says_in_between_where_it_stands(
     assert not run.log.exists()
 
 
+def test_measurements_between_two_steps_are_counted(
+    run: RunFolder, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(run, 1, 2) as progress:
+        for step in (1, 2):
+            progress.step(1, step, images=10)
+            capsys.readouterr()
+            for _ in range(90):
+                clock[0] += 1
+                progress.measured()
+            said = capsys.readouterr().out.splitlines()
+            assert said == [f"after the last step: {number} measurements" for number in (30, 60, 90)]
+
+
 def test_a_loss_does_not_keep_its_graph(run: RunFolder) -> None:
     class Activations:
         pass

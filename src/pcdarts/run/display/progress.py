@@ -47,6 +47,7 @@ class Progress:
         self._live: live.Live | None = None
         self._values: dict[str, float | Tensor] = {}
         self._pace = Pace(steps_per_epoch)
+        self._measurements = 0
         self._next_display = 0.0
         self._next_state = 0.0
 
@@ -82,7 +83,7 @@ class Progress:
         """Step number `step` of epoch number `epoch` is done; `values` are losses and the like, by name."""
         if self.quiet:
             return
-        now = time.monotonic()
+        now, self._measurements = time.monotonic(), 0
         self._pace.step(now, images)
         self._values = {name: _detached(value) for name, value in values.items()}
         if now >= self._next_state:
@@ -94,6 +95,19 @@ class Progress:
             self._live.show(self._display(epoch, step))
         elif step < self._steps_per_epoch:
             print(self._step_line(epoch, step), flush=True)
+
+    def measured(self) -> None:
+        """A cell or mixture was measured between two steps, as some methods do with hundreds of them."""
+        self._measurements += 1
+        now = time.monotonic()
+        if self.quiet or now < self._next_display:
+            return
+        self._next_display = now + self._pause
+        line = f"after the last step: {self._measurements} measurements"
+        if self._live:
+            self._live.show(line)
+        else:
+            print(line, flush=True)
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """An epoch is done: say its `record` (which has its number, `epoch`) in one line, and track it.
