@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from pcdarts.errors import listed
-from pcdarts.report.drawing.style import NUM_SERIES
+from pcdarts.report.drawing.style import FONT, NUM_SERIES, stylesheet
 
 _SHAPES = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
@@ -19,6 +19,10 @@ _SHAPES = (
     "M-2-5h4v10h-4z",
 )
 """Circle, square, triangle, diamond, inverted triangle, cross, bar, pillar: series differ without colour too."""
+
+
+_EDGE = 12.0
+"""Around a picture that is a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,18 @@ def plot(width: float, height: float, says: str, parts: Iterable[str]) -> str:
     """One `<svg>` that scales with the page and says in words what it shows."""
     body = "".join(parts)
     return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img"><title>{escape(says)}</title>{body}</svg>'
+
+
+def picture(width: float, height: float, says: str, parts: Iterable[str], mark: str = "") -> str:
+    """The same as a file of its own, for light and dark displays; `mark` is a comment in its first line."""
+    size = f'width="{width + 2 * _EDGE:g}" height="{height + 2 * _EDGE:g}"'
+    box = f'viewBox="{-_EDGE:g} {-_EDGE:g} {width + 2 * _EDGE:g} {height + 2 * _EDGE:g}"'
+    paper = rect("paper", -_EDGE, -_EDGE, width + 2 * _EDGE, height + 2 * _EDGE)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} {size} role="img">{mark}<title>{escape(says)}</title>'
+        f"<style>{stylesheet()}svg{{{FONT}}}.paper{{fill:var(--page)}}</style>"
+        f'{paper}<g class="chart">{"".join(parts)}</g></svg>\n'
+    )
 
 
 def figure(title: str, *parts: str, wide: bool = False, broad: bool = False) -> str:

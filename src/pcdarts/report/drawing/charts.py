@@ -111,7 +111,7 @@ def line_chart(
     """
     points = [(x, y) for line in lines for x, y in line.points if y is not None and drawable(x) and drawable(y)]
     width = 2 * _WIDTH if broad else _WIDTH
-    x, y, axes = _frame(points, x_label, y_label, limits=limits, width=width)
+    x, y, axes = frame(points, x_label, y_label, limits=limits, width=width)
     entries = [(series(line.colour), line_sample(line.colour), line.name) for line in lines]
     if any(line.moves_after for line in lines):
         entries.append(("", f'<circle class="ring" cx="13" cy="6" r="{_RING}"/>', "α and β frozen up to here"))
@@ -168,7 +168,7 @@ def interval_chart(
 def scatter_chart(points: Sequence[ScatterPoint], *, title: str, x_label: str, y_label: str) -> str:
     """Points named in place: cost against error, as in the paper's Figure 3."""
     shown = [point for point in points if drawable(point.x) and drawable(point.y)]
-    x, y, axes = _frame([(point.x, point.y) for point in shown], x_label, y_label, margin=0.08)
+    x, y, axes = frame([(point.x, point.y) for point in shown], x_label, y_label, margin=0.08)
     marks = [f'<g class="{series(p.colour)}">{marker(x(p.x), y(p.y), p.colour)}</g>' for p in shown]
     entries = [(series(p.colour), marker(13, 6, p.colour), p.group) for p in shown if p.group]
     says = f"{title}: " + "; ".join(f"{p.group} {p.name}: {x_label} {p.x:g}, {y_label} {p.y:g}".strip() for p in shown)
@@ -176,7 +176,7 @@ def scatter_chart(points: Sequence[ScatterPoint], *, title: str, x_label: str, y
     return figure(title, key([*entries, *numbered]), plot(_WIDTH, _HEIGHT, says, [*axes, *marks, *names]))
 
 
-def _frame(
+def frame(
     points: Sequence[tuple[float, float]],
     x_label: str,
     y_label: str,

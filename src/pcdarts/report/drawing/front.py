@@ -3,14 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
-from pcdarts.report.drawing.axes import Scale, figure, number, plot, rect, scrolling, text
+from pcdarts.report.drawing.axes import Scale, figure, number, picture, plot, scrolling, text
 from pcdarts.report.drawing.labels import HEIGHT as LINE
 from pcdarts.report.drawing.labels import Box, label_drawings, leader, place_labels, shortened, text_width
 from pcdarts.report.drawing.score_charts import CHANCE, LIMITS
-from pcdarts.report.drawing.style import FONT, stylesheet
 
 GENERATED = "<!-- pcdarts report -->"
 """Marks a picture as ours in its first lines: such a picture may be replaced."""
@@ -21,8 +19,6 @@ _FREE = 78.0
 """The width of the strip for cells that need no search."""
 _NAME_WIDTH = 220.0
 _MOST_NAMES = 40
-_EDGE = 12.0
-"""Around a picture of its own."""
 _MINUTES = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0))
 """Ticks of a logarithmic axis in each power of ten, from few to many."""
 
@@ -66,13 +62,7 @@ def front_picture(points: Sequence[FrontPoint]) -> str:
     body, height, says = _drawn(points)
     if not body:
         return ""
-    width, height = _WIDTH + 2 * _EDGE, height + 2 * _EDGE
-    size = f'viewBox="{-_EDGE:g} {-_EDGE:g} {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">{GENERATED}<title>{escape(says)}</title>'
-        f"<style>{stylesheet()}svg{{{FONT}}}.paper{{fill:var(--page)}}</style>"
-        f'{rect("paper", -_EDGE, -_EDGE, width, height)}<g class="chart">{body}</g></svg>\n'
-    )
+    return picture(_WIDTH, height, says, [body], mark=GENERATED)
 
 
 def _drawn(points: Sequence[FrontPoint]) -> tuple[str, float, str]:
