@@ -31,6 +31,7 @@ LAYERS = [
     "launch",
     "study",
     "report",
+    "rank",
     "own_images",
     "work",
     "from_python",

@@ -24,7 +24,7 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.methods.bayesnas import shares_of_nodes
 from pcdarts.methods.method import At, Batch, Seen, Stage, Task
-from pcdarts.methods.selection.untrained import condition_number, cut, fresh, linear_regions
+from pcdarts.methods.selection.untrained import Untrained
 from pcdarts.ops.sending import send
 from pcdarts.supernet.arch import Mixture
 
@@ -113,17 +113,10 @@ class TENAS:
 
     def end_epoch(self, at: At, task: Task, chance: torch.Generator) -> None:
         groups = self.groups(at.stage)
-        batch, weights = task.arch_batch(), fresh(task.weights, chance)
-        from_each = -(-self.patches // task.images(batch))
-        patches = batch._replace(
-            images=cut(batch.images, from_each, chance), labels=batch.labels.repeat_interleave(from_each)
-        )
-        w = [weight for name, weight in weights.items() if not name.endswith("bias")]
+        untrained = Untrained(task, task.arch_batch(), self.kernel_images, self.patches, chance)
 
         def measured(there: dict[CellKind, Tensor]) -> tuple[float, float]:
-            mixture = self.of(there)
-            κ = condition_number(task.jacobian(mixture, batch, w, weights, self.kernel_images))
-            return κ, float(linear_regions(task.patterns(mixture, patches, weights)))
+            return untrained.measured(self.of(there))
 
         κ, R = measured(self.there)
         self.figures = {"operations": sum(int(some.sum()) for some in self.there.values())}

@@ -5,12 +5,41 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from pcdarts.methods.method import Batch, Task
 from pcdarts.ops.sending import send
+from pcdarts.supernet.arch import Mixture
 
 SIDE = 3
 """Of a patch, in pixels."""
 SMALLEST = 1e-12
 """Smallest eigenvalue that counts, as a share of the largest one."""
+
+
+class Untrained:
+    """A supernet with fresh weights, on which both measures of TE-NAS are taken under one mixture after the other.
+
+    Args:
+        task: of whose supernet; its weights stay as they are.
+        batch: of images for the kernel, of which patches are cut too.
+        kernel_images: how many images of the batch the kernel has.
+        patches: on so many, or a few more, linear regions are counted.
+        chance: from which weights and places of patches are drawn.
+    """
+
+    def __init__(self, task: Task, batch: Batch, kernel_images: int, patches: int, chance: torch.Generator) -> None:
+        self._task, self._batch, self._kernel_images = task, batch, kernel_images
+        self._weights = fresh(task.weights, chance)
+        from_each = -(-patches // task.images(batch))
+        self._patches = batch._replace(
+            images=cut(batch.images, from_each, chance), labels=batch.labels.repeat_interleave(from_each)
+        )
+        self._w = [weight for name, weight in self._weights.items() if not name.endswith("bias")]
+
+    def measured(self, mixture: Mixture) -> tuple[float, float]:
+        """κ, the condition number of the kernel, and R, the number of linear regions."""
+        J = self._task.jacobian(mixture, self._batch, self._w, self._weights, self._kernel_images)
+        κ = condition_number(J)
+        return κ, float(linear_regions(self._task.patterns(mixture, self._patches, self._weights)))
 
 
 def condition_number(J: Tensor) -> float:
