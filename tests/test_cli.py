@@ -87,7 +87,7 @@ def test_the_help_of_a_command_has_every_setting(capsys: Capture) -> None:
         assert f"--{name.replace('_', '-')}" in output
         assert str(field.description).split()[0] in output
     assert "--no-edge-normalization" in output
-    assert "{fashion-mini,cifar10,cifar10-small,darts-v1,darts-v2,imagenet,own-images,sdarts-rs," in output
+    assert "{fashion-mini,cifar10,cifar10-small,darts-v1,darts-v2,imagenet,nasbench201,nasbench201-small," in output
 
 
 @pytest.mark.parametrize(

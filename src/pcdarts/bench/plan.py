@@ -8,7 +8,7 @@ import torch
 from rich.table import Table
 
 from pcdarts.bench.probes import Case, Row, Work, measure_rows
-from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, CellSpace, largest_map, suggested_kind
+from pcdarts.cell.space import LARGEST_MAP, STEM_STRIDES, largest_map, suggested_kind
 from pcdarts.cell.stem import smallest_image_side
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.groups.method_settings import beside_steps, method_in_words
@@ -42,7 +42,7 @@ def run_plan(config: SearchConfig) -> None:
     device = choose_device(config.device, config.threads)
     setting, work, notes = prepare(config)
     budget = check_evaluation_network(config, setting, latencies_of_search(config, setting))
-    stages = stages_of(config, make_method(config, CellSpace(config.num_nodes)).stages())
+    stages = stages_of(config, make_method(config, config.cell_space).stages())
     parts = [in_stage(setting, work, stage) for stage in stages]
     setting, work = parts[0]
     network, memory = rehearse(setting), free_memory(device)

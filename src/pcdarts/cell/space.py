@@ -225,6 +225,11 @@ NASBENCH201 = CellSpace(
 """The space of NAS-Bench-201, the topology space of NATS-Bench: edges and operations are in the benchmark's order."""
 
 
+def space_of(name: Macro, num_nodes: int) -> CellSpace:
+    """The space of a name: that of the paper with so many nodes, or that of NAS-Bench-201, whose cells have 4."""
+    return NASBENCH201 if name == "nasbench201" else CellSpace(num_nodes)
+
+
 def check_space(space: object) -> None:
     """Make sure that it is a `CellSpace`.
 

@@ -37,11 +37,11 @@ from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings
 from pcdarts.config.groups.network_settings import (
     Budget,
     CellOrStock,
-    Nodes,
     OfWeightsFile,
     OfWeightsFileAndImages,
     PartialChannels,
     Size,
+    Space,
     Stem,
     TrainedNetwork,
 )
@@ -63,7 +63,7 @@ from pcdarts.errors import closest, listed, shown
 
 
 class SearchConfig(
-    RunConfig, Images, Workers, Stem, Size, Nodes, PartialChannels, Epochs, Sgd, LowestLearningRate, TrainedNetwork,
+    RunConfig, Images, Workers, Stem, Size, Space, PartialChannels, Epochs, Sgd, LowestLearningRate, TrainedNetwork,
     Budget, Splits, Crops, Cutout, Sampling, Precision, Accumulation, Safety, Seed, Machine, Determinism, Compilation,
 ):  # fmt: skip
     """Search a cell; the defaults are those of the paper's search on CIFAR-10 (Sec. 4.2)."""

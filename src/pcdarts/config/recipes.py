@@ -15,6 +15,8 @@ from pcdarts.config.published.searches import (
     random_search_cifar10,
     random_search_cifar10_small,
     random_search_fashion_mini,
+    random_search_nasbench201,
+    random_search_nasbench201_small,
     random_search_own_images,
     search_by_method,
     search_by_method_small,
@@ -24,6 +26,8 @@ from pcdarts.config.published.searches import (
     search_darts_v2,
     search_fashion_mini,
     search_imagenet,
+    search_nasbench201,
+    search_nasbench201_small,
     search_own_images,
 )
 from pcdarts.config.published.trainings import (
@@ -34,6 +38,8 @@ from pcdarts.config.published.trainings import (
     train_fashion_mini,
     train_imagenet,
     train_imagenet_100,
+    train_nasbench201,
+    train_nasbench201_small,
     train_own_images,
 )
 from pcdarts.config.random_search_config import RandomSearchConfig
@@ -44,6 +50,8 @@ DEFAULT = "fashion-mini"
 OWN_IMAGES = "own-images"
 OWN_DATA = ("folder", "huggingface")
 """Data of the user's own, for which `OWN_IMAGES` is the recipe of jobs that have it and are not told otherwise."""
+NASBENCH201, NASBENCH201_SMALL = "nasbench201", "nasbench201-small"
+"""Of searches and random searches of that space, and of trainings of its cells; the small one is the usual one."""
 
 RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
     "search": {
@@ -53,6 +61,8 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
         "darts-v1": search_darts_v1,
         "darts-v2": search_darts_v2,
         "imagenet": search_imagenet,
+        NASBENCH201: search_nasbench201,
+        NASBENCH201_SMALL: search_nasbench201_small,
         OWN_IMAGES: search_own_images,
         **{method: partial(search_by_method, method) for method in (*VARIANTS, *PUBLISHED)},
         **{f"{method}-small": partial(search_by_method_small, method) for method in (*SMALL_VARIANTS, *SMALL)},
@@ -62,6 +72,8 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
         "cifar10": random_search_cifar10,
         "cifar10-small": random_search_cifar10_small,
         "amoebanet": random_search_amoebanet,
+        NASBENCH201: random_search_nasbench201,
+        NASBENCH201_SMALL: random_search_nasbench201_small,
         OWN_IMAGES: random_search_own_images,
     },
     "train": {
@@ -70,6 +82,8 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
         "cifar10-small": train_cifar10_small,
         "imagenet": train_imagenet,
         "imagenet-100": train_imagenet_100,
+        NASBENCH201: train_nasbench201,
+        NASBENCH201_SMALL: train_nasbench201_small,
         OWN_IMAGES: train_own_images,
     },
     "detect train": {
@@ -80,7 +94,7 @@ RECIPES: dict[str, dict[str, Callable[[], JobConfig]]] = {
 """By job; the first one is what a job does that is not told otherwise, and has no images of the user's own."""
 
 LIMITS = ("train_images", "test_images", "network_image_size")
-"""What a recipe says of the size of its own data; other data is used whole."""
+"""What a recipe says of the size of its own data; other data is used whole, but in the proxy `NASBENCH201_SMALL`."""
 
 Config = TypeVar("Config", bound=JobConfig)
 
@@ -102,6 +116,24 @@ def recipe(config_class: type[Config], name: str) -> Config:
     return config
 
 
+def is_small(name: str) -> bool:
+    """Whether a recipe is for minutes on two cores, not as published."""
+    return name in (DEFAULT, OWN_IMAGES) or name.endswith("-small")
+
+
+def has_limits(base: Mapping[str, Any], data: str | None) -> bool:
+    """Whether what a recipe says of the number of images, and of their size, holds for this data."""
+    return base.get("data") == data or base["recipe"] == NASBENCH201_SMALL
+
+
+def for_another_space(base: Mapping[str, Any], space: str) -> dict[str, Any]:
+    """What a recipe says to another space than its own: all but the sizes of supernet and cells."""
+    kept = {name: value for name, value in base.items() if name not in ("channels", "num_cells", "num_nodes", "space")}
+    if space == "nasbench201" and is_small(str(base["recipe"])):
+        kept["num_cells"] = search_nasbench201_small().num_cells
+    return kept
+
+
 _BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
 """By data, the training recipe for a search whose own recipe training does not have."""
 
@@ -109,17 +141,21 @@ _BY_DATA = {"cifar10": "cifar10", "cifar100": "cifar10", "imagenet": "imagenet"}
 def training_recipe(search: SearchConfig | RandomSearchConfig) -> TrainConfig:
     """By which the cells of a search are trained: the recipe of its name, else that for its data, else the first."""
     name = str(search.recipe)
+    if search.space == "nasbench201":
+        return recipe(TrainConfig, NASBENCH201_SMALL if is_small(name) else NASBENCH201)
     if name.removesuffix("-small") in (*SMALL, *SMALL_VARIANTS) and name.endswith("-small"):
         name = "cifar10-small"
     return recipe(TrainConfig, name if name in RECIPES["train"] else _BY_DATA.get(search.data, DEFAULT))
 
 
 def chosen_recipe(job: str, given: Mapping[str, Any]) -> str:
-    """The recipe that settings by name choose, or leave to the job: its first one, or that for images of one's own.
+    """The recipe that settings by name choose, or leave to the job: its first one, or that for the space or data named.
 
     A file of a run says which recipe it had, even if that is none.
     """
     recipes = RECIPES[job]
+    if "recipe" not in given and given.get("space") == "nasbench201":
+        return NASBENCH201_SMALL
     if "recipe" not in given and given.get("data") in OWN_DATA and OWN_IMAGES in recipes:
         return OWN_IMAGES
     return str(given.get("recipe") or next(iter(recipes)))
@@ -145,7 +181,7 @@ def resolve(
     from_file = {} if file is None else read_yaml(file, config_class)
     flags = flags or {}
     given = {**from_file, **flags}
-    whole = settings(config_class).keys() - {"method"}  # which files of older versions do not have
+    whole = settings(config_class).keys() - {"method", "space"}  # which files of older versions do not have
     if given.get("recipe") != from_file.get("recipe") and whole <= from_file.keys():
         raise InputError(
             f"{file} holds every setting, so --recipe {shown(given['recipe'])} would be no more than a name: "
@@ -156,7 +192,9 @@ def resolve(
         base = recipe(config_class, chosen_recipe(job, given)).model_dump()
     if "method" in base and given.get("method", base["method"]) != base["method"]:
         base = for_another_method(base, str(given["method"]))
-    if given.get("data", base.get("data")) != base.get("data"):
+    if "space" in base and given.get("space", base["space"]) != base["space"]:
+        base = for_another_space(base, str(given["space"]))
+    if base and not has_limits(base, given.get("data", base.get("data"))):
         limits = (*LIMITS, "image_size") if base.get("network_image_size") else LIMITS  # small for the search alone
         base |= {name: config_class.model_fields[name].default for name in limits if name in base}
     if "image_size" in given and "network_image_size" in base:

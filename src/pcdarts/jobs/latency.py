@@ -17,8 +17,8 @@ def run_latency(config: LatencyConfig) -> None:
     """
     refuse_existing("--out", config.out)
     network = EvaluationNetwork(**{name: getattr(config, name) for name in EvaluationNetwork.__dataclass_fields__})
-    network.check()
     space = CellSpace(config.num_nodes)
+    network.check(space)
     table = latencies_here(network, space, config.threads, lambda line: print(line, flush=True))
     times = [whole.milliseconds for _, whole in table.of_size(network.sizes, space)]
     print(f"networks of {network}: {counted(len(times), 'random one')} took {min(times):.3g} to {max(times):.3g} ms")

@@ -162,7 +162,7 @@ def costs_of(config: RandomSearchConfig, data: DataSet) -> NetworkCosts:
     network = EvaluationNetwork(
         config.kind, config.channels, config.num_cells, data.num_classes, data.image_channels, data.image_size
     )
-    return network.costs(CellSpace(config.num_nodes))
+    return network.costs(config.cell_space)
 
 
 class Errors:
@@ -192,7 +192,7 @@ class Candidates(Sequence[Genotype]):
     """
 
     def __init__(self, config: RandomSearchConfig, errors: Errors) -> None:
-        self._config, self._errors, self._space = config, errors, CellSpace(config.num_nodes)
+        self._config, self._errors, self._space = config, errors, config.cell_space
         population, self._sample, self._unchanged = config.evolution()
         self._random = population if config.strategy == "evolution" else config.candidates
         self.known = random_cells(self._space, self._random, config.seed)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
@@ -62,7 +61,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     plain_arch_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
-    space = CellSpace(config.num_nodes)
+    space = config.cell_space
     method = make_method(config, space, device, lambda: network_of(config, data).costs(space))
     stages = stages_of(config, method.stages())
     stage, epochs, before = stages[0], stages[-1].end, None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 
-from pcdarts.cell.space import CellSpace, NetworkKind
+from pcdarts.cell.space import CellSpace, Macro, NetworkKind, space_of
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.groups.method_settings import settings_of_method
 from pcdarts.data.batches import Augmentation, Batches
@@ -38,6 +38,7 @@ class Setting:
     channels: int = 16
     num_cells: int = 8
     num_nodes: int = 6
+    space: Macro = "darts"
     k: int = 4
     batch_size: int = 64
     image_size: int = 32
@@ -56,6 +57,11 @@ class Setting:
     device: str = "auto"
     threads: int | None = None
 
+    @property
+    def cell_space(self) -> CellSpace:
+        """The cells that are searched."""
+        return space_of(self.space, self.num_nodes)
+
     def network(self) -> Supernet | PerEdge:
         """The supernet, or the yardstick, with fresh weights."""
         if self.kernels == "per edge":
@@ -68,7 +74,7 @@ class Setting:
                 num_nodes=self.num_nodes,
             )
         return Supernet(
-            CellSpace(self.num_nodes),
+            self.cell_space,
             kind=self.kind,
             channels=self.channels,
             num_cells=self.num_cells,
@@ -86,7 +92,7 @@ def search_setting(
 ) -> Setting:
     """The step of the search that `config` describes, on such images."""
     names = (
-        "amp", "kind", "channels", "num_cells", "num_nodes", "k", "channel_sampling", "edge_normalization",
+        "amp", "kind", "channels", "num_cells", "num_nodes", "space", "k", "channel_sampling", "edge_normalization",
         "method", "gradient_clip", "gradient_accumulation_steps", "crop_padding", "flip", "cutout", "device",
     )  # fmt: skip
     return Setting(
@@ -129,7 +135,7 @@ class SearchStep:
         torch.manual_seed(0)
         self.method = method_with(
             setting.method,
-            CellSpace(setting.num_nodes),
+            setting.cell_space,
             setting.edge_normalization,
             self.device,
             setting.method_settings,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellKind, CellSpace
+from pcdarts.cell.space import CellKind, CellSpace, Macro, space_of
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError
 from pcdarts.report.drawing.axes import Spans, in_epochs
@@ -97,8 +97,7 @@ def read_history(run: RunFolder, name: str) -> SearchHistory:
         InputError: there is no run, or its settings cannot be read.
     """
     known = read_run(run, name)
-    nodes = known.settings.get("num_nodes")
-    space = CellSpace(nodes) if isinstance(nodes, int) and 3 <= nodes <= 102 else CellSpace()
+    space = _space(known.settings)
     weighed = [record for record in known.records if _has_weights(record, space)]
     genotypes = _read_genotypes(run, [record["epoch"] for record in known.records])
     genotype = None
@@ -115,6 +114,13 @@ def read_history(run: RunFolder, name: str) -> SearchHistory:
         genotypes=genotypes,
         genotype=genotype or (genotypes[max(genotypes)] if genotypes else None),
     )
+
+
+def _space(settings: Mapping[str, Any]) -> CellSpace:
+    """What was searched; runs of older versions do not name the space."""
+    nodes = settings.get("num_nodes")
+    name: Macro = "nasbench201" if settings.get("space") == "nasbench201" else "darts"
+    return space_of(name, nodes if isinstance(nodes, int) and 3 <= nodes <= 102 else CellSpace().num_nodes)
 
 
 def _frozen(run: RunFolder, settings: Mapping[str, Any]) -> Spans:

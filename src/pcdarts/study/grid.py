@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import yaml
 
 from pcdarts.cell.derive import random_genotype
-from pcdarts.cell.space import CellSpace
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.groups.group import ConfigError
@@ -144,7 +143,7 @@ def _cell(
         search = resolved(RandomSearchConfig, {**settings("random_search"), "seed": seed})
     elif genotype == "random" and (like := resolved(SearchConfig, settings("search"))):
         # Each cell of the grid has its own.
-        genotype = random_genotype(CellSpace(like.num_nodes), SEEDS_BELOW * column + seed).to_text()
+        genotype = random_genotype(like.cell_space, SEEDS_BELOW * column + seed).to_text()
     if genotype in SOURCES:
         genotype = str(folder / "search")
     elif genotype in PUBLISHED:  # as text, like in a training's settings, so that both are equal

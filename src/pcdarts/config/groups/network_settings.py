@@ -1,10 +1,11 @@
 """Groups of settings about networks: their size, that of the one trained later, and what a file of weights lacks."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from pcdarts.cell.space import NetworkKind
+from pcdarts.cell.space import NASBENCH201, CellSpace, Macro, NetworkKind, space_of
 from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import Amount, Channels, Count, NaturalNumber, NumCells, Positive, Width
 from pcdarts.errors import listed, shown
@@ -35,6 +36,48 @@ class Nodes(Group):
     """How large a cell is."""
 
     num_nodes: int = setting(6, "nodes N of a cell, its two inputs included", ge=3, le=102)
+
+
+SIZES_OF_SPACES: dict[Macro, dict[str, int]] = {
+    "darts": {},
+    "nasbench201": {"channels": 16, "num_cells": 15, "num_nodes": NASBENCH201.num_nodes},
+}
+"""By space, the defaults of sizes that are not those of their groups."""
+
+
+class Space(Nodes):
+    """Which cells are searched; a class lists it after `Size`, and before what it makes of them."""
+
+    space: Macro = setting(
+        "darts",
+        "the cells that are searched: those of the paper, or the 15,625 of NAS-Bench-201, which have 4 nodes and stand "
+        "in 3N cells",
+    )
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**{**SIZES_OF_SPACES.get(fields.get("space", "darts"), {}), **fields})
+
+    @field_validator("space")
+    @classmethod
+    def _the_sizes_are_of_the_space(cls, space: Macro, info: ValidationInfo) -> Macro:
+        if space == "nasbench201":
+            cells, nodes = info.data.get("num_cells", 3), info.data.get("num_nodes", NASBENCH201.num_nodes)
+            if nodes != NASBENCH201.num_nodes:
+                raise ValueError(
+                    f"num_nodes is {nodes}, but the cells of nasbench201 have {NASBENCH201.num_nodes}: drop num_nodes, "
+                    "or use space darts"
+                )
+            if cells % 3:
+                raise ValueError(
+                    f"num_cells is {cells}, but a network of nasbench201 has equally many cells in each of three "
+                    "stages: use 3, 6, 9, ... (the benchmark has 15)"
+                )
+        return space
+
+    @property
+    def cell_space(self) -> CellSpace:
+        """The cells that are searched."""
+        return space_of(self.space, self.num_nodes)
 
 
 class PartialChannels(Group):

@@ -42,6 +42,32 @@ def train_cifar10_small() -> TrainConfig:
     )
 
 
+def train_nasbench201() -> TrainConfig:
+    """The training by which NAS-Bench-201 was made (Dong and Yang, 2020): 200 epochs; its short version has 12."""
+    return TrainConfig(
+        recipe="nasbench201",
+        data="cifar10",
+        channels=16,
+        num_cells=15,
+        epochs=200,
+        batch_size=256,
+        learning_rate=0.1,
+        nesterov=True,
+        weight_decay=5e-4,
+        gradient_clip=1e9,
+        drop_path=0.0,
+        auxiliary=False,
+        cutout=0,
+    )
+
+
+def train_nasbench201_small() -> TrainConfig:
+    """The same made small: images and network of the search of this name, 12 epochs."""
+    small = {"data": "fashion-mini", "image_size": 16, "train_images": 10_000, "num_cells": 3, "epochs": 12}
+    own = {"recipe": "nasbench201-small", "batch_size": 64, "learning_rate": 0.05, "test_every": 12}
+    return TrainConfig(**train_nasbench201().model_dump() | small | own)
+
+
 def train_own_images() -> TrainConfig:
     """A small network for images of your own, resized to 64x64; validation images choose the epoch, tested once."""
     own = {name: value for name, value in OWN.items() if name != "network_image_size"}

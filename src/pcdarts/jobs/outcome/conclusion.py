@@ -5,10 +5,10 @@ from typing import Any
 
 from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
+from pcdarts.errors import listed
 from pcdarts.jobs.outcome.error_words import error_is_of
 from pcdarts.jobs.outcome.evaluation import network_of, training_command
 from pcdarts.jobs.outcome.find_genotype import save_genotype
@@ -60,7 +60,7 @@ def conclude(
     network, latency = network_of(config, data), {}
     size = network.described(genotype)
     if latencies is not None:
-        latency = {"latency": outcome_of(latencies, network, CellSpace(config.num_nodes), genotype)}
+        latency = {"latency": outcome_of(latencies, network, config.cell_space, genotype)}
         size["latency_ms"] = latency["latency"]["predicted_ms"]
     return {
         "genotype": genotype.to_text(),
@@ -104,7 +104,7 @@ def closing_lines(
         *([latency_text(result["latency"])] if "latency" in result else []),
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split{of}",
-        f"drawn in {run.cell_svg('normal')} and {run.cell_svg('reduce')}",
+        f"drawn in {listed([str(run.cell_svg(kind)) for kind in genotype.kinds], 'and')}",
         *([] if run.is_part else _next_lines(run, config, data, epochs or config.epochs)),
     ]
 
@@ -119,7 +119,7 @@ def _next_lines(run: RunFolder, config: SearchConfig | RandomSearchConfig, data:
 def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet, epochs: int) -> list[str]:
     """For a short search: that published cells are better, and the command that trains one."""
     seen = epochs * len(data.train) * config.weight_fraction
-    if isinstance(config, RandomSearchConfig) or seen >= _ENOUGH * _PAPERS_IMAGES:
+    if isinstance(config, RandomSearchConfig) or config.space != "darts" or seen >= _ENOUGH * _PAPERS_IMAGES:
         return []
     cell = "pc_darts_imagenet" if config.kind == "imagenet" else "pc_darts_cifar10"
     return [

@@ -1,7 +1,7 @@
 """The network that will be trained with a cell: its size with a genotype, and the command that trains it."""
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import torch
 
 from pcdarts.cell.budget import NetworkCosts
+from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace, NetworkKind
 from pcdarts.cell.stem import check_images
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
-from pcdarts.config.recipes import DEFAULT, OWN_DATA, recipe, training_recipe
+from pcdarts.config.recipes import DEFAULT, OWN_DATA, has_limits, recipe, training_recipe
 from pcdarts.jobs.outcome.sizes import setting_text
 from pcdarts.network.complexity import Complexity, complexity
 from pcdarts.network.costs import network_costs
@@ -36,14 +37,13 @@ class EvaluationNetwork(Sizes):
         """The same for a table of latencies, whose sizes it is compared with."""
         return Sizes(**asdict(self))
 
-    def check(self) -> None:
-        """Make sure that such a network exists and takes such images, for every genotype.
+    def check(self, space: CellSpace) -> None:
+        """Make sure that such a network exists and takes such images, for every genotype of `space`.
 
         Raises:
             InputError: says why not.
         """
-        pools = (("max_pool_3x3", 0), ("max_pool_3x3", 1))
-        network = self.network(Genotype(pools, (2,), pools, (2,)))
+        network = self.network(random_genotype(replace(space, num_nodes=space.num_inputs + 1), 0))  # quickly made
         check_images(torch.empty(1, *self.input_shape, device="meta"), self.image_channels, network.smallest_image_side)
 
     def complexity(self, genotype: Genotype) -> Complexity:
@@ -133,7 +133,7 @@ def training_command(
     """
     base = training_recipe(config)
     own = None if config.recipe is None else recipe(type(config), config.recipe)
-    if own is not None and own.data != config.data:
+    if own is not None and not has_limits(own.model_dump(), config.data):
         own = None  # other images than the recipe's
     command = ["pcdarts", "train", "--genotype", str(genotype)]
     if base.recipe != DEFAULT or config.data in OWN_DATA:

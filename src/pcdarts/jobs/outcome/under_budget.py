@@ -10,7 +10,6 @@ from typing import Any
 from pcdarts.cell.budget import Budget, best_genotypes, check_budget
 from pcdarts.cell.derive import strengths
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellSpace
 from pcdarts.config.configs import SearchConfig, ShowConfig
 from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.methods.settings import MethodSettings
@@ -53,10 +52,11 @@ def check_evaluation_network(
         InputError: says what is wrong with the network, or the size of the smallest one.
     """
     network = network_of(config, images)
-    network.check()
+    space = config.cell_space
+    network.check(space)
     if isinstance(config, RandomSearchConfig):
         return []
-    space, budget = CellSpace(config.num_nodes), budget_of(config)
+    budget = budget_of(config)
     about = [about_table(latencies, network, space)] if latencies else []
     if latencies is None:
         budget = replace(budget, max_latency=None)
@@ -87,8 +87,8 @@ def latencies_of_search(config: SearchConfig, images: ImagesLike, run: RunFolder
     """
     if config.max_latency is None and config.latency_table is None:
         return None
-    network, space, named = network_of(config, images), CellSpace(config.num_nodes), config.latency_table
-    network.check()
+    network, space, named = network_of(config, images), config.cell_space, config.latency_table
+    network.check(space)
     if run is None:
         return latencies_for(network, space, named)
     if named is not None and run.latencies.is_file():
@@ -257,7 +257,7 @@ def _searched(config: SearchConfig, run: RunFolder) -> Method:
         InputError: there is no good checkpoint of this run.
     """
     state = load_checkpoint(run.checkpoint, config.fingerprint())
-    method = make_method(config, CellSpace(config.num_nodes))
+    method = make_method(config, config.cell_space)
     try:
         if "arch" in state:  # before there were methods
             method.arch.load_state_dict(state["arch"])

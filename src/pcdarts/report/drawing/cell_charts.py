@@ -112,9 +112,8 @@ def genotype_timeline(genotypes: dict[int, Genotype], kind: CellKind, *, frozen:
         for target in targets
     ]
     present = {primitive for kept in edges.values() for _, primitive, _ in kept}
-    entries = [
-        ("", rect(primitive, 6, 0, 14, 12), spoken(primitive)) for primitive in sorted(present, key=OPERATIONS.index)
-    ]
+    order = ["none", *OPERATIONS]
+    entries = [("", rect(primitive, 6, 0, 14, 12), spoken(primitive)) for primitive in sorted(present, key=order.index)]
     entries.append(("", f'<path class="new" d="{_notch(13, 2)}"/>', "new"))
     if frozen:
         entries.append(FROZEN_ENTRY)
