@@ -19,6 +19,7 @@ LAYERS = [
     "methods",
     "network",
     "score",
+    "truth",
     "config",
     "data",
     "run",
@@ -38,7 +39,7 @@ LAYERS = [
     "cli",
     "__main__",
 ]
-SEES_NO_CONFIG = {"ops", "cell", "supernet", "methods", "network", "score"}
+SEES_NO_CONFIG = {"ops", "cell", "supernet", "methods", "network", "score", "truth"}
 BELOW = {"config", "run", "learn", "jobs"}
 
 

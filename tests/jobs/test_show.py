@@ -8,6 +8,7 @@ import pytest
 
 import pcdarts
 from command_line import GENOTYPE, done, refused
+from known_truth import CELLS, accuracies_of, write_table
 
 PUBLISHED = ("pc_darts_cifar10", "darts_v2", "nasnet_a", "amoebanet_b", "snas_aggressive", "bayesnas_cifar10")
 
@@ -48,6 +49,36 @@ def test_a_cell_of_nas_bench_201_is_shown_with_the_benchmarks_counts_and_its_gra
     ]
     (tmp_path / "cell.json").write_text(done(tmp_path, "show", cell, "--json"))
     assert cell in done(tmp_path, "show", "cell.json")
+
+
+def test_a_cell_of_nas_bench_201_is_looked_up_in_a_table(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv")
+    best = max(CELLS, key=lambda cell: accuracies_of(cell)[0])
+    printed = done(tmp_path, "show", best, "--table", "table.csv")
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert lines[-7] == (
+        f"table.csv: {len(CELLS)} of the 15,625 cells of NAS-Bench-201, 3 columns of accuracies, by their names: "
+        "c10_test_200, cifar100_test_200, ImageNet16-120_valid_12"
+    )
+    assert lines[-5:-3] == [
+        f"truth accuracy rank of {len(CELLS)} regret worse",
+        f"CIFAR-10, test, 200 epochs {accuracies_of(best)[0]:.2f} % 1 0.00 {100 - 50 / len(CELLS):.1f} %",
+    ]
+    found = json.loads(done(tmp_path, "show", best, "--table", "table.csv", "--json"))
+    assert found["genotype"] == best
+    assert found["truth"]["columns"]["c10_test_200"]["rank"] == 1
+
+
+def test_a_table_of_the_other_space_is_refused_with_the_command_that_takes_it(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv")
+    (tmp_path / "darts.csv").write_text(f'genotype,acc\n"{GENOTYPE.to_text()}",97\n')
+    assert "table.csv: it is no cell of NAS-Bench-201" in refused(
+        tmp_path, "show", "pc_darts_cifar10", "--table", "table.csv"
+    )
+    assert "`pcdarts score CELL --table` takes it" in refused(tmp_path, "show", CELLS[0], "--table", "darts.csv")
+    assert "`pcdarts show CELL --table` looks one up" in refused(
+        tmp_path, "score", "pc_darts_cifar10", "--table", "table.csv"
+    )
 
 
 def test_both_cells_are_drawn_into_a_folder(tmp_path: Path, finished_search: Path) -> None:

@@ -330,6 +330,11 @@ class ShowConfig(JobConfig, Budget):
         min_length=1,
     )
     svg: Path | None = setting(None, "folder to write the drawings of both cells to")
+    table: Path | None = setting(
+        None,
+        "table of NAS-Bench-201 (a CSV file, plain, .gz, .bz2 or .xz, or a folder of NATS-Bench), in which its cell is "
+        "looked up: accuracy, rank, regret to the best, share of cells that are worse",
+    )
     as_json: bool = setting(False, "print the genotype as JSON and nothing else", alias="json")
     budget: bool = setting(False, "list the best cells of a finished search within a budget (none given: the run's)")
     best: Count = setting(5, "how many cells to list", after="latency_table")
@@ -347,13 +352,15 @@ class ShowConfig(JobConfig, Budget):
 
     @model_validator(mode="after")
     def _a_budget_is_wanted(self) -> Self:
-        others = self.model_fields_set - {"job", "genotype", "svg", "as_json", "budget"}
+        others = self.model_fields_set - {"job", "genotype", "svg", "table", "as_json", "budget"}
         if others and not self.budget:
             raise ValueError(
                 f"{listed(sorted(others), 'and')}: only with --budget, which lists the best cells of a search"
             )
         if self.budget and self.svg:
             raise ValueError("svg draws one cell, but budget lists several: save one of them, then show that file")
+        if self.budget and self.table:
+            raise ValueError("table looks up one cell, but budget lists several: save one of them, then show that file")
         return self
 
 

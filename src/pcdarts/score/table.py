@@ -1,36 +1,25 @@
 """A table of cells with known accuracy: read from a CSV file and checked."""
 
-import bz2
-import csv
-import gzip
 import hashlib
-import io
-import lzma
 import math
 import re
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
-from typing import Any
 
+from pcdarts.cell.arch_string import STRING
 from pcdarts.cell.canonical import canonical
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellForm, CellSpace
 from pcdarts.errors import InputError, counted, did_you_mean, in_short, shown
+from pcdarts.score.csv_file import content_of, rows_of
 
 FEWEST = 50
 """The fewest cells on which a regressor is fitted."""
-_MOST_ROWS = 100_000
-_MOST_BYTES = 100 * 2**20
-"""Decompressed."""
 _MOST_NODES = 20
 _LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-9, 1e9
-_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open, b"BZh": bz2.open}
-"""By the first bytes of a file."""
 _EXPECTED = 'a header such as genotype,accuracy, and rows such as "Genotype(normal=[...], ...)",93.4'
 
 
@@ -99,8 +88,8 @@ def read_table(path: Path, kind: str | None = None, column: str | None = None) -
         InputError: naming the file: it cannot be read, a column is missing or ambiguous, a row is malformed, the cells
             are of several sizes or in no search space, fewer than 50, or all have the same accuracy.
     """
-    content = _content(path)
-    header, rows = _rows(path, content)
+    content = content_of(path)
+    header, rows = rows_of(path, content, _EXPECTED)
     genotype_at = _genotype_column(path, header, rows)
     accuracy_at = _accuracy_column(path, header, column, genotype_at)
     kind_at, weight_at = _optional(path, header, "kind"), _optional(path, header, "weight")
@@ -246,54 +235,7 @@ def _distinct(cells: Sequence[KnownCell]) -> list[KnownCell]:
     ]
 
 
-# The file
-
-
-def _content(path: Path) -> bytes:
-    """The content of the file, decompressed."""
-    try:
-        if not (S_ISREG(mode := path.stat().st_mode) or S_ISDIR(mode)):
-            raise InputError(f"cannot read the table {path}: a pipe or a device: give a CSV file, plain or compressed")
-        with path.open("rb") as file:
-            start = file.read(6)
-        opened = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
-        with opened(path, "rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        why = error.strerror or "damaged"  # an error about a damaged archive has no strerror
-        raise InputError(f"cannot read the table {path}: {why}: give a CSV file, plain, .gz, .bz2 or .xz") from None
-    except (EOFError, lzma.LZMAError, zlib.error):
-        raise InputError(f"cannot read the table {path}: damaged or cut off: make or fetch it again") from None
-    if len(content) > _MOST_BYTES:
-        raise InputError(
-            f"{path} is too large for a table of cells (over {_MOST_BYTES // 2**20} MB): keep a part of it"
-        )
-    return content
-
-
-def _rows(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and all other rows, each with the number of its last line."""
-    try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a CSV file: it is not text in UTF-8") from None
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        for row in filter(None, reader):
-            if rows and len(row) != len(rows[0][1]):
-                raise InputError(
-                    f"{path}, line {reader.line_num}: {counted(len(row), 'value')}, but the header names "
-                    f"{counted(len(rows[0][1]), 'column')}"
-                )
-            rows.append((reader.line_num, row))
-            if len(rows) > _MOST_ROWS:
-                raise InputError(f"{path} has more than {_MOST_ROWS:,} rows: keep a part of them")
-    except csv.Error as error:
-        raise InputError(f"{path} is not a CSV file: line {reader.line_num}: {error}; expected {_EXPECTED}") from None
-    if len(rows) < 2:
-        raise InputError(f"{path} lists no cells: expected {_EXPECTED}")
-    (_, header), *rows = rows
-    return [name.strip() for name in header], rows
+# The columns
 
 
 def _genotype_column(path: Path, header: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]]) -> int:
@@ -301,9 +243,11 @@ def _genotype_column(path: Path, header: Sequence[str], rows: Sequence[tuple[int
     for index, value in enumerate(rows[0][1]):
         if "Genotype(" in value or value.lstrip().startswith("{"):
             return index
+    of_benchmark = any(STRING.search(value) for value in rows[0][1])
+    looked_up = " (they are of NAS-Bench-201: `pcdarts show CELL --table` looks one up)" if of_benchmark else ""
     raise InputError(
         f"{path} is not a table of cells of this space: none of its columns ({in_short(list(header))}) holds "
-        f"genotypes; expected {_EXPECTED}"
+        f"genotypes{looked_up}; expected {_EXPECTED}"
     )
 
 
