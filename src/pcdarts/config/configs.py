@@ -44,6 +44,7 @@ from pcdarts.config.groups.network_settings import (
     Space,
     Stem,
     TrainedNetwork,
+    Truth,
 )
 from pcdarts.config.groups.values import (
     Channels,
@@ -63,8 +64,9 @@ from pcdarts.errors import closest, listed, shown
 
 
 class SearchConfig(
-    RunConfig, Images, Workers, Stem, Size, Space, PartialChannels, Epochs, Sgd, LowestLearningRate, TrainedNetwork,
-    Budget, Splits, Crops, Cutout, Sampling, Precision, Accumulation, Safety, Seed, Machine, Determinism, Compilation,
+    RunConfig, Images, Workers, Stem, Size, Space, Truth, PartialChannels, Epochs, Sgd, LowestLearningRate,
+    TrainedNetwork, Budget, Splits, Crops, Cutout, Sampling, Precision, Accumulation, Safety, Seed, Machine,
+    Determinism, Compilation,
 ):  # fmt: skip
     """Search a cell; the defaults are those of the paper's search on CIFAR-10 (Sec. 4.2)."""
 

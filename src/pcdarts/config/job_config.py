@@ -45,7 +45,16 @@ class JobConfig(Group):
         Where data, split and first weights are, is written in full, so that they are found from any folder.
         """
         fields = self.model_dump(mode="json")
-        for name in ("data_root", "split_file", "init", "pretrained_file", "folder", "latency_table", "trained"):
+        for name in (
+            "data_root",
+            "split_file",
+            "init",
+            "pretrained_file",
+            "folder",
+            "latency_table",
+            "table",
+            "trained",
+        ):
             if fields.get(name) is not None:
                 fields[name] = os.path.abspath(os.path.expanduser(fields[name]))
         if os.path.isdir(fields.get("hub_name") or ""):

@@ -10,14 +10,14 @@ from pcdarts.config.groups.group import setting
 from pcdarts.config.groups.image_settings import Crops, Cutout, Images, Splits, Workers
 from pcdarts.config.groups.learning_settings import Accumulation, Epochs, LowestLearningRate, Precision, Sgd
 from pcdarts.config.groups.machine_settings import Determinism, Machine, Safety, Seed
-from pcdarts.config.groups.network_settings import Size, Space, Stem, TrainedNetwork
+from pcdarts.config.groups.network_settings import Size, Space, Stem, TrainedNetwork, Truth
 from pcdarts.config.groups.values import Count, Fraction, Probability
 from pcdarts.config.job_config import RunConfig
 
 
 class RandomSearchConfig(
-    RunConfig, Images, Workers, Epochs, Stem, Size, Space, TrainedNetwork, Sgd, LowestLearningRate, Splits, Cutout,
-    Crops, Sampling, Precision, Accumulation, Safety, Seed, Machine, Determinism,
+    RunConfig, Images, Workers, Epochs, Stem, Size, Space, Truth, TrainedNetwork, Sgd, LowestLearningRate, Splits,
+    Cutout, Crops, Sampling, Precision, Accumulation, Safety, Seed, Machine, Determinism,
 ):  # fmt: skip
     """Search a cell by training some, drawn at random or evolved; the defaults are those of the recipe cifar10."""
 

@@ -23,6 +23,7 @@ from pcdarts.data.streams import generator
 from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.outcome.conclusion import closing_lines, conclude, search_cost
 from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
+from pcdarts.jobs.outcome.truth import check_truth
 from pcdarts.jobs.outcome.under_budget import check_evaluation_network
 from pcdarts.learn.job_batches import plain_batches, training_batches, training_data
 from pcdarts.learn.learning import WeightStep, make_scaler, make_sgd
@@ -48,11 +49,13 @@ def run_random_search(
     in the same order, so that they differ in their cells and initial weights alone.
 
     Raises:
-        InputError: the data or the checkpoint cannot be used, or the device has no such precision as `amp`.
+        InputError: data, checkpoint or table cannot be used, or the device has no such precision as `amp`.
         RunError: a loss is no longer a number, memory runs out, or something cannot be saved.
         Interrupted: the process was asked to end; what it had done is saved.
     """
     device = prepare_device(config.device, config.threads, processes.local_rank, config.amp, config.deterministic)
+    if processes.is_first:
+        check_truth(config.table)
     errors = Errors()
     cells = Candidates(config, errors)
     training = config.training()

@@ -16,6 +16,7 @@ from pcdarts.jobs.memory import what_would_fit
 from pcdarts.jobs.outcome.conclusion import closing_lines, conclude, rounded, search_cost
 from pcdarts.jobs.outcome.evaluation import network_of
 from pcdarts.jobs.outcome.final_error import errors_of_cell, errors_of_mixture
+from pcdarts.jobs.outcome.truth import check_truth
 from pcdarts.jobs.outcome.under_budget import (
     check_evaluation_network,
     derived,
@@ -46,12 +47,14 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     """Search a cell and leave everything in `run`; returns what `result.json` holds (in the first process).
 
     Raises:
-        InputError: the data or the checkpoint cannot be used, or the device has no such precision as `amp`.
+        InputError: data, checkpoint or table cannot be used, or the device has no such precision as `amp`.
         RunError: a loss is no longer a number, memory runs out, or something cannot be saved.
         Interrupted: the process was asked to end; what it had done is saved.
     """
     device = prepare_device(config.device, config.threads, processes.local_rank, config.amp, config.deterministic)
     refuse_old_budget(config, run)
+    if processes.is_first:
+        check_truth(config.table)
     with processes.in_turn():
         data = training_data(config, device, processes)
     latencies = latencies_of_search(config, data, run) if processes.is_first else None

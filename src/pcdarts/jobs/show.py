@@ -7,7 +7,7 @@ from pcdarts.config.configs import ShowConfig
 from pcdarts.jobs.outcome.evaluation import EVALUATION_NETWORKS, NASBENCH201_NETWORK
 from pcdarts.jobs.outcome.find_genotype import draw_cells, find_genotype
 from pcdarts.jobs.outcome.sizes import size_text
-from pcdarts.jobs.outcome.truth import looked_up, verdict_lines
+from pcdarts.jobs.outcome.truth import looked_up, standing_lines
 from pcdarts.jobs.outcome.under_budget import show_best
 from pcdarts.run.run_folder import RunFolder
 
@@ -42,7 +42,7 @@ def run_show(config: ShowConfig) -> None:
             print(f"CIFAR network:    {size_text(EVALUATION_NETWORKS['cifar'].described(genotype))}")
             print(f"ImageNet network: {size_text(EVALUATION_NETWORKS['imagenet'].described(genotype))}")
         if truth:
-            print("", *verdict_lines(truth), sep="\n")
+            print("", *truth.table.notes, *standing_lines(truth.to_object()), sep="\n")
     if config.svg is not None:
         for path in draw_cells(genotype, RunFolder(config.svg)):
             if not config.as_json:

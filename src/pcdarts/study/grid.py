@@ -29,6 +29,7 @@ WHERE_AND_HOW_FAST = {
     "kernels",
     "max_skipped_batches",
     "on_bad_image",
+    "table",
     "threads",
     "track",
     "workers",

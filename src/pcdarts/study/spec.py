@@ -48,7 +48,7 @@ class Part(JobConfig):
             raise ValueError(f"{listed(sorted(own), 'and')} of a run: the study gives them, by seeds and methods")
         if not isinstance(settings, dict):
             return settings
-        places = {name for name in ("data_root", "split_file", "init") if isinstance(settings.get(name), str)}
+        places = {name for name in ("data_root", "split_file", "init", "table") if isinstance(settings.get(name), str)}
         return {**settings, **{name: os.path.abspath(os.path.expanduser(settings[name])) for name in places}}
 
 

@@ -80,6 +80,29 @@ class Space(Nodes):
         return space_of(self.space, self.num_nodes)
 
 
+class Truth(Group):
+    """Where the cell that is found is looked up when the search is over; a class lists it after `Space`."""
+
+    changeable = frozenset({"table"})
+
+    table: Path | None = setting(
+        None,
+        "table of NAS-Bench-201 (a CSV file, plain, .gz, .bz2 or .xz, or a folder of NATS-Bench), in which the cell is "
+        "looked up after the search, which knows nothing of it: accuracy, rank, regret to the best",
+        after="space",
+    )
+
+    @field_validator("table")
+    @classmethod
+    def _it_knows_one_space(cls, table: Path | None, info: ValidationInfo) -> Path | None:
+        if table is not None and info.data.get("space") == "darts":
+            raise ValueError(
+                "table knows the cells of NAS-Bench-201 alone, and space is darts: drop it, or use space nasbench201; "
+                "cells of darts are scored by `pcdarts score RUN --table`, after the search"
+            )
+        return table
+
+
 class PartialChannels(Group):
     """How many channels go through the operations; a class lists it after `Size`."""
 

@@ -15,6 +15,7 @@ from pcdarts.jobs.outcome.find_genotype import save_genotype
 from pcdarts.jobs.outcome.latency import outcome_of
 from pcdarts.jobs.outcome.latency import outcome_text as latency_text
 from pcdarts.jobs.outcome.sizes import size_text
+from pcdarts.jobs.outcome.truth import truth_lines, truth_of
 from pcdarts.jobs.outcome.under_budget import outcome_text
 from pcdarts.learn.kernels import Choice
 from pcdarts.learn.measure import errors_text
@@ -55,6 +56,7 @@ def conclude(
     """Save the genotype found and its drawings; return it with its network, for `result.json`.
 
     `budget` is the effect of a budget, as `derived` returns it. With a table of `latencies` the network has one too.
+    The truth about the cell, in the table that the configuration names, is read here, and nowhere before.
     """
     save_genotype(run, genotype)
     network, latency = network_of(config, data), {}
@@ -68,6 +70,7 @@ def conclude(
         "evaluation_network": size,
         "budget": budget,
         **latency,
+        **truth_of(config.table, genotype),
     }
 
 
@@ -102,6 +105,7 @@ def closing_lines(
         f"the network that will be trained with this cell: {size_text(result['evaluation_network'])}",
         *([outcome_text(result["budget"])] if result["budget"] else []),
         *([latency_text(result["latency"])] if "latency" in result else []),
+        *(truth_lines(result["truth"]) if "truth" in result else []),
         f"search cost: {duration(3600 * cost['hours'])} on {cost['device']}, {cost['peak_memory_gb']:.1f} GB peak",
         f"{errors_text(config.kind, errors)} on the arch split{of}",
         f"drawn in {listed([str(run.cell_svg(kind)) for kind in genotype.kinds], 'and')}",
