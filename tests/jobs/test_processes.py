@@ -114,6 +114,14 @@ def test_when_a_process_dies_the_others_end_with_a_line_and_the_run_goes_on_late
     assert (resumed.code, resumed.err) == (0, "")
 
 
+def test_a_cell_is_measured_on_a_batch_of_one_image_that_two_processes_normalise_together(tmp_path: Path) -> None:
+    """Of 5 arch images in batches of 4 the last one is with one process alone."""
+    flags = [*SEARCH, "--train-images", "10", "--batch-size", "4", "--epochs", "1", "--arch-frozen-epochs", "0"]
+    flags += ["--method", "random-ws", "--candidates", "2", "--synchronize-batch-norm", "--kernels", "plain"]
+    first, other = map(end_of, pair(tmp_path, *flags, "--run", "run"))
+    assert (first.code, first.err) == (other.code, other.err) == (0, "")
+
+
 def test_a_batch_that_two_processes_cannot_share_is_refused(tmp_path: Path) -> None:
     first, other = map(end_of, pair(tmp_path, *SEARCH, "--batch-size", "9", "--run", "run"))
     assert error_line(first) == "batch_size is 9, but 2 processes share a batch: use a multiple of 2"

@@ -66,18 +66,21 @@ def measure(
     batches: _Batches,
     processes: Processes = ALONE,
     between: Callable[[], None] = lambda: None,
+    jointly: bool = False,
 ) -> Measured:
     """What `classify` makes of the images of one epoch.
 
     Every process measures its share of each batch and gets the whole; `between` is called after each batch. Nothing
-    waits for the device before the end.
+    waits for the device before the end. If all processes classify `jointly`, because batch statistics are over them,
+    a batch of which one has no image is left out: the last one may have fewer than there are processes.
 
     Raises:
         RunError: no image can be read.
     """
     rows, probabilities, classes = [torch.empty(0, 4, dtype=torch.int64)], [torch.empty(0, 1, dtype=torch.float64)], 0
     for images, labels, indices in batches.numbered(0):
-        if len(labels) > 0:  # the last batch may have fewer images than there are processes
+        left_out = processes.any(len(labels) == 0)[0] if jointly else len(labels) == 0
+        if not left_out:
             logits = classify(images)
             classes = logits.shape[1]
             best = logits.topk(min(5, classes)).indices
@@ -99,6 +102,7 @@ def top_errors(
     batches: _Batches,
     processes: Processes = ALONE,
     between: Callable[[], None] = lambda: None,
+    jointly: bool = False,
 ) -> dict[str, float]:
     """`top1_error` and, of more than 5 classes, `top5_error`, in %, over the images of one epoch; see `measure`.
 
@@ -107,7 +111,7 @@ def top_errors(
     Raises:
         RunError: no image can be read.
     """
-    return measure(classify, batches, processes, between).errors
+    return measure(classify, batches, processes, between, jointly).errors
 
 
 def errors_text(kind: NetworkKind, errors: Mapping[str, float], what: str = "error") -> str:

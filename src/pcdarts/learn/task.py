@@ -165,6 +165,7 @@ class SupernetTask:
                 _First(self._measured, batches),
                 self.processes,
                 self._between,
+                jointly=isinstance(self.network, Supernet) and self.network.synchronize,
             )
         finally:
             self.network.train(was_training)
