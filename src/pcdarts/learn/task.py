@@ -35,7 +35,8 @@ class SupernetTask:
         arch_batch: gives the next batch of the arch split.
         seed: of the search; channel masks and the chance of each batch come from it.
         measured: the batches on which `error` is measured.
-        between: called after each of these.
+        between: called after each of these, and after whatever else only the end of an epoch asks for: a run may be
+            stopped there.
         count: called after each measurement of a mixture that is no step: of its error, its Jacobian, its patterns.
     """
 
@@ -129,13 +130,19 @@ class SupernetTask:
         self._weight_step.held = {self.network.get_parameter(name): mask for name, mask in held.items()}
 
     def losses(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
-        return self._means(mixtures, batch, F.cross_entropy)
+        return self._means(mixtures, batch, F.cross_entropy, lambda: None)
 
     def errors(self, mixtures: Sequence[Mixture], batch: Batch) -> Tensor:
-        return self._means(mixtures, batch, _top1_error)
+        return self._means(mixtures, batch, _top1_error, self._between)
 
     @torch.no_grad()
-    def _means(self, mixtures: Sequence[Mixture], batch: Batch, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def _means(
+        self,
+        mixtures: Sequence[Mixture],
+        batch: Batch,
+        measure: Callable[[Tensor, Tensor], Tensor],
+        between: Callable[[], None],
+    ) -> Tensor:
         """The mean of what is measured on logits and labels under each mixture, over all parts and processes."""
         state = {**self.weights, **self._spare_buffers()}
 
@@ -144,6 +151,7 @@ class SupernetTask:
                 share * measure(functional_call(self.network, state, (images, mixture, batch.masks)), labels)
                 for images, labels, share in in_parts(batch.images, batch.labels, self.parts)
             ]
+            between()
             return torch.stack(parts).sum()
 
         return self.processes.average([torch.stack([mean(mixture) for mixture in mixtures])])[0]
@@ -185,6 +193,7 @@ class SupernetTask:
                 chosen = logits[own].sum() if owner == self.processes.rank else 0 * logits.sum()
                 found = torch.autograd.grad(chosen, inputs, retain_graph=True, materialize_grads=True)
                 rows.append(torch.cat([gradient.flatten() for gradient in found]))
+                self._between()
         self._count()
         return self.processes.total(torch.stack(rows))  # as statistics of all images lead to gradients in all processes
 
@@ -195,6 +204,7 @@ class SupernetTask:
             for images, _, _ in in_parts(batch.images, batch.labels, self.parts)
         ]
         self._count()
+        self._between()
         return self.processes.gather(torch.cat(found).to(torch.uint8)).bool()
 
     def apply(self, optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor], seen: Seen) -> None:

@@ -85,7 +85,9 @@ class Task(Protocol):
     """What a method may ask of a search: gradients, losses and errors of the supernet under a mixture.
 
     Parts of a batch (gradient accumulation), mixed precision, other processes and numbers that are not finite are taken
-    care of behind it. Every gradient is that of the mean loss over all parts and processes.
+    care of behind it. Every gradient is that of the mean loss over all parts and processes. A run may be
+    saved and stopped within `error`, `errors`, `jacobian` and `patterns`: they are for the end of an epoch, not for a
+    step.
     """
 
     @property
