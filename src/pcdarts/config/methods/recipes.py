@@ -5,24 +5,18 @@ Each is what it says differently from the paper's search on CIFAR-10, or from `c
 
 from typing import Any
 
+_PLAIN: dict[str, Any] = {"k": 1, "edge_normalization": False, "arch_frozen_epochs": 0}
+"""Neither partial channels nor edge normalisation, and no first epochs for the weights alone."""
+_AS_DARTS: dict[str, Any] = _PLAIN | {"batch_size": 64, "learning_rate": 0.025, "learning_rate_min": 0.001}
+"""And the weights learn as in DARTS, for 50 epochs if nothing else is said."""
+
 PUBLISHED: dict[str, dict[str, Any]] = {
     "gaea": {"arch_frozen_epochs": 0},
-    "fair-darts": {
-        "k": 1,
-        "edge_normalization": False,
-        "epochs": 50,
-        "arch_frozen_epochs": 0,
-        "batch_size": 128,
-        "learning_rate": 0.005,
-        "learning_rate_min": 0.001,
-    },
+    "fair-darts": {**_AS_DARTS, "batch_size": 128, "learning_rate": 0.005},
     "gdas": {
-        "k": 1,
-        "edge_normalization": False,
+        **_AS_DARTS,
         "epochs": 250,
-        "arch_frozen_epochs": 0,
-        "learning_rate": 0.025,
-        "learning_rate_min": 0.001,
+        "batch_size": 256,
         "nesterov": True,
         "weight_decay": 5e-4,
         "decode": "pairs",
@@ -37,117 +31,42 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "arch_frozen_epochs": 10,
         "batch_size": 64,
     },
-    "parsec": {
-        "k": 1,
-        "edge_normalization": False,
-        "arch_frozen_epochs": 0,
-        "batch_size": 64,
-        "learning_rate": 0.025,
-        "learning_rate_min": 0.001,
-    },
-    "bayesnas": {
-        "k": 1,
-        "edge_normalization": False,
-        "arch_frozen_epochs": 0,
-        "batch_size": 18,
-        "weight_decay": 1e-4,
-    },
-    "snas": {
-        "k": 1,
-        "edge_normalization": False,
-        "epochs": 150,
-        "arch_frozen_epochs": 0,
-        "batch_size": 64,
-        "learning_rate": 0.025,
-        "learning_rate_min": 0.001,
-        "weight_fraction": 0.98,
-    },
+    "parsec": _AS_DARTS,
+    "bayesnas": {**_PLAIN, "batch_size": 18, "weight_decay": 1e-4},
+    "snas": {**_AS_DARTS, "epochs": 150, "weight_fraction": 0.98},
     "proxyless": {
-        "k": 1,
-        "edge_normalization": False,
+        **_PLAIN,
         "epochs": 120,
-        "arch_frozen_epochs": 0,
         "warmup_epochs": 40,
         "warmup_learning_rate": 0.05,
         "learning_rate": 0.025,
         "nesterov": True,
         "weight_decay": 4e-5,
     },
-    "random-ws": {
-        "k": 1,
-        "edge_normalization": False,
-        "epochs": 50,
-        "arch_frozen_epochs": 0,
-        "batch_size": 64,
-        "learning_rate": 0.025,
-        "learning_rate_min": 0.001,
-    },
-    "evolution": {
-        "k": 1,
-        "edge_normalization": False,
-        "epochs": 500,
-        "arch_frozen_epochs": 50,
-        "batch_size": 128,
-        "learning_rate": 0.025,
-        "learning_rate_min": 0.001,
-    },
+    "random-ws": _AS_DARTS,
+    "evolution": {**_AS_DARTS, "epochs": 500, "arch_frozen_epochs": 50, "batch_size": 128},
     "enas": {
+        **_PLAIN,
         "channels": 20,
-        "k": 1,
-        "edge_normalization": False,
         "epochs": 150,
-        "arch_frozen_epochs": 0,
         "batch_size": 160,
         "learning_rate": 0.05,
         "learning_rate_min": 0.0005,
         "weight_decay": 1e-4,
         "candidate_batches": 1,
     },
-    "pnas": {
-        "channels": 24,
-        "k": 1,
-        "edge_normalization": False,
-        "epochs": 20,
-        "arch_frozen_epochs": 0,
-        "learning_rate": 0.01,
-    },
+    "pnas": {**_PLAIN, "channels": 24, "epochs": 20, "learning_rate": 0.01},
     "p-darts": {
-        "k": 1,
-        "edge_normalization": False,
+        **_PLAIN,
         "num_cells": 5,
         "epochs": 25,
         "arch_frozen_epochs": 10,
         "batch_size": 96,
         "learning_rate": 0.025,
     },
-    "nao": {
-        "channels": 20,
-        "num_cells": 11,
-        "k": 1,
-        "edge_normalization": False,
-        "epochs": 150,
-        "arch_frozen_epochs": 0,
-        "batch_size": 64,
-        "learning_rate": 0.1,
-        "learning_rate_min": 0.001,
-    },
-    "darts-pt": {
-        "k": 1,
-        "edge_normalization": False,
-        "arch_frozen_epochs": 0,
-        "batch_size": 64,
-        "learning_rate": 0.025,
-        "learning_rate_min": 0.001,
-    },
-    "te-nas": {
-        "channels": 1,
-        "num_cells": 3,
-        "k": 1,
-        "edge_normalization": False,
-        "epochs": 3,
-        "arch_frozen_epochs": 0,
-        "batch_size": 64,
-    },
+    "nao": {**_AS_DARTS, "channels": 20, "num_cells": 11, "epochs": 150, "learning_rate": 0.1},
+    "darts-pt": _AS_DARTS,
+    "te-nas": {**_PLAIN, "channels": 1, "num_cells": 3, "epochs": 3, "batch_size": 64},
 }
 """By method, whose name is that of the recipe too. Figures are those of the method's paper or its authors' code."""
 
@@ -210,10 +129,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """By method; the recipe's name ends with "-small"."""
 
-_DARTS: dict[str, Any] = {
-    "method": "darts", "k": 1, "edge_normalization": False, "epochs": 50, "arch_frozen_epochs": 0, "batch_size": 64,
-    "learning_rate": 0.025, "learning_rate_min": 0.001, "arch_learning_rate": 3e-4,
-}  # fmt: skip
+_DARTS: dict[str, Any] = {**_AS_DARTS, "method": "darts", "arch_learning_rate": 3e-4}
 _DARTS_SMALL: dict[str, Any] = {"method": "darts", "arch_learning_rate": 6e-3}
 _SNAS_COSTS: dict[str, dict[str, Any]] = {
     "snas-mild": {"method": "snas", "cost_weight": 5e-4},
