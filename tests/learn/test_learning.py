@@ -20,7 +20,7 @@ class TwoWays(nn.Module):
 
 
 def weights_after(ways: list[int], *, with_zeros: bool) -> list[Tensor]:
-    """The weights of both ways after a step along each; with zeros the other way is computed too, and counts nothing."""
+    """The weights of both ways after a step along each; with zeros the other way is computed too, for nothing."""
     network = TwoWays()
     optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=0.1, fused=True)
     take = WeightStep(

@@ -7,7 +7,7 @@ import pytest
 
 from pcdarts.config.configs import SearchConfig
 from pcdarts.errors import InputError
-from pcdarts.learn.stages import stages_of
+from pcdarts.learn.stages import in_words, stages_of
 from pcdarts.methods.method import Stage
 
 CONFIG = SearchConfig(epochs=4, arch_frozen_epochs=1, learning_rate=0.8)
@@ -26,6 +26,12 @@ def test_each_stage_has_a_schedule_of_its_own_unless_it_goes_on_with_the_one_bef
     one = stages_of(CONFIG, [Stage(), Stage(keeps_schedule=True), Stage(keeps_schedule=True)])
     found = [stage.learning_rate(epoch) for stage in one for epoch in range(stage.first_epoch, stage.end)]
     assert found == pytest.approx([0.4 * (1 + math.cos(math.pi * epoch / 12)) for epoch in range(12)])
+
+
+def test_a_search_says_beforehand_that_its_stages_have_more_epochs_than_it_was_told() -> None:
+    assert in_words(stages_of(CONFIG, [Stage()])) == []
+    stages = stages_of(CONFIG, [Stage(), Stage(epochs=81, keeps_weights=True)])
+    assert in_words(stages) == ["85 epochs in 2 stages: 4 and 81 (stages.json has cells and K)"]
 
 
 def test_only_a_stage_after_another_keeps_weights_and_only_in_as_many_cells() -> None:

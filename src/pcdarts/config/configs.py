@@ -33,7 +33,7 @@ from pcdarts.config.groups.learning_settings import (
     Sgd,
 )
 from pcdarts.config.groups.machine_settings import Compilation, Determinism, Machine, Safety, Seed, Threads
-from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, DartsSettings, wrong_method
 from pcdarts.config.groups.network_settings import (
     Budget,
     CellOrStock,
@@ -60,7 +60,7 @@ from pcdarts.config.groups.values import (
 )
 from pcdarts.config.job_config import JobConfig, RunConfig
 from pcdarts.config.methods.settings import MethodSettings
-from pcdarts.errors import closest, listed, shown
+from pcdarts.errors import listed
 
 
 class SearchConfig(
@@ -130,9 +130,7 @@ class SearchConfig(
     @classmethod
     def _the_method_is_known(cls, method: str) -> str:
         if method not in METHOD_SETTINGS:
-            raise ValueError(
-                f"method is {shown(method)}, but it must be {listed(METHOD_SETTINGS)}{closest(method, METHOD_SETTINGS)}"
-            )
+            raise ValueError(wrong_method(method))
         return method
 
     @field_validator("max_mult_adds", "max_params", "max_skips", "max_latency")

@@ -29,7 +29,7 @@ from pcdarts.learn.learning import make_scaler, make_sgd
 from pcdarts.learn.measure import Average
 from pcdarts.learn.networks import make_method, make_supernet
 from pcdarts.learn.splits import split_images
-from pcdarts.learn.stages import stages_of, told
+from pcdarts.learn.stages import in_words, stages_of, told
 from pcdarts.learn.task import ArchBatches, SupernetTask
 from pcdarts.methods.method import At, Batch, figures_of, is_measured_alone, why_ended
 from pcdarts.ops import compiling
@@ -98,7 +98,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             job.keep(arch_batches=arch_batches)
             job.watch(supernet, method.arch)
             images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
-            job.begin(images_used, [*data.notes, *budget_lines])
+            job.begin(images_used, [*data.notes, *in_words(stages), *budget_lines])
             kernels = kernels_of_search(stage.config, supernet, data, weight_batches.batch_size, job)
             if config.compile:
                 compile_modules([supernet], compiling.BACKEND)

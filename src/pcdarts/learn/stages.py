@@ -7,7 +7,7 @@ from typing import Any
 
 from pcdarts.config.configs import SearchConfig
 from pcdarts.config.groups.group import ConfigError
-from pcdarts.errors import InputError
+from pcdarts.errors import InputError, listed
 from pcdarts.methods.method import Stage
 from pcdarts.run.schedule import cosine
 
@@ -80,6 +80,14 @@ def told(config: SearchConfig, stages: Sequence[SearchStage]) -> list[dict[str, 
         {name: getattr(stage.config, name) for name in names} | {"keeps_weights": stage.keeps_weights}
         for stage in stages
     ]
+
+
+def in_words(stages: Sequence[SearchStage]) -> list[str]:
+    """What a search with several stages says of them before it begins: there are more epochs than `epochs`."""
+    if len(stages) == 1:
+        return []
+    epochs = [str(stage.config.epochs) for stage in stages]
+    return [f"{stages[-1].end} epochs in {len(stages)} stages: {listed(epochs, 'and')} (stages.json has cells and K)"]
 
 
 def _in_stage(config: SearchConfig, stage: Stage) -> SearchConfig:

@@ -66,6 +66,14 @@ def test_what_a_recipe_says_of_its_own_method_holds_for_no_other() -> None:
             "method is dise, but it must be darts or dice: did you mean dice?",
         ),
         (
+            {"method": "beta-darts-small"},
+            "method is beta-darts-small, but that is a recipe, of the method darts: use --recipe beta-darts-small",
+        ),
+        (
+            {"method": "pc-darts"},  # which looks like p-darts
+            "method is pc-darts, but PC-DARTS is darts with k and edge_normalization: use method darts",
+        ),
+        (
             {"sides": "4"},
             "sides is for the method dice, not for darts: drop it, or use method dice",
         ),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from command_line import refused
 from pcdarts.cell.space import CellForm, CellSpace
 from pcdarts.config.configs import SearchConfig
-from pcdarts.config.groups.method_settings import beside_steps
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS, beside_steps
 from pcdarts.config.recipes import resolve
 from pcdarts.learn.networks import make_method
 from pcdarts.learn.stages import stages_of
@@ -260,6 +260,7 @@ def test_the_recipe_has_three_rounds_and_three_fresh_supernets_in_each() -> None
     assert (config.channels, config.batch_size) == (1, 64)
     assert method.draws(At(0, 0, 0, 0, 1), None, batch_of(torch.zeros(2, 1, 4, 4))) == []  # type: ignore[arg-type]
     assert beside_steps(config).startswith("all that this method does")
+    assert [name for name, settings in METHOD_SETTINGS.items() if not settings.trains_weights] == ["te-nas"]
 
 
 def test_its_settings_are_checked(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from pcdarts.config.groups.group import Group, setting
 from pcdarts.config.groups.values import NotNegative, Positive, Probability
 from pcdarts.config.methods.gates import GdasSettings, ProxylessSettings, SnasSettings
 from pcdarts.config.methods.pruning import PDartsSettings, TenasSettings
+from pcdarts.config.methods.recipes import VARIANTS
 from pcdarts.config.methods.robust import RobustSettings
 from pcdarts.config.methods.sampling import EnasSettings, EvolutionSettings, NaoSettings, PnasSettings, RandomWSSettings
 from pcdarts.config.methods.selection import MEASURING, SelectionSettings
 from pcdarts.config.methods.settings import MethodSettings
 from pcdarts.config.methods.sigmoids import FairDartsSettings
 from pcdarts.config.methods.simplex import BayesnasSettings, DrnasSettings, GaeaSettings, ParsecSettings
-from pcdarts.errors import InputError, listed
+from pcdarts.errors import InputError, closest, listed, shown
 
 
 class DartsSettings(SelectionSettings):
@@ -65,6 +66,15 @@ METHOD_SETTINGS: dict[str, type[MethodSettings]] = {
     "te-nas": TenasSettings,
 }
 """By the name that `--method` takes. The first is the usual one."""
+
+
+def wrong_method(name: str) -> str:
+    """What to say of a name that no method has, but perhaps a recipe, or the paper."""
+    if (recipe := VARIANTS.get(name.removesuffix("-small"))) is not None:
+        return f"method is {name}, but that is a recipe, of the method {recipe['method']}: use --recipe {name}"
+    if name == "pc-darts":
+        return "method is pc-darts, but PC-DARTS is darts with k and edge_normalization: use method darts"
+    return f"method is {shown(name)}, but it must be {listed(METHOD_SETTINGS)}{closest(name, METHOD_SETTINGS)}"
 
 
 def settings_of_method(config: Group) -> dict[str, Any]:

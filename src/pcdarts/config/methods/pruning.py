@@ -48,6 +48,7 @@ class TenasSettings(MethodSettings):
     """no training: operations and edges go in rounds by two measures of supernets with fresh weights (TE-NAS)"""
 
     has_budgets: ClassVar[bool] = False
+    trains_weights: ClassVar[bool] = False
     beside_steps: ClassVar[str] = "all that this method does: measuring supernets without each operation and edge"
 
     operations_pruned: Count = setting(

@@ -18,6 +18,8 @@ class MethodSettings(Group):
     """What a method does that does not, as the reason why it has no budgets."""
     beside_steps: ClassVar[str] = ""
     """What the method does besides the steps of a search, in a few words: `--plan` says that it does not measure it."""
+    trains_weights: ClassVar[bool] = True
+    """Whether the supernet's weights learn at all."""
     needs_costs: ClassVar[bool] = False
     """Whether the method is made with `costs`, the `NetworkCosts` of the network that will be trained."""
 

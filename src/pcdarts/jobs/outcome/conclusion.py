@@ -6,6 +6,7 @@ from typing import Any
 from pcdarts.cell.draw import draw_text
 from pcdarts.cell.genotype import Genotype
 from pcdarts.config.configs import SearchConfig
+from pcdarts.config.groups.method_settings import METHOD_SETTINGS
 from pcdarts.config.random_search_config import RandomSearchConfig
 from pcdarts.data.images import DataSet
 from pcdarts.errors import listed
@@ -125,9 +126,13 @@ def _better_choice(config: SearchConfig | RandomSearchConfig, data: DataSet, epo
     seen = epochs * len(data.train) * config.weight_fraction
     if isinstance(config, RandomSearchConfig) or config.space != "darts" or seen >= _ENOUGH * _PAPERS_IMAGES:
         return []
+    if not METHOD_SETTINGS[config.method].trains_weights:
+        return []
+    percent = 100 * seen / _PAPERS_IMAGES
+    share = f"about {percent:.2g} %" if percent >= 0.1 else "less than 0.1 %"
     cell = "pc_darts_imagenet" if config.kind == "imagenet" else "pc_darts_cifar10"
     return [
-        f"so short a search (about {max(0.1, 100 * seen / _PAPERS_IMAGES):.2g} % of the images that the paper's sees) "
-        "seldom finds a cell as good as the published ones, which need no search:",
+        f"so short a search (its weights see {share} of the images that they see in PC-DARTS's) cannot be expected to "
+        "find a cell as good as the published ones, which need no search:",
         f"instead: {training_command(Path(cell), config, network_of(config, data))}",
     ]
