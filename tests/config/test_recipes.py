@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from pcdarts.cell.space import NASBENCH201
 from pcdarts.config.configs import SearchConfig, ShowConfig, TrainConfig
 from pcdarts.config.detect_config import DetectTrainConfig
 from pcdarts.config.groups.group import ConfigError
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
-from pcdarts.config.recipes import DEFAULT, RECIPES, recipe, resolve
+from pcdarts.config.recipes import DEFAULT, RECIPES, recipe, resolve, training_recipe
 from pcdarts.errors import InputError
 from pcdarts.study.grid import grid
 from pcdarts.study.spec import find_spec
@@ -198,3 +199,48 @@ def test_a_small_study_is_as_small_on_other_data() -> None:
         other = spec.given({"data": "fashion-mnist"}, known)
         sizes = {config.train_images for cell in grid(other, Path("study")) for config, _ in cell.steps()}
         assert sizes == {4000}
+
+
+def test_nasbench201_is_the_protocol_of_the_benchmark() -> None:
+    search, training = recipe(SearchConfig, "nasbench201"), recipe(TrainConfig, "nasbench201")
+    assert (search.space, search.k, search.edge_normalization, search.second_order) == ("nasbench201", 1, False, False)
+    assert (search.channels, search.num_cells, search.num_nodes) == (16, 15, 4)
+    assert (search.epochs, search.arch_frozen_epochs, search.batch_size) == (100, 0, 64)
+    assert (search.learning_rate, search.learning_rate_min, search.nesterov) == (0.025, 0.001, True)
+    assert (search.weight_decay, search.gradient_clip, search.cutout) == (5e-4, 5, 0)
+    assert (search.arch_learning_rate, search.arch_weight_decay, search.arch_adam_betas) == (3e-4, 1e-3, (0.5, 0.999))
+    assert (search.weight_fraction, search.arch_fraction) == (0.5, None)
+    assert (training.channels, training.num_cells, training.epochs, training.batch_size) == (16, 15, 200, 256)
+    assert (training.learning_rate, training.learning_rate_min, training.nesterov) == (0.1, 0, True)
+    assert (training.weight_decay, training.auxiliary, training.drop_path, training.cutout) == (5e-4, False, 0, 0)
+    candidates = recipe(RandomSearchConfig, "nasbench201")
+    assert (candidates.candidates, candidates.epochs, candidates.batch_size) == (100, 12, 256)
+
+
+@pytest.mark.parametrize("config_class", [SearchConfig, RandomSearchConfig])
+def test_the_space_alone_chooses_its_small_recipe_with_images_of_16_pixels_whatever_the_data(
+    config_class: type[SearchConfig | RandomSearchConfig],
+) -> None:
+    small = recipe(config_class, "nasbench201-small")
+    assert resolve(config_class, flags={"space": "nasbench201"}) == small
+    assert (small.channels, small.num_cells, small.image_size, small.train_images) == (16, 3, 16, 10_000)
+    own = {"space": "nasbench201", "data": "folder", "data_root": "CIFAR"}
+    assert differing(resolve(config_class, flags=own), small) == {"data": "folder", "data_root": Path("CIFAR")}
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"), [("gdas", 15), ("gdas-small", 3), ("cifar10", 15), ("cifar10-small", 3), ("fashion-mini", 3)]
+)
+def test_another_recipe_has_the_sizes_of_the_space_that_is_named(name: str, cells: int) -> None:
+    theirs, ours = (resolve(SearchConfig, flags={"recipe": name, "space": s}) for s in ("darts", "nasbench201"))
+    assert (ours.channels, ours.num_cells, ours.num_nodes) == (16, cells, 4)
+    assert differing(ours, theirs).keys() <= {"space", "channels", "num_cells", "num_nodes"}
+    assert training_recipe(ours).recipe == ("nasbench201" if cells == 15 else "nasbench201-small")
+    back = resolve(SearchConfig, flags={"recipe": "nasbench201", "space": "darts"})
+    assert (back.channels, back.num_cells, back.num_nodes) == (16, 8, 6)
+
+
+def test_from_python_the_space_has_its_own_sizes() -> None:
+    config = SearchConfig(space="nasbench201")
+    assert (config.channels, config.num_cells, config.num_nodes) == (16, 15, 4)
+    assert config.cell_space == NASBENCH201

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pcdarts.cell.space import CellSpace
+from pcdarts.cell.space import NASBENCH201, CellSpace
 from pcdarts.methods.bayesnas import BayesNAS, relevance, shares_of_nodes
 from pcdarts.methods.method import At, Batch, Seen
 from pcdarts.supernet.arch import Mixture, check_mixture
@@ -121,7 +121,8 @@ def test_the_cell_keeps_the_operations_and_edges_of_the_largest_gamma() -> None:
 def test_all_operations_are_on_at_first_with_shares_of_nodes_or_plain_sums(space: CellSpace) -> None:
     mixture = BayesNAS(space).mixture()
     check_mixture(mixture, space)
-    assert mixture.op_weights["normal"].sum(1).tolist() == [len(space.choices(edge)) for edge in range(space.num_edges)]
+    held = [{space.primitives[column] for column in space.choices(edge)} for edge in range(space.num_edges)]
+    assert mixture.op_weights["normal"].sum(1).tolist() == [len(names - {"none"}) for names in held]
     into = [len(space.edges_into(target)) for target in space.intermediate]
     expected = torch.tensor([1 / count for count in into for _ in range(count)])
     torch.testing.assert_close(mixture.edge_weights["normal"].detach(), expected)
@@ -143,3 +144,10 @@ def test_a_step_on_a_supernet_follows_loss_and_sparsity() -> None:
     for s, gradient, ω, fisher in zip(switches, gradients, method.ω, method.fisher, strict=True):
         torch.testing.assert_close(s.detach(), 1 - 0.5 * (gradient + 0.01 * ω))
         torch.testing.assert_close(fisher, 4 * gradient.square())
+
+
+def test_none_has_no_switch_even_where_a_cell_may_hold_it() -> None:
+    method = BayesNAS(NASBENCH201)
+    method.γ[0][:, 0] = 1e9  # what a switch without any effect on the loss comes to
+    assert not method.mixture().op_weights["normal"][:, 0].any()
+    assert all(primitive != "none" for primitive, _ in method.genotype(None, torch.Generator()).normal)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pcdarts.cell.derive import derive, random_genotype
-from pcdarts.cell.space import NASBENCH201
+from pcdarts.cell.space import NASBENCH201, CellSpace
 from pcdarts.cell.stem import ResidualBlock
 from pcdarts.errors import InputError
 from pcdarts.network.network import Network
@@ -120,6 +120,32 @@ def test_its_pools_are_bare_and_its_network_is_the_benchmarks():
     assert [type(cell.preprocess1) for cell in supernet.cells] == [nn.Identity, ResidualBlock, ResidualBlock]
 
 
+def test_weights_that_a_pass_leaves_out_have_gradients_of_zero_and_so_has_a_mixture_of_nothing():
+    supernet, _ = make(1)
+    nothing = torch.eye(5, dtype=torch.float64)[[0] * 6].requires_grad_()
+    mixture = Mixture(
+        {"normal": nothing}, {"normal": torch.ones(6, dtype=torch.float64)}, active={"normal": nothing > 0}
+    )
+    learning = [nothing, *supernet.parameters()]
+    gradients = torch.autograd.grad(supernet(IMAGES, mixture).square().sum(), learning)  # of every one of them
+    names = ["mixture", *(name for name, _ in supernet.named_parameters())]
+    moved = {name for name, gradient in zip(names, gradients, strict=True) if gradient.any()}
+    assert moved == {"classifier.weight", "classifier.bias", "closing.0.weight", "closing.0.bias"} & moved
+    assert "classifier.bias" in moved
+    for parameter in supernet.parameters():
+        parameter.requires_grad_(False)
+    (gradient,) = torch.autograd.grad(supernet(IMAGES, mixture).sum(), [nothing])  # as in the step of α
+    assert not gradient.any()
+
+
+def test_the_same_holds_where_the_reference_computes_a_space():
+    space = CellSpace(3, primitives=("skip_connect", "conv_1x1"))
+    supernet = Supernet(space, channels=2, num_cells=1, k=1, num_classes=2)
+    skips = {kind: torch.eye(2)[[0, 0]] for kind in space.kinds}
+    supernet(IMAGES.float(), Mixture(skips, {kind: torch.ones(2) for kind in space.kinds})).sum().backward()
+    assert all(parameter.grad is not None for parameter in supernet.parameters())
+
+
 def test_mixed_precision_is_close_to_float32():
     supernet, arch = make()
     supernet, mixture, images = supernet.float(), arch.float().mixture(), IMAGES.float()
@@ -143,7 +169,7 @@ def test_what_it_cannot_do_is_refused_in_one_line():
     assert supernet.kernels == "plain"
     with pytest.raises(InputError, match='kernels is "native", but these compute the cells of the paper alone'):
         supernet.kernels = "native"
-    with pytest.raises(InputError, match="synchronize is on, but a supernet of NAS-Bench-201 takes batch statistics"):
+    with pytest.raises(InputError, match="is on, but a supernet of NAS-Bench-201 takes batch statistics of one"):
         Supernet(NASBENCH201, num_cells=3, synchronize=True)
     with pytest.raises(InputError, match="num_cells is 8, but a network of NAS-Bench-201 has equally many cells"):
         Supernet(NASBENCH201)

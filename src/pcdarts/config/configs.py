@@ -326,7 +326,7 @@ class ShowConfig(JobConfig, Budget):
     job: Literal["show"] = "show"
     genotype: str = argument(
         "published name, JSON or text file, log (LOG:EPOCH), genotypes.py (FILE:NAME), run folder "
-        "(RUN:EPOCH), or random:SEED[:NODES]",
+        "(RUN:EPOCH), or random:SEED[:NODES or :nasbench201]",
         min_length=1,
     )
     svg: Path | None = setting(None, "folder to write the drawings of both cells to")

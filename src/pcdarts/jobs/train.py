@@ -72,7 +72,13 @@ def pinned(config: TrainConfig) -> TrainConfig:
     if source == "latest":
         source = str(latest_search().path)
         print(f"the latest search is {source}", flush=True)
-    return config.model_copy(update={"genotype": find_genotype(source).to_text()})
+    genotype = find_genotype(source)
+    if genotype.form.macro == "nasbench201" and config.num_cells % 3:
+        raise InputError(
+            f"num_cells is {config.num_cells}, but a network of NAS-Bench-201 has equally many cells in each of three "
+            "stages: add --recipe nasbench201 (its own training) or nasbench201-small, or --num-cells 3, 6, 9, ..."
+        )
+    return config.model_copy(update={"genotype": genotype.to_text()})
 
 
 def run_train(config: TrainConfig, run: RunFolder, resume: bool, processes: Processes = ALONE) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class BayesNAS:
         self.batches = 0
         self.there = torch.zeros(space.num_edges, len(space.primitives), dtype=torch.bool)
         for edge in range(space.num_edges):
-            self.there[edge, list(space.choices(edge))] = True
+            named = [column for column in space.choices(edge) if space.primitives[column] != "none"]
+            self.there[edge, named] = True
 
     def stages(self) -> Sequence[Stage]:
         return [Stage()]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from pcdarts.cell.space import CellKind, CellSpace
+from pcdarts.cell.genotype import Genotype
+from pcdarts.cell.space import CELL_KINDS, CellKind, CellSpace
 from pcdarts.errors import counted, first_of, listed
 from pcdarts.jobs.outcome.error_words import ALONE, error_is_of
 from pcdarts.jobs.outcome.sizes import millions
@@ -200,7 +201,7 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> list[Table]:
                 "parameters": _millions(_count_of(first, "params")),
                 "mult-adds": _millions(_count_of(first, "mult_adds")),
                 "predicted ms": _three_digits(first.figure("evaluation_network", "latency_ms")),
-                **{name: str(genotype.skip_connects(kind)) if genotype else "" for kind, name in skips.items()},
+                **{name: _skips(genotype, kind) for kind, name in skips.items()},
             }
         )
     caption = (
@@ -211,6 +212,10 @@ def _runs_table(states: Sequence[tuple[Group, Status]]) -> list[Table]:
         *_errors_of_cells([group for group, _ in states]),
     )
     return [filled_table({heading: [row[heading] for row in rows] for heading in rows[0]}, caption)] if rows else []
+
+
+def _skips(genotype: Genotype | None, kind: CellKind) -> str:
+    return str(genotype.skip_connects(kind)) if genotype and kind in genotype.kinds else ""
 
 
 def _errors_of_cells(groups: Sequence[Group]) -> list[str]:
@@ -299,7 +304,7 @@ def _agreement(subject: Subject) -> Table | None:
         if found is None or is_one_given_cell:
             continue
         finished = [search for search in group.searches if search.result and search.epochs]
-        ranks = [_ranks(finished, kind) for kind in space.kinds]
+        ranks = [_ranks(finished, kind) if kind in space.kinds else None for kind in CELL_KINDS]
         rows.append(
             (
                 group.name,

@@ -21,6 +21,7 @@ from pcdarts.ops.precision import Amp, mixed_precision
 from pcdarts.ops.sending import send
 from pcdarts.ops.synchronize import synchronize_norms
 from pcdarts.supernet import reference
+from pcdarts.supernet.absent import reaching_all
 from pcdarts.supernet.arch import Mixture, check_mixture
 from pcdarts.supernet.edges import are_dense, are_stacked
 from pcdarts.supernet.from_authors import from_authors_state_dict
@@ -96,7 +97,10 @@ class Supernet(nn.Module):
         if amp != "off" and not (self.stacked or self.dense):
             raise InputError(f"amp is {amp}, but a space with other primitives than the paper's needs float32: use off")
         if synchronize and space.form.macro == "nasbench201":
-            raise InputError("synchronize is on, but a supernet of NAS-Bench-201 takes batch statistics of one process")
+            raise InputError(
+                "synchronize (synchronize_batch_norm) is on, but a supernet of NAS-Bench-201 takes batch statistics of "
+                "one process: drop it"
+            )
         self.space, self.k, self.channel_sampling = space, k, channel_sampling
         self.channels, self.image_channels = channels, image_channels
         self.amp: Amp = amp
@@ -141,14 +145,14 @@ class Supernet(nn.Module):
             if self.amp != "off":
                 raise InputError(f"amp is {self.amp}, but kernels is native, which computes in float32: use plain")
             return native.logits(self, images, mixture, masks)
-        if not (self.stacked or self.dense):
-            return reference.supernet(self, images, mixture, masks)
-        compute = dense.logits if self.dense else plain.logits
+        compute = plain.logits if self.stacked else dense.logits if self.dense else reference.supernet
         if self.amp == "off" or not self.training:
-            return compute(self, images, mixture, masks)
-        with mixed_precision(self.amp, images.device.type):
             logits = compute(self, images, mixture, masks)
-        return logits.float()
+        else:
+            with mixed_precision(self.amp, images.device.type):
+                logits = compute(self, images, mixture, masks)
+            logits = logits.float()
+        return logits if self.stacked else reaching_all(logits, self.space, mixture, self.parameters())
 
     @never_compiled
     def _check_mixing(self, mixture: Mixture, masks: list[Tensor] | None) -> None:

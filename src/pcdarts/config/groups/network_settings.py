@@ -193,7 +193,7 @@ class CellOrStock(Group):
     genotype: str = setting(
         "latest",
         "'latest' (the last search under runs/), a run folder (RUN:EPOCH), a JSON or text file, a log "
-        "(LOG:EPOCH), a genotypes.py (FILE:NAME), a published name, or random:SEED[:NODES]",
+        "(LOG:EPOCH), a genotypes.py (FILE:NAME), a published name, or random:SEED[:NODES or :nasbench201]",
         min_length=1,
         after="recipe",
     )

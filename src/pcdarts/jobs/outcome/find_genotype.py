@@ -10,7 +10,7 @@ from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.draw import draw_svg
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.genotype_file import find_in_file
-from pcdarts.cell.space import CellSpace
+from pcdarts.cell.space import NASBENCH201, CellSpace
 from pcdarts.cell.zoo import PUBLISHED, published_name
 from pcdarts.config.configs import TrainConfig
 from pcdarts.errors import InputError, counted, shown
@@ -21,10 +21,11 @@ from pcdarts.run.whole_files import write_text
 def find_genotype(name: str, say: Callable[[str], None] = print) -> Genotype:
     """The genotype meant by `name`.
 
-    It is, in this order: `latest` (the newest finished search under runs/), `random:SEED` or `random:SEED:NODES` (a
-    cell of the paper's space, or of one with so many nodes, drawn without looking at data), a printed genotype (also of
-    NAS-Bench-201), a run folder, a file, one of the genotypes of a run or file (`RUN:EPOCH`, `LOG:EPOCH`, `FILE:NAME`),
-    or the name of a published cell. Where `name` could have meant another one, `say` is told which was taken.
+    It is, in this order: `latest` (the newest finished search under runs/), `random:SEED`, `random:SEED:NODES` or
+    `random:SEED:nasbench201` (a cell of the paper's space, of one with so many nodes, or of NAS-Bench-201, drawn
+    without looking at data), a printed genotype (also of NAS-Bench-201), a run folder, a file, one of the genotypes of
+    a run or file (`RUN:EPOCH`, `LOG:EPOCH`, `FILE:NAME`), or the name of a published cell. Where `name` could have
+    meant another one, `say` is told which was taken.
 
     Raises:
         InputError: none of these, or an inconsistent genotype.
@@ -32,14 +33,14 @@ def find_genotype(name: str, say: Callable[[str], None] = print) -> Genotype:
     if name == "latest":
         return Genotype.from_file(latest_search().genotype)
     if name.startswith("random:"):
-        match = re.fullmatch(r"random:([0-9]{1,19})(?::([0-9]{1,3}))?", name)
+        match = re.fullmatch(r"random:([0-9]{1,19})(?::([0-9]{1,3}|nasbench201))?", name)
         if match is None:
             raise InputError(
-                f"{shown(name)} names no random cell: write random:SEED or random:SEED:NODES with whole numbers, such "
-                "as random:0 or random:0:7"
+                f"{shown(name)} names no random cell: write random:SEED or random:SEED:NODES with whole numbers, or "
+                "random:SEED:nasbench201, such as random:0, random:0:7 or random:0:nasbench201"
             )
-        space = CellSpace(int(match[2])) if match[2] else CellSpace()
-        return random_genotype(space, int(match[1]))
+        seed, nodes = int(match[1]), match[2] or CellSpace().num_nodes
+        return random_genotype(NASBENCH201 if nodes == "nasbench201" else CellSpace(int(nodes)), seed)
     if "Genotype(" in name or STRING.search(name):
         return Genotype.from_text(name)
     path, which = _path_and_choice(name)

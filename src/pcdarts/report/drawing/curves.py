@@ -76,7 +76,7 @@ def skip_charts(groups: Sequence[Group]) -> list[str]:
 
         def points(history: History, kind: CellKind = kind) -> _Points:
             genotypes = history.genotypes.items() if isinstance(history, SearchHistory) else ()
-            return [(float(epoch), float(genotype.skip_connects(kind))) for epoch, genotype in genotypes]
+            return [(float(epoch), float(g.skip_connects(kind))) for epoch, g in genotypes if kind in g.kinds]
 
         if lines := _lines(groups, points, step=True):
             charts.append(
