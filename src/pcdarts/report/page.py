@@ -21,7 +21,7 @@ from pcdarts.report.study_tables import Table
 from pcdarts.report.subject import Subject, read_subjects
 from pcdarts.report.view import View, view
 from pcdarts.run.whole_files import write_text
-from pcdarts.score.yardstick import make_yardstick
+from pcdarts.truth.yardstick import make_judge
 
 LIMIT = 1_000_000
 """Bytes that a page may have."""
@@ -42,7 +42,7 @@ def run_report(config: ReportConfig) -> None:
     out = config.out or (config.runs[0] if len(config.runs) == 1 else Path("report"))
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file, but the report needs a folder: choose another --out")
-    yardstick = None if config.table is None else make_yardstick(config.table, config.kind, config.column)
+    yardstick = None if config.table is None else make_judge(config.table, config.kind, config.column)
     subjects = read_subjects(config.runs, yardstick)
     for name in ("report.html", "report.md"):
         _refuse_foreign(out / name)

@@ -16,11 +16,12 @@ from pcdarts.report.statistics import Interval, percentile_interval
 from pcdarts.report.study_tables import ABSENT, Table, count_text, filled_table, hours_text, mean_std_text
 from pcdarts.report.subject import Entry, Group, Subject, row_name
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.score.yardstick import PERCENTILE, Yardstick
+from pcdarts.score.yardstick import PERCENTILE
 from pcdarts.study.spec import SOURCES
 from pcdarts.study.study_outcome import Row, StudyOutcome
+from pcdarts.truth.yardstick import Judge
 
-_HEADING = "How good are the cells, and when were they found?"
+HEADING = "How good are the cells, and when were they found?"
 _MOST_COLUMNS = 8
 _MOST_NAMES = 8
 _SCALE = (
@@ -33,7 +34,7 @@ _OF_SEEDS = (
     "error. A method is shown to differ from chance only if its interval does not contain 50; of 20 intervals, about "
     "one misses the true mean."
 )
-_JOBS = {
+JOBS = {
     "search": ("epoch", "Percentile of the cell that each epoch would give"),
     "random search": ("cell tried", "Random search: percentile of the best cell so far"),
 }
@@ -50,6 +51,7 @@ class Scores:
     """By the name of the entry, for entries with a genotype."""
     missing: Sequence[str] = ()
     """Which cells have no score, and why."""
+    yardstick: Judge | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class ScoreView:
         return [part for part in self.parts if isinstance(part, Table)]
 
 
-def read_scores(subject: Subject, yardstick: Yardstick | None) -> Scores | None:
+def read_scores(subject: Subject, yardstick: Judge | None) -> Scores | None:
     """The scores that a study already has, or those of runs by `yardstick`; None without a table."""
     if subject.outcome is None:
         return None if yardstick is None else _of_runs(subject, yardstick)
@@ -78,10 +80,15 @@ def read_scores(subject: Subject, yardstick: Yardstick | None) -> Scores | None:
         return None
     found = {cell.name: outcome.run_scores(cell) for cell in outcome.cells}
     cells = {name: scores for name, scores in found.items() if scores and (scores.final or scores.epochs)}
-    return Scores(outcome.yardstick.words() if outcome.yardstick else (), cells, outcome.remarks)
+    return Scores(
+        outcome.yardstick.words() if outcome.yardstick else (),
+        cells,
+        [*outcome.remarks, *_left_out(cells)],
+        outcome.yardstick,
+    )
 
 
-def _of_runs(subject: Subject, yardstick: Yardstick) -> Scores:
+def _of_runs(subject: Subject, yardstick: Judge) -> Scores:
     cells: dict[str, RunScores] = {}
     refused: dict[str, list[str]] = {}
     elsewhere = subject.trained_again
@@ -96,34 +103,43 @@ def _of_runs(subject: Subject, yardstick: Yardstick) -> Scores:
             if scores.final or scores.epochs:
                 cells[group.name] = scores
     missing = [f"not scored: {in_short(names)} ({why})" for why, names in refused.items()]
-    return Scores(yardstick.words(), cells, missing)
+    return Scores(yardstick.words(), cells, [*missing, *_left_out(cells)], yardstick)
+
+
+def _left_out(cells: Mapping[str, RunScores]) -> list[str]:
+    """Of which searches the table does not know the cell of every epoch."""
+    return [
+        f"{name}: the table does not list the cells of {counted(scores.left_out, 'epoch')}, which are left out"
+        for name, scores in cells.items()
+        if scores.left_out
+    ]
 
 
 def score_view(subject: Subject, scores: Scores) -> ScoreView:
     """The section of a subject that has a table."""
-    words = list(map(_sentence, [*scores.words, *scores.missing]))
+    words = list(map(sentence, [*scores.words, *scores.missing]))
     if not scores.cells:
         return ScoreView("How good are the cells?", words if scores.missing else [*words, "There is no score yet."])
     curves: list[Table | str] = []
-    for job, (step, title) in _JOBS.items():
-        if found := _curves(subject.groups, scores, job):
-            curves += [percentile_chart(found, title=title, x_label=step), _epochs_table(found, step)]
+    for job, (step, title) in JOBS.items():
+        if found := curves_of(subject.groups, scores, job):
+            curves += [percentile_chart(found, title=title, x_label=step), epochs_table(found, step)]
     if subject.outcome is None:
-        heading = _HEADING if curves else "How good are the cells?"
+        heading = HEADING if curves else "How good are the cells?"
         return ScoreView(heading, words, [*curves[:1], _runs_table(subject, scores), *curves[1:]])
-    rows = [_ScoredRow(row) for row in subject.outcome.rows]
+    rows = [ScoredRow(row) for row in subject.outcome.rows]
     points = scored_points(subject.outcome)
     parts = [front_chart(points), _study_table(subject.outcome, rows, points), _intervals(rows), *curves]
     return ScoreView(
-        _HEADING,
-        [*words, *_against_chance(rows)],
+        HEADING,
+        [*words, *against_chance(rows)],
         [part for part in parts if part],
         front_picture(points),
     )
 
 
 @dataclass(frozen=True)
-class _ScoredRow:
+class ScoredRow:
     """A method and a setting of a study."""
 
     row: Row
@@ -143,7 +159,7 @@ class _ScoredRow:
 
     @property
     def interval(self) -> Interval | None:
-        return _spread(self.percentiles)
+        return spread(self.percentiles)
 
     @property
     def hours(self) -> list[float]:
@@ -162,23 +178,23 @@ class _ScoredRow:
 
 def scored_points(outcome: StudyOutcome) -> list[FrontPoint]:
     """The methods of a study that have a score, with their places in the picture of the front."""
-    return [point for row in outcome.rows if (point := _ScoredRow(row).point)]
+    return [point for row in outcome.rows if (point := ScoredRow(row).point)]
 
 
-def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequence[FrontPoint]) -> Table:
+def _study_table(outcome: StudyOutcome, rows: Sequence[ScoredRow], points: Sequence[FrontPoint]) -> Table:
     best = {point.name for point in front(points)}
     columns = {
         "method": [row.row.method for row in rows],
         "setting": [row.row.setting or "" for row in rows],
         "percentile": [_percentile(row) for row in rows],
-        "95 % interval": [_limits(row.interval, 1) for row in rows],
+        "95 % interval": [limits_text(row.interval, 1) for row in rows],
         "accuracy, %": [mean_std_text(row.row.accuracies, 2) for row in rows],
-        "interval of the accuracy": [_limits(_spread(row.row.accuracies), 2) for row in rows],
+        "interval of the accuracy": [limits_text(spread(row.row.accuracies), 2) for row in rows],
         "by": [_source(row) for row in rows],
         "search time": [hours_text(row.hours) for row in rows],
         "on the front": ["yes" if row.name in best else "" for row in rows],
     }
-    caption = [_sentence(PERCENTILE), f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
+    caption = [sentence(PERCENTILE), f"{_SCALE}.", "Mean ± standard deviation over n seeds. " + _OF_SEEDS]
     if any(point.minutes is not None for point in points):
         caption.append(
             "On the front: the mean percentile is higher than chance (50) and than that of every search that costs no "
@@ -190,23 +206,23 @@ def _study_table(outcome: StudyOutcome, rows: Sequence[_ScoredRow], points: Sequ
     return filled_table(columns, tuple(caption))
 
 
-def _percentile(row: _ScoredRow) -> str:
+def _percentile(row: ScoredRow) -> str:
     """`62.1 ± 30.4 (n = 5)`; `n = 2 of 5` if seeds are missing."""
     count = "(a given cell)" if row.is_given and row.percentiles else count_text(row.percentiles, row.row)
     return f"{mean_std_text(row.percentiles, 1) or ABSENT} {count}"
 
 
-def _spread(values: Sequence[float]) -> Interval | None:
+def spread(values: Sequence[float]) -> Interval | None:
     """The interval of their mean; None if all values are equal, which does not show how far others would be."""
     found = percentile_interval(values)
     return found if found and found.low < found.high else None
 
 
-def _limits(interval: Interval | None, decimals: int) -> str:
+def limits_text(interval: Interval | None, decimals: int) -> str:
     return "" if interval is None else f"{interval.low:.{decimals}f} to {interval.high:.{decimals}f}"
 
 
-def _source(row: _ScoredRow) -> str:
+def _source(row: ScoredRow) -> str:
     scores = row.row.scores
     known = sum(score.listed for score in scores)
     if not scores:
@@ -214,7 +230,7 @@ def _source(row: _ScoredRow) -> str:
     return "predicted" if not known else "listed" if known == len(scores) else f"{known} listed, others predicted"
 
 
-def _against_chance(rows: Sequence[_ScoredRow]) -> list[str]:
+def against_chance(rows: Sequence[ScoredRow]) -> list[str]:
     """Which methods are shown to differ from random cells; random cells themselves are not tested."""
     known = [(row.name, row.interval) for row in rows if row.row.source != "random" and row.interval]
     if not known:
@@ -231,7 +247,7 @@ def _against_chance(rows: Sequence[_ScoredRow]) -> list[str]:
     return [" ".join([*(f"Shown to be {part}." for part in parts), *others])]
 
 
-def _intervals(rows: Sequence[_ScoredRow]) -> str:
+def _intervals(rows: Sequence[ScoredRow]) -> str:
     drawn = []
     for row in rows:
         low, high = (row.interval.low, row.interval.high) if row.interval else (None, None)
@@ -248,7 +264,7 @@ def _intervals(rows: Sequence[_ScoredRow]) -> str:
     return f'<div class="charts">{chart}</div>'
 
 
-def _curves(groups: Sequence[Group], scores: Scores, job: str) -> list[Curve]:
+def curves_of(groups: Sequence[Group], scores: Scores, job: str) -> list[Curve]:
     """A curve for each group with searches of this job: the mean over the finished ones, or over all if none is."""
     curves = []
     for group in groups:
@@ -283,12 +299,12 @@ def _runs_table(subject: Subject, scores: Scores) -> Table:
         if not (known := scores.cells.get(entry.name)):
             continue
         accuracy, interval, percentile = in_words(known.final) if known.final else ("", "", "")
-        rows.append((entry.name, percentile, accuracy, interval, _stands_since(entry)))
+        rows.append((entry.name, percentile, accuracy, interval, stands_since(entry)))
     headings = ("run", "percentile", "accuracy", "95 % interval", "the cell stands since")
-    return filled_table(dict(zip(headings, zip(*rows, strict=True), strict=True)), (_sentence(PERCENTILE), _OF_ONE))
+    return filled_table(dict(zip(headings, zip(*rows, strict=True), strict=True)), (sentence(PERCENTILE), _OF_ONE))
 
 
-def _stands_since(entry: Entry) -> str:
+def stands_since(entry: Entry) -> str:
     """The epoch since which a search would have given its final cell; empty without epochs."""
     search = entry.search
     if not (search and search.genotypes and entry.genotype):
@@ -301,10 +317,10 @@ def _stands_since(entry: Entry) -> str:
         since = epoch
     if since is None:  # a budget chose another cell
         return ""
-    return f"{_JOBS[search.job][0]} {since} of {max(search.genotypes)}"
+    return f"{JOBS[search.job][0]} {since} of {max(search.genotypes)}"
 
 
-def _epochs_table(curves: Sequence[Curve], step: str) -> Table:
+def epochs_table(curves: Sequence[Curve], step: str) -> Table:
     """The curves as numbers, at some of the epochs."""
     epochs = sorted({epoch for curve in curves for epoch, _ in curve.mean})
     shown = [epochs[place] for place in thinned(len(epochs), _MOST_COLUMNS)]
@@ -333,5 +349,5 @@ def _frozen(curves: Iterable[Curve]) -> list[str]:
     return [f"{frozen}: what is derived there comes from the random numbers of the start."]
 
 
-def _sentence(words: str) -> str:
+def sentence(words: str) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", ":")) else ".")

@@ -9,8 +9,8 @@ from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError, shown
 from pcdarts.report.history import History, SearchHistory, read_history, read_run, read_trainings
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.study_outcome import CellOutcome, Row, StudyOutcome, description, read_study
+from pcdarts.truth.yardstick import Judge
 
 SEARCHES = ("search", "random search")
 
@@ -89,7 +89,7 @@ class Subject:
         return found
 
 
-def read_subjects(paths: Sequence[Path], yardstick: Yardstick | None = None) -> list[Subject]:
+def read_subjects(paths: Sequence[Path], yardstick: Judge | None = None) -> list[Subject]:
     """Each study, fit and comparison among `paths`, and all other runs among them as one subject.
 
     `yardstick` scores the cells of studies; without it a study uses its own table, if it has one.

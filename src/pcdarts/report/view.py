@@ -34,10 +34,12 @@ from pcdarts.report.study_tables import (
     study_table,
 )
 from pcdarts.report.subject import Entry, Group, Subject, row_name
+from pcdarts.report.truth_view import truth_view
 from pcdarts.report.weaknesses import Weaknesses, weaknesses
 from pcdarts.run.display.progress import duration
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.study.study_outcome import PaperFigure, StudyOutcome
+from pcdarts.truth.yardstick import TruthYardstick
 
 _MOST_UNFINISHED = 50
 
@@ -82,7 +84,10 @@ def view(subject: Subject, scores: Scores | None = None, out: Path | None = None
     genotypes = [entry.genotype for entry in pair if entry.genotype]
     states = [] if outcome else [(group, status_of(RunFolder(group.path))) for group in subject.groups if group.path]
     lines = sum(len(group.histories) for group in subject.groups)
-    scored = score_view(subject, scores) if scores else None
+    scored = None
+    if scores is not None:
+        truth = scores.yardstick if isinstance(scores.yardstick, TruthYardstick) else None
+        scored = truth_view(subject, scores, truth) if truth else score_view(subject, scores)
     return View(
         title=subject.title,
         summary=_study_summary(outcome) if outcome else _runs_summary(subject, [status for _, status in states]),

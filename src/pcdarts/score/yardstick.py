@@ -52,10 +52,21 @@ class Yardstick:
     random: Array
     """`[RANDOM_CELLS]`: the predicted accuracies of random cells, ascending."""
 
+    explanation = PERCENTILE
+
     @property
     def quality(self) -> Quality:
         """The quality of the regressor's predictions."""
         return self.regressor.quality
+
+    def knows(self, genotype: Genotype) -> bool:
+        """Whether it has a score for a cell: for each of the table's space.
+
+        Raises:
+            InputError: it is not of that space.
+        """
+        self.table.check(genotype)
+        return True
 
     def scores(self, genotypes: Sequence[Genotype]) -> list[Score]:
         """The scores of genotypes, in their order.

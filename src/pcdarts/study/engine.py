@@ -12,12 +12,12 @@ from pcdarts.run.display.progress import duration
 from pcdarts.run.interruption import Interrupted
 from pcdarts.run.lock import is_locked
 from pcdarts.run.whole_files import write_text
-from pcdarts.score.yardstick import Yardstick
 from pcdarts.study.cluster import Cluster
 from pcdarts.study.grid import Cell
 from pcdarts.study.study_outcome import read_cell, score_of
 from pcdarts.study.watch import Watch
 from pcdarts.study.worker import END_SECONDS, WATCH_SECONDS, Ended, Task, work
+from pcdarts.truth.yardstick import Judge
 
 LOOK_SECONDS = 1.0
 """Between two looks for cells that have ended, at most."""
@@ -35,7 +35,7 @@ class Engine:
     """
 
     def __init__(
-        self, cluster: Cluster, total: int, retries: int, watch: Watch, stop: Path, yardstick: Yardstick | None = None
+        self, cluster: Cluster, total: int, retries: int, watch: Watch, stop: Path, yardstick: Judge | None = None
     ) -> None:
         self.cluster, self.total, self.retries, self.watch, self.stop = cluster, total, retries, watch, stop
         self.yardstick = yardstick

@@ -15,9 +15,10 @@ from pcdarts.jobs.outcome.find_genotype import find_genotype
 from pcdarts.jobs.outcome.scoring import RunScores, scores_of
 from pcdarts.run.lock import is_locked
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.score.yardstick import Score, Yardstick, make_yardstick
+from pcdarts.score.yardstick import Score
 from pcdarts.study.grid import Cell, by_row, cell_name, grid
 from pcdarts.study.spec import SOURCES, StudySpec
+from pcdarts.truth.yardstick import Judge, make_judge
 
 STUDIES = Path("studies")
 """The folder of studies without a --folder."""
@@ -97,6 +98,12 @@ class Row:
         return found if self.source in SOURCES else found[:1]
 
     @property
+    def scored_genotypes(self) -> list[Genotype]:
+        """Those of `scores`."""
+        found = [cell.genotype for cell in self.cells if cell.genotype is not None and cell.score is not None]
+        return found if self.source in SOURCES else found[:1]
+
+    @property
     def accuracies(self) -> list[float]:
         """Of `scores`, in %: listed or predicted."""
         return [score.accuracy for score in self.scores]
@@ -122,7 +129,7 @@ class StudyOutcome:
     """Whether cells are trained; otherwise they are only scored."""
     table: Path | None = None
     """The table of cells with known accuracy; it may be missing now."""
-    yardstick: Yardstick | None = None
+    yardstick: Judge | None = None
     """Of the table; None without a table, or if it cannot be used."""
     remarks: tuple[str, ...] = ()
     """Lines about missing scores."""
@@ -159,8 +166,8 @@ def description(folder: Path) -> Path:
 
 def read_study(
     folder: Path,
-    yardstick: Yardstick | None = None,
-    make: Callable[[Path, str | None, str | None], Yardstick] = make_yardstick,
+    yardstick: Judge | None = None,
+    make: Callable[[Path, str | None, str | None], Judge] = make_judge,
 ) -> StudyOutcome:
     """The results of the study in `folder`.
 
@@ -207,7 +214,7 @@ def read_study(
     )
 
 
-def score_of(cell: CellOutcome, yardstick: Yardstick) -> Score | None:
+def score_of(cell: CellOutcome, yardstick: Judge) -> Score | None:
     """The score of a cell; None if its genotype is not known yet.
 
     Raises:
@@ -216,7 +223,7 @@ def score_of(cell: CellOutcome, yardstick: Yardstick) -> Score | None:
     return yardstick.scores([cell.genotype])[0] if cell.genotype else None
 
 
-def _scored(rows: Iterable[Row], yardstick: Yardstick) -> tuple[list[Row], list[str]]:
+def _scored(rows: Iterable[Row], yardstick: Judge) -> tuple[list[Row], list[str]]:
     """The rows with scores, and a line about cells with a known genotype but no score."""
     problems: list[str] = []
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from pcdarts.cell.space import NASBENCH201
 from pcdarts.cell.zoo import PUBLISHED
 from pcdarts.config.job_config import every_setting
 from pcdarts.config.study_config import StudyRunConfig
@@ -13,7 +14,6 @@ from pcdarts.run.interruption import Interrupted, ending_at_once
 from pcdarts.run.lock import lock
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import write_text
-from pcdarts.score.yardstick import Yardstick, make_yardstick
 from pcdarts.study.cluster import connected
 from pcdarts.study.engine import Engine
 from pcdarts.study.grid import Cell, by_row, check_begun, grid
@@ -22,6 +22,7 @@ from pcdarts.study.spec import SOURCES, StudySpec, find_spec
 from pcdarts.study.study_outcome import STUDIES, description, read_cell, read_study, score_of
 from pcdarts.study.study_status import table
 from pcdarts.study.watch import Watch
+from pcdarts.truth.yardstick import Judge, make_judge
 
 KNOWN = {name.replace(" ", "_"): every_setting(JOBS[name].config) for name in ("search", "random search", "train")}
 
@@ -40,7 +41,7 @@ def run_study(config: StudyRunConfig) -> None:
         cells = grid(spec, folder)
         check_folder(folder)
         check_begun(cells)
-        yardstick = None if spec.table is None else make_yardstick(spec.table, spec.kind, spec.column)
+        yardstick = None if spec.table is None else make_judge(spec.table, spec.kind, spec.column)
         if yardstick is not None:
             check_scored(cells, yardstick)
             print(*yardstick.words(), sep="\n", flush=True)
@@ -151,7 +152,7 @@ def check_nothing_lost(folder: Path, cells: list[Cell]) -> None:
             )
 
 
-def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
+def check_scored(cells: list[Cell], yardstick: Judge) -> None:
     """Make sure that the table can score all cells that are not trained.
 
     Raises:
@@ -163,8 +164,14 @@ def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
         try:
             if cell.search_config is None:
                 score_of(read_cell(cell), yardstick)
-            elif (nodes := cell.search_config.num_nodes) != table.space.num_nodes:
-                raise InputError(f"it has {nodes} nodes, but the cells of {table.path} have {table.space.num_nodes}")
+            elif (space := cell.search_config.cell_space).form != table.space.form:
+                names = {NASBENCH201.form: "NAS-Bench-201"}
+                ours, theirs = (names.get(each.form, "the DARTS papers") for each in (space, table.space))
+                raise InputError(f"it searches cells of {ours}, but {table.path} has those of {theirs}")
+            elif space != table.space:
+                raise InputError(
+                    f"it has {space.num_nodes} nodes, but the cells of {table.path} have {table.space.num_nodes}"
+                )
         except InputError as error:
             problems.append(f"{shown(cell.name)}: {error}")
     if problems:
@@ -172,7 +179,7 @@ def check_scored(cells: list[Cell], yardstick: Yardstick) -> None:
         raise InputError(f"cannot score {several}{problems[0]}: give a table of the same space, or train what is found")
 
 
-def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Yardstick | None) -> dict[str, str]:
+def _work(config: StudyRunConfig, cells: list[Cell], folder: Path, yardstick: Judge | None) -> dict[str, str]:
     """Do the remaining cells; returns why cells were given up, by name."""
     left = [cell for cell in cells if read_cell(cell).state != "done"]
     place = _short(folder)

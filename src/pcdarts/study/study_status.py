@@ -14,8 +14,9 @@ from pcdarts.errors import InputError, counted, shown
 from pcdarts.jobs.status import Status, status_of
 from pcdarts.run.display.columns import aligned
 from pcdarts.run.display.progress import duration
-from pcdarts.score.yardstick import PERCENTILE, Yardstick, make_yardstick
 from pcdarts.study.study_outcome import STUDIES, CellOutcome, Row, State, StudyOutcome, read_study
+from pcdarts.truth.columns import Column
+from pcdarts.truth.yardstick import Judge, TruthYardstick, make_judge
 
 STATES: tuple[State, ...] = ("done", "running", "interrupted", "waiting", "failed")
 
@@ -29,7 +30,7 @@ def run_study_status(config: StudyStatusConfig) -> None:
     wanted = config.studies or sorted(path.parent for path in STUDIES.glob("*/study.yaml"))
     say: Callable[[str], None] = (lambda remark: None) if config.as_json else print
     # Studies may share a table.
-    make: Callable[[Path, str | None, str | None], Yardstick] = cache(partial(make_yardstick, say=say))
+    make: Callable[[Path, str | None, str | None], Judge] = cache(partial(make_judge, say=say))
     found, problems = [], []
     for folder in wanted:
         try:
@@ -68,13 +69,15 @@ def lines(outcome: StudyOutcome) -> Iterator[str]:
 
 def table(outcome: StudyOutcome) -> Iterator[str]:
     """Every row: how many cells are done, test error and scores as mean ± std over seeds, and mean times."""
+    truth = outcome.yardstick if isinstance(outcome.yardstick, TruthYardstick) else None
     trained = outcome.trains or any(row.errors for row in outcome.rows)
     columns: dict[str, tuple[bool, Callable[[Row], str]]] = {
         "method": (True, lambda row: row.method),
         "setting": (any(row.setting for row in outcome.rows), lambda row: row.setting or ""),
         "done": (True, lambda row: f"{sum(cell.state == 'done' for cell in row.cells)}/{len(row.cells)}"),
         "top-1 test error": (trained, lambda row: _mean_std(row.errors, 2, " %")),
-        "predicted accuracy": (outcome.yardstick is not None, _accuracy),
+        "predicted accuracy": (outcome.yardstick is not None and truth is None, _accuracy),
+        **({column.short: (True, partial(_looked_up, truth, column)) for column in truth.columns} if truth else {}),
         "percentile": (outcome.yardstick is not None, lambda row: _mean_std(row.percentiles, 1)),
         "search": (True, lambda row: _mean_time([cell.search_hours for cell in row.cells])),
         "training": (trained, lambda row: _mean_time([cell.train_hours for cell in row.cells])),
@@ -82,15 +85,21 @@ def table(outcome: StudyOutcome) -> Iterator[str]:
     filled = {heading: text for heading, (is_shown, text) in columns.items() if is_shown}
     yield from aligned([tuple(filled), *(tuple(text(row) for text in filled.values()) for row in outcome.rows)])
     if (yardstick := outcome.yardstick) is not None:
-        kind = f", rows of kind {shown(yardstick.table.kind)}" if yardstick.table.kind else ""
+        of = "" if isinstance(yardstick, TruthYardstick) else yardstick.table.kind
+        kind = f", rows of kind {shown(of)}" if of else ""
         yield f"scored by {outcome.table}{kind}"
-        yield PERCENTILE
+        yield yardstick.explanation
     yield from outcome.remarks
 
 
 def _accuracy(row: Row) -> str:
     exact = bool(row.scores) and all(score.listed for score in row.scores)
     return _mean_std(row.accuracies, 2, " %") + (" listed" if exact else "")
+
+
+def _looked_up(truth: TruthYardstick, column: Column, row: Row) -> str:
+    standings = truth.standings(row.scored_genotypes, column)
+    return _mean_std([standing.accuracy for standing in standings], 2, " %")
 
 
 def _mean_std(values: Sequence[float], digits: int, unit: str = "") -> str:
@@ -138,6 +147,7 @@ def run_status(cell: CellOutcome) -> Status | None:
 
 def as_object(outcome: StudyOutcome) -> dict[str, Any]:
     """A study for `--json`."""
+    quality = outcome.yardstick and outcome.yardstick.quality
     return {
         "study": str(outcome.folder),
         "title": outcome.title,
@@ -145,7 +155,7 @@ def as_object(outcome: StudyOutcome) -> dict[str, Any]:
         "seconds_left": seconds_left(outcome.cells),
         "trains": outcome.trains,
         "table": None if outcome.table is None else str(outcome.table),
-        "regressor": None if outcome.yardstick is None else asdict(outcome.yardstick.quality),
+        "regressor": None if quality is None else asdict(quality),
         "remarks": outcome.remarks,
         "rows": [_row_object(row) for row in outcome.rows],
         "cells": [_cell_object(cell) for cell in outcome.cells],

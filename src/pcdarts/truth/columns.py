@@ -46,6 +46,11 @@ class Column:
     """For how many epochs the networks were trained."""
 
     @property
+    def short(self) -> str:
+        """The data set, or the name where it says nothing of the data."""
+        return self.data_set or self.name
+
+    @property
     def in_words(self) -> str:
         """`CIFAR-10, test, 200 epochs`, or the name where it says nothing of the data."""
         if self.data_set is None:

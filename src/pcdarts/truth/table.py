@@ -36,6 +36,8 @@ class TruthTable:
     notes: tuple[str, ...]
     """Lines for the user about how it was read."""
 
+    space = NASBENCH201
+
     @property
     def is_whole(self) -> bool:
         return len(self.cells) == ALL_CELLS

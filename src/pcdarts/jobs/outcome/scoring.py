@@ -7,7 +7,8 @@ from pathlib import Path
 from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError
 from pcdarts.run.run_folder import RunFolder
-from pcdarts.score.yardstick import Score, Yardstick
+from pcdarts.score.yardstick import Score
+from pcdarts.truth.yardstick import Judge
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,11 @@ class RunScores:
     """Of its final genotype; None before it has ended."""
     epochs: tuple[tuple[int, Score], ...]
     """Of the genotype derived after each epoch, counted from 1; empty for a search without epochs."""
+    left_out: int = 0
+    """How many epochs have a genotype that the table does not know."""
 
 
-def scores_of(run: RunFolder, yardstick: Yardstick) -> RunScores:
+def scores_of(run: RunFolder, yardstick: Judge) -> RunScores:
     """The scores of a search, finished or not; damaged files are left out.
 
     Raises:
@@ -32,10 +35,11 @@ def scores_of(run: RunFolder, yardstick: Yardstick) -> RunScores:
         if (match := re.fullmatch(r"epoch_([0-9]+)\.json", path.name))
     }
     found = {epoch: genotype for epoch in sorted(files) if (genotype := _genotype(files[epoch]))}
+    known = {epoch: genotype for epoch, genotype in found.items() if yardstick.knows(genotype)}
     last = _genotype(run.genotype)
-    scores = yardstick.scores([*found.values(), *([last] if last else [])])
+    scores = yardstick.scores([*known.values(), *([last] if last else [])])
     final = scores.pop() if last else None
-    return RunScores(final, tuple(zip(found, scores, strict=True)))
+    return RunScores(final, tuple(zip(known, scores, strict=True)), len(found) - len(known))
 
 
 def _genotype(path: Path) -> Genotype | None:

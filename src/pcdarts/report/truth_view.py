@@ -1,0 +1,304 @@
+"""The section of a report about searches of NAS-Bench-201, whose cells are looked up in a table of all of them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean, median
+
+from pcdarts.cell.genotype import Genotype
+from pcdarts.errors import counted, first_of, listed
+from pcdarts.report.drawing.charts import IntervalRow, Level, Series, interval_chart, line_chart
+from pcdarts.report.drawing.front import front_chart, front_picture
+from pcdarts.report.drawing.score_charts import percentile_chart
+from pcdarts.report.drawing.truth_charts import Found, sorted_curve
+from pcdarts.report.score_view import (
+    HEADING,
+    JOBS,
+    Scores,
+    ScoreView,
+    curves_of,
+    epochs_table,
+    limits_text,
+    scored_points,
+    sentence,
+    spread,
+    stands_since,
+)
+from pcdarts.report.statistics import difference
+from pcdarts.report.study_tables import Table, filled_table, hours_text, mean_std_text
+from pcdarts.report.subject import Subject, row_name
+from pcdarts.study.study_outcome import Row, StudyOutcome
+from pcdarts.truth.columns import Column
+from pcdarts.truth.noise import noise_of
+from pcdarts.truth.published import PUBLISHED
+from pcdarts.truth.verdict import Standing
+from pcdarts.truth.yardstick import TruthYardstick
+
+_REFERENCES = ("random search", "random")
+"""Sources of cells with which others are compared, the first that a study has."""
+_MOST_SHOWN = 12
+_COLUMNS = (
+    "Accuracy: of the benchmark's own training, on its test images. Rank: 1 is the best; cells with the same accuracy "
+    "have one rank. Regret: points to the best cell that is listed."
+)
+_OF_SEEDS = (
+    "Accuracies and percentiles: mean ± standard deviation over n seeds; intervals: Student's t for the mean, Welch "
+    "for a difference (positive: better); of 20 intervals, about one misses the true value."
+)
+
+
+def truth_view(subject: Subject, scores: Scores, truth: TruthYardstick) -> ScoreView:
+    """The section of a subject whose cells are looked up."""
+    words = list(map(sentence, [*scores.words, *scores.missing]))
+    if not scores.cells:
+        return ScoreView("How good are the cells?", [*words, *([] if scores.missing else ["No cell is found yet."])])
+    curves: list[Table | str] = []
+    for job, (step, title) in JOBS.items():
+        if found := curves_of(subject.groups, scores, job):
+            curves += [percentile_chart(found, title=title, x_label=step), epochs_table(found, step)]
+            curves.append(_over_epochs(subject, truth, job, step))
+    noise = _noise(truth)
+    if subject.outcome is None:
+        table = _runs_table(subject, truth)
+        parts = [*([table] if table else []), _sorted_curves(_of_runs(subject), truth), *curves]
+        heading = HEADING if curves else "How good are the cells?"
+        return ScoreView(heading, [*words, *noise], [part for part in parts if part])
+    outcome, points = subject.outcome, scored_points(subject.outcome)
+    tables = [_study_table(outcome, truth, column) for column in truth.columns]
+    parts = [
+        *tables,
+        _sorted_curves(_of_study(outcome), truth),
+        _intervals(outcome, truth),
+        front_chart(points),
+        *curves,
+    ]
+    shown = [line for column in truth.columns for line in _differences(outcome, truth, column)]
+    return ScoreView(HEADING, [*words, *noise, *shown], [part for part in parts if part], front_picture(points))
+
+
+def _noise(truth: TruthYardstick) -> list[str]:
+    """How far apart cells are that are one network."""
+    found = [(column, noise_of(truth.table, column)) for column in truth.columns]
+    spreads = [
+        f"{noise.median_spread:.2f} points on {column.short} (standard deviation {noise.std:.2f} among the better half)"
+        for column, noise in found
+        if noise
+    ]
+    if not spreads:
+        return []
+    networks = next(noise.networks for _, noise in found if noise)
+    return [
+        f"Noise floor: {counted(networks, 'network')} of the table are listed as several cells, whose trainings alone "
+        f"make them differ: by a median of {listed(spreads, 'and')}. Smaller differences say nothing of cells."
+    ]
+
+
+def _known(genotypes: Sequence[Genotype], truth: TruthYardstick) -> list[Genotype]:
+    return [genotype for genotype in genotypes if genotype.form == truth.table.space.form and truth.knows(genotype)]
+
+
+# Runs
+
+
+def _of_runs(subject: Subject) -> list[tuple[str, list[Genotype]]]:
+    return [(entry.name, [entry.genotype]) for entry in subject.own_cells if entry.genotype]
+
+
+def _runs_table(subject: Subject, truth: TruthYardstick) -> Table | None:
+    """A row for each run and data set."""
+    rows = []
+    for entry in subject.own_cells:
+        if not (entry.genotype and _known([entry.genotype], truth)):
+            continue
+        for number, column in enumerate(truth.columns):
+            [standing] = truth.standings([entry.genotype], column)
+            first = number == 0
+            rows.append(
+                {
+                    "run": entry.name,
+                    "trained and tested on": column.in_words,
+                    "accuracy, %": f"{standing.accuracy:.2f}",
+                    f"rank of {len(truth.table.cells):,}": f"{standing.rank:,}",
+                    "regret": f"{standing.regret:.2f}",
+                    "percentile": f"{standing.percentile:.1f}",
+                    "cells of the same network, %": _same_network(standing),
+                    "the cell stands since": stands_since(entry) if first else "",
+                }
+            )
+    if not rows:
+        return None
+    caption = (sentence(truth.explanation), _COLUMNS)
+    return filled_table({name: [row[name] for row in rows] for name in rows[0]}, caption)
+
+
+def _same_network(standing: Standing) -> str:
+    if standing.graph_low == standing.graph_high:
+        return ""
+    return f"{standing.graph_low:.2f} to {standing.graph_high:.2f}"
+
+
+def _over_epochs(subject: Subject, truth: TruthYardstick, job: str, step: str) -> str:
+    """The accuracy of the cell that each epoch would give, a chart for each data set; of the first searches only."""
+    charts = []
+    named = [
+        (colour, entry.name, entry.search)
+        for colour, group in enumerate(subject.groups)
+        for entry in group.entries[:1]
+        if entry.search and entry.search.job == job
+    ][:_MOST_SHOWN]
+    for column in truth.columns:
+        best = float(truth.table.ascending[-1, truth.table.columns.index(column)])
+        lines = []
+        for colour, name, search in named:
+            known = {epoch: cell for epoch, cell in search.genotypes.items() if _known([cell], truth)}
+            found = truth.standings([*known.values()], column)
+            points = [(float(epoch), standing.accuracy) for epoch, standing in zip(known, found, strict=True)]
+            lines.append(Series(name, points, colour, step=True))
+        least = min((y for line in lines for _, y in line.points if y is not None), default=0.0)
+        limits = (least - 0.05 * (best - least) - 0.01, best + 0.05 * (best - least) + 0.01)
+        charts.append(
+            line_chart(
+                lines,
+                title=f"{column.in_words}: the cell that each {step} would give",
+                x_label=step,
+                y_label="accuracy (%)",
+                limits=limits,
+                level=Level(best, f"the best cell: {best:.2f}"),
+            )
+        )
+    return f'<div class="charts">{"".join(charts)}</div>'
+
+
+def _sorted_curves(found: Sequence[tuple[str, list[Genotype]]], truth: TruthYardstick) -> str:
+    charts = []
+    for column in truth.columns:
+        marks = []
+        for name, genotypes in found:
+            for genotype, times in Counter(_known(genotypes, truth)).items():
+                [standing] = truth.standings([genotype], column)
+                marks.append(Found(name, standing.rank, standing.accuracy, times))
+        ascending = truth.table.ascending[:, truth.table.columns.index(column)].tolist()
+        title = f"{column.in_words}: all cells of the table by rank, and those found"
+        charts.append(sorted_curve(ascending, marks, title=title, unit="accuracy (%)"))
+    return "".join(charts)
+
+
+# Studies
+
+
+def _of_study(outcome: StudyOutcome) -> list[tuple[str, list[Genotype]]]:
+    return [(row_name(row), row.scored_genotypes) for row in outcome.rows if row.scored_genotypes]
+
+
+def _accuracies(row: Row, truth: TruthYardstick, column: Column) -> list[float]:
+    return [standing.accuracy for standing in truth.standings(row.scored_genotypes, column)]
+
+
+def _study_table(outcome: StudyOutcome, truth: TruthYardstick, column: Column) -> Table:
+    """A row for every method and setting, and those that papers report below."""
+    best = float(truth.table.ascending[-1, truth.table.columns.index(column)])
+    of, reference = f"{column.in_words}, %", _reference(outcome)
+    rows = []
+    for row in outcome.rows:
+        found = truth.standings(row.scored_genotypes, column)
+        accuracies, ranks = [each.accuracy for each in found], [each.rank for each in found]
+        rows.append(
+            {
+                "method": row.method,
+                "setting": row.setting or "",
+                of: mean_std_text(accuracies, 2),
+                "n": f"{len(found)} of {len(row.cells)}" if len(found) < len(row.cells) else str(len(found)),
+                "95 % interval": limits_text(spread(accuracies), 2),
+                "regret": f"{best - fmean(accuracies):.2f}" if accuracies else "",
+                f"median rank of {len(truth.table.cells):,}": f"{median(ranks):,.0f}" if ranks else "",
+                "ranks": f"{min(ranks):,} to {max(ranks):,}" if len(ranks) > 1 else "",
+                "percentile": mean_std_text([each.percentile for each in found], 1),
+                _compared(reference): _difference(outcome, row, truth, column),
+                "search time": hours_text([cell.search_hours for cell in row.cells]),
+                "source": "",
+            }
+        )
+    rows += _published_rows(rows[0], of, column, best)
+    caption = [sentence(truth.explanation), _COLUMNS, _OF_SEEDS]
+    if any(row["source"] for row in rows):
+        caption.append(
+            "Rows with a source are published figures of other searches (longer ones, on whole images, with seeds of "
+            "their own): for orientation, not part of this study."
+        )
+    if outcome.device:
+        caption.append(f"Measured on {outcome.device}.")
+    return filled_table({name: [row[name] for row in rows] for name in rows[0]}, tuple(caption))
+
+
+def _published_rows(like: dict[str, str], of: str, column: Column, best: float) -> list[dict[str, str]]:
+    rows = []
+    for published in PUBLISHED:
+        if (figures := published.of(column)) is None:
+            continue
+        mean, std = figures
+        said = f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+        known = {
+            "method": f"published: {published.method}",
+            of: said,
+            "regret": f"{best - mean:.2f}",
+            "source": published.source,
+        }
+        rows.append({name: known.get(name, "") for name in like})
+    return rows
+
+
+def _reference(outcome: StudyOutcome) -> Row | None:
+    """The row that others are compared with."""
+    of_source = {row.source: row for row in reversed(outcome.rows)}
+    return next((of_source[source] for source in _REFERENCES if source in of_source), None)
+
+
+def _compared(reference: Row | None) -> str:
+    return f"difference to {row_name(reference)}" if reference else ""
+
+
+def _difference(outcome: StudyOutcome, row: Row, truth: TruthYardstick, column: Column) -> str:
+    reference = _reference(outcome)
+    if reference is None or row is reference:
+        return ""
+    found = difference(_accuracies(row, truth, column), _accuracies(reference, truth, column))
+    if found is None:
+        return ""
+    return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})".replace("-", "−")
+
+
+def _differences(outcome: StudyOutcome, truth: TruthYardstick, column: Column) -> list[str]:
+    """Which rows are shown to be better or worse than the reference, in a sentence."""
+    reference = _reference(outcome)
+    if reference is None:
+        return []
+    base = _accuracies(reference, truth, column)
+    gaps = [
+        (row_name(row), gap)
+        for row in outcome.rows
+        if row is not reference and (gap := difference(_accuracies(row, truth, column), base))
+    ]
+    if not gaps:
+        return []
+    better = [name for name, gap in gaps if gap.low > 0]
+    worse = [name for name, gap in gaps if gap.high < 0]
+    words = (("better", better), ("worse", worse))
+    said = [f"{word}: {'; '.join(first_of(names, 8))}" for word, names in words if names]
+    of_these = f"{column.short}, of {counted(len(gaps), 'difference')} to {row_name(reference)}"
+    return [f"{of_these}: shown to be {', '.join(said)}." if said else f"{of_these} none is shown."]
+
+
+def _intervals(outcome: StudyOutcome, truth: TruthYardstick) -> str:
+    """A chart for each data set: every seed, mean and interval, beside the best cell."""
+    charts = []
+    for column in truth.columns:
+        best = float(truth.table.ascending[-1, truth.table.columns.index(column)])
+        rows = []
+        for row in outcome.rows:
+            values = _accuracies(row, truth, column)
+            interval = spread(values)
+            low, high = (interval.low, interval.high) if interval else (None, None)
+            rows.append(IntervalRow(row_name(row), values, fmean(values) if values else None, low, high))
+        title = f"{column.in_words}: every seed, mean and 95 % interval"
+        level = Level(best, f"the best cell: {best:.2f}")
+        charts.append(interval_chart(rows, title=title, unit="accuracy (%)", level=level))
+    return f'<div class="charts">{"".join(charts)}</div>'
