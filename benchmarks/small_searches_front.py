@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pcdarts.report.drawing.front import FrontPoint, front, front_picture
-from pcdarts.report.score_view import scored_points
+from pcdarts.report.scored.score_view import scored_points
 from pcdarts.report.subject import row_name
 from pcdarts.study.study_outcome import read_study
 

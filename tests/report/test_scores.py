@@ -15,7 +15,7 @@ from command_line import GENOTYPE, copy_of, done, refused
 from pcdarts.cell.derive import random_genotype
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellSpace
-from pcdarts.report.score_view import read_scores, score_view
+from pcdarts.report.scored.score_view import read_scores, score_view
 from pcdarts.report.statistics import percentile_interval
 from pcdarts.report.subject import read_subjects
 from pcdarts.score.yardstick import Score, make_yardstick

@@ -16,7 +16,7 @@ from pcdarts.report.drawing import style
 from pcdarts.report.drawing.front import GENERATED as PICTURE_START
 from pcdarts.report.markdown import GENERATED as MARKDOWN_START
 from pcdarts.report.markdown import to_markdown
-from pcdarts.report.score_view import read_scores
+from pcdarts.report.scored.score_view import read_scores
 from pcdarts.report.study_tables import Table
 from pcdarts.report.subject import Subject, read_subjects
 from pcdarts.report.view import View, view

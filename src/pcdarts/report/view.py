@@ -20,7 +20,8 @@ from pcdarts.report.drawing.charts import IntervalRow, ScatterPoint, interval_ch
 from pcdarts.report.drawing.curves import MOST_LINES, learning_curves, skip_charts
 from pcdarts.report.history import History, SearchHistory
 from pcdarts.report.of_fit import Lines, lists, summary, tables
-from pcdarts.report.score_view import Scores, ScoreView, score_view
+from pcdarts.report.scored.score_view import Scores, ScoreView, score_view
+from pcdarts.report.scored.truth_view import truth_view
 from pcdarts.report.settings import Settings, environment_of, settings_of
 from pcdarts.report.statistics import mean_interval
 from pcdarts.report.study_tables import (
@@ -34,7 +35,6 @@ from pcdarts.report.study_tables import (
     study_table,
 )
 from pcdarts.report.subject import Entry, Group, Subject, row_name
-from pcdarts.report.truth_view import truth_view
 from pcdarts.report.weaknesses import Weaknesses, weaknesses
 from pcdarts.run.display.progress import duration
 from pcdarts.run.run_folder import RunFolder

@@ -10,7 +10,7 @@ from pcdarts.report.drawing.charts import IntervalRow, Level, Series, interval_c
 from pcdarts.report.drawing.front import front_chart, front_picture
 from pcdarts.report.drawing.score_charts import percentile_chart
 from pcdarts.report.drawing.truth_charts import Found, sorted_curve
-from pcdarts.report.score_view import (
+from pcdarts.report.scored.score_view import (
     HEADING,
     JOBS,
     Scores,
