@@ -13,6 +13,7 @@ from pcdarts.cell.zoo import published
 from pcdarts.config.bench_config import BenchConfig
 from pcdarts.config.configs import SearchConfig, ShowConfig, TestConfig, TrainConfig
 from pcdarts.config.groups.group import ConfigError
+from pcdarts.config.groups.method_settings import remarks_on
 from pcdarts.config.groups.values import DATA_NAMES, IMAGE_FILES
 from pcdarts.config.job_config import JobConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
@@ -242,3 +243,15 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_yaml(tmp_path / "missing.yaml", SearchConfig)
     with pytest.raises(InputError, match=r"cannot read the configuration .*: Is a directory"):
         read_yaml(tmp_path, SearchConfig)
+
+
+def test_a_search_that_is_too_short_for_its_method_says_what_it_lacks() -> None:
+    def remarks(method: str, epochs: int, frozen: int = 0) -> list[str]:
+        return remarks_on(SearchConfig(method=method, epochs=epochs, arch_frozen_epochs=frozen))
+
+    assert remarks("darts", 1) == remarks("evolution", 2) == remarks("nao", 31) == []
+    assert remarks("evolution", 3, 2) == [
+        "nothing evolves: the population is there after epoch 3, and there are 3 (--epochs)"
+    ]
+    (line,) = remarks("nao", 40, 30)
+    assert line.endswith("no round of 30 epochs (--round-epochs) ends before the last of 40 (--epochs)")

@@ -73,9 +73,11 @@ def run_plan(config: SearchConfig) -> None:
         f"memory: the peak of {where} with its data{free}"
     )
     if len(stages) > 1:
-        tables.print(table_of_stages(parts, measure_stages(parts, memory)))
+        of_stages = measure_stages(parts, memory)
+        tables.print(table_of_stages(parts, of_stages))
         say(about)
-        say(f"scaled: in proportion to the images; {OF_STAGES}")
+        scaled = any(row.how.startswith("scaled") for row in of_stages)
+        say(f"{'scaled: in proportion to the images; ' if scaled else ''}{OF_STAGES}")
         return
     by_k, by_stem = cases_by_k(setting), cases_by_stem(setting)
     rows = measure_rows(setting, [*by_k, *by_stem], work, memory)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pcdarts.config.configs import SearchConfig
+from pcdarts.config.groups.method_settings import remarks_on
 from pcdarts.data.streams import generator
 from pcdarts.errors import InputError
 from pcdarts.jobs.memory import what_would_fit
@@ -98,7 +99,7 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
             job.keep(arch_batches=arch_batches)
             job.watch(supernet, method.arch)
             images_used = f"{len(weight_images)} weight and {len(arch_images)} arch images of {data}"
-            job.begin(images_used, [*data.notes, *in_words(stages), *budget_lines])
+            job.begin(images_used, [*data.notes, *in_words(stages), *remarks_on(config), *budget_lines])
             kernels = kernels_of_search(stage.config, supernet, data, weight_batches.batch_size, job)
             if config.compile:
                 compile_modules([supernet], compiling.BACKEND)

@@ -82,6 +82,12 @@ def settings_of_method(config: Group) -> dict[str, Any]:
     return {name: getattr(config, name) for name in METHOD_SETTINGS[config.method].model_fields}  # type: ignore[attr-defined]
 
 
+def remarks_on(config: Group) -> list[str]:
+    """What a search lacks of its method because it is too short."""
+    lines: list[str] = config.remarks(config.epochs, config.arch_frozen_epochs)  # type: ignore[attr-defined]
+    return lines
+
+
 def beside_steps(config: Group) -> str:
     """What the method of a search does besides its steps, which nothing measures beforehand."""
     of_method = METHOD_SETTINGS[config.method].beside_steps  # type: ignore[attr-defined]

@@ -37,6 +37,11 @@ class EvolutionSettings(WholeCellSettings):
     children: Count = setting(100, "mutated cells that take the places of the oldest, in each epoch")
     unchanged: Probability = setting(0.05, "probability that a child is not mutated, but measured anew")
 
+    def remarks(self, epochs: int, frozen: int) -> list[str]:
+        if epochs - frozen > 1:
+            return []
+        return [f"nothing evolves: the population is there after epoch {frozen + 1}, and there are {epochs} (--epochs)"]
+
     @field_validator("sample")
     @classmethod
     def _the_sample_is_of_the_population(cls, sample: int, info: ValidationInfo) -> int:
@@ -86,6 +91,14 @@ class NaoSettings(ArchAdam):
     code_epochs: Count = setting(1000, "epochs in which they learn from the population, in each round")
     code_batch_size: Count = setting(100, "cells in a batch of these epochs")
     finalists: Count = setting(5, "how many of the best cells are compared on the whole arch split at the end")
+
+    def remarks(self, epochs: int, frozen: int) -> list[str]:
+        if any(epoch % self.round_epochs == 0 for epoch in range(frozen + 1, epochs)):
+            return []
+        return [
+            f"nothing is learnt about cells, and the best random one is kept: no round of {self.round_epochs} epochs "
+            f"(--round-epochs) ends before the last of {epochs} (--epochs)"
+        ]
 
     @field_validator("children", "parents")
     @classmethod

@@ -28,6 +28,10 @@ class MethodSettings(Group):
         """Whether a search with these settings ends with weights from which a cell within a budget can be derived."""
         return self.has_budgets
 
+    def remarks(self, epochs: int, frozen: int) -> list[str]:
+        """What a search of so many epochs, the first of which are frozen, lacks of its method: lines for its user."""
+        return []
+
     @property
     def usual_max_skips(self) -> int | None:
         """The `max_skips` of a budget that does not say it."""
