@@ -35,6 +35,7 @@ PC-DARTS: differentiable architecture search with partial channel connections an
   pcdarts show GENOTYPE   print and draw a genotype (a published name, a file or a run) with its counts;
                           with --budget list the best cells of a search that keep to limits
   pcdarts score GENOTYPE... say how good cells are, by a table of cells with known accuracy (--table FILE)
+  pcdarts rank RUN        say how well a search of NAS-Bench-201 ranks random cells, by a table of true accuracies
   pcdarts tables          count what Tables 1, 2 and 5 of the paper count, beside its figures
   pcdarts latency         time the operations of a network on this device, for --max-latency and --latency-table
   pcdarts status [RUN...] say how runs stand: running, interrupted, failed or done, their error and the time left

@@ -54,6 +54,7 @@ class JobConfig(Group):
             "latency_table",
             "table",
             "trained",
+            "searched",
         ):
             if fields.get(name) is not None:
                 fields[name] = os.path.abspath(os.path.expanduser(fields[name]))

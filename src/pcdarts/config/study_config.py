@@ -1,4 +1,4 @@
-"""What `pcdarts study run`, `pcdarts study status`, `pcdarts report` and `pcdarts score` can be told."""
+"""What `pcdarts study run`, `study status`, `report`, `score` and `rank` can be told."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,9 +7,9 @@ from pydantic import ValidationInfo, field_validator
 
 from pcdarts.config.groups.group import Group, argument, setting
 from pcdarts.config.groups.image_settings import DataPlace
-from pcdarts.config.groups.machine_settings import Device
+from pcdarts.config.groups.machine_settings import Device, Seed
 from pcdarts.config.groups.values import Count, DataName
-from pcdarts.config.job_config import JobConfig
+from pcdarts.config.job_config import FolderConfig, JobConfig
 
 Scale = Literal["paper", "small", "smoke"]
 
@@ -121,4 +121,28 @@ class ScoreConfig(JobConfig, Table):
     def _a_yardstick_needs_a_table(cls, table: Path | None) -> Path | None:
         if table is None:
             raise ValueError("table is not given: name a file of cells with known accuracy with --table")
+        return table
+
+
+class RankConfig(FolderConfig, Seed):
+    """Say how well a search of NAS-Bench-201 ranks random cells: its scores of them beside their true accuracy."""
+
+    changeable = frozenset({"searched", "table", "data_root"})
+
+    job: Literal["rank"] = "rank"
+    searched: Path = argument("folder of a search of the space nasbench201, finished or not: its newest checkpoint")
+    table: Path | None = setting(
+        None, "needed: CSV file (plain, .gz, .bz2, .xz) with the true accuracy of the cells, or a folder of NATS-Bench"
+    )
+    column: str | None = setting(None, "the only column of accuracies that counts (none: all of them)", min_length=1)
+    cells: int = setting(200, "random cells, of which no two are one network", ge=10, le=6000)
+    batches: Count = setting(10, "batches of the arch split on which the one-shot accuracy of each is measured")
+    te_nas: bool = setting(True, "also take both measures of TE-NAS, for which at least half of the time goes")
+    data_root: Path | None = setting(None, "folder with the images of the search (none: where they were)")
+
+    @field_validator("table")
+    @classmethod
+    def _the_truth_is_there(cls, table: Path | None) -> Path | None:
+        if table is None:
+            raise ValueError("table is not given: name a file with the true accuracy of cells with --table")
         return table

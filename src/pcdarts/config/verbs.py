@@ -22,7 +22,7 @@ from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.job_config import FolderConfig, JobConfig
 from pcdarts.config.latency_config import LatencyConfig
 from pcdarts.config.random_search_config import RandomSearchConfig
-from pcdarts.config.study_config import ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
+from pcdarts.config.study_config import RankConfig, ReportConfig, ScoreConfig, StudyRunConfig, StudyStatusConfig
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ JOBS: dict[str, Job] = {
     "show": Job(ShowConfig, "pcdarts.jobs.show:run_show"),
     "latency": Job(LatencyConfig, "pcdarts.jobs.latency:run_latency"),
     "score": Job(ScoreConfig, "pcdarts.jobs.score:run_score"),
+    "rank": Job(RankConfig, "pcdarts.rank.rank:run_rank"),
     "tables": Job(TablesConfig, "pcdarts.bench.paper_tables:run_tables"),
     "status": Job(StatusConfig, "pcdarts.jobs.status:run_status"),
     "study run": Job(StudyRunConfig, "pcdarts.study.study_run:run_study"),

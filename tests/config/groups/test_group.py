@@ -64,4 +64,4 @@ def test_every_job_of_the_table_has_its_own_name_and_code_and_its_recipes_if_it_
     for name, job in JOBS.items():
         assert job.config.job_name() == name
         assert all(callable(imported(place)) for place in (job.does, job.pins, job.plans) if place)
-        assert job.has_run_folder == (name in RECIPES or name in ("fit", "compare"))
+        assert job.has_run_folder == (name in RECIPES or name in ("fit", "compare", "rank"))
