@@ -1,7 +1,7 @@
 """The section of a report about searches of NAS-Bench-201, whose cells are looked up in a table of all of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from pcdarts.cell.genotype import Genotype
@@ -23,9 +23,10 @@ from pcdarts.report.scored.score_view import (
     spread,
     stands_since,
 )
-from pcdarts.report.statistics import difference
+from pcdarts.report.statistics import Difference, difference
 from pcdarts.report.study_tables import Table, filled_table, hours_text, mean_std_text
 from pcdarts.report.subject import Subject, row_name
+from pcdarts.study.spec import SOURCES
 from pcdarts.study.study_outcome import Row, StudyOutcome
 from pcdarts.truth.columns import Column
 from pcdarts.truth.noise import noise_of
@@ -41,8 +42,8 @@ _COLUMNS = (
     "have one rank. Regret: points to the best cell that is listed."
 )
 _OF_SEEDS = (
-    "Accuracies and percentiles: mean ± standard deviation over n seeds; intervals: Student's t for the mean, Welch "
-    "for a difference (positive: better); of 20 intervals, about one misses the true value."
+    "Means, and percentiles with their standard deviation, are over n seeds; intervals: Student's t for the mean, "
+    "Welch for a difference (positive: better); of 20 intervals, about one misses the true value."
 )
 
 
@@ -63,10 +64,10 @@ def truth_view(subject: Subject, scores: Scores, truth: TruthYardstick) -> Score
         heading = HEADING if curves else "How good are the cells?"
         return ScoreView(heading, [*words, *noise], [part for part in parts if part])
     outcome, points = subject.outcome, scored_points(subject.outcome)
-    tables = [_study_table(outcome, truth, column) for column in truth.columns]
     parts = [
-        *tables,
+        _overview(outcome, truth),
         _sorted_curves(_of_study(outcome), truth),
+        *(_study_table(outcome, truth, column) for column in truth.columns),
         _intervals(outcome, truth),
         front_chart(points),
         *curves,
@@ -193,33 +194,25 @@ def _accuracies(row: Row, truth: TruthYardstick, column: Column) -> list[float]:
     return [standing.accuracy for standing in truth.standings(row.scored_genotypes, column)]
 
 
-def _study_table(outcome: StudyOutcome, truth: TruthYardstick, column: Column) -> Table:
-    """A row for every method and setting, and those that papers report below."""
-    best = float(truth.table.ascending[-1, truth.table.columns.index(column)])
-    of, reference = f"{column.in_words}, %", _reference(outcome)
+def _overview(outcome: StudyOutcome, truth: TruthYardstick) -> Table:
+    """The accuracies of every row on all data sets, and below them those that papers report."""
+    columns = {column: f"{column.in_words}, %" for column in truth.columns}
     rows = []
     for row in outcome.rows:
-        found = truth.standings(row.scored_genotypes, column)
-        accuracies, ranks = [each.accuracy for each in found], [each.rank for each in found]
-        rows.append(
-            {
-                "method": row.method,
-                "setting": row.setting or "",
-                of: mean_std_text(accuracies, 2),
-                "n": f"{len(found)} of {len(row.cells)}" if len(found) < len(row.cells) else str(len(found)),
-                "95 % interval": limits_text(spread(accuracies), 2),
-                "regret": f"{best - fmean(accuracies):.2f}" if accuracies else "",
-                f"median rank of {len(truth.table.cells):,}": f"{median(ranks):,.0f}" if ranks else "",
-                "ranks": f"{min(ranks):,} to {max(ranks):,}" if len(ranks) > 1 else "",
-                "percentile": mean_std_text([each.percentile for each in found], 1),
-                _compared(reference): _difference(outcome, row, truth, column),
-                "search time": hours_text([cell.search_hours for cell in row.cells]),
-                "source": "",
-            }
-        )
-    rows += _published_rows(rows[0], of, column, best)
-    caption = [sentence(truth.explanation), _COLUMNS, _OF_SEEDS]
-    if any(row["source"] for row in rows):
+        accuracies = {name: mean_std_text(_accuracies(row, truth, column), 2) for column, name in columns.items()}
+        times = hours_text([cell.search_hours for cell in row.cells])
+        rows.append({"method": row.method, "setting": row.setting or "", "n": _count(row), **accuracies})
+        rows[-1] |= {"search time": times, "source": ""}
+    ours = len(rows)
+    for published in PUBLISHED:
+        figures = {name: _figures_text(published.of(column)) for column, name in columns.items()}
+        if any(figures.values()):
+            known = {"method": published.method, "setting": "published", **figures, "source": published.source}
+            rows.append({name: known.get(name, "") for name in rows[0]})
+    caption = [
+        "Accuracies of the benchmark's own training, on its test images: mean ± standard deviation over n seeds."
+    ]
+    if len(rows) > ours:
         caption.append(
             "Rows with a source are published figures of other searches (longer ones, on whole images, with seeds of "
             "their own): for orientation, not part of this study."
@@ -229,62 +222,91 @@ def _study_table(outcome: StudyOutcome, truth: TruthYardstick, column: Column) -
     return filled_table({name: [row[name] for row in rows] for name in rows[0]}, tuple(caption))
 
 
-def _published_rows(like: dict[str, str], of: str, column: Column, best: float) -> list[dict[str, str]]:
+def _figures_text(figures: tuple[float, float | None] | None) -> str:
+    if figures is None:
+        return ""
+    mean, std = figures
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+
+
+def _count(row: Row) -> str:
+    if row.source not in SOURCES:
+        return "given"
+    found = len(row.scored_genotypes)
+    return f"{found} of {len(row.cells)}" if found < len(row.cells) else str(found)
+
+
+def _study_table(outcome: StudyOutcome, truth: TruthYardstick, column: Column) -> Table:
+    """A row for every method and setting: where its cells stand in one column."""
+    best = float(truth.table.ascending[-1, truth.table.columns.index(column)])
+    comparisons = _comparisons(outcome)
     rows = []
-    for published in PUBLISHED:
-        if (figures := published.of(column)) is None:
-            continue
-        mean, std = figures
-        said = f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
-        known = {
-            "method": f"published: {published.method}",
-            of: said,
-            "regret": f"{best - mean:.2f}",
-            "source": published.source,
-        }
-        rows.append({name: known.get(name, "") for name in like})
-    return rows
+    for row in outcome.rows:
+        found = truth.standings(row.scored_genotypes, column)
+        accuracies, ranks = [each.accuracy for each in found], [each.rank for each in found]
+        rows.append(
+            {
+                column.in_words: row_name(row),
+                "n": _count(row),
+                "mean, %": f"{fmean(accuracies):.2f}" if accuracies else "",
+                "95 % interval": limits_text(spread(accuracies), 2),
+                "regret": f"{best - fmean(accuracies):.2f}" if accuracies else "",
+                f"median rank of {len(truth.table.cells):,}": _ranks_text(ranks),
+                "percentile": mean_std_text([each.percentile for each in found], 1),
+                **{f"difference to {name}": _gap_text(row, of, truth, column) for name, of in comparisons.items()},
+            }
+        )
+    caption = (sentence(truth.explanation), _COLUMNS, _OF_SEEDS)
+    return filled_table({name: [row[name] for row in rows] for name in rows[0]}, caption)
 
 
-def _reference(outcome: StudyOutcome) -> Row | None:
-    """The row that others are compared with."""
-    of_source = {row.source: row for row in reversed(outcome.rows)}
-    return next((of_source[source] for source in _REFERENCES if source in of_source), None)
-
-
-def _compared(reference: Row | None) -> str:
-    return f"difference to {row_name(reference)}" if reference else ""
-
-
-def _difference(outcome: StudyOutcome, row: Row, truth: TruthYardstick, column: Column) -> str:
-    reference = _reference(outcome)
-    if reference is None or row is reference:
+def _ranks_text(ranks: Sequence[int]) -> str:
+    """`12 (3 to 1,020)`."""
+    if not ranks:
         return ""
-    found = difference(_accuracies(row, truth, column), _accuracies(reference, truth, column))
-    if found is None:
-        return ""
-    return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})".replace("-", "−")
+    return f"{median(ranks):,.0f}" + (f" ({min(ranks):,} to {max(ranks):,})" if len(ranks) > 1 else "")
+
+
+def _comparisons(outcome: StudyOutcome) -> dict[str, Callable[[Row], Row | None]]:
+    """What each row is compared with: random cells of its setting, and its own method in the first setting."""
+    found: dict[str, Callable[[Row], Row | None]] = {}
+    of_source = {row.source: row.method for row in reversed(outcome.rows)}
+    name = next((of_source[source] for source in _REFERENCES if source in of_source), None)
+    if name is not None:
+        rows = {row.setting: row for row in outcome.rows if row.method == name}
+        found[name] = lambda row: None if row.method == name else rows[row.setting]
+    first = {row.method: row for row in reversed(outcome.rows)}
+    plain = outcome.rows[0].setting
+    if plain is not None and len({row.setting for row in outcome.rows}) > 1:
+        found[f"the setting {plain}"] = lambda row: None if row.setting == plain else first[row.method]
+    return found
+
+
+def _gap(row: Row, reference: Row | None, truth: TruthYardstick, column: Column) -> Difference | None:
+    if reference is None:
+        return None
+    return difference(_accuracies(row, truth, column), _accuracies(reference, truth, column))
+
+
+def _gap_text(row: Row, reference_of: Callable[[Row], Row | None], truth: TruthYardstick, column: Column) -> str:
+    found = _gap(row, reference_of(row), truth, column)
+    return f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})".replace("-", "−") if found else ""
 
 
 def _differences(outcome: StudyOutcome, truth: TruthYardstick, column: Column) -> list[str]:
-    """Which rows are shown to be better or worse than the reference, in a sentence."""
-    reference = _reference(outcome)
-    if reference is None:
-        return []
-    base = _accuracies(reference, truth, column)
-    gaps = [
-        (row_name(row), gap)
-        for row in outcome.rows
-        if row is not reference and (gap := difference(_accuracies(row, truth, column), base))
-    ]
-    if not gaps:
-        return []
-    better = [name for name, gap in gaps if gap.low > 0]
-    worse = [name for name, gap in gaps if gap.high < 0]
-    words = (("better", better), ("worse", worse))
-    said = [f"{word}: {'; '.join(first_of(names, 8))}" for word, names in words if names]
-    of_these = f"{column.short}, of {counted(len(gaps), 'difference')} to {row_name(reference)}"
-    return [f"{of_these}: shown to be {', '.join(said)}." if said else f"{of_these} none is shown."]
+    """Which rows are shown to be better or worse than what they are compared with: a sentence for each comparison."""
+    lines = []
+    for name, reference_of in _comparisons(outcome).items():
+        known = [(row_name(row), _gap(row, reference_of(row), truth, column)) for row in outcome.rows]
+        gaps = [(of, gap) for of, gap in known if gap]
+        better = [of for of, gap in gaps if gap.low > 0]
+        worse = [of for of, gap in gaps if gap.high < 0]
+        words = (("better", better), ("worse", worse))
+        said = [f"{word}: {'; '.join(first_of(names, 8))}" for word, names in words if names]
+        if gaps:
+            these = f"{column.short}, of {counted(len(gaps), 'difference')} to {name}"
+            lines.append(f"{these} are shown: {', '.join(said)}." if said else f"{these} none is shown.")
+    return lines
 
 
 def _intervals(outcome: StudyOutcome, truth: TruthYardstick) -> str:
