@@ -207,3 +207,13 @@ def test_scores_of_a_study_are_those_of_the_genotypes_in_its_runs(known_table, t
     assert random.accuracies == [score.accuracy for score in wanted[1:]]
     assert outcome.table == known_table
     assert outcome.remarks == ()
+
+
+def test_cells_of_a_study_may_be_of_nasbench201_and_are_named_by_its_text(tmp_path):
+    methods = {"A": {}, "drawn": {"cells": "random"}}
+    spec = spec_of(methods=methods, search={"space": "nasbench201"}, train={"recipe": "nasbench201-small"})
+    searched, drawn = grid(spec, tmp_path)
+    assert searched.search_config is not None
+    assert (searched.search_config.space, searched.search_config.num_cells) == ("nasbench201", 3)
+    assert searched.search_config.network_cells is None  # as the training has
+    assert drawn.train_config.genotype.startswith("|")

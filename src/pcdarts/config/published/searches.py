@@ -248,7 +248,7 @@ def random_search_nasbench201() -> RandomSearchConfig:
 
 def random_search_nasbench201_small() -> RandomSearchConfig:
     """The same made small: images, splits and network of the search of this name, at about its cost."""
-    small = {"data": "fashion-mini", "image_size": 16, "train_images": 10_000, "num_cells": 3, "candidates": 12}
+    small = {"data": "fashion-mini", "image_size": 16, "train_images": 10_000, "num_cells": 3, "candidates": 6}
     own = {"recipe": "nasbench201-small", "batch_size": 64, "learning_rate": 0.05}
     return RandomSearchConfig(**random_search_nasbench201().model_dump() | small | own)
 
