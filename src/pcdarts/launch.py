@@ -96,6 +96,7 @@ def go_on(config: FolderConfig, place: Path) -> None:
         with nullcontext() if run.is_finished and not further else lock(run):
             if run.is_finished and not further:
                 processes.share(None)
+                longer = longer if len(run.read_stages()) < 2 else None
                 more = f"; --epochs with more than {longer.epochs} trains it on" if longer else ""
                 print(f"{run.path} is finished: there is nothing to resume{more}")
                 return

@@ -206,8 +206,10 @@ def test_a_search_that_found_a_whole_cell_has_none_to_choose_within_a_budget(
 
 def test_a_search_in_stages_is_not_trained_on(tmp_path: Path, noisy: None) -> None:
     done(tmp_path, *STAGES, "--run", "run")
-    line = refused(tmp_path, "search", "--resume", "run", "--epochs", "9")
-    assert line == "run has several stages, and cannot be trained on: drop --epochs"
+    for epochs in ("9", "3"):
+        line = refused(tmp_path, "search", "--resume", "run", "--epochs", epochs)
+        assert line == "run has several stages, and cannot be trained on: drop --epochs"
+    assert done(tmp_path, "search", "--resume", "run") == "run is finished: there is nothing to resume\n"
 
 
 def test_a_stage_that_does_not_fit_the_settings_is_refused_at_once(tmp_path: Path, noisy: None) -> None:

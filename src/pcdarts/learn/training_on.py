@@ -31,7 +31,8 @@ def trained_on(run: RunFolder, config: RunConfig, of_several: bool = False) -> I
     that holds all seeds was, in a call of its own.
 
     Raises:
-        InputError: so many epochs are done already, there is no checkpoint to go on from, or a study has the run.
+        InputError: so many epochs are done already, there is no checkpoint to go on from, the run has several stages,
+            or a study has it.
         RunError: something cannot be saved.
     """
     begun = resolve(type(config), file=run.config)
@@ -69,6 +70,8 @@ def _check(run: RunFolder, begun: RunConfig, config: RunConfig) -> None:
             f"{run.path} was given {begun.max_minutes:.3g} minutes (max_minutes), which decide about its epochs: "
             "start a new training, perhaps with --init"
         )
+    if len(run.read_stages()) > 1:
+        raise InputError(f"{run.path} has several stages, and cannot be trained on: drop --epochs")
     several = isinstance(begun, TrainConfig) and begun.seeds > 1
     runs = [RunFolder(path) for path in sorted(run.path.glob("seed-*"))] if several else [run]
     done = max((epochs_done(one, type(begun)) for one in runs if one.config.is_file()), default=0)
