@@ -61,7 +61,7 @@ def test_the_parts_of_a_batch_together_are_the_batch_when_their_statistics_are_i
 
 
 def test_a_search_of_two_processes_stopped_and_gone_on_with_one_is_that_of_one(tmp_path: Path) -> None:
-    flags = [*SEARCH, "--synchronize-batch-norm", "--kernels", "plain", "--train-images", "80"]
+    flags = [*SEARCH, "--synchronize-batch-norm", "--kernels", "plain", "--train-images", "80", "--num-nodes", "3"]
     started = torchrun(tmp_path, *flags, "--run", "run", "--checkpoint-minutes", "1e-9")
     while started.poll() is None and len(lines_of(tmp_path / "run" / "metrics.jsonl")) < 2:
         time.sleep(0.002)
