@@ -29,7 +29,7 @@ from pcdarts.learn.kernels import kernels_of_search
 from pcdarts.learn.learning import make_scaler, make_sgd
 from pcdarts.learn.measure import Average
 from pcdarts.learn.networks import make_method, make_supernet
-from pcdarts.learn.splits import split_images
+from pcdarts.learn.splits import split_images, without_order
 from pcdarts.learn.stages import in_words, stages_of, told
 from pcdarts.learn.task import ArchBatches, SupernetTask
 from pcdarts.methods.method import At, Batch, figures_of, is_measured_alone, why_ended
@@ -62,7 +62,8 @@ def run_search(config: SearchConfig, run: RunFolder, resume: bool, processes: Pr
     budget_lines = check_evaluation_network(config, data, latencies)
     weight_images, arch_images = split_images(config, data, run, processes)
     weight_batches = training_batches(config, data, weight_images, "weight", device, processes)
-    plain_arch_batches = plain_batches(arch_images, data.mean, data.std, config.batch_size, device, processes)
+    measured = without_order(config, arch_images)
+    plain_arch_batches = plain_batches(measured, data.mean, data.std, config.batch_size, device, processes)
 
     torch.manual_seed(generator(config.seed, "initial weights").initial_seed())
     space = config.cell_space

@@ -2,6 +2,7 @@
 
 import shlex
 
+import torch
 from torch import Tensor
 
 from pcdarts.config.configs import DataSplitConfig, SearchConfig
@@ -12,6 +13,7 @@ from pcdarts.data.images import DataSet, Images, classes_line
 from pcdarts.data.manifest import SplitManifest
 from pcdarts.data.sets import keep_for_validation
 from pcdarts.data.split import split_each_class, split_indices
+from pcdarts.data.streams import generator
 from pcdarts.errors import InputError, in_one_line
 from pcdarts.run.processes import Processes
 from pcdarts.run.run_folder import RunFolder
@@ -28,6 +30,18 @@ def split_images(
     """
     weight, arch = search_splits(config, data, run, processes)
     return data.train.subset(weight), data.train.subset(arch)
+
+
+def without_order(
+    config: SearchConfig | RandomSearchConfig, images: Images | StreamedImages
+) -> Images | StreamedImages:
+    """The images of a split as they are measured in order: those that come class by class are mixed.
+
+    Else each batch, by whose statistics BatchNorm normalises, would be of one class, and the first batches of few.
+    """
+    if not config.split_each_class and config.split_file is None:
+        return images  # drawn from all classes at once
+    return images.subset(torch.randperm(len(images), generator=generator(config.seed, "order of measured images")))
 
 
 def search_splits(
