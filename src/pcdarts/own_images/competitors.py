@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellSpace
+from pcdarts.cell.space import space_of
 from pcdarts.config.compare_config import CompareConfig
 from pcdarts.config.configs import TrainConfig
 from pcdarts.errors import InputError, shown
@@ -107,7 +107,7 @@ def _random(
             "drop --random, or compare the training of a genotype"
         )
     own = learnt.network.genotype
-    drawn = random_cells(CellSpace(own.num_nodes("normal")), number + 1, trained.seed)
+    drawn = random_cells(space_of(own.form.macro, own.num_nodes("normal")), number + 1, trained.seed)
     step, found = 2 if trained.kind == "imagenet" else 1, []
     for place, cell in enumerate([cell for cell in drawn if cell != own][:number], 1):
         cost = _cost_by_channels(cell, trained, len(learnt.classes), shape, step)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.cell.space import CellSpace, suggested_kind
+from pcdarts.cell.space import space_of, suggested_kind
 from pcdarts.config.configs import SearchConfig, TrainConfig
 from pcdarts.config.fit_config import FitConfig
 from pcdarts.config.job_config import RunConfig
@@ -258,7 +258,7 @@ class Planner:
         sizes = network.sizes
         if self.table is None:
             return whole_milliseconds([cell], sizes, seconds=LATENCY_SECONDS)[0]
-        space = CellSpace(cell.num_nodes("normal"))
+        space = space_of(cell.form.macro, cell.num_nodes("normal"))
         if self.table.lacks(parts_of(space, sizes), sizes, space):
             return math.inf
         return float(network.costs(space, self.table).of(cell)["latency_ms"])
