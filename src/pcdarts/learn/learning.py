@@ -135,14 +135,10 @@ class WeightStep:
         Raises:
             NotFinite: their norm is not; the weights are as they were.
         """
-        for group in self.optimizer.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None and weight.requires_grad:  # of an operation that no pass computed
-                    weight.grad = torch.zeros_like(weight)  # a fused step takes all weights or none from the first on
         self.scaler.unscale_(self.optimizer)
         for weight, mask in self.held.items():
-            assert weight.grad is not None
-            weight.grad.masked_fill_(mask, 0)  # as if they had none: the others are not clipped for them
+            if weight.grad is not None:
+                weight.grad.masked_fill_(mask, 0)  # as if they had none: the others are not clipped for them
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
         self._begin_momenta()
         if self.finite.every > 1:
