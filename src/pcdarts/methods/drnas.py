@@ -22,7 +22,7 @@ from pcdarts.cell.space import CellKind, CellSpace
 from pcdarts.errors import InputError
 from pcdarts.methods.method import At, Batch, Seen, Stage, Task
 from pcdarts.ops.sending import send
-from pcdarts.supernet.arch import ArchParameters, Mixture
+from pcdarts.supernet.arch import ArchParameters, Mixture, choosable
 
 
 class DrNAS:
@@ -58,9 +58,7 @@ class DrNAS:
         self.distance, self.distance_weight = distance, distance_weight
         self.arch = ArchParameters(space, edge_normalization).to(device)
         self.optimizer = torch.optim.Adam(self.arch.parameters(), arch_learning_rate, arch_adam_betas)
-        there = torch.zeros(space.num_edges, len(space.primitives), dtype=torch.bool)
-        for edge in range(space.num_edges):
-            there[edge, list(space.choices(edge))] = True
+        there = choosable(space)
         self.there: dict[CellKind, Tensor] = {kind: there.clone() for kind in space.kinds}
         most = int(there.sum(1).max())
         if second_k is not None and operations_kept > most:

@@ -126,6 +126,14 @@ def allowed_primitives(space: CellSpace) -> Tensor | None:
     return torch.tensor([[primitive in names for primitive in space.primitives] for names in space.allowed])
 
 
+def choosable(space: CellSpace) -> Tensor:
+    """Which primitives a genotype may have on each edge, boolean [edges, primitives] on the CPU."""
+    found = torch.zeros(space.num_edges, len(space.primitives), dtype=torch.bool)
+    for edge in range(space.num_edges):
+        found[edge, list(space.choices(edge))] = True
+    return found
+
+
 def _tensor_of(kind: CellKind, space: CellSpace, tensors: object, what: str) -> Tensor:
     kinds = ", ".join(f'"{each}": ...' for each in space.kinds)
     remedy = f"give {{{kinds}}} with a tensor for each"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.space import CellKind, CellSpace
+from pcdarts.supernet.arch import choosable
 
 
 class Drawn(NamedTuple):
@@ -58,10 +59,7 @@ class Controller(nn.Module):
             nn.init.uniform_(parameter, -0.1, 0.1)
         separable = torch.tensor([float(name.startswith("sep_conv")) for name in space.primitives])
         self.op_logits.bias.data.copy_(favour * separable)
-        allowed = torch.zeros(space.num_edges, count, dtype=torch.bool)
-        for edge in range(space.num_edges):
-            allowed[edge, list(space.choices(edge))] = True
-        self.register_buffer("allowed", allowed, persistent=False)
+        self.register_buffer("allowed", choosable(space), persistent=False)
         self.register_buffer("favoured", fixed * (2 * separable - 1), persistent=False)
 
     def forward(self, number: int, chance: torch.Generator | None, given: Tensor | None = None) -> Drawn:

@@ -26,7 +26,7 @@ from pcdarts.methods.bayesnas import shares_of_nodes
 from pcdarts.methods.method import At, Batch, Seen, Stage, Task
 from pcdarts.methods.selection.untrained import Untrained
 from pcdarts.ops.sending import send
-from pcdarts.supernet.arch import Mixture
+from pcdarts.supernet.arch import Mixture, choosable
 
 
 class Place(NamedTuple):
@@ -61,9 +61,7 @@ class TENAS:
         self.space, self.edge_normalization, self.device = space, edge_normalization, torch.device(device)
         self.operations_pruned, self.kernel_images, self.patches = operations_pruned, kernel_images, patches
         self.arch = nn.Module()  # nothing is learnt
-        there = torch.zeros(space.num_edges, len(space.primitives), dtype=torch.bool)
-        for edge in range(space.num_edges):
-            there[edge, list(space.choices(edge))] = True
+        there = choosable(space)
         self.there: dict[CellKind, Tensor] = {kind: there.clone() for kind in space.kinds}
         self.rounds_of_operations = -(-(int(there.sum(1).max()) - 1) // operations_pruned)
         self.drops: dict[Place, list[float]] = {}
