@@ -90,6 +90,22 @@ def test_the_study_of_methods_has_every_method_with_and_without_each_component(s
         stages_of(config, make_method(config, CellSpace(config.num_nodes)).stages())
 
 
+@pytest.mark.parametrize("scale", [None, "small", "smoke"])
+def test_the_study_of_the_truth_searches_nas_bench_201_with_and_without_each_component_and_trains_nothing(
+    scale, tmp_path
+):
+    cells = grid(find_spec("truth", scale)[1], tmp_path)
+    assert not any(cell.trains for cell in cells)
+    searches = [cell for cell in cells if cell.search_config]
+    assert {cell.search_config.space for cell in searches} == {"nasbench201"}
+    ours = [cell.search_config for cell in searches if cell.method != "random search" and cell.seed == 0]
+    components = {(1, False), (2, False), (4, False), (1, True), (2, True), (4, True)}
+    methods = {config.method for config in ours}
+    assert methods == {"darts", "gaea", "gdas", "snas", "drnas", "random-ws", "enas", "evolution"}
+    assert len(ours) == len(methods) * len(components)
+    assert {(config.k, config.edge_normalization) for config in ours} == components
+
+
 def test_a_row_for_every_method_keeps_what_is_said_of_one_alone(tmp_path):
     text = "methods: {METHOD: {search: {recipe: METHOD-small, epochs: 20}}, gdas: {search: {epochs: 21}}}"
     spec = StudySpec.from_file(written(tmp_path, text))

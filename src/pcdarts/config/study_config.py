@@ -30,7 +30,7 @@ class StudyRunConfig(JobConfig, DataPlace, Table, Device):
 
     job: Literal["study run"] = "study run"
     study: str = argument(
-        "table3, table3-imagenet, figure3, table4-runs, table4-epochs, table4-nodes, methods, or a YAML file",
+        "table3, table3-imagenet, figure3, table4-runs, table4-epochs, table4-nodes, methods, truth, or a YAML file",
         min_length=1,
     )
     scale: Scale | None = setting(

@@ -17,7 +17,7 @@ from pcdarts.config.study_config import Scale, Table
 from pcdarts.config.yaml_files import load_mapping
 from pcdarts.errors import InputError, did_you_mean, in_one_line, listed, shown
 
-BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes", "methods")
+BUILTIN = ("table3", "table3-imagenet", "figure3", "table4-runs", "table4-epochs", "table4-nodes", "methods", "truth")
 """The studies of Sec. 4.4 and one of every method, each a file in `builtin/`."""
 PLACEHOLDER = "METHOD"
 """A row that stands for many: one for each search method, and variant of DARTS, that has a small recipe."""
