@@ -1,16 +1,20 @@
 """`pcdarts report` with a table of NAS-Bench-201: cells are looked up, epoch by epoch, and set beside all others."""
 
+import json
 import re
 from statistics import fmean
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 
 from command_line import done, refused
 from known_truth import CELLS, accuracies_of, leave_search, write_table
+from pcdarts.cell.genotype import Genotype
 from pcdarts.cell.zoo import published
 from pcdarts.config.configs import SearchConfig
 from pcdarts.jobs.outcome.find_genotype import find_genotype
+from pcdarts.jobs.outcome.truth import truth_of
 from pcdarts.study.grid import grid
 from pcdarts.study.spec import StudySpec
 from pcdarts.study.study_outcome import read_study
@@ -47,6 +51,20 @@ def test_a_search_is_looked_up_with_rank_regret_and_the_cell_of_every_epoch(tmp_
     assert "CIFAR-100, test, 200 epochs: the cell that each epoch would give" in page
     assert f"one rank 3, {accuracy:.2f} %" in page
     assert f"the best cell: {best:.2f}" in page
+    picture = ElementTree.parse(tmp_path / "out" / "ranks.svg").getroot()
+    assert picture.tag.endswith("svg")
+    assert f"one rank 3, {accuracy:.2f} %" in "".join(picture.itertext())
+
+
+def test_what_a_search_has_looked_up_itself_is_told_without_a_table(tmp_path):
+    run = leave_search(tmp_path / "one", [CELLS[0]])
+    truth = truth_of(write_table(tmp_path / "table.csv"), Genotype.from_text(CELLS[0]))
+    (run / "result.json").write_text(json.dumps({"genotype": CELLS[0], **truth}))
+    rank = 1 + BEST_FIRST.index(CELLS[0])
+    said = f"one has looked its cell up: CIFAR-10, test, 200 epochs: {accuracies_of(CELLS[0])[0]:.2f} % (rank {rank});"
+    assert said in done(tmp_path, "report", "one")
+    (run / "result.json").write_text(json.dumps({"genotype": CELLS[0], "truth": {"columns": {"acc": 7}}}))
+    assert "looked" not in done(tmp_path, "report", "one")
 
 
 def test_epochs_whose_cell_the_table_lacks_are_left_out_and_told(tmp_path):

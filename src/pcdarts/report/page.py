@@ -32,7 +32,7 @@ _MARKS = {".html": GENERATED, ".md": MARKDOWN_START, ".svg": PICTURE_START}
 
 
 def run_report(config: ReportConfig) -> None:
-    """Write `report.html`, `report.md` and, of a study with a front, that as `front.svg`, and print the tables.
+    """Write `report.html`, `report.md` and pictures of their own (`front.svg`, `ranks.svg`), and print the tables.
 
     Raises:
         InputError: a folder is neither a run nor a study or is damaged, a file of that name is no report of ours, or
@@ -52,8 +52,11 @@ def run_report(config: ReportConfig) -> None:
         raise InputError(f"{yardstick.table.path} scores no cell here; {missing[0]}: give another --table, or none")
     views = [view(subject, known, out) for subject, known in zip(subjects, scores, strict=True)]
     files = {"report.html": render(subjects, views), "report.md": to_markdown(views)}
-    pictures = [part.scores.picture for part in views if part.scores and part.scores.picture]
-    files |= {f"front{f'-{number}' * (number > 1)}.svg": svg for number, svg in enumerate(pictures, start=1)}
+    for name, pictures in (
+        ("front", [part.scores.picture for part in views if part.scores and part.scores.picture]),
+        ("ranks", [part.scores.ranks for part in views if part.scores and part.scores.ranks]),
+    ):
+        files |= {f"{name}{f'-{number}' * (number > 1)}.svg": svg for number, svg in enumerate(pictures, start=1)}
     for name in files:
         _refuse_foreign(out / name)
     for name, content in files.items():

@@ -21,7 +21,7 @@ from pcdarts.report.drawing.curves import MOST_LINES, learning_curves, skip_char
 from pcdarts.report.history import History, SearchHistory
 from pcdarts.report.of_fit import Lines, lists, summary, tables
 from pcdarts.report.scored.score_view import Scores, ScoreView, score_view
-from pcdarts.report.scored.truth_view import truth_view
+from pcdarts.report.scored.truth_view import truth_sentences, truth_view
 from pcdarts.report.settings import Settings, environment_of, settings_of
 from pcdarts.report.statistics import mean_interval
 from pcdarts.report.study_tables import (
@@ -92,7 +92,7 @@ def view(subject: Subject, scores: Scores | None = None, out: Path | None = None
         title=subject.title,
         summary=_study_summary(outcome) if outcome else _runs_summary(subject, [status for _, status in states]),
         note=outcome.note if outcome else "",
-        remarks=_remarks(subject),
+        remarks=_remarks(subject, scores is not None),
         lists=lists(whole) if whole else [],
         tables=_study_tables(outcome, scored) if outcome else [*(tables(whole) if whole else []), *_runs_table(states)],
         comparison=[*_intervals(outcome), *_costs(outcome)] if outcome else [],
@@ -112,14 +112,15 @@ def view(subject: Subject, scores: Scores | None = None, out: Path | None = None
     )
 
 
-def _remarks(subject: Subject) -> list[str]:
-    """Which runs train the cell of another run, which budgets there were, and the stages of searches."""
+def _remarks(subject: Subject, has_table: bool) -> list[str]:
+    """Which runs train the cell of another one, budgets, stages of searches, and what these have looked up."""
     entries = {entry.name: entry for entry in subject.entries}
     again = {} if subject.whole else subject.trained_again  # of a fit its plan says so
     return [
         *(_shared_cell(entries[name], entries[first]) for name, first in again.items()),
         *filter(None, (budget_sentence(group.name, group.searches) for group in subject.groups)),
         *filter(None, map(_stages, subject.groups)),
+        *([] if has_table else truth_sentences(subject)),
     ]
 
 

@@ -14,15 +14,17 @@ from pcdarts.run.interruption import Interrupted, ending_at_once
 from pcdarts.run.lock import lock
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import write_text
+from pcdarts.score.table import CellTable
 from pcdarts.study.cluster import connected
 from pcdarts.study.engine import Engine
 from pcdarts.study.grid import Cell, by_row, check_begun, grid
 from pcdarts.study.reuse import reuse_runs
 from pcdarts.study.spec import SOURCES, StudySpec, find_spec
-from pcdarts.study.study_outcome import STUDIES, description, read_cell, read_study, score_of
+from pcdarts.study.study_outcome import STUDIES, description, read_cell, read_study
 from pcdarts.study.study_status import table
 from pcdarts.study.watch import Watch
-from pcdarts.truth.yardstick import Judge, make_judge
+from pcdarts.truth.table import TruthTable
+from pcdarts.truth.yardstick import Judge, judge_of, read_known
 
 KNOWN = {name.replace(" ", "_"): every_setting(JOBS[name].config) for name in ("search", "random search", "train")}
 
@@ -41,9 +43,11 @@ def run_study(config: StudyRunConfig) -> None:
         cells = grid(spec, folder)
         check_folder(folder)
         check_begun(cells)
-        yardstick = None if spec.table is None else make_judge(spec.table, spec.kind, spec.column)
-        if yardstick is not None:
-            check_scored(cells, yardstick)
+        yardstick = None
+        if spec.table is not None:
+            known = read_known(spec.table, spec.kind, spec.column)
+            check_scored(cells, known)
+            yardstick = judge_of(known)
             print(*yardstick.words(), sep="\n", flush=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -152,18 +156,18 @@ def check_nothing_lost(folder: Path, cells: list[Cell]) -> None:
             )
 
 
-def check_scored(cells: list[Cell], yardstick: Judge) -> None:
+def check_scored(cells: list[Cell], table: CellTable | TruthTable) -> None:
     """Make sure that the table can score all cells that are not trained.
 
     Raises:
         InputError: names the first method and setting that it cannot score, and why.
     """
-    table = yardstick.table
     problems = []
     for _, _, (cell, *_) in by_row([cell for cell in cells if not cell.trains]):
         try:
             if cell.search_config is None:
-                score_of(read_cell(cell), yardstick)
+                if genotype := read_cell(cell).genotype:
+                    table.check(genotype)
             elif (space := cell.search_config.cell_space).form != table.space.form:
                 names = {NASBENCH201.form: "NAS-Bench-201"}
                 ours, theirs = (names.get(each.form, "the DARTS papers") for each in (space, table.space))

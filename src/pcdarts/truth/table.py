@@ -57,6 +57,20 @@ class TruthTable:
             raise InputError("it is no cell of NAS-Bench-201, and the table knows no other")
         return self._places.get(genotype.to_text())
 
+    def check(self, genotype: Genotype) -> None:
+        """Make sure that a cell can be looked up.
+
+        Raises:
+            InputError: it is no cell of NAS-Bench-201, or the table does not list it.
+        """
+        if self.place(genotype) is None:
+            same, equal = self.of_graph(genotype), ""
+            if same:
+                equal = f"; of the same network it lists {counted(len(same), 'cell')}, such as {self.cells[same[0]]}"
+            raise InputError(
+                f"{self.path}, with {self.in_words}, does not list {genotype.to_text()}{equal}: give a table that does"
+            )
+
     def of_graph(self, genotype: Genotype) -> list[int]:
         """The rows of all cells whose network is the same."""
         return self._graphs.get(graph_of(genotype.normal), [])

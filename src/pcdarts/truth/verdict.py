@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.errors import InputError, counted
 from pcdarts.truth.columns import Column
 from pcdarts.truth.table import TruthTable
 
@@ -59,14 +58,8 @@ def verdict(table: TruthTable, genotype: Genotype) -> Verdict:
     Raises:
         InputError: it is no cell of NAS-Bench-201, or the table does not list it.
     """
+    table.check(genotype)
     place, same = table.place(genotype), table.of_graph(genotype)
-    if place is None:
-        equal = ""
-        if same:
-            equal = f"; of the same network it lists {counted(len(same), 'cell')}, such as {table.cells[same[0]]}"
-        raise InputError(
-            f"{table.path}, with {table.in_words}, does not list {genotype.to_text()}{equal}: give a table that does"
-        )
     standings = []
     for index, column in enumerate(table.columns):
         ascending, accuracy = table.ascending[:, index], float(table.accuracies[place, index])

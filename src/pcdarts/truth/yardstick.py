@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pcdarts.cell.genotype import Genotype
 from pcdarts.errors import InputError
-from pcdarts.score.yardstick import Score, Yardstick, make_yardstick
+from pcdarts.score.table import CellTable, read_table
+from pcdarts.score.yardstick import Score, Yardstick, yardstick_of
 from pcdarts.truth.columns import Column, main_columns
 from pcdarts.truth.table import TruthTable, is_truth, read_truth
 from pcdarts.truth.verdict import Standing, Verdict, verdict
@@ -66,17 +67,35 @@ Judge = Yardstick | TruthYardstick
 """What scores the cells of one space."""
 
 
-def make_judge(
-    path: Path, kind: str | None = None, column: str | None = None, say: Callable[[str], None] = print
-) -> Judge:
-    """The yardstick of a table: its cells decide whether they are looked up, or predicted by a regressor.
+def read_known(path: Path, kind: str | None = None, column: str | None = None) -> CellTable | TruthTable:
+    """The table in a file or folder: its cells decide which it is.
 
     Raises:
         InputError: the table cannot be used, or what it needs is not installed.
     """
     path = path.expanduser()
     if not is_truth(path):
-        return make_yardstick(path, kind, column, say)
+        return read_table(path, kind, column)
     if kind is not None:
         raise InputError(f"{path} is a table of NAS-Bench-201, which has no kinds of rows: leave kind out")
-    return TruthYardstick(read_truth(path, column))
+    return read_truth(path, column)
+
+
+def judge_of(table: CellTable | TruthTable, say: Callable[[str], None] = print) -> Judge:
+    """What scores cells by a table: it looks them up, or fits a regressor, which takes minutes the first time.
+
+    Raises:
+        InputError: scikit-learn is needed to fit it but not installed.
+    """
+    return TruthYardstick(table) if isinstance(table, TruthTable) else yardstick_of(table, say)
+
+
+def make_judge(
+    path: Path, kind: str | None = None, column: str | None = None, say: Callable[[str], None] = print
+) -> Judge:
+    """Both in one.
+
+    Raises:
+        InputError: as in these.
+    """
+    return judge_of(read_known(path, kind, column), say)

@@ -65,6 +65,8 @@ class ScoreView:
     """Tables, and charts as HTML, in their order."""
     picture: str = ""
     """The front as an SVG file of its own, if there is one."""
+    ranks: str = ""
+    """The same of all cells by rank, with those found, of a table that knows all."""
 
     @property
     def tables(self) -> list[Table]:

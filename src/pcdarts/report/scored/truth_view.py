@@ -9,7 +9,7 @@ from pcdarts.errors import counted, first_of, listed
 from pcdarts.report.drawing.charts import IntervalRow, Level, Series, interval_chart, line_chart
 from pcdarts.report.drawing.front import front_chart, front_picture
 from pcdarts.report.drawing.score_charts import percentile_chart
-from pcdarts.report.drawing.truth_charts import Found, sorted_curve
+from pcdarts.report.drawing.truth_charts import Found, SortedCells, sorted_curve, sorted_picture
 from pcdarts.report.scored.score_view import (
     HEADING,
     JOBS,
@@ -28,7 +28,7 @@ from pcdarts.report.study_tables import Table, filled_table, hours_text, mean_st
 from pcdarts.report.subject import Subject, row_name
 from pcdarts.study.spec import SOURCES
 from pcdarts.study.study_outcome import Row, StudyOutcome
-from pcdarts.truth.columns import Column
+from pcdarts.truth.columns import Column, column_called, main_columns
 from pcdarts.truth.noise import noise_of
 from pcdarts.truth.published import PUBLISHED
 from pcdarts.truth.verdict import Standing
@@ -60,20 +60,24 @@ def truth_view(subject: Subject, scores: Scores, truth: TruthYardstick) -> Score
     noise = _noise(truth)
     if subject.outcome is None:
         table = _runs_table(subject, truth)
-        parts = [*([table] if table else []), _sorted_curves(_of_runs(subject), truth), *curves]
+        cells = _sorted_cells(_of_runs(subject), truth)
+        parts = [*([table] if table else []), *map(sorted_curve, cells), *curves]
         heading = HEADING if curves else "How good are the cells?"
-        return ScoreView(heading, [*words, *noise], [part for part in parts if part])
+        return ScoreView(heading, [*words, *noise], parts, ranks=sorted_picture(cells, subject.title))
     outcome, points = subject.outcome, scored_points(subject.outcome)
+    cells = _sorted_cells(_of_study(outcome), truth)
     parts = [
         _overview(outcome, truth),
-        _sorted_curves(_of_study(outcome), truth),
+        *map(sorted_curve, cells),
         *(_study_table(outcome, truth, column) for column in truth.columns),
         _intervals(outcome, truth),
         front_chart(points),
         *curves,
     ]
     shown = [line for column in truth.columns for line in _differences(outcome, truth, column)]
-    return ScoreView(HEADING, [*words, *noise, *shown], [part for part in parts if part], front_picture(points))
+    picture = sorted_picture(cells, subject.title)
+    drawn = [part for part in parts if part]
+    return ScoreView(HEADING, [*words, *noise, *shown], drawn, front_picture(points), ranks=picture)
 
 
 def _noise(truth: TruthYardstick) -> list[str]:
@@ -169,8 +173,8 @@ def _over_epochs(subject: Subject, truth: TruthYardstick, job: str, step: str) -
     return f'<div class="charts">{"".join(charts)}</div>'
 
 
-def _sorted_curves(found: Sequence[tuple[str, list[Genotype]]], truth: TruthYardstick) -> str:
-    charts = []
+def _sorted_cells(found: Sequence[tuple[str, list[Genotype]]], truth: TruthYardstick) -> list[SortedCells]:
+    columns = []
     for column in truth.columns:
         marks = []
         for name, genotypes in found:
@@ -178,9 +182,27 @@ def _sorted_curves(found: Sequence[tuple[str, list[Genotype]]], truth: TruthYard
                 [standing] = truth.standings([genotype], column)
                 marks.append(Found(name, standing.rank, standing.accuracy, times))
         ascending = truth.table.ascending[:, truth.table.columns.index(column)].tolist()
-        title = f"{column.in_words}: all cells of the table by rank, and those found"
-        charts.append(sorted_curve(ascending, marks, title=title, unit="accuracy (%)"))
-    return "".join(charts)
+        columns.append(
+            SortedCells(f"{column.in_words}: all cells of the table by rank, and those found", ascending, marks)
+        )
+    return columns
+
+
+def truth_sentences(subject: Subject) -> list[str]:
+    """What searches that had a table have looked up themselves, for a report without one."""
+    lines = []
+    for entry in subject.entries if subject.outcome is None else []:
+        known = (entry.search.result if entry.search else None) or {}
+        columns = known["truth"].get("columns") if isinstance(known.get("truth"), dict) else None
+        said = []
+        for column in main_columns([*map(column_called, columns)]) if isinstance(columns, dict) else []:
+            assert entry.search is not None
+            accuracy, rank = (entry.search.figure("truth", "columns", column.name, of) for of in ("accuracy", "rank"))
+            if accuracy is not None and rank is not None:
+                said.append(f"{column.in_words}: {accuracy:.2f} % (rank {rank:,.0f})")
+        if said:
+            lines.append(f"{entry.name} has looked its cell up: {'; '.join(said)}.")
+    return lines
 
 
 # Studies
