@@ -152,6 +152,8 @@ def test_weights_that_have_moved_on_are_not_mixed_with_those_measured_before(pla
     (run / "cells.jsonl").write_text(json.dumps(json.loads(first) | {"checkpoint": "0"}) + "\n" + "".join(others))
     line = refused(tmp_path, "rank", "--resume", "rank")
     assert line.startswith(f"{place / 'search'} has gone on since rank was begun")
+    (run / "cells.jsonl").write_text(others[0])
+    assert refused(tmp_path, "rank", "--resume", "rank").startswith("rank/cells.jsonl, line 1: damaged: ")
     (run / "cells.jsonl").write_text(first + others[1])
     assert refused(tmp_path, "rank", "--resume", "rank").startswith("rank/cells.jsonl, line 2: damaged: ")
 

@@ -56,11 +56,12 @@ def run_rank(config: RankConfig, run: RunFolder, resume: bool, processes: Proces
     with Progress(run, 1, len(cells)) as progress:
         after = f"{saved.run.path} after {counted(saved.epoch, 'epoch')}"
         what = f"{counted(len(cells), 'random cell')} of NAS-Bench-201, by {after}"
-        progress.begin(0, f"{what}, on {describe_device(device, 1)}", len(found))
+        since = f", from cell {len(found) + 1} on" if found else ""
+        progress.begin(0, f"{what}, on {describe_device(device, 1)}{since}")
         for note in (*saved.notes, *searched.notes, *table.notes, *filter(None, [measures.why_no_alpha])):
             progress.say(note)
-        if not cells_file(run).is_file():
-            append_line(cells_file(run), json.dumps({"checkpoint": saved.digest, "epoch": saved.epoch}))
+        if not found:
+            write_text(cells_file(run), json.dumps({"checkpoint": saved.digest, "epoch": saved.epoch}) + "\n")
         for cell in cells[len(found) :]:
             found.append(measures.of(cell))
             append_line(cells_file(run), json.dumps({"cell": cell.to_text(), **found[-1]}))
@@ -144,8 +145,14 @@ def measured_cells(run: RunFolder, saved: Saved, cells: Sequence[Genotype]) -> l
     """
     path = cells_file(run)
     cut_torn_line(path)
-    first, *lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else [""]
-    if first and _record(first).get("checkpoint") != saved.digest:
+    if not path.is_file() or not path.stat().st_size:
+        return []
+    first, *lines = path.read_text("utf-8", "replace").splitlines()
+    remedy = "damaged: restore it from a copy, or start a new run"
+    weights = _record(first).get("checkpoint")
+    if not isinstance(weights, str):
+        raise InputError(f"{path}, line 1: {remedy}")
+    if weights != saved.digest:
         raise InputError(
             f"{saved.run.path} has gone on since {run.path} was begun, which measures its weights as they were then: "
             "start a new run"
@@ -156,7 +163,7 @@ def measured_cells(run: RunFolder, saved: Saved, cells: Sequence[Genotype]) -> l
         cell = record.pop("cell", None)
         is_next = number < len(cells) and cell == cells[number].to_text()
         if not is_next or not all(map(_is_number, record.values())) or (found and record.keys() != found[0].keys()):
-            raise InputError(f"{path}, line {number + 2}: damaged: restore it from a copy, or start a new run")
+            raise InputError(f"{path}, line {number + 2}: {remedy}")
         found.append(record)
     return found
 

@@ -36,6 +36,8 @@ class Score:
     higher_is_better: bool = True
     is_logarithmic: bool = False
     """Whether an axis shows its decimal logarithm."""
+    scale: float = 1.0
+    """An axis shows so many times the number."""
 
 
 SCORES = (
@@ -50,8 +52,8 @@ SCORES = (
     ),
     Score("linear_regions", "TE-NAS: regions", "linear regions"),
     Score("te_nas", "TE-NAS: both ranks", "sum of both ranks"),
-    Score("params", "parameters", "parameters"),
-    Score("mult_adds", "mult-adds", "mult-adds"),
+    Score("params", "parameters", "parameters (millions)", scale=1e-6),
+    Score("mult_adds", "mult-adds", "mult-adds (millions)", scale=1e-6),
 )
 """In the order in which they are shown; more is better, where it is not said."""
 

@@ -64,9 +64,16 @@ def panels_of(
     panels = []
     for score in _there(scores):
         tau, rho = (" ".join(_in_words(known[score.name][name])) for name in ("kendall", "spearman"))
-        values = [row[score.name] for row in scores]
+        values = [score.scale * row[score.name] for row in scores]
         drawn = [math.log10(value) if value > 0 else math.nan for value in values] if score.is_logarithmic else values
-        panels.append(Panel(score.words, f"τ {tau}  ρ {rho}", score.axis, [*zip(drawn, accuracies, strict=True)]))
+        panels.append(
+            Panel(
+                score.words,
+                f"Kendall τ {tau}, Spearman ρ {rho}",
+                score.axis,
+                [*zip(drawn, accuracies, strict=True)],
+            )
+        )
     return panels
 
 

@@ -42,6 +42,16 @@ def test_both_axes_say_what_they_show() -> None:
     assert "a < score & more: tau 0.5 [0.4, 0.6]" in (tree.find(f"{SVG}title").text or "")  # type: ignore[union-attr]
 
 
+def test_what_is_far_from_all_others_stands_hollow_at_the_edge_and_presses_nothing_together() -> None:
+    points = [(float(x), 90 + x / 10) for x in range(20)]
+    tree = drawn(Panel("a", "", "a", [*points, (1e6, 10.0)]))
+    (*near, far) = tree.iter(f"{SVG}circle")
+    assert [far.get("class"), {dot.get("class") for dot in near}] == ["hollow", {"seed"}]
+    assert len({place for place, _ in dots(tree)}) == 20
+    assert dots(tree)[-1] == (dots(tree)[19][0], dots(tree)[0][1])
+    assert any("hollow: farther out" in "".join(words.itertext()) for words in tree.iter(f"{SVG}text"))
+
+
 def test_what_is_not_finite_is_left_out() -> None:
     assert len(dots(drawn(Panel("a", "", "a", [(math.inf, 1), (0, math.nan), (1, 2)])))) == 1
     assert dots(drawn(Panel("a", "", "a", []))) == []
