@@ -78,7 +78,10 @@ def test_the_page_of_methods_has_a_row_for_each_method_and_variant_and_for_no_ot
     assert sorted(rows) == sorted([*METHODS, *VARIANTS])
     for name, method in METHODS.items():
         module = method.__module__.removeprefix("pcdarts.").replace(".", "/")
-        assert f"`{module}.py`, `tests/methods/" in rows[name], "its file, and a test"
+        file, test = re.findall(r"\(\.\./(\S+)\)", rows[name])
+        assert file == f"src/pcdarts/{module}.py"
+        assert test.startswith("tests/methods/")
+        assert (ROOT / test).is_file()
     assert all(row.count(" | ") == 9 for row in rows.values())
 
 
