@@ -13,6 +13,11 @@ from pcdarts.truth.nats import check_folder
 from pcdarts.truth.table import read_truth
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def trial(epochs: int, **accuracies: float) -> dict[str, object]:
     """The results of one training, as the package keeps them: after every epoch; all but the last are worse."""
     names = [name.replace("_", "-") for name in accuracies]
@@ -64,9 +69,8 @@ def test_means_over_the_seeds_after_the_last_epoch_are_read(tmp_path):
     assert table.columns[0].in_words == "CIFAR-10, test, 200 epochs"
 
 
-def test_what_was_read_is_kept_until_a_file_changes(tmp_path, monkeypatch):
+def test_what_was_read_is_kept_until_a_file_changes(tmp_path):
     pytest.importorskip("nats_bench")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = write_folder(tmp_path / "NATS-tss")
     first = read_truth(folder)
     [kept] = (tmp_path / "cache" / "pcdarts").iterdir()

@@ -150,6 +150,7 @@ def _over_epochs(subject: Subject, truth: TruthYardstick, job: str, step: str) -
         for entry in group.entries[:1]
         if entry.search and entry.search.job == job
     ][:_MOST_SHOWN]
+    of_seeds = ", first seeds" * any(len(group.entries) > 1 for group in subject.groups)
     for column in truth.columns:
         best = float(truth.table.ascending[-1, truth.table.columns.index(column)])
         lines = []
@@ -163,7 +164,7 @@ def _over_epochs(subject: Subject, truth: TruthYardstick, job: str, step: str) -
         charts.append(
             line_chart(
                 lines,
-                title=f"{column.in_words}: the cell that each {step} would give",
+                title=f"{column.in_words}: the cell that each {step} would give{of_seeds}",
                 x_label=step,
                 y_label="accuracy (%)",
                 limits=limits,
