@@ -17,9 +17,11 @@ from pcdarts.jobs.outcome.evaluation import EvaluationNetwork
 from pcdarts.rank.rank import drawn_cells
 from pcdarts.rank.scores import Measures, alpha_score, with_ranks
 from pcdarts.rank.searched import read_search, restored
+from pcdarts.rank.words import correlations_of
 from pcdarts.run.checkpoint import save_checkpoint
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.supernet.arch import Mixture
+from pcdarts.truth.columns import Column
 from pcdarts.truth.graphs import graph_of
 
 SEARCH = shlex.split(
@@ -62,6 +64,16 @@ def test_a_score_that_is_the_truth_has_the_correlation_one_and_its_reverse_minus
         for name in ("kendall", "spearman"):
             assert [*found["mult_adds", column][name].values()] == pytest.approx([sign] * 3)
     assert {score for score, _ in found} == {"one_shot_accuracy", "alpha_score", "params", "mult_adds"}
+
+
+def test_the_better_half_is_that_of_the_column_and_is_ranked_alone():
+    """The score is right about which half a cell belongs to, and wrong within the better one."""
+    truth = [{"acc": float(place)} for place in range(20)]
+    scores = [{"params": place if place < 10 else 40.0 - place, "mult_adds": 1.0} for place in range(20)]
+    right, same = correlations_of([Column("acc")], truth, scores, seed=0)["correlations"]
+    assert right["kendall"]["value"] == pytest.approx((190 - 2 * 45) / 190)
+    assert right["better_half"]["kendall"]["value"] == pytest.approx(-1)
+    assert same["kendall"] is same["better_half"]["spearman"] is None
 
 
 def test_every_cell_has_a_row_with_its_scores_and_its_true_accuracies(place):
@@ -118,7 +130,7 @@ def test_what_is_printed_has_a_table_for_each_data_set_with_intervals(place):
     assert "one-shot accuracies are on 2 batches of 8 of the 20 arch images, by the statistics of each batch" in printed
     assert "rank correlation with CIFAR-100, test, 200 epochs (95 % intervals, by bootstrap over cells)" in printed
     [first, second] = [line for line in printed.splitlines() if line.startswith("mult-adds")]
-    assert first.split() == ["mult-adds", "1.00", "[1.00,", "1.00]", "1.00", "[1.00,", "1.00]"]
+    assert first.split() == ["mult-adds", *["1.00", "[1.00,", "1.00]"] * 3]
     assert second.split()[1] == "−1.00"
 
 

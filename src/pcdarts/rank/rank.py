@@ -20,7 +20,7 @@ from pcdarts.errors import InputError, counted
 from pcdarts.learn.job_batches import skipped_lines
 from pcdarts.rank.scores import Measures, with_ranks
 from pcdarts.rank.searched import Saved, read_search, restored
-from pcdarts.rank.words import csv_text, panels_of, result_of, tables_of
+from pcdarts.rank.words import correlations_of, csv_text, panels_of, tables_of
 from pcdarts.report.drawing.scatter import scatter_picture
 from pcdarts.run.device import choose_device, describe_device
 from pcdarts.run.display.progress import Progress
@@ -77,7 +77,7 @@ def run_rank(config: RankConfig, run: RunFolder, resume: bool, processes: Proces
         "batches": len(searched.batches),
         "images": images,
         "no_alpha_scores": measures.why_no_alpha,
-        **result_of(table.columns, truth, scores, config.seed),
+        **correlations_of(table.columns, truth, scores, config.seed),
     }
     write_text(run.path / "cells.csv", csv_text(table.columns, truth, cells, scores))
     columns = main_columns(table.columns)

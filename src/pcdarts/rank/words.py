@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pcdarts.cell.genotype import Genotype
-from pcdarts.rank.correlation import LEVEL, RESAMPLES, Resampling
+from pcdarts.rank.correlation import LEVEL, RESAMPLES, RankCorrelation, Resampling
 from pcdarts.rank.scores import SCORES, Score
 from pcdarts.report.drawing.scatter import Panel
 from pcdarts.run.display.columns import aligned
@@ -17,28 +17,35 @@ from pcdarts.truth.columns import Column
 Numbers = Mapping[str, float]
 
 
-def result_of(
+def correlations_of(
     columns: Sequence[Column], truth: Sequence[Numbers], scores: Sequence[Numbers], seed: int
 ) -> dict[str, Any]:
-    """The correlation of every score with every column, each as plain values; None where one is the same for all."""
-    draws = Resampling(len(scores), seed)
-    of_truth = {column.name: draws.column([row[column.name] for row in truth]) for column in columns}
+    """The correlations of every score with every column, as plain values; None where one is the same for all.
+
+    Of all cells, and of the better half of them by that column alone.
+    """
+    draws, half = Resampling(len(scores), seed), Resampling(-(-len(scores) // 2), seed)
+    of_scores = {score: [_sign(score) * row[score.name] for row in scores] for score in _there(scores)}
+    prepared = {score: draws.column(values) for score, values in of_scores.items()}
     correlations = []
-    for score in _there(scores):
-        sign = 1 if score.higher_is_better else -1
-        of_score = draws.column([sign * row[score.name] for row in scores])
-        for name, column in of_truth.items():
-            found = draws.correlation(of_score, column)
-            correlations.append(
-                {
-                    "score": score.name,
-                    "column": name,
-                    "kendall": found and asdict(found.kendall),
-                    "spearman": found and asdict(found.spearman),
-                }
-            )
+    for name in (column.name for column in columns):
+        accuracies = [row[name] for row in truth]
+        better = sorted(range(len(truth)), key=lambda place: -accuracies[place])[: half.pairs]
+        of_all, of_better = draws.column(accuracies), half.column([accuracies[place] for place in better])
+        for score, values in of_scores.items():
+            chosen = half.column([values[place] for place in better])
+            found, within = draws.correlation(prepared[score], of_all), half.correlation(chosen, of_better)
+            correlations.append({"score": score.name, "column": name, **_plain(found), "better_half": _plain(within)})
     interval = f"percentile bootstrap of {RESAMPLES} draws of cells, {100 * LEVEL:g} %"
     return {"cells": len(scores), "interval": interval, "correlations": correlations}
+
+
+def _sign(score: Score) -> int:
+    return 1 if score.higher_is_better else -1
+
+
+def _plain(found: RankCorrelation | None) -> dict[str, Any]:
+    return {"kendall": found and asdict(found.kendall), "spearman": found and asdict(found.spearman)}
 
 
 def tables_of(columns: Sequence[Column], correlations: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -47,11 +54,11 @@ def tables_of(columns: Sequence[Column], correlations: Sequence[Mapping[str, Any
     for column in columns:
         yield ""
         yield f"rank correlation with {column.in_words} (95 % intervals, by bootstrap over cells)"
-        rows = [("score", "Kendall's tau", "", "Spearman's rho", "")]
+        rows: list[tuple[str, ...]] = [("score", "Kendall's tau", "", "Spearman's rho", "", "tau, better half", "")]
         for each in correlations:
             if each["column"] == column.name:
-                tau, rho = _in_words(each["kendall"]), _in_words(each["spearman"])
-                rows.append((words[each["score"]], *tau, *rho))
+                found = (each["kendall"], each["spearman"], each["better_half"]["kendall"])
+                rows.append((words[each["score"]], *(word for one in found for word in _in_words(one))))
         yield from aligned(rows)
     yield ""
 
@@ -100,5 +107,5 @@ def _in_words(found: Mapping[str, float] | None) -> tuple[str, str]:
     """`0.52` and `[0.44, 0.60]`."""
     if found is None:
         return "-", "the same for all"
-    value, low, high = (f"{found[name]:.2f}".replace("-", "−") for name in ("value", "low", "high"))
+    value, low, high = (f"{round(found[name], 2) + 0.0:.2f}".replace("-", "−") for name in ("value", "low", "high"))
     return value, f"[{low}, {high}]"
