@@ -116,20 +116,28 @@ def test_of_a_separate_scheduler_a_killed_worker_costs_nothing_and_its_own_end_i
     assert error_line(ended).startswith("the Dask scheduler is gone: start it again")
 
 
-def test_what_fails_is_tried_again_and_listed_with_its_log_and_the_rest_goes_on(tmp_path):
-    methods = "  broken: {cells: random, train: {data: folder, data_root: images}}\n  random cells: {cells: random}\n"
+def test_what_fails_is_tried_again_and_listed_and_the_rest_goes_on_and_what_is_the_same_is_done_once(tmp_path):
+    methods = (
+        "  broken: {cells: random, train: {data: folder, data_root: images}}\n"
+        "  random cells: {cells: random}\n  by another name: {cells: random}\n"
+    )
     (tmp_path / "own.yaml").write_text(DESCRIPTION.replace("  PC-DARTS: {}\n", methods))
     ended = run_in(tmp_path, "study", "run", "own.yaml", "--retries", "1")
     assert ended.code == 1
-    assert error_line(ended) == "1 of 2 cells failed, as listed; the same command tries them again"
+    assert error_line(ended) == "1 of 3 cells failed, as listed; the same command tries them again"
     log = tmp_path / "studies/own/runs/broken/seed-0/output.txt"
     assert "broken, seed 0: failed (train: " in ended.out
     assert ended.out.count("trying again, 1 of 1") == 1
     assert f"; log: {log}" in ended.out
     assert log.read_text().count("pcdarts: error: ") == 2
-    assert "[1/2] random cells, seed 0: " in ended.out
+    assert "[1/3] random cells, seed 0: " in ended.out
+    assert "[2/3] by another name, seed 0: copied, the settings are the same" in ended.out
+    trained = log.parents[2] / "random-cells/seed-0/train"
+    copied = log.parents[2] / "by-another-name/seed-0/train"
+    assert (copied / "checkpoint.pt").read_bytes() == (trained / "checkpoint.pt").read_bytes()
+    assert (copied / "result.json").read_bytes() == (trained / "result.json").read_bytes()
     status = run_in(tmp_path, "study", "status")
-    assert "2 cells: 1 done, 1 failed" in status.out
+    assert "3 cells: 2 done, 1 failed" in status.out
     assert f"log: {log.relative_to(tmp_path)}" in status.out
 
 

@@ -14,6 +14,7 @@ from pcdarts.run.lock import is_locked
 from pcdarts.run.whole_files import write_text
 from pcdarts.study.cluster import Cluster
 from pcdarts.study.grid import Cell
+from pcdarts.study.reuse import copy_runs, twins_of
 from pcdarts.study.study_outcome import read_cell, score_of
 from pcdarts.study.watch import Watch
 from pcdarts.study.worker import END_SECONDS, WATCH_SECONDS, Ended, Task, work
@@ -46,16 +47,18 @@ class Engine:
         self._submitted = 0
 
     def work_through(self, cells: list[Cell]) -> None:
-        """Do all cells; return when each is done or was given up.
+        """Do all cells, of those with the same settings one, which is copied; return when each is done or given up.
 
         Raises:
-            RunError: the scheduler is gone, or a folder cannot be made.
+            RunError: the scheduler is gone, a folder cannot be made, or a run cannot be copied.
             Interrupted: the process was asked to end; the runs have saved and ended, unless they took too long.
         """
-        done = self.total - len(cells)
+        done, twins = self.total - len(cells), twins_of(cells)
+        later = {twin.name for some in twins.values() for twin in some}
         try:
             for cell in cells:
-                self._submit(cell)
+                if cell.name not in later:
+                    self._submit(cell)
             while self._futures:
                 self.watch.look(len(self.failed))
                 for future in self._finished():
@@ -64,6 +67,13 @@ class Engine:
                     if self._settled(cell, self._ended(future)):
                         done += 1
                         self.watch.say(f"[{done}/{self.total}] {cell.name}: {self._figures(cell)}")
+                        for twin in twins.pop(cell.name, ()):
+                            copy_runs([run for _, run in cell.steps()], twin)
+                            done += 1
+                            self.watch.say(f"[{done}/{self.total}] {twin.name}: copied, the settings are the same")
+                    elif cell.name in self.failed:
+                        for twin in twins.pop(cell.name, ()):
+                            self._submit(twin)
         except Interrupted:
             self.stop.touch()
             self.watch.say("interrupted: the runs save what they have and end")

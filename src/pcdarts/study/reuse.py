@@ -1,4 +1,4 @@
-"""Cells that another study has done with the same settings: their runs are copied."""
+"""Cells that another study, or another row of the same one, has done with the same settings: their runs are copied."""
 
 import json
 import shutil
@@ -34,15 +34,38 @@ def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
         other, runs = found.get(_settings(cell, len(cell.steps())), (None, []))
         if other is None or any(run.config.is_file() for _, run in cell.steps()):
             continue
-        try:
-            for run in runs:  # the search first: it is useful without its training
-                unfinished = cell.folder / f".{run.path.name}.copy"
-                shutil.rmtree(unfinished, ignore_errors=True)
-                shutil.copytree(run.path, unfinished)
-                unfinished.rename(cell.folder / run.path.name)
-        except (OSError, shutil.Error) as error:
-            raise RunError(f"cannot copy {other.folder}: {getattr(error, 'strerror', None) or error}") from error
+        copy_runs(runs, cell)
         yield f"{cell.name}: copied from {other.folder}"
+
+
+def copy_runs(runs: Sequence[RunFolder], cell: Cell) -> None:
+    """Copy the finished runs of another cell into the folder of this one.
+
+    Raises:
+        RunError: a run cannot be copied.
+    """
+    try:
+        for run in runs:  # the search first: it is useful without its training
+            unfinished = cell.folder / f".{run.path.name}.copy"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.copytree(run.path, unfinished)
+            unfinished.rename(cell.folder / run.path.name)
+    except (OSError, shutil.Error) as error:
+        raise RunError(f"cannot copy {runs[0].path.parent}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def twins_of(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """By the name of the first cell of its settings, the later ones whose runs have the same: their bits are the same.
+
+    A random search is one, of which partial channels and edge normalisation change nothing.
+    """
+    first: dict[str, str] = {}
+    twins: dict[str, list[Cell]] = {}
+    for cell in cells:
+        name = first.setdefault(_settings(cell, len(cell.steps())), cell.name)
+        if name != cell.name:
+            twins.setdefault(name, []).append(cell)
+    return twins
 
 
 def _settings(cell: Cell, count: int) -> str:
