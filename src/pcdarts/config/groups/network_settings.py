@@ -55,7 +55,8 @@ class Space(Nodes):
     )
 
     def __init__(self, **fields: Any) -> None:
-        super().__init__(**{**SIZES_OF_SPACES.get(fields.get("space", "darts"), {}), **fields})
+        sizes = SIZES_OF_SPACES["nasbench201" if fields.get("space") == "nasbench201" else "darts"]
+        super().__init__(**{**sizes, **fields})
 
     @field_validator("space")
     @classmethod
