@@ -27,7 +27,7 @@ from pcdarts.run.display.progress import Progress
 from pcdarts.run.processes import ALONE, Processes
 from pcdarts.run.run_folder import RunFolder
 from pcdarts.run.whole_files import append_line, cut_torn_line, write_text
-from pcdarts.truth.columns import main_columns
+from pcdarts.truth.columns import Column, main_columns
 from pcdarts.truth.graphs import graph_of
 from pcdarts.truth.table import TruthTable, read_truth
 
@@ -81,13 +81,11 @@ def run_rank(config: RankConfig, run: RunFolder, resume: bool, processes: Proces
     }
     write_text(run.path / "cells.csv", csv_text(table.columns, truth, cells, scores))
     columns = main_columns(table.columns)
-    pictures = []
-    for number, column in enumerate(columns, 1):
-        path = run.path / f"scatter_{number}_{re.sub(r'[^A-Za-z0-9]+', '_', column.name)}.svg"
-        panels = panels_of(result["correlations"], column.name, [row[column.name] for row in truth], scores)
-        title = f"{counted(len(cells), 'random cell')} of NAS-Bench-201, by a search with {saved.config.method}"
-        write_text(path, scatter_picture(panels, title=title, y_label=f"accuracy in the table (%): {column.in_words}"))
-        pictures.append(str(path))
+    title = f"{counted(len(cells), 'random cell')} of NAS-Bench-201, by a search with {saved.config.method}"
+    pictures = [
+        drawn(run, number, column, result["correlations"], truth, scores, title)
+        for number, column in enumerate(columns, 1)
+    ]
     run.finish(result)
     for line in tables_of(columns, result["correlations"]):
         print(line)
@@ -95,6 +93,22 @@ def run_rank(config: RankConfig, run: RunFolder, resume: bool, processes: Proces
         run.say(f"all {len(table.columns)} columns of the table are in {run.result}")
     run.say(f"the scores of each cell are in {run.path / 'cells.csv'}; drawn in {', '.join(pictures)}")
     return result
+
+
+def drawn(
+    run: RunFolder,
+    number: int,
+    column: Column,
+    correlations: list[dict[str, Any]],
+    truth: Sequence[dict[str, float]],
+    scores: Sequence[dict[str, float]],
+    title: str,
+) -> str:
+    """The path of the picture of all scores against one column of the table, which is written."""
+    path = run.path / f"scatter_{number}_{re.sub(r'[^A-Za-z0-9]+', '_', column.name)}.svg"
+    panels = panels_of(correlations, column.name, [row[column.name] for row in truth], scores)
+    write_text(path, scatter_picture(panels, title=title, y_label=f"accuracy in the table (%): {column.in_words}"))
+    return str(path)
 
 
 def drawn_cells(number: int, seed: int) -> list[Genotype]:

@@ -13,7 +13,7 @@ from pcdarts.study.study_outcome import description
 
 
 def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
-    """Copy the runs of cells that are finished in other studies and not started here; yields a line about each.
+    """Copy the runs of cells that are finished, here or in other studies, and not started; yields a line about each.
 
     Without training only the search is copied.
 
@@ -21,18 +21,20 @@ def reuse_runs(cells: Sequence[Cell], folders: Sequence[str]) -> Iterator[str]:
         InputError: there is no study in one of the folders.
         RunError: a run cannot be copied.
     """
-    found: dict[str, tuple[Cell, list[RunFolder]]] = {}
+    others = [*cells]
     for folder in map(Path, folders):
         if not description(folder).is_file():
             raise InputError(f"--reuse {folder}: there is no study, which has a study.yaml")
-        for cell in grid(StudySpec.from_file(description(folder)), folder):
-            for count in range(1, len(cell.runs()) + 1):
-                runs = [run for _, run in cell.runs()[:count]]
-                if all(run.is_finished for run in runs):
-                    found.setdefault(_settings(cell, count), (cell, runs))
+        others += grid(StudySpec.from_file(description(folder)), folder)
+    found: dict[str, tuple[Cell, list[RunFolder]]] = {}
+    for cell in others:
+        for count in range(1, len(cell.runs()) + 1):
+            runs = [run for _, run in cell.runs()[:count]]
+            if all(run.is_finished for run in runs):
+                found.setdefault(_settings(cell, count), (cell, runs))
     for cell in cells:
         other, runs = found.get(_settings(cell, len(cell.steps())), (None, []))
-        if other is None or any(run.config.is_file() for _, run in cell.steps()):
+        if other is None or _is_begun(cell):
             continue
         copy_runs(runs, cell)
         yield f"{cell.name}: copied from {other.folder}"
@@ -55,7 +57,7 @@ def copy_runs(runs: Sequence[RunFolder], cell: Cell) -> None:
 
 
 def twins_of(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """By the name of the first cell of its settings, the later ones whose runs have the same: their bits are the same.
+    """By the name of the first cell of its settings, the later ones that are not begun: their bits would be the same.
 
     A random search is one, of which partial channels and edge normalisation change nothing.
     """
@@ -63,9 +65,14 @@ def twins_of(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     twins: dict[str, list[Cell]] = {}
     for cell in cells:
         name = first.setdefault(_settings(cell, len(cell.steps())), cell.name)
-        if name != cell.name:
+        if name != cell.name and not _is_begun(cell):
             twins.setdefault(name, []).append(cell)
     return twins
+
+
+def _is_begun(cell: Cell) -> bool:
+    """Whether there is something of its runs, over which nothing is copied."""
+    return any(run.config.is_file() for _, run in cell.steps())
 
 
 def _settings(cell: Cell, count: int) -> str:

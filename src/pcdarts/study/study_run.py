@@ -56,7 +56,7 @@ def run_study(config: StudyRunConfig) -> None:
         with lock(RunFolder(folder)):
             check_nothing_lost(folder, cells)
             write_text(description(folder), spec.to_yaml())
-            for line in reuse_runs(cells, [*config.reuse, str(folder)]):
+            for line in reuse_runs(cells, config.reuse):
                 print(line, flush=True)
             failed = _work(config, cells, folder, yardstick)
             RunFolder(folder).state.unlink(missing_ok=True)

@@ -38,11 +38,8 @@ class Nodes(Group):
     num_nodes: int = setting(6, "nodes N of a cell, its two inputs included", ge=3, le=102)
 
 
-SIZES_OF_SPACES: dict[Macro, dict[str, int]] = {
-    "darts": {},
-    "nasbench201": {"channels": 16, "num_cells": 15, "num_nodes": NASBENCH201.num_nodes},
-}
-"""By space, the defaults of sizes that are not those of their groups."""
+_BENCHMARKS_SIZES = {"channels": 16, "num_cells": 15, "num_nodes": NASBENCH201.num_nodes}
+"""The defaults of sizes in the space of NAS-Bench-201."""
 
 
 class Space(Nodes):
@@ -55,8 +52,7 @@ class Space(Nodes):
     )
 
     def __init__(self, **fields: Any) -> None:
-        sizes = SIZES_OF_SPACES["nasbench201" if fields.get("space") == "nasbench201" else "darts"]
-        super().__init__(**{**sizes, **fields})
+        super().__init__(**{**(_BENCHMARKS_SIZES if fields.get("space") == "nasbench201" else {}), **fields})
 
     @field_validator("space")
     @classmethod
